@@ -1,0 +1,51 @@
+"""fedlayers: see inside a federation, layer by layer.
+
+In Python, ``fedlayers.run(["+dataset=FMNIST", "rounds=2"])`` does what the command line does and
+``fedlayers.read(path)`` gives the tables of a run or a study as pandas frames.
+"""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# Before anything imports Flower or Ray: neither may report home unless the user asks for it.
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+if TYPE_CHECKING:
+    from fedlayers.read import read
+    from fedlayers.run import run
+
+__all__ = ["read", "run"]
+__version__ = "0.1.0"
+
+
+def _refuse_foreign_packages() -> None:
+    """Raise ImportError if another ``metrics``, ``clients`` or ``strategies`` shadows ours."""
+    root = Path(__file__).resolve().parent.parent
+    for name in ("strategies", "clients", "metrics"):
+        spec = find_spec(name)
+        found = Path(spec.origin).resolve() if spec and spec.origin else None
+        if found is None or found.parent != root / name:
+            raise ImportError(
+                f"package '{name}' was found at {found} instead of {root / name}: a file of that name in the "
+                "current folder, or another distribution, hides the one of fedlayers; rename the file or start "
+                "from another folder, or use an environment of its own"
+            )
+
+
+_refuse_foreign_packages()
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``run`` and ``read`` on first use, so that ``import fedlayers`` stays fast."""
+    if name == "run":
+        from fedlayers.run import run
+
+        return run
+    if name == "read":
+        from fedlayers.read import read
+
+        return read
+    raise AttributeError(f"module 'fedlayers' has no attribute '{name}'")

@@ -1,0 +1,208 @@
+"""The typed configuration of a run: what ``conf/`` holds, with types, ranges and an identity.
+
+Groups whose options share their fields are dataclasses here. ``dataset``, ``partition``, ``model``,
+``algorithm`` and ``metrics`` hold plug-ins (``_target_`` and its arguments): their constructors are their schema.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any
+
+from fedlayers.errors import UserError
+
+
+def check(holds: bool, key: str, allowed: str, value: object, advice: str = "") -> None:
+    """Raise :class:`UserError` unless ``holds``: the key, what is allowed, what came, what to do."""
+    if not holds:
+        raise UserError(f"{key} must be {allowed}, got {value!r}" + (f"; {advice}" if advice else ""))
+
+
+def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    check(value in allowed, key, "one of " + ", ".join(allowed), value)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a client trains: one optimizer for a number of epochs or steps a round."""
+
+    optimizer: str = "sgd"
+    lr: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    batch_size: int = 64
+    epochs: float = 1.0
+    steps: int | None = None
+    schedule: str = "constant"
+    schedule_rounds: int | None = None
+    schedule_factor: float = 0.1
+    augment: list[str] = field(default_factory=list)
+    buffers: str = "average"
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        _one_of("training.optimizer", self.optimizer, ("sgd", "adam", "adamw"))
+        check(_positive(self.lr), "training.lr", "a positive number", self.lr)
+        check(0 <= self.momentum < 1, "training.momentum", "in [0, 1)", self.momentum)
+        check(_finite(self.weight_decay) and self.weight_decay >= 0, "training.weight_decay", "0 or more", self.weight_decay)
+        check(self.clip_norm is None or _positive(self.clip_norm), "training.clip_norm", "positive, or null for none", self.clip_norm)
+        check(self.batch_size >= 1, "training.batch_size", "1 or more", self.batch_size)
+        check(_positive(self.epochs), "training.epochs", "positive (0.5 is half an epoch)", self.epochs)
+        check(self.steps is None or self.steps >= 1, "training.steps", "1 or more, or null to train by epochs", self.steps)
+        _one_of("training.schedule", self.schedule, ("constant", "step", "exponential", "cosine"))
+        check(self.schedule_rounds is None or self.schedule_rounds >= 1, "training.schedule_rounds", "1 or more", self.schedule_rounds)
+        check(0 < self.schedule_factor <= 1, "training.schedule_factor", "in (0, 1]", self.schedule_factor)
+        for name in self.augment:
+            _one_of("training.augment", name, ("crop", "flip", "rotation"))
+        _one_of("training.buffers", self.buffers, ("average", "local"))
+
+
+@dataclass(frozen=True)
+class Split:
+    """Shares of records: the server's test set first, then each client's train, validation and test parts."""
+
+    train: float = 0.8
+    val: float = 0.1
+    test: float = 0.1
+    server_test: float = 0.15
+
+    def __post_init__(self) -> None:
+        """Check that the shares are shares and that the client's three sum to 1."""
+        for name in ("train", "val", "test", "server_test"):
+            share = getattr(self, name)
+            check(0 <= share < 1 or (name == "train" and share == 1), f"split.{name}", "in [0, 1)", share)
+        check(self.train > 0, "split.train", "positive", self.train)
+        total = self.train + self.val + self.test
+        check(abs(total - 1) < 1e-6, "split.train + split.val + split.test", "1", round(total, 6), "change one of the three")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where clients run: in this process, on our Ray workers, or in Flower's own simulation runtime."""
+
+    name: str = "auto"
+    workers: int | None = None
+    client_cpus: float = 1.0
+    client_gpus: float = 0.0
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        _one_of("engine.name", self.name, ("auto", "local", "ray", "flower"))
+        check(self.workers is None or self.workers >= 1, "engine.workers", "1 or more, or null for as many as fit", self.workers)
+        check(_positive(self.client_cpus), "engine.client_cpus", "positive (a share of a CPU is allowed)", self.client_cpus)
+        check(_finite(self.client_gpus) and self.client_gpus >= 0, "engine.client_gpus", "0 or more (0.25: four clients share a GPU)", self.client_gpus)
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """Which weights are kept as safetensors: the server's at the given rounds, by option the clients' too."""
+
+    rounds: list[Any] = field(default_factory=lambda: ["last"])
+    clients: bool = False
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run: everything that decides its numbers, and where and how it is carried out."""
+
+    dataset: dict[str, Any]
+    partition: dict[str, Any]
+    model: dict[str, Any]
+    algorithm: dict[str, Any]
+    metrics: dict[str, Any]
+    training: Training = field(default_factory=Training)
+    split: Split = field(default_factory=Split)
+    engine: Engine = field(default_factory=Engine)
+    snapshots: Snapshots = field(default_factory=Snapshots)
+    rounds: int = 10
+    seed: int = 0
+    clients: int | None = None
+    records_per_client: int | None = None
+    fraction: float = 1.0
+    weighting: str = "records"
+    deterministic: bool = False
+    client_threads: int = 1
+    server_threads: int = 1
+    init: str | None = None
+    device: str = "auto"
+    on_client_error: str = "stop"
+    study: str = "main"
+    results_dir: str = "results"
+    data_dir: str | None = None
+    progress: str = "auto"
+    figures: bool = True
+    force: bool = False
+    telemetry: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every range that needs no data."""
+        check(self.rounds >= 1, "rounds", "1 or more", self.rounds)
+        check(self.seed >= 0, "seed", "0 or more", self.seed)
+        check(self.clients is None or self.clients >= 1, "clients", "1 or more, or null for the partition's default", self.clients)
+        check(self.records_per_client is None or self.records_per_client >= 1, "records_per_client", "1 or more, or null for all", self.records_per_client)
+        check(0 < self.fraction <= 1, "fraction", "in (0, 1]: the share of clients that train each round", self.fraction)
+        _one_of("weighting", self.weighting, ("records", "uniform"))
+        check(self.client_threads >= 1, "client_threads", "1 or more", self.client_threads)
+        check(self.server_threads >= 1, "server_threads", "1 or more", self.server_threads)
+        _one_of("device", self.device, ("auto", "cpu", "cuda"))
+        _one_of("on_client_error", self.on_client_error, ("stop", "drop"))
+        _one_of("progress", self.progress, ("auto", "live", "plain", "none"))
+        check(bool(self.study) and "/" not in self.study and not self.study.startswith("."), "study", "a folder name without '/'", self.study)
+        for group in ("dataset", "algorithm"):
+            check(isinstance(getattr(self, group).get("name"), str), f"{group}.name", "a short text that names the option", getattr(self, group).get("name"))
+
+
+# What decides where and how a run is carried out, but not its numbers.
+NOT_IDENTITY = frozenset(
+    {"rounds", "study", "results_dir", "data_dir", "engine", "progress", "figures", "force", "telemetry", "on_client_error", "snapshots"}
+)
+
+
+def canonical(config: Config) -> dict[str, Any]:
+    """Return what decides the numbers of a run: no default values, whole floats as integers, sorted keys.
+
+    ``rounds`` is left out, so that more rounds continue a run; where the learning-rate schedule depends on
+    the number of rounds, it is in as ``training.schedule_rounds``.
+    """
+    plain = {key: value for key, value in asdict(config).items() if key not in NOT_IDENTITY}
+    if config.training.schedule == "cosine" and config.training.schedule_rounds is None:
+        plain["training"]["schedule_rounds"] = config.rounds
+    for item in fields(Config):
+        value = getattr(config, item.name)
+        if item.name not in plain:
+            continue
+        if is_dataclass(value) and not isinstance(value, type):
+            defaults = asdict(type(value)())
+            plain[item.name] = {k: v for k, v in plain[item.name].items() if v != defaults[k]}
+        if plain[item.name] == {} or plain[item.name] == item.default:
+            del plain[item.name]
+    normal: dict[str, Any] = _normal(plain)
+    return normal
+
+
+def identity(config: Config) -> str:
+    """Return the ten hexadecimal digits that name a run's folder."""
+    text = json.dumps(canonical(config), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _normal(value: Any) -> Any:
+    """Return the value as JSON would hold it: sorted keys, whole floats as integers, tuples as lists."""
+    if isinstance(value, dict):
+        return {str(k): _normal(value[k]) for k in sorted(value, key=str)}
+    if isinstance(value, list | tuple):
+        return [_normal(item) for item in value]
+    if isinstance(value, float) and math.isfinite(value) and value == int(value):
+        return int(value)
+    return value
+
+
+def _finite(value: float) -> bool:
+    return math.isfinite(value)
+
+
+def _positive(value: float) -> bool:
+    return math.isfinite(value) and value > 0

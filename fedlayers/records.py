@@ -1,0 +1,189 @@
+"""The tables of a run: one row a measured value, with everything needed to interpret it.
+
+``records/`` holds single values, ``pairs/`` values between two things, ``spectra/`` curves and matrices as list
+columns, ``resources/`` times, memory and bytes. The Arrow schemas are fixed here.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+
+# Who, when and where: filled in by the harness, the same for all tables.
+_ADDRESS = [
+    ("run", _TEXT), ("round", pa.int32()), ("moment", _TEXT), ("owner", _TEXT), ("model", _TEXT),
+    ("client", pa.int32()), ("layer", _TEXT), ("layer_index", pa.int32()), ("subject", _TEXT), ("metric", _TEXT),
+    ("variant", _TEXT), ("scope", _TEXT),
+]  # fmt: skip
+_VALUE = [
+    ("value", pa.float64()), ("stderr", pa.float64()), ("n", pa.int64()), ("null", pa.float64()),
+    ("null_hi", pa.float64()), ("p", pa.float64()), ("status", _TEXT), ("reason", _TEXT),
+]  # fmt: skip
+_OTHER = [("other", pa.int32()), ("other_round", pa.int32()), ("other_layer", _TEXT)]
+_CURVE = [("x", pa.list_(pa.float64())), ("y", pa.list_(pa.float64())), ("n", pa.int64()), ("status", _TEXT), ("reason", _TEXT)]
+
+SCHEMAS: Mapping[str, pa.Schema] = {
+    "records": pa.schema(_ADDRESS + _VALUE),
+    "pairs": pa.schema(_ADDRESS + _OTHER + _VALUE),
+    "spectra": pa.schema(_ADDRESS + _CURVE),
+    "resources": pa.schema([*_ADDRESS[:6], ("metric", _TEXT), ("unit", _TEXT), ("value", pa.float64())]),
+}
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "records": tuple(name for name, _ in _ADDRESS),
+    "pairs": tuple(name for name, _ in _ADDRESS + _OTHER),
+    "spectra": tuple(name for name, _ in _ADDRESS),
+    "resources": (*(name for name, _ in _ADDRESS[:6]), "metric"),
+}
+
+MOMENTS = ("start", "after_local", "after_aggregate", "final")
+SCOPES = ("client_train", "client_val", "client_test", "probe", "server_test", "space_sample")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One measured value; what a metric leaves at None the harness or the schema fills with null.
+
+    Attributes:
+        metric: the name of the quantity, such as ``"update_norm"``.
+        value: the value; NaN together with ``status="missing"`` and a reason if it could not be had.
+        layer: the layer's name, None for the whole model.
+        layer_index: the layer's place in the model, from 0.
+        subject: a class, tier or cluster, if the value is of one.
+        variant: estimator, pooling and the like, if there are several.
+        scope: the data the value was measured on, one of ``SCOPES``; None if no data was involved.
+        stderr: standard error of ``value``.
+        n: the number of independent units behind ``stderr`` (records, probes, clients).
+        null, null_hi, p: mean and upper end of the values that chance alone produces, and the p value.
+        client: the client's index; None for the server.
+        owner, model, round, moment, run: filled in by the harness unless given.
+    """
+
+    metric: str
+    value: float
+    layer: str | None = None
+    layer_index: int | None = None
+    subject: str | None = None
+    variant: str | None = None
+    scope: str | None = None
+    stderr: float | None = None
+    n: int | None = None
+    null: float | None = None
+    null_hi: float | None = None
+    p: float | None = None
+    status: str = "ok"
+    reason: str | None = None
+    client: int | None = None
+    owner: str | None = None
+    model: str | None = None
+    round: int | None = None
+    moment: str | None = None
+    run: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair(Record):
+    """One value between two clients, rounds or layers; symmetric quantities appear once, with client < other."""
+
+    other: int | None = None
+    other_round: int | None = None
+    other_layer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """A curve or one row of a matrix: ``y`` over ``x``; the other attributes are those of :class:`Record`."""
+
+    metric: str
+    x: Sequence[float]
+    y: Sequence[float]
+    layer: str | None = None
+    layer_index: int | None = None
+    subject: str | None = None
+    variant: str | None = None
+    scope: str | None = None
+    n: int | None = None
+    status: str = "ok"
+    reason: str | None = None
+    client: int | None = None
+    owner: str | None = None
+    model: str | None = None
+    round: int | None = None
+    moment: str | None = None
+    run: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A time, an amount of memory or of bytes; kept apart because it differs between equal runs."""
+
+    metric: str
+    value: float
+    unit: str
+    client: int | None = None
+    owner: str | None = None
+    model: str | None = None
+    round: int | None = None
+    moment: str | None = None
+    run: str | None = None
+
+
+Row = Record | Pair | Spectrum | Resource
+
+
+def missing(metric: str, reason: str, **address: Any) -> Record:
+    """Return the record of a value that could not be had: NaN, ``status="missing"`` and the reason."""
+    return Record(metric, math.nan, status="missing", reason=reason, **address)
+
+
+def addressed(rows: Iterable[Row], **address: Any) -> list[Row]:
+    """Return the rows with those of the given columns filled in that a row leaves at None."""
+    filled = []
+    for row in rows:
+        empty = {key: value for key, value in address.items() if getattr(row, key) is None}
+        filled.append(replace(row, **empty) if empty else row)
+    return filled
+
+
+def table_of(row: Row) -> str:
+    """Return the name of the table that a row belongs to."""
+    if isinstance(row, Pair):
+        return "pairs"
+    if isinstance(row, Record):
+        return "records"
+    return "spectra" if isinstance(row, Spectrum) else "resources"
+
+
+def to_table(name: str, rows: Sequence[Row]) -> pa.Table:
+    """Return rows of one kind as an Arrow table in the fixed schema, sorted by every key."""
+    schema = SCHEMAS[name]
+    columns = {field.name: [getattr(row, field.name) for row in rows] for field in schema}
+    table = pa.table({key: pa.array(column, schema.field(key).type) for key, column in columns.items()}, schema=schema)
+    return sort(name, table)
+
+
+def sort(name: str, table: pa.Table) -> pa.Table:
+    """Return the table sorted by every key, so that the order rows arrived in leaves no trace."""
+    if table.num_rows < 2:
+        return table
+    # Dictionary codes depend on the order of arrival: sort by the strings, then encode afresh.
+    plain = table.cast(pa.schema([(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in table.schema]))
+    ordered = plain.sort_by([(key, "ascending") for key in KEYS[name]])
+    return ordered.combine_chunks().cast(SCHEMAS[name])
+
+
+def to_bytes(table: pa.Table) -> bytes:
+    """Return the table as an Arrow IPC stream, the form in which rows travel from clients to the server."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def from_bytes(data: bytes) -> pa.Table:
+    """Return the table that :func:`to_bytes` packed."""
+    with pa.ipc.open_stream(data) as reader:
+        return reader.read_all()

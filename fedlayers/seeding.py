@@ -1,0 +1,55 @@
+"""Addressed randomness: every generator is a function of (seed, purpose, round, client)."""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+def derive(seed: int, purpose: str, server_round: int = 0, client: int = -1) -> int:
+    """Return the 63-bit seed of one random stream.
+
+    Args:
+        seed: the run's seed.
+        purpose: what the stream is for, such as ``"batches"``; streams of different purpose are independent.
+        server_round: the round, 0 for streams that are drawn once per run.
+        client: the client's index, -1 for the server's streams.
+
+    Returns:
+        An integer in [0, 2^63), the same on every machine.
+    """
+    text = f"{seed}/{purpose}/{server_round}/{client}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def torch_generator(seed: int, purpose: str, server_round: int = 0, client: int = -1) -> torch.Generator:
+    """Return a CPU torch generator for one stream; the arguments are those of :func:`derive`."""
+    return torch.Generator().manual_seed(derive(seed, purpose, server_round, client))
+
+
+def numpy_generator(seed: int, purpose: str, server_round: int = 0, client: int = -1) -> np.random.Generator:
+    """Return a numpy generator for one stream; the arguments are those of :func:`derive`."""
+    return np.random.default_rng(derive(seed, purpose, server_round, client))
+
+
+@contextmanager
+def global_state(seed: int, purpose: str, server_round: int = 0, client: int = -1) -> Iterator[None]:
+    """Seed the global generators of ``random``, numpy and torch for a block of code, then put them back.
+
+    For code that draws from global generators: dropout, and Flower's stock strategies.
+    """
+    stream = derive(seed, purpose, server_round, client)
+    before = random.getstate(), np.random.get_state()
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        random.seed(stream)
+        np.random.seed(stream % 2**32)
+        torch.manual_seed(stream)
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])
