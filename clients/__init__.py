@@ -1,0 +1,1 @@
+"""Clients: what a participant does, as NumPyClients that train and measure."""

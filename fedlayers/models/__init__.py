@@ -1,0 +1,1 @@
+"""Networks: plain torch modules that take the input shape and the number of classes."""

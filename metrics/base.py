@@ -1,0 +1,148 @@
+"""What a metric is: its facts, when it is due, a client half and a server half."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fedlayers.layers import Layer
+from fedlayers.records import Row
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a reader has to know to interpret one metric's values.
+
+    Attributes:
+        name: the value of the ``metric`` column.
+        unit: the unit, ``"1"`` for a pure number.
+        low, high: the closed range of possible values (infinities allowed).
+        direction: ``higher`` or ``lower`` is better, or ``neutral``.
+        symmetric: for pairs, whether swapping the two changes nothing.
+        cost: ``cheap`` (no pass over data), ``pass`` (forward or backward passes) or ``heavy``.
+        minimum_n: the smallest sample for which the value is defined.
+        reference: the paper or text that defines it.
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    direction: str
+    reference: str
+    symmetric: bool = False
+    cost: str = "cheap"
+    minimum_n: int = 1
+
+
+class RecordSet(Protocol):
+    """Records of one client and split, as the data layer hands them out."""
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        ...
+
+    def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return normalised float features (b, *shape) and int64 labels (b,) of the records at ``positions`` (b,)."""
+        ...
+
+
+@dataclass
+class ClientView:
+    """What the client half of a metric sees: one model of one client at one moment.
+
+    Attributes:
+        layers: the model's layers, in order.
+        module: the model in eval mode, its weights those of ``parameters`` (use ``torch.func.functional_call``
+            or call it directly; leave parameters, mode and gradients as found).
+        parameters: name -> the weights that are measured; detached leaf tensors.
+        buffers: name -> buffer tensors.
+        reference: name -> the global weights the client received this round; equals ``parameters`` unless the
+            moment is ``after_local``.
+        data: scope (``client_train``, ``client_val``, ``client_test``) -> records; a split without records is absent.
+        classes: the class names, in the order of the labels.
+        seed: seed for this client, round and moment; derive generators from it with a purpose.
+        batch_size: records per forward pass when a pass runs over a whole split.
+        cache: results shared by the metrics of this view (logits, gradient statistics), keyed by what they are.
+    """
+
+    layers: Sequence[Layer]
+    module: nn.Module
+    parameters: Mapping[str, Tensor]
+    buffers: Mapping[str, Tensor]
+    reference: Mapping[str, Tensor]
+    data: Mapping[str, RecordSet]
+    classes: Sequence[str]
+    seed: int
+    round: int
+    moment: str
+    batch_size: int = 512
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    payload_limit_bytes: int = 64 * 2**20
+    cache: dict[Any, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ServerView:
+    """What the server half of a metric sees once a phase's replies are in.
+
+    Attributes:
+        layers: the model's layers, in order.
+        clients: indices of the clients that replied, ascending; every mapping below has these keys.
+        weights: client -> its weights after local training (moment ``after_local`` only, else empty).
+        before: the global weights the clients started from.
+        after: the aggregated global weights (equals ``before`` where nothing is aggregated).
+        records: client -> number of training records, the weights of weighted means.
+        payloads: client -> what this metric's client half sent, name -> array.
+        seed: seed for this round and moment on the server.
+    """
+
+    layers: Sequence[Layer]
+    clients: Sequence[int]
+    weights: Mapping[int, Mapping[str, Tensor]]
+    before: Mapping[str, Tensor]
+    after: Mapping[str, Tensor]
+    records: Mapping[int, int]
+    payloads: Mapping[int, Mapping[str, np.ndarray]]
+    seed: int
+    round: int
+    moment: str
+    cache: dict[Any, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Measurement:
+    """What one half of a metric returns: rows of any table, and from a client a compact payload for the server."""
+
+    rows: list[Row] = field(default_factory=list)
+    payload: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Metric:
+    """A family of metrics that share work: subclass, state the facts, implement one half or both.
+
+    Args:
+        rounds: when it is due: ``"first"``, ``"last"``, ``"all"``, ``"every k"`` or round numbers.
+        moments: at which moments it is due.
+
+    A half that raises yields one record with ``status="missing"`` and the reason, and the run goes on
+    (``metrics.on_error=raise`` makes it fatal).
+    """
+
+    facts: ClassVar[tuple[Facts, ...]] = ()
+
+    def __init__(self, rounds: Sequence[str | int] = ("first", "last"), moments: Sequence[str] = ("after_local",)) -> None:
+        from fedlayers.schedule import Schedule
+
+        self.schedule = Schedule(rounds, moments, key=f"metrics.{type(self).__name__.lower()}")
+
+    def client(self, view: ClientView) -> Measurement:
+        """Measure one client's model; the default measures nothing."""
+        return Measurement()
+
+    def server(self, view: ServerView) -> Measurement:
+        """Measure across clients; the default measures nothing."""
+        return Measurement()

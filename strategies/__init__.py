@@ -1,0 +1,1 @@
+"""Strategies: what the server does, as subclasses of Flower's Message API strategies."""
