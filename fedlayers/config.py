@@ -157,7 +157,7 @@ class Config:
 
 # What decides where and how a run is carried out, but not its numbers.
 NOT_IDENTITY = frozenset(
-    {"rounds", "study", "results_dir", "data_dir", "engine", "progress", "figures", "force", "telemetry", "on_client_error", "snapshots"}
+    {"rounds", "study", "results_dir", "data_dir", "device", "engine", "progress", "figures", "force", "telemetry", "on_client_error", "snapshots"}
 )
 
 

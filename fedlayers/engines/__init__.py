@@ -1,0 +1,1 @@
+"""Engines: Flower Grids that carry messages to clients; all give the same numbers."""

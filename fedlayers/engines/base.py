@@ -1,0 +1,114 @@
+"""What the engines share: stable node ids, message ids, running one message, sorted replies."""
+
+import threading
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flwr.app import Context, Message, MessageType, RecordDict
+from flwr.clientapp import ClientApp
+
+from fedlayers.errors import Stopped
+from fedlayers.flower import RUN_ID, Grid, Run, set_identity, set_message_id
+from fedlayers.state import StateStore
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What every engine is given.
+
+    Attributes:
+        app: the ClientApp that runs on every client.
+        costs: training records per client, by which clients are placed.
+        state_dir: the folder of the clients' personal states.
+        stop: set by a signal; the engine then raises :class:`Stopped` within a second or two.
+        advance: called with the number of clients that finished.
+    """
+
+    app: ClientApp
+    costs: Sequence[int]
+    state_dir: Path
+    stop: threading.Event
+    advance: Callable[[int], None]
+
+
+class EngineGrid(Grid):
+    """A Grid with one node per client, whose id is the client's index plus 1."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        set_identity()
+        self.workplace = workplace
+        self._run = Run.create_empty(run_id=RUN_ID)
+        self._sent = 0
+        self._pushed: dict[str, Message] = {}
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        """Send the messages and return all replies, sorted by client.
+
+        Raises:
+            Stopped: a signal asked the run to stop.
+            WorkerLost: a worker died and its clients could not be run elsewhere.
+        """
+        outgoing = list(messages)
+        for message in outgoing:
+            self._sent += 1
+            set_message_id(message, str(self._sent))
+        replies = self.deliver(outgoing) if outgoing else []
+        if self.workplace.stop.is_set():
+            raise Stopped
+        return sorted(replies, key=lambda reply: reply.metadata.src_node_id)
+
+    @abstractmethod
+    def deliver(self, messages: list[Message]) -> list[Message]:
+        """Run the messages on their clients and return the replies in any order."""
+
+    def close(self) -> None:
+        """Give back what the engine holds."""
+
+    def get_node_ids(self) -> list[int]:
+        """Return the node ids: 1 to the number of clients."""
+        return list(range(1, len(self.workplace.costs) + 1))
+
+    def set_run(self, run: Run) -> None:
+        """Set the run this Grid works for."""
+        self._run = run
+
+    @property
+    def run(self) -> Run:
+        """The run this Grid works for."""
+        return self._run
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Return a message to one client."""
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        """Run the messages at once and keep the replies for :meth:`pull_messages`."""
+        replies = {reply.metadata.reply_to_message_id: reply for reply in self.send_and_receive(messages)}
+        self._pushed.update(replies)
+        return list(replies)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """Return the kept replies to the given messages."""
+        return [self._pushed.pop(key) for key in message_ids if key in self._pushed]
+
+
+def run_message(app: ClientApp, message: Message, store: StateStore, num_clients: int) -> Message:
+    """Run one message on its client, with the client's state around it, and return the reply."""
+    client = message.metadata.dst_node_id - 1
+    server_round = int(message.content["config"]["server-round"])  # type: ignore[arg-type, index]
+    training = message.metadata.message_type == MessageType.TRAIN
+    context = Context(
+        run_id=RUN_ID,
+        node_id=client + 1,
+        node_config={"partition-id": client, "num-partitions": num_clients},
+        state=store.load(client, server_round, proposed=not training),
+        run_config={},
+    )
+    reply = app(message, context)
+    if training and context.state and not reply.has_error():
+        store.propose(client, server_round, context.state)
+    return reply

@@ -1,0 +1,53 @@
+"""The one place that touches names of Flower that move between releases or are private (flwr 1.41 to 1.42)."""
+
+import logging
+import warnings
+
+from flwr.app.error import Error
+from flwr.app.message import make_message
+from flwr.client import NumPyClient
+from flwr.common.constant import ErrorCode
+from flwr.serverapp import Grid
+from flwr.simulation.run_simulation import run_simulation
+from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
+
+__all__ = [
+    "ErrorCode",
+    "Grid",
+    "NumPyClient",
+    "Run",
+    "client_error",
+    "make_message",
+    "quiet",
+    "run_simulation",
+    "set_identity",
+    "set_message_id",
+]
+
+RUN_ID = 1
+
+
+def set_identity() -> None:
+    """Give this process the identity that messages made outside Flower's runtime ask for."""
+    TaskIdentity.task_id = 1
+    TaskIdentity.run_id = RUN_ID
+    TaskIdentity.node_id = 0
+
+
+def set_message_id(message: object, message_id: str) -> None:
+    """Assign a message's id, which is its Grid's to choose."""
+    message.metadata.__dict__["_message_id"] = message_id  # type: ignore[attr-defined]
+
+
+def client_error(reason: str) -> Error:
+    """Return the error of a client that raised, with what there is to say about it."""
+    return Error(code=ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason=reason)
+
+
+def quiet() -> None:
+    """Keep Flower's log lines below warnings, and its deprecation notes, out of ours."""
+    logger = logging.getLogger("flwr")
+    logger.setLevel(logging.ERROR)
+    logger.propagate = False
+    warnings.filterwarnings("ignore", module=r"flwr(\.|$)")
