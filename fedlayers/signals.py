@@ -50,6 +50,8 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
         signal.signal(number, handle)
     try:
         yield
+    except _Interrupt:
+        raise Stopped from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

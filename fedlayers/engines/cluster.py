@@ -1,0 +1,56 @@
+"""One Ray for all runs of this process: started on first use, or a running cluster joined by its address."""
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import ray
+
+from fedlayers.errors import UserError
+from fedlayers.signals import keep_handlers
+
+
+def connect(address: str | None) -> None:
+    """Start a Ray of our own, invisible to other jobs on this node, or join the one at ``address``.
+
+    Raises:
+        UserError: the cluster at ``address`` cannot be reached.
+    """
+    if ray.is_initialized():
+        return
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    common = {
+        "log_to_driver": False,
+        "logging_level": "ERROR",
+        "runtime_env": {"env_vars": {"PYTHONPATH": path, "FLWR_TELEMETRY_ENABLED": os.environ["FLWR_TELEMETRY_ENABLED"]}},
+    }
+    with keep_handlers():
+        if address is not None:
+            try:
+                ray.init(address=address, **common)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise UserError(
+                    f"engine.address must be the address of a running Ray cluster (or auto), got {address!r}, which did "
+                    f"not answer ({str(error).splitlines()[0]}); start one with 'ray start --head' or leave it out"
+                ) from None
+            return
+        folder = tempfile.mkdtemp(prefix="fl", dir=_short_folder())
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        atexit.register(ray.shutdown)
+        ray.init(address="local", num_cpus=available_cpus(), include_dashboard=False, _temp_dir=folder, **common)
+
+
+def available_cpus() -> int:
+    """Return the number of CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _short_folder() -> str:
+    """Return a temporary folder whose name leaves room for Ray's Unix sockets."""
+    folder = tempfile.gettempdir()
+    return folder if len(folder) < 25 and Path(folder).is_dir() else "/tmp"
