@@ -83,6 +83,8 @@ class RayGrid(EngineGrid):
         while waiting or running:
             while waiting and free:
                 size = next_chunk([costs[m.metadata.dst_node_id - 1] for m in waiting], len(self._workers))
+                if waiting[0].metadata.message_id in attempts:  # alone, to learn which client kills its worker
+                    size = 1
                 chunk = _Chunk(waiting[:size], free.pop(0))
                 waiting = waiting[size:]
                 running[self._send(chunk, contents)] = chunk
@@ -96,6 +98,10 @@ class RayGrid(EngineGrid):
                 except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError):
                     self._replace(chunk, attempts)
                     waiting = chunk.messages + waiting
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause from error
+                except ray.exceptions.RayError as error:
+                    raise WorkerLost(f"Ray stopped answering: {error}") from error
                 else:
                     replies += received
                     self.workplace.advance(len(received))
@@ -125,7 +131,7 @@ class RayGrid(EngineGrid):
         for message in chunk.messages:
             key = message.metadata.message_id
             attempts[key] = attempts.get(key, 0) + 1
-            if attempts[key] >= ATTEMPTS and len(chunk.messages) == 1:
+            if attempts[key] >= ATTEMPTS:
                 raise WorkerLost(
                     f"client {message.metadata.dst_node_id - 1}: its worker process died {ATTEMPTS} times in a row; most "
                     "likely it needs more memory than there is: use fewer workers (engine.workers) or a smaller "

@@ -1,0 +1,120 @@
+"""FedAvg's participant: start from the global model, train on the own records, send the result.
+
+References:
+    McMahan et al. 2017, Communication-Efficient Learning of Deep Networks from Decentralized Data, AISTATS.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from flwr.app import Array, ArrayRecord
+from torch import Tensor
+
+from clients.measuring import measure
+from clients.training import LocalResult, train_locally
+from fedlayers.data.federation import Records
+from fedlayers.flower import NumPyClient
+from fedlayers.seeding import torch_generator
+from fedlayers.session import Scalars, Session
+from fedlayers.weights import to_safetensors_bytes
+
+
+class FedAvgClient(NumPyClient):  # type: ignore[misc]
+    """Trains and measures; an algorithm overrides what it changes.
+
+    Hooks: :meth:`extra_loss` (a term added to the loss), :meth:`initial` (where training starts), :meth:`evaluated`
+    (which model is evaluated), :meth:`keep` (what stays with the client), :meth:`training_records`.
+
+    Args:
+        session: this client's data, model and generators for one message.
+    """
+
+    # Which model is evaluated after aggregation: ``global`` or ``personal``.
+    evaluated_model: ClassVar[str] = "global"
+    # Whether training uses all clients' records, so that what it measures belongs to no single client.
+    pooled: ClassVar[bool] = False
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def extra_loss(self, parameters: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> Tensor | None:
+        """Return a term that is added to the loss of every batch, or None."""
+        return None
+
+    def initial(self, received: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights that local training starts from; FedAvg starts from those received."""
+        return {name: tensor.clone() for name, tensor in received.items()}
+
+    def evaluated(self, received: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights that an evaluation message measures."""
+        return received
+
+    def keep(self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
+        """Keep what belongs to this client in ``session.state``: the buffers, if ``training.buffers`` is ``local``."""
+        if buffers and self.session.workspace.config.training.buffers == "local":
+            self.session.state["buffers"] = as_record(buffers)
+
+    def training_records(self) -> Records:
+        """Return the records this client trains on."""
+        return self.session.data()["client_train"]
+
+    def fit(self, parameters: list[np.ndarray], config: Scalars) -> tuple[list[np.ndarray], int, dict[str, Any]]:
+        """Train locally, measure the result, and return weights, number of records and our rows."""
+        session = self.session
+        received = session.tensors(parameters)
+        weights, buffers = self.initial(received), self.buffers()
+        records = self.training_records()
+        result = self._train(weights, buffers, received, records)
+        self.keep(weights, buffers)
+        extra = measure(session, weights, buffers, received, "personal", None if self.pooled else session.client)
+        sent = [weights[name].detach().cpu().numpy() for name in session.names]
+        scalars: dict[str, Any] = {"loss": result.loss, **extra.packed()}
+        if buffers:
+            scalars["buffers"] = to_safetensors_bytes(buffers)
+        return sent, len(records), scalars
+
+    def evaluate(self, parameters: list[np.ndarray], config: Scalars) -> tuple[float, int, dict[str, Any]]:
+        """Measure the evaluated model and return its test loss, the number of test records and our rows."""
+        received = self.session.tensors(parameters)
+        session = self.session
+        extra = measure(
+            session, self.evaluated(received), self.buffers(), received, self.evaluated_model, session.client
+        )
+        return extra.loss, extra.records, {"accuracy": extra.accuracy, **extra.packed()}
+
+    def buffers(self) -> dict[str, Tensor]:
+        """Return the buffers to work with: the client's own if they stay local, else the server's."""
+        session = self.session
+        own = session.state.get("buffers")
+        if own is not None:
+            device = session.workspace.device
+            return {name: tensor.to(device) for name, tensor in own.to_torch_state_dict().items()}
+        source = session.global_buffers or session.workspace.initial_buffers
+        return {name: tensor.clone() for name, tensor in source.items()}
+
+    def _train(
+        self, weights: dict[str, Tensor], buffers: dict[str, Tensor], received: dict[str, Tensor], records: Records
+    ) -> LocalResult:
+        session = self.session
+        workspace = session.workspace
+        uses_extra = type(self).extra_loss is not FedAvgClient.extra_loss
+        return train_locally(
+            workspace.module,
+            weights,
+            buffers,
+            records,
+            workspace.config.training,
+            lr=session.lr,
+            generator=torch_generator(workspace.config.seed, "batches", session.round, session.client),
+            augment=workspace.augment,
+            extra_loss=self.extra_loss if uses_extra else None,
+            reference=received,
+            device=workspace.device,
+        )
+
+
+def as_record(tensors: Mapping[str, Tensor]) -> ArrayRecord:
+    """Return named tensors as the record that messages and states hold."""
+    return ArrayRecord({name: Array(tensor.detach().cpu().numpy()) for name, tensor in tensors.items()})
+

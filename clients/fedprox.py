@@ -1,0 +1,35 @@
+"""FedProx's participant: FedAvg's, with a proximal term that holds local training near the global model.
+
+References:
+    Li et al. 2020, Federated Optimization in Heterogeneous Networks, MLSys (arXiv 1812.06127), equation 2.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from clients.fedavg import FedAvgClient
+from fedlayers.config import check
+from fedlayers.session import Session
+
+
+class FedProxClient(FedAvgClient):
+    """Minimises F_k(w) + (µ/2) ‖w − wᵗ‖², wᵗ the global weights received this round.
+
+    Args:
+        session: this client's data, model and generators for one message.
+        mu: the proximal strength µ ≥ 0; 0 gives plain FedAvg.
+    """
+
+    def __init__(self, session: Session, mu: float) -> None:
+        check(mu >= 0, "algorithm.mu", "0 or more (0 is FedAvg)", mu)
+        super().__init__(session)
+        self.mu = mu
+
+    def extra_loss(self, parameters: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> Tensor | None:
+        """Return (µ/2) ‖w − wᵗ‖², or None if µ is 0."""
+        if self.mu == 0:
+            return None
+        squares = [(parameters[name] - reference[name]).square().sum() for name in parameters]
+        return self.mu / 2 * torch.stack(squares).sum()

@@ -1,0 +1,106 @@
+"""The measuring half of a client: runs the metrics that are due and packs their rows for the trip."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from safetensors.numpy import save
+from torch import Tensor
+
+from fedlayers.records import Record, Resource, Row, addressed, table_of, to_bytes, to_table
+from fedlayers.seeding import derive
+from fedlayers.session import Session
+from fedlayers.weights import load_state
+from metrics.base import ClientView
+from metrics.measure import measure_clients
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Rows and payloads of one client at one moment."""
+
+    rows: list[Row]
+    payloads: dict[str, dict[str, np.ndarray]]
+
+    @property
+    def loss(self) -> float:
+        """The mean loss on the client's test records (validation records if it has none), NaN if not measured."""
+        return self._evaluated("loss")[0]
+
+    @property
+    def accuracy(self) -> float:
+        """The accuracy on the same records, NaN if not measured."""
+        return self._evaluated("accuracy")[0]
+
+    @property
+    def records(self) -> int:
+        """The number of records behind :attr:`loss`."""
+        return self._evaluated("loss")[1]
+
+    def packed(self) -> dict[str, bytes]:
+        """Return one Arrow stream per table and the payloads as safetensors."""
+        tables: dict[str, list[Row]] = {}
+        for row in self.rows:
+            tables.setdefault(table_of(row), []).append(row)
+        packed = {name: to_bytes(to_table(name, rows)) for name, rows in tables.items()}
+        arrays = {f"{metric}/{name}": array for metric, arrays in self.payloads.items() for name, array in arrays.items()}
+        if arrays:
+            packed["payloads"] = save(arrays)
+        return packed
+
+    def _evaluated(self, metric: str) -> tuple[float, int]:
+        found = {
+            row.scope: (row.value, row.n or 0)
+            for row in self.rows
+            if isinstance(row, Record) and row.metric == metric and row.layer is None
+        }
+        return found.get("client_test", found.get("client_val", (math.nan, 0)))
+
+
+def measure(
+    session: Session,
+    weights: Mapping[str, Tensor],
+    buffers: Mapping[str, Tensor],
+    reference: Mapping[str, Tensor],
+    model: str,
+    client: int | None,
+) -> Measured:
+    """Run the metrics that are due at the session's round and moment.
+
+    Args:
+        session: whose data, at which round and moment.
+        weights: name -> the weights to measure.
+        buffers: name -> the buffers that go with them.
+        reference: name -> the global weights received this round.
+        model: what the ``model`` column says, ``global`` or ``personal``.
+        client: what the ``client`` column says; None if the rows belong to the server.
+
+    Returns:
+        Addressed rows, the time they took among them, and payloads for the metrics' server halves.
+    """
+    began = time.perf_counter()
+    workspace = session.workspace
+    load_state(workspace.module, weights, buffers)
+    workspace.module.eval()
+    view = ClientView(
+        layers=workspace.layers,
+        module=workspace.module,
+        parameters={name: tensor.detach() for name, tensor in weights.items()},
+        buffers=buffers,
+        reference=reference,
+        data=session.data(),
+        classes=workspace.federation.classes,
+        seed=derive(workspace.config.seed, f"measure/{session.moment}", session.round, session.client),
+        round=session.round,
+        moment=session.moment,
+        device=workspace.device,
+        payload_limit_bytes=int(workspace.config.metrics.get("payload_mb", 64) * 2**20),
+    )
+    on_error = str(workspace.config.metrics.get("on_error", "record"))
+    rows, payloads = measure_clients(workspace.metrics, view, session.last_round, on_error)
+    rows.append(Resource("measuring", time.perf_counter() - began, "s"))
+    owner = "server" if client is None else "client"
+    address = {"owner": owner, "client": client, "model": model, "round": session.round, "moment": session.moment}
+    return Measured(addressed(rows, **address), payloads)

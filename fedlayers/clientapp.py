@@ -1,0 +1,153 @@
+"""Binds a NumPyClient to Flower's Message API: the ClientApp that every engine runs."""
+
+import json
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from hydra.utils import instantiate
+
+from fedlayers.config import Config
+from fedlayers.data import load_federation
+from fedlayers.data.augment import make_augmentation
+from fedlayers.devices import prepare_device, resolve_device, threads
+from fedlayers.flower import NumPyClient, client_error
+from fedlayers.layers import layers_of
+from fedlayers.models import build_model
+from fedlayers.seeding import global_state
+from fedlayers.session import Session, Workspace
+from fedlayers.weights import from_safetensors_bytes, split_state
+from metrics.measure import build_metrics
+
+# The ConfigRecord of a reply that carries our rows and payloads beside the records that strategies insist on.
+EXTRA = "fedlayers"
+
+
+def client_app(config: Config) -> ClientApp:
+    """Return the ClientApp of a run; it carries the configuration and nothing else."""
+    app = ClientApp()
+    key = json.dumps(asdict(config), sort_keys=True)
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        return _handle(config, key, message, context, training=True)
+
+    @app.evaluate()
+    def evaluate(message: Message, context: Context) -> Message:
+        return _handle(config, key, message, context, training=False)
+
+    @app.query()
+    def query(message: Message, context: Context) -> Message:
+        """Tell which partition this node holds (Flower's own runtime gives nodes random ids)."""
+        answer = MetricRecord({"partition-id": int(context.node_config["partition-id"])})
+        return Message(RecordDict({"partition": answer}), reply_to=message)
+
+    return app
+
+
+def _handle(config: Config, key: str, message: Message, context: Context, training: bool) -> Message:
+    """Run one message; a client's exception becomes an error reply with client, round, moment and traceback."""
+    client = int(context.node_config["partition-id"])
+    settings = message.content["config"]
+    server_round = int(settings["server-round"])
+    moment = "after_local" if training else str(settings["moment"])
+    try:
+        with threads(config.client_threads), global_state(config.seed, f"client/{moment}", server_round, client):
+            station = _station(key, config)
+            session = Session(
+                station.workspace,
+                client,
+                server_round,
+                int(settings["last-round"]),
+                moment,
+                float(settings["lr"]),
+                _buffers(settings, station.workspace.device),
+                context.state,
+            )
+            return Message(_reply(station.client(session), message, settings, training), reply_to=message)
+    except Exception:
+        reason = json.dumps({"client": client, "round": server_round, "moment": moment, "traceback": traceback.format_exc()})
+        return Message(client_error(reason), reply_to=message)
+
+
+def _reply(client: NumPyClient, message: Message, settings: ConfigRecord, training: bool) -> RecordDict:
+    """Call the NumPyClient and pack what it returns into the records that strategies expect."""
+    arrays = message.content["arrays"]
+    parameters = _decode(arrays)
+    if not training:
+        loss, count, scalars = client.evaluate(parameters, dict(settings))
+        return _records(None, count, {"loss": loss, **scalars})
+    updated, count, scalars = client.fit(parameters, dict(settings))
+    return _records(ArrayRecord({name: Array(array) for name, array in zip(arrays, updated, strict=True)}), count, scalars)
+
+
+def _records(arrays: ArrayRecord | None, count: int, scalars: dict[str, Any]) -> RecordDict:
+    """Pack one ArrayRecord, one MetricRecord and our ConfigRecord; bytes go to the last, numbers to the second."""
+    metrics = {key: value for key, value in scalars.items() if not isinstance(value, bytes)}
+    content = RecordDict({"metrics": MetricRecord({"num-examples": int(count), "one": 1.0, **metrics})})
+    if arrays is not None:
+        content["arrays"] = arrays
+    content[EXTRA] = ConfigRecord({key: value for key, value in scalars.items() if isinstance(value, bytes)})
+    return content
+
+
+class _LastDecoded:
+    """The arrays decoded last: clients of a chunk receive the same record, which is then decoded once."""
+
+    record: ArrayRecord | None = None
+    arrays: list[Any] = []  # noqa: RUF012
+
+
+def _decode(record: ArrayRecord) -> list[Any]:
+    if _LastDecoded.record is not record:
+        _LastDecoded.arrays = record.to_numpy_ndarrays()
+        _LastDecoded.record = record
+    return list(_LastDecoded.arrays)
+
+
+def _buffers(settings: ConfigRecord, device: torch.device) -> dict[str, torch.Tensor]:
+    packed = settings.get("buffers")
+    return {k: v.to(device) for k, v in from_safetensors_bytes(packed).items()} if isinstance(packed, bytes) else {}
+
+
+@dataclass(frozen=True)
+class _Station:
+    """What a worker keeps for one configuration."""
+
+    workspace: Workspace
+    client: Callable[[Session], NumPyClient]
+
+
+_stations: dict[str, _Station] = {}
+
+
+def _station(key: str, config: Config) -> _Station:
+    """Return what this process keeps for a configuration, building it on first use; the last two are kept."""
+    if key not in _stations:
+        for old in list(_stations)[:-1]:
+            del _stations[old]
+        _stations[key] = _Station(build_workspace(config), instantiate(config.algorithm["client"], _partial_=True))
+    return _stations[key]
+
+
+def build_workspace(config: Config) -> Workspace:
+    """Return data, model, layers and metrics of a run, built from its configuration alone."""
+    device = resolve_device(config.device)
+    prepare_device(config.deterministic)
+    federation = load_federation(config)
+    module = build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
+    _, buffers = split_state(module)
+    return Workspace(
+        config,
+        federation,
+        module,
+        layers_of(module),
+        build_metrics(config.metrics),
+        device,
+        make_augmentation(config.training.augment),
+        buffers,
+    )
