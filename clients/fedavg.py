@@ -4,6 +4,7 @@ References:
     McMahan et al. 2017, Communication-Efficient Learning of Deep Networks from Decentralized Data, AISTATS.
 """
 
+import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -65,23 +66,27 @@ class FedAvgClient(NumPyClient):  # type: ignore[misc]
         received = session.tensors(parameters)
         weights, buffers = self.initial(received), self.buffers()
         records = self.training_records()
+        began = time.perf_counter()
         result = self._train(weights, buffers, received, records)
+        seconds = time.perf_counter() - began
         self.keep(weights, buffers)
-        extra = measure(session, weights, buffers, received, "personal", None if self.pooled else session.client)
+        if self.pooled:
+            measured = measure(session, weights, buffers, received, "global", None, {"client_train": records})
+        else:
+            measured = measure(session, weights, buffers, received, "personal", session.client, session.data())
         sent = [weights[name].detach().cpu().numpy() for name in session.names]
-        scalars: dict[str, Any] = {"loss": result.loss, **extra.packed()}
+        scalars: dict[str, Any] = {"loss": result.loss, "seconds": seconds, **measured.packed()}
         if buffers:
             scalars["buffers"] = to_safetensors_bytes(buffers)
         return sent, len(records), scalars
 
     def evaluate(self, parameters: list[np.ndarray], config: Scalars) -> tuple[float, int, dict[str, Any]]:
         """Measure the evaluated model and return its test loss, the number of test records and our rows."""
-        received = self.session.tensors(parameters)
         session = self.session
-        extra = measure(
-            session, self.evaluated(received), self.buffers(), received, self.evaluated_model, session.client
-        )
-        return extra.loss, extra.records, {"accuracy": extra.accuracy, **extra.packed()}
+        received = session.tensors(parameters)
+        model, buffers = self.evaluated(received), self.buffers()
+        measured = measure(session, model, buffers, received, self.evaluated_model, session.client, session.data())
+        return measured.loss, measured.records, {"accuracy": measured.accuracy, **measured.packed()}
 
     def buffers(self) -> dict[str, Tensor]:
         """Return the buffers to work with: the client's own if they stay local, else the server's."""

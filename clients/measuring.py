@@ -9,6 +9,7 @@ import numpy as np
 from safetensors.numpy import save
 from torch import Tensor
 
+from fedlayers.data.federation import Records
 from fedlayers.records import Record, Resource, Row, addressed, table_of, to_bytes, to_table
 from fedlayers.seeding import derive
 from fedlayers.session import Session
@@ -66,16 +67,18 @@ def measure(
     reference: Mapping[str, Tensor],
     model: str,
     client: int | None,
+    data: Mapping[str, Records],
 ) -> Measured:
     """Run the metrics that are due at the session's round and moment.
 
     Args:
-        session: whose data, at which round and moment.
+        session: at which round and moment.
         weights: name -> the weights to measure.
         buffers: name -> the buffers that go with them.
         reference: name -> the global weights received this round.
         model: what the ``model`` column says, ``global`` or ``personal``.
         client: what the ``client`` column says; None if the rows belong to the server.
+        data: scope -> the records to measure on.
 
     Returns:
         Addressed rows, the time they took among them, and payloads for the metrics' server halves.
@@ -90,7 +93,7 @@ def measure(
         parameters={name: tensor.detach() for name, tensor in weights.items()},
         buffers=buffers,
         reference=reference,
-        data=session.data(),
+        data=data,
         classes=workspace.federation.classes,
         seed=derive(workspace.config.seed, f"measure/{session.moment}", session.round, session.client),
         round=session.round,

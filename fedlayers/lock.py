@@ -1,0 +1,87 @@
+"""``run.lock``: keeps two processes from writing the same run folder."""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+HEARTBEAT_S = 10.0
+STALE_S = 120.0
+
+
+class Locked(Exception):
+    """Another live process writes this folder; the text says which."""
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold ``run.lock`` in a folder for a block of code; a stale lock is taken over.
+
+    Raises:
+        Locked: a live process holds it.
+    """
+    path = folder / "run.lock"
+    while not _create(path):
+        holder = _read(path)
+        if holder is not None and _is_alive(path, holder):
+            raise Locked(f"{holder.get('host')}, process {holder.get('pid')}" + (f", job {holder['job']}" if holder.get("job") else ""))
+        # Of several that find it stale, one wins the rename and the rest try again.
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(folder / f".run.lock.{os.getpid()}")
+            (folder / f".run.lock.{os.getpid()}").unlink()
+    stop = threading.Event()
+    thread = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        path.unlink(missing_ok=True)
+
+
+def _create(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "w") as file:
+        me = psutil.Process()
+        json.dump({"host": socket.gethostname(), "pid": me.pid, "started": me.create_time(), "job": os.environ.get("SLURM_JOB_ID")}, file)
+    return True
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return who holds the lock; None if it vanished or was never finished."""
+    try:
+        holder: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return holder
+
+
+def _is_alive(path: Path, holder: dict[str, Any]) -> bool:
+    """Ask the operating system on the same host, the heartbeat's age elsewhere."""
+    if holder.get("host") == socket.gethostname():
+        try:
+            return abs(psutil.Process(holder["pid"]).create_time() - holder["started"]) < 1
+        except psutil.NoSuchProcess:
+            return False
+    try:
+        return time.time() - path.stat().st_mtime < STALE_S
+    except FileNotFoundError:
+        return False
+
+
+def _beat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_S):
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path)
