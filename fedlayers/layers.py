@@ -1,16 +1,39 @@
 """Layers: the ordered, named units of a model through which every feature addresses its parameters."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils import parametrize
+
+ROOT = "(model)"
+
+# The first class that matches names the kind. _NormBase is batch and instance norm, _ConvNd also the transposed.
+_KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
+    ("linear", (nn.Linear,)),
+    ("conv", (_ConvNd,)),
+    ("norm", (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)),
+    ("embedding", (nn.Embedding, nn.EmbeddingBag)),
+    ("attention", (nn.MultiheadAttention,)),
+)
+_ATTENTION_ROLES = {
+    "in_proj_weight": "weight",
+    "q_proj_weight": "weight",
+    "k_proj_weight": "weight",
+    "v_proj_weight": "weight",
+    "in_proj_bias": "bias",
+}
 
 
 @dataclass(frozen=True)
 class Parameter:
     """One parameter of a layer: its full name in the model, its role and its shape.
 
-    ``role`` is one of ``weight``, ``bias``, ``norm_weight``, ``norm_bias``, ``other``.
+    ``role`` is one of ``weight``, ``bias``, ``norm_weight``, ``norm_bias``, ``other``. It follows from the
+    module's type and its attribute's name, never from a shape or from the layer's name.
     """
 
     name: str
@@ -25,8 +48,8 @@ class Layer:
     Attributes:
         name: the module's path in the model, such as ``"stage1.0.conv1"``.
         index: its place in the order of the forward pass' definition, from 0.
-        kind: ``linear``, ``conv``, ``norm``, ``embedding``, ``attention`` or the module's class name in lower case.
-        group: the layer group it belongs to: the first part of its path (the layer itself if the path has one part).
+        kind: ``linear``, ``conv``, ``norm``, ``embedding``, ``attention`` or the module's class in lower case.
+        group: the layer group: the first part of the path (the layer itself if the path has one part).
         parameters: in the order of the module.
         buffers: full names of the module's buffers (batch norm's statistics).
     """
@@ -45,10 +68,72 @@ class Layer:
 
 
 def layers_of(model: nn.Module) -> tuple[Layer, ...]:
-    """Return the layers of a model."""
-    raise NotImplementedError
+    """Return the layers of a model: one for each module that owns parameters itself, in order of definition.
+
+    A parameter that two modules share (tied weights) belongs to the first. What ``torch.nn.utils.parametrize`` hangs
+    below a module belongs to that module. Parameters of the model itself form the layer ``(model)``.
+
+    Args:
+        model: any torch module; the networks of this package define their layers in forward order.
+
+    Returns:
+        The layers; together they hold every name of ``model.named_parameters()`` exactly once.
+    """
+    modules = dict(model.named_modules())
+    owned: dict[str, list[Parameter]] = {}
+    for name, tensor in model.named_parameters():
+        owner = _owner(name, modules)
+        role = _role(modules[owner], name.removeprefix(f"{owner}."))
+        owned.setdefault(owner, []).append(Parameter(name, role, tuple(tensor.shape)))
+    buffers: dict[str, list[str]] = {}
+    for name, _ in model.named_buffers():
+        buffers.setdefault(_owner(name, modules), []).append(name)
+    return tuple(
+        Layer(
+            name=owner or ROOT,
+            index=index,
+            kind=_kind(modules[owner]),
+            group=owner.split(".")[0] or ROOT,
+            parameters=tuple(owned[owner]),
+            buffers=tuple(buffers.get(owner, ())),
+        )
+        for index, owner in enumerate(path for path in modules if path in owned)
+    )
 
 
 def total(layers: Sequence[Layer]) -> int:
-    """Return the number of parameters in the layers."""
-    raise NotImplementedError
+    """Return the number of parameters (scalars, not tensors) in the layers."""
+    return sum(math.prod(parameter.shape) for layer in layers for parameter in layer.parameters)
+
+
+def _owner(name: str, modules: dict[str, nn.Module]) -> str:
+    """Return the path of the module a tensor belongs to, looking through parametrizations."""
+    parts = name.split(".")
+    for end, part in enumerate(parts):
+        path = ".".join(parts[:end])
+        if part == "parametrizations" and path in modules and parametrize.is_parametrized(modules[path]):
+            return path
+    return ".".join(parts[:-1])
+
+
+def _kind(module: nn.Module) -> str:
+    for kind, classes in _KINDS:
+        if isinstance(module, classes):
+            return kind
+    return parametrize.type_before_parametrizations(module).__name__.lower()
+
+
+def _role(module: nn.Module, attribute: str) -> str:
+    """Return the role of a parameter from its module's type and its attribute's name in the module."""
+    # A reparametrized tensor keeps its role; the parts of one that is split in several have none.
+    if attribute.startswith("parametrizations."):
+        attribute = attribute.removeprefix("parametrizations.").removesuffix(".original")
+    if "." in attribute:
+        return "other"
+    if isinstance(module, nn.MultiheadAttention):
+        return _ATTENTION_ROLES.get(attribute, "other")
+    if isinstance(module, nn.RNNBase):
+        return attribute.split("_")[0]
+    if attribute not in ("weight", "bias"):
+        return "other"
+    return f"norm_{attribute}" if _kind(module) == "norm" else attribute
