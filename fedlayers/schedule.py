@@ -1,5 +1,6 @@
 """When something is due: which rounds and which moments."""
 
+import re
 from collections.abc import Sequence
 
 from fedlayers.config import check
@@ -10,14 +11,21 @@ class Schedule:
     """Rounds and moments at which a metric or snapshot is due.
 
     Args:
-        rounds: ``"first"`` (round 1), ``"last"``, ``"all"``, ``"every k"`` (k, 2k, …) or round numbers.
+        rounds: ``"first"`` (round 1), ``"last"``, ``"all"``, ``"every k"`` (k, 2k, …) or round numbers from 1.
         moments: some of ``start``, ``after_local``, ``after_aggregate``, ``final``.
         key: the configuration key that error messages name.
 
     ``start`` (round 0) and ``final`` are moments of their own: due if named, whatever ``rounds`` says.
+
+    Raises:
+        UserError: if an entry is none of these.
     """
 
-    def __init__(self, rounds: Sequence[str | int], moments: Sequence[str] = MOMENTS, key: str = "schedule") -> None:
+    def __init__(
+        self, rounds: Sequence[str | int], moments: Sequence[str] = MOMENTS, key: str = "schedule"
+    ) -> None:
+        for name, entries in (("rounds", rounds), ("moments", moments)):
+            check(_is_list(entries), f"{key}.{name}", "a list", entries, f"write [{entries}]")
         for entry in rounds:
             check(_is_round(entry), f"{key}.rounds", "first, last, all, 'every k' or round numbers from 1", entry)
         for moment in moments:
@@ -36,11 +44,14 @@ class Schedule:
         return any(_matches(entry, server_round, last_round) for entry in self.rounds)
 
 
-def _is_round(entry: str | int) -> bool:
-    if isinstance(entry, int):
+def _is_list(entries: object) -> bool:
+    return isinstance(entries, Sequence) and not isinstance(entries, str)
+
+
+def _is_round(entry: object) -> bool:
+    if isinstance(entry, int) and not isinstance(entry, bool):
         return entry >= 1
-    words = entry.split()
-    return entry in ("first", "last", "all") or (len(words) == 2 and words[0] == "every" and words[1].isdigit() and int(words[1]) > 0)
+    return isinstance(entry, str) and re.fullmatch("first|last|all|every [1-9][0-9]*", entry) is not None
 
 
 def _matches(entry: str | int, server_round: int, last_round: int) -> bool:
