@@ -1,0 +1,261 @@
+"""Reading results: the tables of a run, a study folder or a ``study.parquet`` as pandas frames."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedlayers.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+# What identifies a run among others -> its column in tables of several runs. The model's name needs another
+# column: "model" of a record is global or personal.
+FACT_COLUMNS: Mapping[str, str] = {
+    "dataset": "dataset",
+    "partition": "partition",
+    "model": "model_name",
+    "algorithm": "algorithm",
+    "seed": "seed",
+}
+PARTITION_COLUMNS = ("client", "client_name", "scope", "label", "label_name", "records")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one or several runs, each read on first use.
+
+    Texts are categoricals, integers are ``Int32`` or ``Int64`` (which may be absent), absent numbers NaN.
+    Tables of several runs have columns ``dataset, partition, model_name, algorithm, seed`` beside ``run``.
+    What a run has not measured (or not yet committed) is a table without rows.
+
+    Attributes:
+        path: what was read.
+        runs: the run folders, by name; empty if ``path`` is a parquet file.
+        several: whether run facts are added as columns.
+    """
+
+    path: Path
+    runs: tuple[Path, ...]
+    several: bool
+
+    @cached_property
+    def records(self) -> "pd.DataFrame":
+        """Single values: a row per run, round, moment, client, layer, metric and variant."""
+        return self._table("records")
+
+    @cached_property
+    def pairs(self) -> "pd.DataFrame":
+        """Values between two clients, rounds or layers (one triangle where symmetric)."""
+        return self._table("pairs")
+
+    @cached_property
+    def spectra(self) -> "pd.DataFrame":
+        """Curves and rows of matrices: list columns ``x`` and ``y``."""
+        return self._table("spectra")
+
+    @cached_property
+    def resources(self) -> "pd.DataFrame":
+        """Times, memory and bytes, with their units."""
+        return self._table("resources")
+
+    @cached_property
+    def partition(self) -> "pd.DataFrame":
+        """Label counts: run, client, client_name, scope, label, label_name, records (zeros included)."""
+        import pandas as pd
+        import pyarrow.parquet as pq
+
+        self._need_folders("partition")
+        frames = []
+        for run in self.runs:
+            if (run / "partition.parquet").is_file():
+                frame = guarded(pq.read_table, run / "partition.parquet").to_pandas()
+                frames.append(frame.assign(run=run.name, **(_facts_of_run(run) if self.several else {})))
+        columns = ["run", *PARTITION_COLUMNS, *(FACT_COLUMNS.values() if self.several else ())]
+        counts = pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+        texts = [name for name in ("run", "client_name", "scope", "label_name") if name in counts]
+        return counts.astype(dict.fromkeys(texts, "category"))
+
+    @cached_property
+    def facts(self) -> "pd.DataFrame":
+        """Run facts, a row per run: what run.json says (data set, algorithm, seed, status, wall time …)."""
+        import pandas as pd
+
+        if not self.runs:
+            from fedlayers.records import SCHEMAS
+
+            own = [c for c in self.records.columns if c == "run" or c not in SCHEMAS["records"].names]
+            return self.records[own].drop_duplicates("run").reset_index(drop=True)
+        rows = [run_facts(run) for run in self.runs]
+        flat = [{k: v for k, v in row.items() if not isinstance(v, list | dict)} for row in rows]
+        return pd.DataFrame(flat).convert_dtypes()
+
+    def _table(self, name: str) -> "pd.DataFrame":
+        if not self.runs and name in ("records", "pairs"):
+            import pyarrow.parquet as pq
+
+            suffix = "" if name == "records" else "_pairs"
+            return to_pandas(
+                guarded(pq.read_table, self.path.with_name(self.path.stem + suffix + ".parquet"))
+            )
+        self._need_folders(name)
+        import pyarrow as pa
+
+        tables = []
+        for run in self.runs:
+            table = load(run, name)
+            tables.append(with_columns(table, _facts_of_run(run)) if self.several else table)
+        return to_pandas(pa.concat_tables(tables, promote_options="default"))
+
+    def _need_folders(self, table: str) -> None:
+        if not self.runs:
+            raise UserError(
+                f"{self.path} holds no {table}, only the runs' records: read the study folder instead"
+            )
+
+
+def read(path: str | Path) -> Tables:
+    """Return the tables of a run folder, of a study folder (all its runs) or of a ``study.parquet``.
+
+    Args:
+        path: ``results/<study>/<run>``, ``results/<study>`` or ``results/<study>/study.parquet``.
+
+    Returns:
+        Tables that are read when first asked for; call ``read`` again to see what a running run added since.
+
+    Raises:
+        UserError: if there is nothing at ``path``, it is neither of the three, or a file cannot be read.
+
+    Example:
+        ``fedlayers.read("results/main").records.query("metric == 'accuracy'")``
+    """
+    place = Path(path).expanduser()
+    if not place.exists():
+        raise UserError(
+            f"there is nothing at {place}: give a run folder, a study folder or a study.parquet, "
+            "and check the current folder"
+        )
+    if place.is_file():
+        if place.suffix != ".parquet":
+            raise UserError(
+                f"{place} is not a table of results: give a run folder, a study folder or a study.parquet"
+            )
+        return Tables(place, (), several=True)
+    if is_run(place):
+        return Tables(place, (place,), several=False)
+    runs = run_folders(place)
+    if not runs:
+        raise UserError(
+            f"{place} is neither a run folder (no run.json in it) nor a study folder (no run folders in it): "
+            "give results/<study>/<run> or results/<study>, or run the study first"
+        )
+    return Tables(place, runs, several=True)
+
+
+def is_run(folder: Path) -> bool:
+    """Say whether the folder is a run's: it has a run.json."""
+    return (folder / "run.json").is_file()
+
+
+def run_folders(study: Path) -> tuple[Path, ...]:
+    """Return the run folders in a study folder by name, without those whose name starts with a dot."""
+    return tuple(
+        sorted(f for f in study.iterdir() if not f.name.startswith(".") and f.is_dir() and is_run(f))
+    )
+
+
+def run_facts(run: Path) -> dict[str, Any]:
+    """Return what run.json says; ``status`` is ``complete`` if, and only if, done.json was written."""
+    facts = guarded(lambda file: json.loads(file.read_text(encoding="utf-8")), run / "run.json")
+    if not isinstance(facts, dict):
+        raise UserError(
+            f"{run / 'run.json'} must hold an object, got {type(facts).__name__}: "
+            "start the run again with force=true"
+        )
+    status = facts.get("status", "running")
+    done = (run / "done.json").is_file()
+    return facts | {
+        "run": facts.get("run", run.name),
+        "status": "complete" if done else ("running" if status == "complete" else status),
+    }
+
+
+def parts(run: Path, table: str) -> list[Path]:
+    """Return the committed parts of a table by round, ``final`` last; unfinished ones start with a dot."""
+    found = sorted(p for p in (run / table).glob("*.parquet") if not p.name.startswith("."))
+    return [p for p in found if p.stem != "final"] + [p for p in found if p.stem == "final"]
+
+
+def load(run: Path, table: str) -> "pa.Table":
+    """Return all committed parts of a run's table as one Arrow table in the fixed schema."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    from fedlayers.records import SCHEMAS
+
+    files = parts(run, table)
+    if not files:
+        return SCHEMAS[table].empty_table()
+    try:
+        return ds.dataset(
+            [str(f) for f in files], schema=SCHEMAS[table], format="parquet", partitioning=None
+        ).to_table()
+    except (OSError, pa.ArrowException):
+        for (
+            file
+        ) in files:  # a run that is resumed deletes parts while we read: name a part only if it is at fault
+            guarded(lambda f: ds.dataset(str(f), schema=SCHEMAS[table], format="parquet").to_table(), file)
+        raise
+
+
+def with_columns(table: "pa.Table", facts: Mapping[str, Any]) -> "pa.Table":
+    """Return the table with a constant column per fact: texts as dictionaries, numbers as 64-bit numbers."""
+    for name, value in facts.items():
+        table = table.append_column(name, _constant(value, table.num_rows))
+    return table
+
+
+def to_pandas(table: "pa.Table") -> "pd.DataFrame":
+    """Return the table as a frame: dictionaries as categoricals, integers as nullable integers."""
+    import pandas as pd
+    import pyarrow as pa
+
+    kinds = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    # Every part has dictionaries of its own; pandas' categoricals need one for the whole column.
+    frame: pd.DataFrame = table.unify_dictionaries().to_pandas(types_mapper=kinds.get)
+    return frame
+
+
+def guarded(reader: Callable[[Path], Any], file: Path) -> Any:
+    """Return ``reader(file)``; a file that cannot be read becomes a UserError that names it."""
+    import pyarrow as pa
+
+    try:
+        return reader(file)
+    except FileNotFoundError:
+        raise UserError(f"there is no {file}: read the run or study folder instead") from None
+    except (OSError, ValueError, pa.ArrowException) as error:
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{file} cannot be read ({cause}): restore it, or start its run again with force=true"
+        ) from error
+
+
+def _constant(value: Any, length: int) -> "pa.Array":
+    import numpy as np
+    import pyarrow as pa
+
+    if value is None:
+        return pa.nulls(length, pa.dictionary(pa.int32(), pa.string()))
+    if isinstance(value, bool | int | float):
+        return pa.repeat(pa.scalar(value), length)
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(length, np.int32)), pa.array([str(value)]))
+
+
+def _facts_of_run(run: Path) -> dict[str, Any]:
+    facts = run_facts(run)
+    return {column: facts.get(key) for key, column in FACT_COLUMNS.items()}
