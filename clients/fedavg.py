@@ -4,6 +4,7 @@ References:
     McMahan et al. 2017, Communication-Efficient Learning of Deep Networks from Decentralized Data, AISTATS.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -13,9 +14,10 @@ from flwr.app import Array, ArrayRecord
 from torch import Tensor
 
 from clients.measuring import measure
-from clients.training import LocalResult, train_locally
+from clients.training import LocalResult, learning_rate, train_locally
 from fedlayers.data.federation import Records
 from fedlayers.flower import NumPyClient
+from fedlayers.records import Record, Resource, Row, addressed, missing
 from fedlayers.seeding import torch_generator
 from fedlayers.session import Scalars, Session
 from fedlayers.weights import to_safetensors_bytes
@@ -75,7 +77,8 @@ class FedAvgClient(NumPyClient):  # type: ignore[misc]
         else:
             measured = measure(session, weights, buffers, received, "personal", session.client, session.data())
         sent = [weights[name].detach().cpu().numpy() for name in session.names]
-        scalars: dict[str, Any] = {"loss": result.loss, "seconds": seconds, **measured.packed()}
+        measured.rows.extend(self._training_rows(result, seconds))
+        scalars: dict[str, Any] = {"loss": result.loss, **measured.packed()}
         if buffers:
             scalars["buffers"] = to_safetensors_bytes(buffers)
         return sent, len(records), scalars
@@ -98,8 +101,29 @@ class FedAvgClient(NumPyClient):  # type: ignore[misc]
         source = session.global_buffers or session.workspace.initial_buffers
         return {name: tensor.clone() for name, tensor in source.items()}
 
+    def _training_rows(self, result: LocalResult, seconds: float) -> list[Row]:
+        """Return the training loss and the time training took."""
+        session = self.session
+        pooled = self.pooled
+        if math.isfinite(result.loss):
+            row = Record("training_loss", result.loss, scope="client_train", n=result.records_seen)
+        else:
+            row = missing("training_loss", "the loss is not finite: training diverged", scope="client_train")
+        return addressed(
+            [row, Resource("train_s", seconds, "s")],
+            owner="server" if pooled else "client",
+            client=None if pooled else session.client,
+            model="global" if pooled else "personal",
+            round=session.round,
+            moment=session.moment,
+        )
+
     def _train(
-        self, weights: dict[str, Tensor], buffers: dict[str, Tensor], received: dict[str, Tensor], records: Records
+        self,
+        weights: dict[str, Tensor],
+        buffers: dict[str, Tensor],
+        received: dict[str, Tensor],
+        records: Records,
     ) -> LocalResult:
         session = self.session
         workspace = session.workspace
@@ -110,7 +134,7 @@ class FedAvgClient(NumPyClient):  # type: ignore[misc]
             buffers,
             records,
             workspace.config.training,
-            lr=session.lr,
+            lr=learning_rate(workspace.config.training, session.round, session.last_round),
             generator=torch_generator(workspace.config.seed, "batches", session.round, session.client),
             augment=workspace.augment,
             extra_loss=self.extra_loss if uses_extra else None,
@@ -122,4 +146,3 @@ class FedAvgClient(NumPyClient):  # type: ignore[misc]
 def as_record(tensors: Mapping[str, Tensor]) -> ArrayRecord:
     """Return named tensors as the record that messages and states hold."""
     return ArrayRecord({name: Array(tensor.detach().cpu().numpy()) for name, tensor in tensors.items()})
-

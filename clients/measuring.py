@@ -1,21 +1,20 @@
 """The measuring half of a client: runs the metrics that are due and packs their rows for the trip."""
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from metrics.measure import measure_clients
 from safetensors.numpy import save
 from torch import Tensor
 
 from fedlayers.data.federation import Records
-from fedlayers.records import Record, Resource, Row, addressed, table_of, to_bytes, to_table
+from fedlayers.records import Record, Row, addressed, table_of, to_bytes, to_table
 from fedlayers.seeding import derive
 from fedlayers.session import Session
 from fedlayers.weights import load_state
 from metrics.base import ClientView
-from metrics.measure import measure_clients
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,9 @@ class Measured:
         for row in self.rows:
             tables.setdefault(table_of(row), []).append(row)
         packed = {name: to_bytes(to_table(name, rows)) for name, rows in tables.items()}
-        arrays = {f"{metric}/{name}": array for metric, arrays in self.payloads.items() for name, array in arrays.items()}
+        arrays = {
+            f"{metric}/{name}": array for metric, arrays in self.payloads.items() for name, array in arrays.items()
+        }
         if arrays:
             packed["payloads"] = save(arrays)
         return packed
@@ -83,7 +84,6 @@ def measure(
     Returns:
         Addressed rows, the time they took among them, and payloads for the metrics' server halves.
     """
-    began = time.perf_counter()
     workspace = session.workspace
     load_state(workspace.module, weights, buffers)
     workspace.module.eval()
@@ -103,7 +103,12 @@ def measure(
     )
     on_error = str(workspace.config.metrics.get("on_error", "record"))
     rows, payloads = measure_clients(workspace.metrics, view, session.last_round, on_error)
-    rows.append(Resource("measuring", time.perf_counter() - began, "s"))
     owner = "server" if client is None else "client"
-    address = {"owner": owner, "client": client, "model": model, "round": session.round, "moment": session.moment}
+    address = {
+        "owner": owner,
+        "client": client,
+        "model": model,
+        "round": session.round,
+        "moment": session.moment,
+    }
     return Measured(addressed(rows, **address), payloads)

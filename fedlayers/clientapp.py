@@ -10,6 +10,7 @@ import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from hydra.utils import instantiate
+from metrics.measure import build_metrics
 
 from fedlayers.config import Config
 from fedlayers.data import load_federation
@@ -21,7 +22,6 @@ from fedlayers.models import build_model
 from fedlayers.seeding import global_state
 from fedlayers.session import Session, Workspace
 from fedlayers.weights import from_safetensors_bytes, split_state
-from metrics.measure import build_metrics
 
 # The ConfigRecord of a reply that carries our rows and payloads beside the records that strategies insist on.
 EXTRA = "fedlayers"
@@ -56,7 +56,10 @@ def _handle(config: Config, key: str, message: Message, context: Context, traini
     server_round = int(settings["server-round"])
     moment = "after_local" if training else str(settings["moment"])
     try:
-        with threads(config.client_threads), global_state(config.seed, f"client/{moment}", server_round, client):
+        with (
+            threads(config.client_threads),
+            global_state(config.seed, f"client/{moment}", server_round, client),
+        ):
             station = _station(key, config)
             session = Session(
                 station.workspace,
@@ -64,13 +67,14 @@ def _handle(config: Config, key: str, message: Message, context: Context, traini
                 server_round,
                 int(settings["last-round"]),
                 moment,
-                float(settings["lr"]),
                 _buffers(settings, station.workspace.device),
                 context.state,
             )
             return Message(_reply(station.client(session), message, settings, training), reply_to=message)
     except Exception:
-        reason = json.dumps({"client": client, "round": server_round, "moment": moment, "traceback": traceback.format_exc()})
+        reason = json.dumps(
+            {"client": client, "round": server_round, "moment": moment, "traceback": traceback.format_exc()}
+        )
         return Message(client_error(reason), reply_to=message)
 
 
@@ -82,7 +86,9 @@ def _reply(client: NumPyClient, message: Message, settings: ConfigRecord, traini
         loss, count, scalars = client.evaluate(parameters, dict(settings))
         return _records(None, count, {"loss": loss, **scalars})
     updated, count, scalars = client.fit(parameters, dict(settings))
-    return _records(ArrayRecord({name: Array(array) for name, array in zip(arrays, updated, strict=True)}), count, scalars)
+    return _records(
+        ArrayRecord({name: Array(array) for name, array in zip(arrays, updated, strict=True)}), count, scalars
+    )
 
 
 def _records(arrays: ArrayRecord | None, count: int, scalars: dict[str, Any]) -> RecordDict:

@@ -17,7 +17,9 @@ def resolve_device(name: str) -> torch.device:
         UserError: ``cuda`` was asked for and this process sees no GPU.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device must be cpu or auto on a machine without a usable GPU, got 'cuda'; with engine=ray give each client a share of one: engine.client_gpus=0.25")
+        raise UserError(
+            "device must be cpu or auto on a machine without a usable GPU, got 'cuda'; with engine=ray give each client a share of one: engine.client_gpus=0.25"
+        )
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 

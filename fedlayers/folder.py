@@ -4,9 +4,9 @@ import errno
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,9 @@ class RunFolder:
     def checkpoint(self, server_round: int) -> tuple[bytes, dict[str, Any]]:
         """Return what :meth:`commit` wrote for a round."""
         state = self.path / "state"
-        return (state / f"server@{server_round}.safetensors").read_bytes(), read_json(state / f"server@{server_round}.json")
+        return (state / f"server@{server_round}.safetensors").read_bytes(), read_json(
+            state / f"server@{server_round}.json"
+        )
 
     def rewind(self, server_round: int | None) -> None:
         """Delete what is later than the checkpoint: parts, states, snapshots of unfinished rounds, unfinished files."""
@@ -127,12 +129,7 @@ class RunFolder:
             for path in (self.path / table).glob("*"):
                 if path.name.startswith(".") or path.stem == "final" or int(path.stem.removeprefix("round=")) > last:
                     path.unlink()
-        for path in (self.path / "state").glob("*@*"):
-            if path.name.startswith(".server@") or (path.name.startswith("server@") and _round(path) > last):
-                path.unlink()
-        for path in (self.path / "state").glob("[.0-9]*@*"):
-            if path.name.startswith(".") or _round(path) > last:
-                path.unlink()
+        self.states.rewind(last)
         (self.path / "done.json").unlink(missing_ok=True)
 
 
@@ -142,8 +139,6 @@ def _round(path: Path) -> int:
 
 def plain(config: Config) -> dict[str, Any]:
     """Return the configuration as plain dictionaries and lists."""
-    from dataclasses import asdict
-
     return asdict(config)
 
 
@@ -198,8 +193,3 @@ def disk_errors(path: Path) -> Iterator[None]:
             f"cannot write {error.filename or path}: {reasons[error.errno]}; mend that (or choose another results_dir=...) and start "
             "the same command again: every committed round is safe"
         ) from error
-
-
-def now() -> float:
-    """Return the time in seconds since 1970."""
-    return time.time()

@@ -31,12 +31,17 @@ def lock(folder: Path) -> Iterator[None]:
     path = folder / "run.lock"
     while not _create(path):
         holder = _read(path)
-        if holder is not None and _is_alive(path, holder):
-            raise Locked(f"{holder.get('host')}, process {holder.get('pid')}" + (f", job {holder['job']}" if holder.get("job") else ""))
+        if holder is None:
+            continue
+        if _is_alive(path, holder):
+            raise Locked(
+                f"{holder.get('host')}, process {holder.get('pid')}"
+                + (f", job {holder['job']}" if holder.get("job") else "")
+            )
         # Of several that find it stale, one wins the rename and the rest try again.
         with contextlib.suppress(FileNotFoundError):
-            path.rename(folder / f".run.lock.{os.getpid()}")
-            (folder / f".run.lock.{os.getpid()}").unlink()
+            path.rename(folder / f".run.lock.stale.{os.getpid()}")
+            (folder / f".run.lock.stale.{os.getpid()}").unlink()
     stop = threading.Event()
     thread = threading.Thread(target=_beat, args=(path, stop), daemon=True)
     thread.start()
@@ -49,21 +54,27 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 def _create(path: Path) -> bool:
+    """Make the lock with its content in one step; False if there is one."""
+    me = psutil.Process()
+    scratch = path.parent / f".run.lock.{socket.gethostname()}.{me.pid}"
+    job = os.environ.get("SLURM_JOB_ID")
+    scratch.write_text(
+        json.dumps({"host": socket.gethostname(), "pid": me.pid, "started": me.create_time(), "job": job})
+    )
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        os.link(scratch, path)
     except FileExistsError:
         return False
-    with os.fdopen(descriptor, "w") as file:
-        me = psutil.Process()
-        json.dump({"host": socket.gethostname(), "pid": me.pid, "started": me.create_time(), "job": os.environ.get("SLURM_JOB_ID")}, file)
+    finally:
+        scratch.unlink()
     return True
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return who holds the lock; None if it vanished or was never finished."""
+    """Return who holds the lock; None if it vanished meanwhile."""
     try:
         holder: dict[str, Any] = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except FileNotFoundError:
         return None
     return holder
 

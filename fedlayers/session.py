@@ -40,7 +40,6 @@ class Session:
         client: the client's index.
         round, last_round: this round and the run's last one.
         moment: ``after_local`` for training; ``start``, ``after_aggregate`` or ``final`` for evaluation.
-        lr: the learning rate of this round.
         global_buffers: the buffers the server sent (empty for a model without).
         state: the client's personal state (``Context.state``): read it, and in training change it.
     """
@@ -50,7 +49,6 @@ class Session:
     round: int
     last_round: int
     moment: str
-    lr: float
     global_buffers: Mapping[str, Tensor]
     state: RecordDict
 
@@ -62,9 +60,7 @@ class Session:
     def tensors(self, parameters: list[np.ndarray]) -> dict[str, Tensor]:
         """Return the arrays of a message as named tensors on this client's device; the arrays are not changed."""
         device = self.workspace.device
-        return {
-            name: torch.tensor(array, device=device) for name, array in zip(self.names, parameters, strict=True)
-        }
+        return {name: torch.tensor(array, device=device) for name, array in zip(self.names, parameters, strict=True)}
 
     def data(self) -> dict[str, Records]:
         """Return this client's records by scope."""

@@ -76,7 +76,9 @@ def pack(state: RecordDict) -> bytes:
             scalars[name] = {"kind": "ArrayRecord", "keys": list(record)}
             arrays.update({f"{name}/{key}": np.ascontiguousarray(array.numpy()) for key, array in record.items()})
         else:
-            values = {key: {"bytes": base64.b64encode(v).decode()} if isinstance(v, bytes) else v for key, v in record.items()}
+            values = {
+                key: {"bytes": base64.b64encode(v).decode()} if isinstance(v, bytes) else v for key, v in record.items()
+            }
             scalars[name] = {"kind": type(record).__name__, "values": values}
     return save(arrays, metadata={"records": json.dumps(scalars)})
 
@@ -89,6 +91,8 @@ def unpack(path: Path) -> RecordDict:
             if record["kind"] == "ArrayRecord":
                 state[name] = ArrayRecord({key: Array(file.get_tensor(f"{name}/{key}")) for key in record["keys"]})
             else:
-                values = {k: base64.b64decode(v["bytes"]) if isinstance(v, dict) else v for k, v in record["values"].items()}
+                values = {
+                    k: base64.b64decode(v["bytes"]) if isinstance(v, dict) else v for k, v in record["values"].items()
+                }
                 state[name] = _KINDS[record["kind"]](values)
     return state

@@ -80,7 +80,12 @@ class EngineGrid(Grid):
         return self._run
 
     def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
     ) -> Message:
         """Return a message to one client."""
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
@@ -96,9 +101,8 @@ class EngineGrid(Grid):
         return [self._pushed.pop(key) for key in message_ids if key in self._pushed]
 
 
-def run_message(app: ClientApp, message: Message, store: StateStore, num_clients: int) -> Message:
-    """Run one message on its client, with the client's state around it, and return the reply."""
-    client = message.metadata.dst_node_id - 1
+def run_message(app: ClientApp, message: Message, client: int, store: StateStore, num_clients: int) -> Message:
+    """Run one message on its client, with the client's personal state around it, and return the reply."""
     server_round = int(message.content["config"]["server-round"])  # type: ignore[arg-type, index]
     training = message.metadata.message_type == MessageType.TRAIN
     context = Context(

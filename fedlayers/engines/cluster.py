@@ -25,7 +25,9 @@ def connect(address: str | None) -> None:
     common = {
         "log_to_driver": False,
         "logging_level": "ERROR",
-        "runtime_env": {"env_vars": {"PYTHONPATH": path, "FLWR_TELEMETRY_ENABLED": os.environ["FLWR_TELEMETRY_ENABLED"]}},
+        "runtime_env": {
+            "env_vars": {"PYTHONPATH": path, "FLWR_TELEMETRY_ENABLED": os.environ["FLWR_TELEMETRY_ENABLED"]}
+        },
     }
     with keep_handlers():
         if address is not None:

@@ -20,6 +20,8 @@ class LocalGrid(EngineGrid):
             if place.stop.is_set():
                 raise Stopped
             with interruptible():
-                replies.append(run_message(place.app, message, store, len(place.costs)))
+                replies.append(
+                    run_message(place.app, message, message.metadata.dst_node_id - 1, store, len(place.costs))
+                )
             place.advance(1)
         return replies

@@ -38,7 +38,13 @@ class Worker:
     def run(self, tasks: Sequence[tuple[Metadata, int]], *contents: RecordDict) -> list[Message]:
         """Run one chunk of messages: each task is a message's metadata and the place of its content."""
         return [
-            run_message(self.app, make_message(content=contents[place], metadata=metadata), self.store, self.num_clients)
+            run_message(
+                self.app,
+                make_message(content=contents[place], metadata=metadata),
+                metadata.dst_node_id - 1,
+                self.store,
+                self.num_clients,
+            )
             for metadata, place in tasks
         ]
 
@@ -57,7 +63,7 @@ class RayGrid(EngineGrid):
     def __init__(self, workplace: Workplace, engine: Engine) -> None:
         super().__init__(workplace)
         connect(engine.address)
-        self._options, count = _resources(engine, len(workplace.costs))
+        self._options, count = resources(engine, len(workplace.costs))
         # One copy of the app in the object store serves every actor, replacements included.
         self._app = ray.put(workplace.app)
         self._workers = [self._start() for _ in range(count)]
@@ -155,17 +161,21 @@ class _Contents:
         return self._known[id(content)][1]
 
 
-def _resources(engine: Engine, num_clients: int) -> tuple[dict[str, float], int]:
+def resources(engine: Engine, num_clients: int) -> tuple[dict[str, float], int]:
     """Return what each worker asks of Ray and how many workers there are."""
-    total = ray.cluster_resources()
+    total = ray.clusterresources()
     cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
     fit = int(cpus / engine.client_cpus)
     if fit == 0:
-        raise UserError(f"engine.client_cpus must be at most the {cpus:g} CPUs that Ray has, got {engine.client_cpus:g}")
+        raise UserError(
+            f"engine.client_cpus must be at most the {cpus:g} CPUs that Ray has, got {engine.client_cpus:g}"
+        )
     if engine.client_gpus > 0:
         fit = min(fit, int(gpus / engine.client_gpus))
         if fit == 0:
-            raise UserError(f"engine.client_gpus must be at most the {gpus:g} GPUs that Ray has, got {engine.client_gpus:g}")
+            raise UserError(
+                f"engine.client_gpus must be at most the {gpus:g} GPUs that Ray has, got {engine.client_gpus:g}"
+            )
     count = min(engine.workers or fit, num_clients)
     # More workers than CPUs are allowed (they share), fewer leave CPUs free.
     return {"num_cpus": min(engine.client_cpus, cpus / count), "num_gpus": engine.client_gpus}, count

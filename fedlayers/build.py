@@ -1,0 +1,132 @@
+"""Builds everything a run needs before its first round, so that a mistake costs seconds."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from flwr.clientapp import ClientApp
+from flwr.serverapp.strategy import Strategy
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from metrics.measure import build_metrics
+from torch import nn
+
+from fedlayers.clientapp import client_app
+from fedlayers.config import Config
+from fedlayers.data import load_federation
+from fedlayers.data.augment import make_augmentation
+from fedlayers.data.federation import Federation
+from fedlayers.devices import prepare_device, resolve_device
+from fedlayers.engines.cluster import available_cpus
+from fedlayers.errors import UserError
+from fedlayers.layers import Layer, layers_of
+from fedlayers.models import build_model
+from fedlayers.schedule import Schedule
+from metrics.base import Metric
+
+
+@dataclass(frozen=True)
+class Built:
+    """The parts of a run."""
+
+    federation: Federation
+    module: nn.Module
+    layers: tuple[Layer, ...]
+    strategy: Strategy
+    metrics: Mapping[str, Metric]
+    device: torch.device
+    client_gpus: float
+
+    def client_app(self, config: Config) -> ClientApp:
+        """Return the ClientApp, its device settled here so that all workers use the same kind."""
+        return client_app(replace(config, device=self.device.type))
+
+
+def build(config: Config) -> Built:
+    """Build data, model, strategy and metrics.
+
+    Raises:
+        UserError: something in the configuration cannot be built; the message names the key.
+    """
+    device = resolve_device(config.device)
+    prepare_device(config.deterministic)
+    Schedule(config.snapshots.rounds, key="snapshots")
+    make_augmentation(config.training.augment)
+    strategy = build_strategy(config)
+    metrics = build_metrics(config.metrics)
+    federation = load_federation(config)
+    module = build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
+    return Built(
+        federation,
+        module,
+        layers_of(module),
+        strategy,
+        metrics,
+        device,
+        _client_gpus(config, device, federation),
+    )
+
+
+def build_strategy(config: Config) -> Strategy:
+    """Return the strategy, with sampling and weighting filled in where its constructor knows them.
+
+    Flower's default of at least two nodes would make a single client wait for ever: one is enough unless the
+    configuration says otherwise.
+
+    Raises:
+        UserError: the strategy cannot be built, or is none.
+    """
+    given: dict[str, Any] = dict(config.algorithm["strategy"])
+    known = _constructor_arguments(str(given["_target_"]))
+    filled = {
+        "fraction_train": config.fraction,
+        "fraction_evaluate": config.fraction,
+        "min_train_nodes": 1,
+        "min_evaluate_nodes": 1,
+        "min_available_nodes": 1,
+        "weighted_by_key": "num-examples" if config.weighting == "records" else "one",
+    }
+    arguments = {**{key: value for key, value in filled.items() if key in known}, **given}
+    try:
+        strategy = instantiate(arguments)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise UserError(f"algorithm.strategy cannot be built: {reason}") from None
+    if not isinstance(strategy, Strategy):
+        raise UserError(
+            "algorithm.strategy._target_ must be a subclass of flwr.serverapp.strategy.Strategy, got "
+            f"{given['_target_']}, which is a {type(strategy).__name__}"
+        )
+    return strategy
+
+
+def _constructor_arguments(target: str) -> set[str]:
+    """Return the argument names of a class' constructor; where it passes ``**`` on, of its parents' too."""
+    try:
+        owner = get_class(target)
+    except Exception as error:
+        raise UserError(
+            f"algorithm.strategy._target_ must be the dotted path of a strategy, got {target!r}: {error}"
+        ) from None
+    names: set[str] = set()
+    for cls in owner.__mro__:
+        if "__init__" not in vars(cls) or cls is object:
+            continue
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        names |= {p.name for p in parameters}
+        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+            break
+    return names
+
+
+def _client_gpus(config: Config, device: torch.device, federation: Federation) -> float:
+    """Return each client's share of a GPU: as asked, else such that as many clients run as there are CPUs."""
+    if device.type != "cuda" or config.engine.client_gpus > 0:
+        return config.engine.client_gpus
+    workers = config.engine.workers or min(int(available_cpus() / config.engine.client_cpus), federation.num_clients)
+    # Ray schedules shares of a GPU to four decimals.
+    return int(torch.cuda.device_count() / max(workers, 1) * 1e4) / 1e4 or 1e-4

@@ -1,0 +1,129 @@
+"""What a run says about itself: run.json, the partition's table, the end of the run."""
+
+import importlib.metadata
+import json
+import logging
+import platform
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fedlayers import __version__
+from fedlayers.build import Built
+from fedlayers.checkpoint import check_resumable
+from fedlayers.config import Config, identity
+from fedlayers.data.federation import Federation
+from fedlayers.folder import RunFolder, write_text
+from fedlayers.layers import total
+
+logger = logging.getLogger(__name__)
+
+_LIBRARIES = ("torch", "numpy", "flwr", "ray", "flwr-datasets", "pandas", "pyarrow", "scikit-learn")
+
+
+def facts_of(folder: RunFolder, config: Config, built: Built, engine: str) -> dict[str, Any]:
+    """Return the facts of a run that run.json states."""
+    return {
+        "run": folder.name,
+        "study": config.study,
+        "dataset": config.dataset["name"],
+        "partition": config.partition["name"],
+        "model": config.model["name"],
+        "algorithm": config.algorithm["name"],
+        "engine": engine,
+        "seed": config.seed,
+        "clients": built.federation.num_clients,
+        "rounds": config.rounds,
+        "identity": identity(config),
+        "parameters": total(built.layers),
+        "layers": [
+            {
+                "name": layer.name,
+                "index": layer.index,
+                "kind": layer.kind,
+                "group": layer.group,
+                "parameters": total([layer]),
+            }
+            for layer in built.layers
+        ],
+        "classes": list(built.federation.classes),
+        "client_names": list(built.federation.client_names),
+        "reason": None,
+    }
+
+
+def note_stretch(
+    folder: RunFolder, built: Built, engine: str, committed: int | None, note: Callable[[str], None]
+) -> None:
+    """Write down where the coming rounds run; warn if numbers may differ in the last bits from those before."""
+    problem = check_resumable(built.strategy)
+    if problem:
+        note(f"this run cannot be continued if it stops: the state of its strategy cannot be saved ({problem})")
+    here = {
+        "host": socket.gethostname(),
+        "cpu": cpu_name(),
+        "device": str(built.device),
+        "engine": engine,
+        "versions": versions(),
+    }
+    facts = folder.facts()
+    stretches = list(facts.get("stretches", []))
+    if stretches:
+        before = stretches[-1]
+        changed = [key for key in ("cpu", "device", "versions") if before.get(key) != here[key]]
+        if changed:
+            note(
+                f"continuing with another {' and '.join(changed)} than before: the numbers may differ from those of an "
+                "undisturbed run in the last bits"
+            )
+    stretches.append({"from_round": 0 if committed is None else committed + 1, **here})
+    folder.write_facts({**facts, "stretches": stretches})
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this program, of Python and of the libraries that decide the numbers."""
+    found = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"fedlayers": __version__, "python": platform.python_version(), **found}
+
+
+def cpu_name() -> str:
+    """Return the processor's model name."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def save_partition(folder: RunFolder, federation: Federation) -> None:
+    """Write who holds how many records of which label, and which values were imputed."""
+    tables = {"partition": federation.label_counts(), "imputed": federation.imputed}
+    for name, frame in tables.items():
+        if len(frame):
+            scratch = folder.path / f".{name}.parquet"
+            pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), scratch)
+            scratch.replace(folder.path / f"{name}.parquet")
+
+
+def finish(folder: RunFolder, config: Config) -> None:
+    """Draw the figures, mark the run as complete, and tell what came out and where to look."""
+    from fedlayers.summary import summarise
+
+    if config.figures:
+        from fedlayers.figures import draw_run
+
+        try:
+            draw_run(folder.path)
+        except Exception:
+            logger.exception("the figures could not be drawn")
+            print("the figures could not be drawn (log.txt says why); the tables are complete", file=sys.stderr)
+    folder.write_facts({**folder.facts(), "status": "complete", "reason": None})
+    facts = folder.facts()
+    write_text(folder.path / "done.json", json.dumps({"rounds": facts.get("round"), "wall_s": facts.get("wall_s")}))
+    print(summarise(folder.path))

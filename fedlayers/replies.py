@@ -1,0 +1,162 @@
+"""Reads the replies of a phase: errors, our tables and payloads, and what the strategy gets to see."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from flwr.app import Message
+from safetensors.numpy import load
+from torch import Tensor
+
+from fedlayers.clientapp import EXTRA
+from fedlayers.errors import ClientFailed
+from fedlayers.records import SCHEMAS, Row, from_bytes, missing, table_of, to_table
+from fedlayers.weights import from_safetensors_bytes
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Phase:
+    """The replies of one phase, taken apart.
+
+    Attributes:
+        messages: the replies without errors and without our extra record, by client.
+        tables: table name -> Arrow tables.
+        payloads: metric -> client -> name -> array.
+        buffers: client -> its buffers after training.
+    """
+
+    messages: list[Message] = field(default_factory=list)
+    tables: dict[str, list[pa.Table]] = field(default_factory=dict)
+    payloads: dict[str, dict[int, dict[str, np.ndarray]]] = field(default_factory=dict)
+    buffers: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+
+    @property
+    def clients(self) -> list[int]:
+        """Indices of the clients that replied, ascending."""
+        return [client_of(message) for message in self.messages]
+
+    def weights(self) -> dict[int, dict[str, Tensor]]:
+        """Return each client's weights as tensors."""
+        return {
+            client_of(message): {
+                name: torch.from_numpy(array.numpy()) for name, array in message.content["arrays"].items()
+            }
+            for message in self.messages
+        }
+
+    def mean_buffers(self, key: str) -> dict[str, Tensor]:
+        """Return the mean of the clients' buffers, weighted by a metric of their replies, in the buffers' own types."""
+        weights = {client_of(m): float(m.content["metrics"][key]) for m in self.messages}
+        total = sum(weights.values())
+        first = next(iter(self.buffers.values()))
+        means = {}
+        for name, buffer in first.items():
+            mean = sum(weights[c] / total * b[name].to(torch.float64) for c, b in sorted(self.buffers.items()))
+            means[name] = (mean if buffer.is_floating_point() else torch.as_tensor(mean).round()).to(buffer.dtype)
+        return means
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Add rows of any table."""
+        sorted_rows: dict[str, list[Row]] = {}
+        for row in rows:
+            sorted_rows.setdefault(table_of(row), []).append(row)
+        for name, group in sorted_rows.items():
+            self.tables.setdefault(name, []).append(to_table(name, group))
+
+    def merged(self, other: "Phase") -> dict[str, list[pa.Table]]:
+        """Return the tables of both phases."""
+        return {name: self.tables.get(name, []) + other.tables.get(name, []) for name in SCHEMAS}
+
+    def mean(self, metric: str, scope: str) -> float | None:
+        """Return the mean of a model-level metric over all records of a scope, None if it was not measured."""
+        total, weight = 0.0, 0
+        for table in self.tables.get("records", []):
+            chosen = table.filter(
+                (pc.field("metric") == metric) & (pc.field("scope") == scope) & (pc.field("status") == "ok")
+            )
+            for value, n, layer in zip(*(chosen[name].to_pylist() for name in ("value", "n", "layer")), strict=True):
+                if layer is None and n:
+                    total, weight = total + value * n, weight + n
+        return total / weight if weight else None
+
+    def value(self, metric: str) -> float | None:
+        """Return a metric of the global model on the server's test set, else the mean on the clients' test sets."""
+        for scope in ("server_test", "client_test", "client_val"):
+            found = self.mean(metric, scope)
+            if found is not None:
+                return found
+        return None
+
+
+def client_of(message: Message) -> int:
+    """Return the index of the client that sent a reply."""
+    return int(message.metadata.src_node_id) - 1
+
+
+def read_replies(
+    replies: Sequence[Message], server_round: int, moment: str, on_error: str, note: Callable[[str], None]
+) -> Phase:
+    """Take replies apart.
+
+    Args:
+        replies: sorted by client.
+        server_round, moment: for messages about failures.
+        on_error: ``stop`` raises at the first client that failed, ``drop`` records it and goes on without it.
+        note: shows a line to the user.
+
+    Raises:
+        ClientFailed: a client raised (``stop``), or all did.
+    """
+    phase = Phase()
+    for reply in replies:
+        if reply.has_error():
+            _failed(reply, phase, server_round, moment, on_error, note)
+            continue
+        client = client_of(reply)
+        extra = reply.content.pop(EXTRA)
+        phase.messages.append(reply)
+        for name, data in extra.items():
+            if name == "payloads":
+                for key, array in load(data).items():
+                    metric, part = key.split("/", 1)
+                    phase.payloads.setdefault(metric, {}).setdefault(client, {})[part] = array
+            elif name == "buffers":
+                phase.buffers[client] = from_safetensors_bytes(data)
+            else:
+                phase.tables.setdefault(name, []).append(from_bytes(data))
+    if replies and not phase.messages:
+        raise ClientFailed(f"every client failed in round {server_round} ({moment}); the log has their tracebacks")
+    return phase
+
+
+def _failed(
+    reply: Message, phase: Phase, server_round: int, moment: str, on_error: str, note: Callable[[str], None]
+) -> None:
+    """Stop at a failed client, or write down that it is missing."""
+    details = _details(reply, server_round, moment)
+    client, trace = details["client"], details["traceback"]
+    text = f"client {client} failed in round {details['round']} ({details['moment']}):\n{trace}"
+    if on_error == "stop":
+        raise ClientFailed(text)
+    logger.error(text)
+    last_line = trace.strip().splitlines()[-1]
+    note(f"client {client} is dropped from round {server_round} ({moment}): {last_line}")
+    phase.add([missing("client", last_line, client=client, owner="client", round=server_round, moment=moment)])
+
+
+def _details(reply: Message, server_round: int, moment: str) -> dict[str, Any]:
+    """Return what an error reply says; Flower's own runtime sends plain text when a worker died."""
+    reason = str(reply.error.reason)
+    try:
+        found: dict[str, Any] = json.loads(reason)
+    except json.JSONDecodeError:
+        found = {"client": client_of(reply), "round": server_round, "moment": moment, "traceback": reason}
+    return found

@@ -1,0 +1,280 @@
+"""The round loop: Flower's strategy hooks in our order, measured, written and committed round by round."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
+from flwr.serverapp.strategy import Strategy
+from metrics.measure import measure_clients, measure_server
+from torch import Tensor, nn
+
+from fedlayers.checkpoint import Best, Checkpoint
+from fedlayers.config import Config
+from fedlayers.data.federation import Federation
+from fedlayers.devices import threads
+from fedlayers.engines.base import EngineGrid
+from fedlayers.folder import RunFolder, write_bytes
+from fedlayers.layers import Layer
+from fedlayers.progress import Progress
+from fedlayers.records import Resource, addressed
+from fedlayers.replies import Phase, read_replies
+from fedlayers.schedule import Schedule
+from fedlayers.seeding import derive, global_state
+from fedlayers.weights import load_state, to_safetensors_bytes
+from metrics.base import ClientView, Metric, ServerView
+
+
+@dataclass
+class GlobalModel:
+    """The server's weights and buffers, by name in the order of the model."""
+
+    weights: dict[str, np.ndarray]
+    buffers: dict[str, Tensor]
+
+    def record(self) -> ArrayRecord:
+        """Return the weights as the record that strategies pass around."""
+        return ArrayRecord({name: Array(array) for name, array in self.weights.items()})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the weights as tensors that share memory with the arrays."""
+        return {name: torch.from_numpy(array) for name, array in self.weights.items()}
+
+    def packed(self) -> bytes:
+        """Return weights and buffers as safetensors."""
+        return to_safetensors_bytes({**self.tensors(), **self.buffers})
+
+
+@dataclass
+class RoundLoop:
+    """Runs rounds from the last committed one to the last asked for.
+
+    A round: ``configure_train``, send, measure across clients, ``aggregate_train``; ``configure_evaluate``, send,
+    ``aggregate_evaluate``, the server's own test meanwhile; write the round's part, commit.
+    """
+
+    config: Config
+    federation: Federation
+    module: nn.Module
+    layers: Sequence[Layer]
+    strategy: Strategy
+    metrics: Mapping[str, Metric]
+    grid: EngineGrid
+    folder: RunFolder
+    progress: Progress
+    device: torch.device
+    model: GlobalModel
+    best: Best | None = None
+    # Whether the server's test may run beside the clients (not where they share this process).
+    concurrent: bool = True
+    _seconds: dict[str, float] = field(default_factory=dict)
+
+    def run(self, committed: int | None) -> None:
+        """Run what is missing after the committed round (None: nothing is committed yet)."""
+        if committed is None:
+            self._evaluate_all(0, "start")
+        for server_round in range((committed or 0) + 1, self.config.rounds + 1):
+            self._round(server_round)
+        self._evaluate_all(self.config.rounds, "final")
+
+    def _round(self, server_round: int) -> None:
+        began = time.perf_counter()
+        train = self._train(server_round)
+        with global_state(self.config.seed, "sample", server_round):
+            settings = self._settings(server_round, "after_aggregate")
+            messages = list(self.strategy.configure_evaluate(server_round, self.model.record(), settings, self.grid))
+        evaluate = self._evaluate(server_round, "after_aggregate", messages)
+        self._update_best(server_round, evaluate)
+        self._save_snapshots(server_round, train)
+        tables = train.merged(evaluate)
+        self._write(f"round={server_round:06d}", server_round, "after_aggregate", tables, time.perf_counter() - began)
+        self._commit(server_round, train.clients)
+        self.progress.round_done(server_round, evaluate.value("accuracy"), evaluate.value("loss"))
+
+    def _train(self, server_round: int) -> Phase:
+        """Let clients train, move the global model, and compare the clients."""
+        seed = self.config.seed
+        before = self.model.record()
+        with global_state(seed, "sample", server_round):
+            settings = self._settings(server_round, "after_local")
+            messages = list(self.strategy.configure_train(server_round, before, settings, self.grid))
+        with self._timed("train_phase_s"):
+            phase = self._send("train", server_round, "after_local", messages)
+        with self._timed("aggregate_s"), threads(self.config.server_threads):
+            with global_state(seed, "aggregate", server_round):
+                arrays, _ = self.strategy.aggregate_train(server_round, phase.messages)
+            started_from = self.model.tensors()
+            if arrays is not None:
+                self.model.weights = _like(arrays, self.model.weights)
+            if phase.buffers and self._has_global_model:
+                self.model.buffers = phase.mean_buffers(self._weighting)
+            self._measure_server(server_round, "after_local", phase, started_from)
+        return phase
+
+    def _evaluate(self, server_round: int, moment: str, messages: list[Message]) -> Phase:
+        """Let clients evaluate while the server tests the global model itself."""
+        with ThreadPoolExecutor(1) as pool, self._timed("evaluate_phase_s"):
+            test: Future[list[Any]] | None = None
+            if self._has_global_model or moment == "start":
+                test = pool.submit(self._test, server_round, moment)
+                if not self.concurrent:
+                    test.result()
+            phase = self._send(moment if moment != "after_aggregate" else "evaluate", server_round, moment, messages)
+            if test is not None:
+                phase.add(test.result())
+        with threads(self.config.server_threads):
+            if phase.messages and moment == "after_aggregate":
+                self.strategy.aggregate_evaluate(server_round, [m for m in phase.messages if _has_records(m)])
+            self._measure_server(server_round, moment, phase, self.model.tensors())
+        return phase
+
+    def _evaluate_all(self, server_round: int, moment: str) -> None:
+        """Evaluate on every client, sampled or not: the ``start`` and ``final`` moments."""
+        began = time.perf_counter()
+        settings = self._settings(server_round, moment)
+        content = RecordDict({"arrays": self.model.record(), "config": settings})
+        messages = [Message(content, node, MessageType.EVALUATE) for node in self.grid.get_node_ids()]
+        phase = self._evaluate(server_round, moment, messages)
+        part = "final" if moment == "final" else f"round={server_round:06d}"
+        self._write(part, server_round, moment, phase.tables, time.perf_counter() - began)
+        if moment == "start":
+            self._commit(0, [])
+
+    def _send(self, name: str, server_round: int, moment: str, messages: list[Message]) -> Phase:
+        self.progress.phase(server_round, name, len(messages))
+        replies = self.grid.send_and_receive(messages)
+        return read_replies(replies, server_round, moment, self.config.on_client_error, self.progress.note)
+
+    def _settings(self, server_round: int, moment: str) -> ConfigRecord:
+        """Return what goes to every client beside the weights."""
+        settings = ConfigRecord({"server-round": server_round, "last-round": self.config.rounds, "moment": moment})
+        if self.model.buffers:
+            settings["buffers"] = to_safetensors_bytes(self.model.buffers)
+        return settings
+
+    def _test(self, server_round: int, moment: str) -> list[Any]:
+        """Measure the global model on the server: its test set, its weights."""
+        began = time.perf_counter()
+        with threads(self.config.server_threads):
+            load_state(self.module, self.model.tensors(), self.model.buffers)
+            self.module.eval()
+            weights = {name: tensor.to(self.device) for name, tensor in self.model.tensors().items()}
+            view = ClientView(
+                layers=self.layers,
+                module=self.module,
+                parameters=weights,
+                buffers=self.model.buffers,
+                reference=weights,
+                data={"server_test": self.federation.server_test},
+                classes=self.federation.classes,
+                seed=derive(self.config.seed, f"measure/{moment}", server_round),
+                round=server_round,
+                moment=moment,
+                device=self.device,
+            )
+            chosen = {name: metric for name, metric in self.metrics.items() if metric.on_server}
+            rows, _ = measure_clients(chosen, view, self.config.rounds, self._on_error)
+        rows.append(Resource("server_test_s", time.perf_counter() - began, "s"))
+        return addressed(rows, owner="server", model="global", round=server_round, moment=moment)
+
+    def _measure_server(self, server_round: int, moment: str, phase: Phase, before: Mapping[str, Tensor]) -> None:
+        """Run the metrics' server halves on a phase's replies."""
+        last = self.config.rounds
+        due = {
+            name: metric
+            for name, metric in self.metrics.items()
+            if type(metric).server is not Metric.server and metric.schedule.is_due(server_round, last, moment)
+        }
+        if not due or not phase.messages or getattr(self.strategy, "pooled", False):
+            return
+        view = ServerView(
+            layers=self.layers,
+            clients=phase.clients,
+            weights=phase.weights() if moment == "after_local" else {},
+            before=before,
+            after=self.model.tensors(),
+            records={client: len(self.federation.splits["client_train"][client]) for client in phase.clients},
+            payloads={},
+            seed=derive(self.config.seed, f"measure/{moment}", server_round),
+            round=server_round,
+            moment=moment,
+        )
+        rows = measure_server(due, view, phase.payloads, last, self._on_error)
+        phase.add(addressed(rows, round=server_round, moment=moment))
+
+    def _update_best(self, server_round: int, phase: Phase) -> None:
+        """Remember the round whose model had the lowest validation loss; validation never sees test records."""
+        value = phase.mean("loss", "client_val")
+        if value is None or (self.best is not None and value >= self.best.value):
+            return
+        self.best = Best(server_round, "client_val loss, mean over records", value)
+        if self._has_global_model:
+            write_bytes(self.folder.path / "snapshots" / "best.safetensors", self.model.packed())
+
+    def _save_snapshots(self, server_round: int, train: Phase) -> None:
+        if not Schedule(self.config.snapshots.rounds, key="snapshots").is_due_round(server_round, self.config.rounds):
+            return
+        folder = self.folder.path / "snapshots"
+        if self._has_global_model:
+            write_bytes(folder / f"server@{server_round}.safetensors", self.model.packed())
+        if self.config.snapshots.clients:
+            for client, weights in train.weights().items():
+                packed = to_safetensors_bytes({**weights, **train.buffers.get(client, {})})
+                write_bytes(folder / f"client{client}@{server_round}.safetensors", packed)
+
+    def _write(self, part: str, server_round: int, moment: str, tables: dict[str, list[Any]], seconds: float) -> None:
+        """Write one part of every table, the server's own times among them."""
+        times = {**self._seconds, "round_s": seconds}
+        self._seconds = {}
+        own = Phase(tables=tables)
+        rows = [Resource(name, value, "s") for name, value in times.items()]
+        rows.append(Resource("server_memory", psutil.Process().memory_info().rss / 2**20, "MiB"))
+        own.add(addressed(rows, owner="server", round=server_round, moment=moment))
+        self.folder.write_part(part, own.tables)
+
+    def _commit(self, server_round: int, clients: Sequence[int]) -> None:
+        checkpoint = Checkpoint(self.model.weights, self.model.buffers, self.strategy, self.best)
+        self.folder.commit(server_round, clients, *checkpoint.packed())
+        facts = self.folder.facts()
+        best = self.best.as_json() if self.best else None
+        self.folder.write_facts({**facts, "round": server_round, "best": best})
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - began
+
+    @property
+    def _has_global_model(self) -> bool:
+        return bool(getattr(self.strategy, "has_global_model", True))
+
+    @property
+    def _on_error(self) -> str:
+        return str(self.config.metrics.get("on_error", "record"))
+
+    @property
+    def _weighting(self) -> str:
+        return "num-examples" if self.config.weighting == "records" else "one"
+
+
+def _like(arrays: ArrayRecord, current: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return aggregated arrays in the order and precision of the model (FedAdam returns float64)."""
+    found = {name: array.numpy() for name, array in arrays.items()}
+    return {
+        name: np.ascontiguousarray(found[name].astype(array.dtype)).reshape(array.shape)
+        for name, array in current.items()
+    }
+
+
+def _has_records(message: Message) -> bool:
+    """Say whether a reply measured any record: empty splits must not enter a mean."""
+    return bool(message.content["metrics"]["num-examples"])

@@ -1,0 +1,157 @@
+"""One run from configuration to finished folder: build everything, then the rounds, then what a person looks at."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedlayers.build import Built, build
+from fedlayers.compose import compose_config
+from fedlayers.config import Config
+from fedlayers.engines.base import EngineGrid, Workplace
+from fedlayers.engines.choose import choose, make_engine
+from fedlayers.errors import Stopped
+from fedlayers.flower import quiet
+from fedlayers.folder import RunFolder, run_folder
+from fedlayers.initial import starting_point
+from fedlayers.lock import Locked, lock
+from fedlayers.outcome import facts_of, finish, note_stretch, save_partition
+from fedlayers.progress import Progress, make_progress
+from fedlayers.rounds import RoundLoop
+from fedlayers.signals import stop_on_signals
+
+if TYPE_CHECKING:
+    from fedlayers.read import Tables
+
+__all__ = ["execute", "run", "run_folder"]
+
+logger = logging.getLogger(__name__)
+
+
+def run(overrides: Sequence[str] = ()) -> "Tables":
+    """Do what the command line does with the same arguments, and return the run's tables.
+
+    Args:
+        overrides: such as ``["+dataset=FMNIST", "rounds=2"]``.
+
+    Raises:
+        UserError: a mistake in the arguments; nothing was started.
+    """
+    from fedlayers.read import read
+
+    return read(execute(compose_config(overrides)))
+
+
+def execute(config: Config) -> Path:
+    """Carry out one run, or what is missing of it, and return its folder.
+
+    Raises:
+        UserError: a mistake in the configuration, found before any work starts, or a full disk.
+        ClientFailed: a client raised and ``on_client_error`` is ``stop``.
+        WorkerLost: a worker died again and again.
+        Stopped: a signal ended the run at the last committed round.
+    """
+    quiet()
+    folder = RunFolder(run_folder(config))
+    if _is_complete(folder, config):
+        print(f"already complete: {folder.path} ({folder.last_round()} rounds); force=true runs it again")
+        return folder.path
+    built = build(config)
+    name, why = choose(config, built.federation)
+    try:
+        _start(folder, config, built, name, why)
+    except Locked as holder:
+        print(f"already running there ({holder}): {folder.path}")
+    return folder.path
+
+
+def _is_complete(folder: RunFolder, config: Config) -> bool:
+    return folder.is_done() and not config.force and (folder.last_round() or 0) >= config.rounds
+
+
+def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: str) -> None:
+    """Make the folder ours and run in it."""
+    if config.force and folder.path.exists():
+        with lock(folder.path):
+            folder.set_aside()
+    folder.create(config)
+    with lock(folder.path), _log_to(folder.path / "log.txt"):
+        committed = folder.last_round()
+        folder.rewind(committed)
+        save_partition(folder, built.federation)
+        folder.write_facts({**folder.facts(), **facts_of(folder, config, built, engine), "status": "running"})
+        print(f"run: {folder.path}")
+        print(f"engine: {engine} ({why})")
+        if committed is not None:
+            print(f"continuing after round {committed}")
+        try:
+            _run_rounds(folder, config, built, engine, committed)
+        except BaseException as error:
+            stopped = isinstance(error, Stopped | KeyboardInterrupt)
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            folder.write_facts({**folder.facts(), "status": "stopped" if stopped else "failed", "reason": reason})
+            if not stopped:
+                logger.error("the run failed", exc_info=error)
+            raise
+        finish(folder, config)
+
+
+def _run_rounds(folder: RunFolder, config: Config, built: Built, engine: str, committed: int | None) -> None:
+    stop = threading.Event()
+    progress = make_progress(config.progress)
+    began = time.time()
+    model, best = starting_point(folder, config, built, committed)
+    title = f"{config.dataset['name']} {config.algorithm['name']} seed {config.seed}"
+    grid = _engine(folder, config, built, engine, stop, progress)
+    try:
+        with stop_on_signals(stop):
+            progress.start(title, (committed or 0) + 1, config.rounds)
+            note_stretch(folder, built, engine, committed, progress.note)
+            loop = RoundLoop(
+                config=config,
+                federation=built.federation,
+                module=built.module,
+                layers=built.layers,
+                strategy=built.strategy,
+                metrics=built.metrics,
+                grid=grid,
+                folder=folder,
+                progress=progress,
+                device=built.device,
+                model=model,
+                best=best,
+                concurrent=engine != "local",
+            )
+            loop.run(committed)
+    finally:
+        progress.close()
+        grid.close()
+        facts = folder.facts()
+        folder.write_facts({**facts, "wall_s": facts.get("wall_s", 0.0) + time.time() - began})
+
+
+def _engine(
+    folder: RunFolder, config: Config, built: Built, engine: str, stop: threading.Event, progress: Progress
+) -> EngineGrid:
+    costs = [len(records) for records in built.federation.splits["client_train"]]
+    client_config = replace(config, data_dir=str(Path(config.data_dir).resolve()) if config.data_dir else None)
+    place = Workplace(built.client_app(client_config), costs, folder.path / "state", stop, progress.advance)
+    return make_engine(engine, place, replace(config.engine, client_gpus=built.client_gpus))
+
+
+@contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    """Write the program's log lines to a file for a block of code."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
