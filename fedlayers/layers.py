@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 ROOT = "(model)"
 
-# The first class that matches names the kind. _NormBase is batch and instance norm, _ConvNd also the transposed.
+# The first class that matches names the kind. _NormBase: batch and instance norm; _ConvNd: also transposed.
 _KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
     ("linear", (nn.Linear,)),
     ("conv", (_ConvNd,)),
@@ -48,7 +48,7 @@ class Layer:
     Attributes:
         name: the module's path in the model, such as ``"stage1.0.conv1"``.
         index: its place in the order of the forward pass' definition, from 0.
-        kind: ``linear``, ``conv``, ``norm``, ``embedding``, ``attention`` or the module's class in lower case.
+        kind: ``linear``, ``conv``, ``norm``, ``embedding``, ``attention`` or the class in lower case.
         group: the layer group: the first part of the path (the layer itself if the path has one part).
         parameters: in the order of the module.
         buffers: full names of the module's buffers (batch norm's statistics).
@@ -70,8 +70,9 @@ class Layer:
 def layers_of(model: nn.Module) -> tuple[Layer, ...]:
     """Return the layers of a model: one for each module that owns parameters itself, in order of definition.
 
-    A parameter that two modules share (tied weights) belongs to the first. What ``torch.nn.utils.parametrize`` hangs
-    below a module belongs to that module. Parameters of the model itself form the layer ``(model)``.
+    A parameter that two modules share (tied weights) belongs to the first. What
+    ``torch.nn.utils.parametrize`` hangs below a module belongs to that module. Parameters of the model itself
+    form the layer ``(model)``.
 
     Args:
         model: any torch module; the networks of this package define their layers in forward order.

@@ -28,9 +28,7 @@ class Own(nn.Module):
 
 MODELS = {
     "mlp": nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)),
-    "conv": nn.Sequential(
-        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ConvTranspose1d(2, 2, 3), nn.GroupNorm(1, 2)
-    ),
+    "conv": nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ConvTranspose1d(2, 2, 3), nn.GroupNorm(1, 2)),
     "encoder": nn.TransformerEncoderLayer(8, 2, 16),
     "lstm": nn.LSTM(3, 4, num_layers=2, bidirectional=True, proj_size=2),
     "own": Own(),
@@ -61,9 +59,7 @@ def test_a_model_without_parameters_has_no_layers() -> None:
 
 def test_kinds_roles_and_buffers() -> None:
     layers = by_name(
-        nn.ModuleDict(
-            {"c": nn.Conv2d(1, 2, 3), "n": nn.BatchNorm2d(2), "e": nn.Embedding(5, 2), "p": nn.PReLU()}
-        )
+        nn.ModuleDict({"c": nn.Conv2d(1, 2, 3), "n": nn.BatchNorm2d(2), "e": nn.Embedding(5, 2), "p": nn.PReLU()})
     )
     assert {name: layer.kind for name, layer in layers.items()} == {
         "c": "conv",

@@ -1,0 +1,99 @@
+"""From the ``model`` part of a configuration to a network that is known to fit the data."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from torch import Tensor, nn
+
+from fedlayers.config import check
+from fedlayers.errors import UserError
+from fedlayers.seeding import global_state
+
+
+def build_model(model: Mapping[str, Any], shape: tuple[int, ...], num_classes: int, seed: int) -> nn.Module:
+    """Return the configured network, its weights drawn from the seed, once it has passed a trial run.
+
+    Args:
+        model: ``_target_`` (import path of an ``nn.Module`` class, or of a function that returns a module)
+            and its arguments. ``name`` is left out. ``input_shape`` and ``num_classes`` are filled in if the
+            target takes them and they are not given.
+        shape: one record's shape.
+        num_classes: the number of classes.
+        seed: the run's seed; equal seeds give equal weights, and global generators are left as they were.
+
+    Returns:
+        The network on the CPU, in eval mode.
+
+    Raises:
+        UserError: if the target cannot be had, refuses its arguments, or does not map two records of this
+            shape (all zeros) to logits (2, num_classes).
+    """
+    taken = _arguments_of(model.get("_target_"))
+    arguments = {str(key): value for key, value in model.items() if key not in ("name", "_target_")}
+    for name, value in (("input_shape", shape), ("num_classes", num_classes)):
+        if name in taken:
+            arguments.setdefault(name, value)
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        for name, value in arguments.items():
+            check(
+                name in taken or name.startswith("_"),
+                f"model.{name}",
+                f"left out, as {model['_target_']} takes only " + ", ".join(taken),
+                value,
+            )
+    with global_state(seed, "model"):
+        network = _construct({"_target_": model["_target_"], **arguments})
+        _try_out(network, shape, num_classes)
+    return network
+
+
+def _arguments_of(path: Any) -> Mapping[str, inspect.Parameter]:
+    wanted = "the import path of a torch module, such as fedlayers.models.mlp.MLP"
+    check(isinstance(path, str), "model._target_", wanted, path)
+    try:
+        return inspect.signature(get_object(path)).parameters
+    except Exception as error:  # importing somebody's module can raise anything
+        raise UserError(f"model._target_ must be {wanted}, got {path!r} ({_first_line(error)})") from error
+
+
+def _construct(config: dict[str, Any]) -> nn.Module:
+    try:
+        network = instantiate(config, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        reason = _first_line(error.__cause__ or error)
+        raise UserError(f"model must be arguments that {config['_target_']} accepts, got an error: {reason}") from error
+    check(isinstance(network, nn.Module), "model._target_", "something that gives a torch module", network)
+    built: nn.Module = network
+    return built
+
+
+def _try_out(network: nn.Module, shape: tuple[int, ...], num_classes: int) -> None:
+    """Run two records of zeros through the network, which also gives lazy layers their sizes."""
+    network.eval()
+    name = type(network).__name__
+    try:
+        with torch.no_grad():
+            logits = network(torch.zeros(2, *shape))
+    except Exception as error:  # whatever the network does not like about its input
+        raise UserError(
+            f"model must take records of shape {shape}, got an error from {name}: {_first_line(error)}; "
+            "choose a model for such records, or change its arguments"
+        ) from error
+    found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    check(
+        found == (2, num_classes),
+        "model",
+        f"a network that gives 2 records of {num_classes} classes logits of shape (2, {num_classes})",
+        found,
+        f"set the number of outputs of {name} to the data set's classes",
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]

@@ -1,0 +1,55 @@
+"""PLayer-FL's network for Fashion-MNIST and EMNIST."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from torch import nn
+
+from fedlayers.config import check
+from fedlayers.models.images import image_shape
+from fedlayers.models.kaiming import kaiming_normal
+
+
+class PLayerFLFMNIST(nn.Sequential):
+    """Three times 5×5 convolution, ReLU and max-pooling, then the mean over the image and two linear layers.
+
+    Layers: ``conv1`` … ``conv3``, ``fc1``, ``fc2``; no normalisation.
+
+    Args:
+        input_shape: one image's shape (channels, height, width), 8 pixels or more a side.
+        num_classes: the number of outputs, one logit each.
+        channels: output channels of the convolutions, one or more of them, each 1 or more.
+        hidden: width of ``fc1``, 1 or more.
+
+    References:
+        Elhussein and Gürsoy 2025, PLayer-FL, arXiv:2502.08829.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        channels: Sequence[int] = (64, 128, 256),
+        hidden: int = 100,
+    ) -> None:
+        check(
+            len(channels) > 0 and min(channels) >= 1,
+            "model.channels",
+            "a list of numbers of 1 or more",
+            channels,
+        )
+        check(hidden >= 1, "model.hidden", "1 or more", hidden)
+        colours, _, _ = image_shape(input_shape, "playerfl_fmnist", smallest=2 ** len(channels))
+        widths = [colours, *channels]
+        steps: OrderedDict[str, nn.Module] = OrderedDict()
+        for depth in range(1, len(widths)):
+            steps[f"conv{depth}"] = nn.Conv2d(widths[depth - 1], widths[depth], 5, padding=2)
+            steps[f"relu{depth}"] = nn.ReLU()
+            steps[f"pool{depth}"] = nn.MaxPool2d(2)
+        steps["mean"] = nn.AdaptiveAvgPool2d(1)
+        steps["flatten"] = nn.Flatten()
+        steps["fc1"] = nn.Linear(widths[-1], hidden)
+        steps[f"relu{len(widths)}"] = nn.ReLU()
+        steps["fc2"] = nn.Linear(hidden, num_classes)
+        super().__init__(steps)
+        kaiming_normal(self)
