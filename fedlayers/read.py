@@ -1,7 +1,7 @@
 """Reading results: the tables of a run, a study folder or a ``study.parquet`` as pandas frames."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,15 +13,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-# What identifies a run among others -> its column in tables of several runs. The model's name needs another
-# column: "model" of a record is global or personal.
-FACT_COLUMNS: Mapping[str, str] = {
-    "dataset": "dataset",
-    "partition": "partition",
-    "model": "model_name",
-    "algorithm": "algorithm",
-    "seed": "seed",
-}
 PARTITION_COLUMNS = ("client", "client_name", "scope", "label", "label_name", "records")
 
 
@@ -69,16 +60,18 @@ class Tables:
         import pandas as pd
         import pyarrow.parquet as pq
 
+        from fedlayers.run_columns import short_columns, types_of
+
         self._need_folders("partition")
+        facts = short_columns(self.runs) if self.several else {run: {} for run in self.runs}
+        empty = pd.DataFrame(columns=["run", *PARTITION_COLUMNS, *types_of(facts)])
         frames = []
         for run in self.runs:
             if (run / "partition.parquet").is_file():
                 frame = guarded(pq.read_table, run / "partition.parquet").to_pandas()
-                frames.append(frame.assign(run=run.name, **(_facts_of_run(run) if self.several else {})))
-        columns = ["run", *PARTITION_COLUMNS, *(FACT_COLUMNS.values() if self.several else ())]
-        counts = pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
-        texts = [name for name in ("run", "client_name", "scope", "label_name") if name in counts]
-        return counts.astype(dict.fromkeys(texts, "category"))
+                frames.append(frame.assign(run=run.name, **facts[run]))
+        counts = pd.concat(frames, ignore_index=True)[list(empty.columns)] if frames else empty
+        return counts.astype(dict.fromkeys(("run", "client_name", "scope", "label_name"), "category"))
 
     @cached_property
     def facts(self) -> "pd.DataFrame":
@@ -99,23 +92,21 @@ class Tables:
             import pyarrow.parquet as pq
 
             suffix = "" if name == "records" else "_pairs"
-            return to_pandas(
-                guarded(pq.read_table, self.path.with_name(self.path.stem + suffix + ".parquet"))
-            )
+            return to_pandas(guarded(pq.read_table, self.path.with_name(self.path.stem + suffix + ".parquet")))
         self._need_folders(name)
         import pyarrow as pa
 
-        tables = []
-        for run in self.runs:
-            table = load(run, name)
-            tables.append(with_columns(table, _facts_of_run(run)) if self.several else table)
-        return to_pandas(pa.concat_tables(tables, promote_options="default"))
+        from fedlayers.run_columns import short_columns, types_of, with_columns
+
+        if not self.several:
+            return to_pandas(load(self.path, name))
+        facts = short_columns(self.runs)
+        types = types_of(facts)
+        return to_pandas(pa.concat_tables([with_columns(load(run, name), facts[run], types) for run in self.runs]))
 
     def _need_folders(self, table: str) -> None:
         if not self.runs:
-            raise UserError(
-                f"{self.path} holds no {table}, only the runs' records: read the study folder instead"
-            )
+            raise UserError(f"{self.path} holds no {table}, only the runs' records: read the study folder instead")
 
 
 def read(path: str | Path) -> Tables:
@@ -141,9 +132,7 @@ def read(path: str | Path) -> Tables:
         )
     if place.is_file():
         if place.suffix != ".parquet":
-            raise UserError(
-                f"{place} is not a table of results: give a run folder, a study folder or a study.parquet"
-            )
+            raise UserError(f"{place} is not a table of results: give a run folder, a study folder or a study.parquet")
         return Tables(place, (), several=True)
     if is_run(place):
         return Tables(place, (place,), several=False)
@@ -163,9 +152,7 @@ def is_run(folder: Path) -> bool:
 
 def run_folders(study: Path) -> tuple[Path, ...]:
     """Return the run folders in a study folder by name, without those whose name starts with a dot."""
-    return tuple(
-        sorted(f for f in study.iterdir() if not f.name.startswith(".") and f.is_dir() and is_run(f))
-    )
+    return tuple(sorted(f for f in study.iterdir() if not f.name.startswith(".") and f.is_dir() and is_run(f)))
 
 
 def run_facts(run: Path) -> dict[str, Any]:
@@ -173,8 +160,7 @@ def run_facts(run: Path) -> dict[str, Any]:
     facts = guarded(lambda file: json.loads(file.read_text(encoding="utf-8")), run / "run.json")
     if not isinstance(facts, dict):
         raise UserError(
-            f"{run / 'run.json'} must hold an object, got {type(facts).__name__}: "
-            "start the run again with force=true"
+            f"{run / 'run.json'} must hold an object, got {type(facts).__name__}: start the run again with force=true"
         )
     status = facts.get("status", "running")
     done = (run / "done.json").is_file()
@@ -205,18 +191,9 @@ def load(run: Path, table: str) -> "pa.Table":
             [str(f) for f in files], schema=SCHEMAS[table], format="parquet", partitioning=None
         ).to_table()
     except (OSError, pa.ArrowException):
-        for (
-            file
-        ) in files:  # a run that is resumed deletes parts while we read: name a part only if it is at fault
+        for file in files:  # a run that is resumed deletes parts while we read: name a part only if it is at fault
             guarded(lambda f: ds.dataset(str(f), schema=SCHEMAS[table], format="parquet").to_table(), file)
         raise
-
-
-def with_columns(table: "pa.Table", facts: Mapping[str, Any]) -> "pa.Table":
-    """Return the table with a constant column per fact: texts as dictionaries, numbers as 64-bit numbers."""
-    for name, value in facts.items():
-        table = table.append_column(name, _constant(value, table.num_rows))
-    return table
 
 
 def to_pandas(table: "pa.Table") -> "pd.DataFrame":
@@ -232,30 +209,12 @@ def to_pandas(table: "pa.Table") -> "pd.DataFrame":
 
 def guarded(reader: Callable[[Path], Any], file: Path) -> Any:
     """Return ``reader(file)``; a file that cannot be read becomes a UserError that names it."""
-    import pyarrow as pa
-
     try:
         return reader(file)
     except FileNotFoundError:
         raise UserError(f"there is no {file}: read the run or study folder instead") from None
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except Exception as error:  # every format has exceptions of its own
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{file} cannot be read ({cause}): restore it, or start its run again with force=true"
         ) from error
-
-
-def _constant(value: Any, length: int) -> "pa.Array":
-    import numpy as np
-    import pyarrow as pa
-
-    if value is None:
-        return pa.nulls(length, pa.dictionary(pa.int32(), pa.string()))
-    if isinstance(value, bool | int | float):
-        return pa.repeat(pa.scalar(value), length)
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(length, np.int32)), pa.array([str(value)]))
-
-
-def _facts_of_run(run: Path) -> dict[str, Any]:
-    facts = run_facts(run)
-    return {column: facts.get(key) for key, column in FACT_COLUMNS.items()}

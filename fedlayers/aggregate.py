@@ -1,0 +1,238 @@
+"""One table for a study: all complete runs' records with the run facts as columns.
+
+``python -m fedlayers.aggregate results/<study>`` may be called at any time, also while runs go on.
+"""
+
+import argparse
+import filecmp
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from fedlayers.errors import UserError
+from fedlayers.read import guarded, load, run_facts, run_folders
+from fedlayers.records import SCHEMAS
+from fedlayers.run_columns import Columns, Config, config_of, full_columns, types_of, with_columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LOCK_TIMEOUT_S = 120.0
+_LISTED = 10
+
+
+@dataclass(frozen=True)
+class AggregateReport:
+    """What a study consists of and what became of its table.
+
+    Attributes:
+        study: the study folder.
+        table: ``study.parquet``, None if no run is complete.
+        rows: the number of records in it.
+        changed: whether the table differs from the one that was there before.
+        complete: names of the runs in the table.
+        unfinished: name -> ``"running, round 3/20"`` or ``"stopped, round 3/20"``.
+        failed: name -> reason.
+        missing: name -> overrides; runs of the plan that have no folder.
+    """
+
+    study: Path
+    table: Path | None
+    rows: int
+    changed: bool
+    complete: tuple[str, ...]
+    unfinished: Mapping[str, str]
+    failed: Mapping[str, str]
+    missing: Mapping[str, str]
+
+    @property
+    def counts(self) -> str:
+        """How many runs are complete, unfinished, failed and missing, in one phrase."""
+        groups = {
+            "complete": self.complete,
+            "unfinished": self.unfinished,
+            "failed": self.failed,
+            "missing": self.missing,
+        }
+        return ", ".join(f"{len(runs)} {state}" for state, runs in groups.items() if runs or state == "complete")
+
+    def __str__(self) -> str:
+        """Return the report as text: a line of counts, and a line per run that is not in the table."""
+        if self.table is None:
+            return (
+                f"no complete run with records in {self.study} ({self.counts}): wait for a run or start the study again"
+            )
+        lines = [f"{self.table}: {self.rows:,} records of {len(self.complete)} runs ({self.counts})"]
+        for state in ("unfinished", "failed", "missing"):
+            runs: Mapping[str, str] = getattr(self, state)
+            lines += [f"  {state}: {name} ({why})" for name, why in list(runs.items())[:_LISTED]]
+            if len(runs) > _LISTED:
+                lines.append(f"  {state}: and {len(runs) - _LISTED} more")
+        return "\n".join(lines)
+
+
+def aggregate(study_dir: Path) -> AggregateReport:
+    """Write ``study.parquet`` (and ``study_pairs.parquet``) of the complete runs and return what was found.
+
+    One row group per run, sorted by metric; the run facts and the configuration entries in which the runs
+    differ are columns. Runs that are not complete are listed in the report, not in the table. The same runs
+    give the same bytes, and a table that would not change is left untouched.
+
+    Args:
+        study_dir: ``results/<study>``.
+
+    Raises:
+        UserError: if there is no such folder, it holds no runs and no plan, ``plan.json`` cannot be read, or
+            another aggregation of the study does not end.
+    """
+    study = Path(study_dir)
+    if not study.is_dir():
+        raise UserError(f"there is no folder {study}: give a study folder, such as results/main")
+    if not run_folders(study) and not (study / "plan.json").is_file():
+        raise UserError(
+            f"{study} holds no runs and no plan.json: give a study folder (results/<study>), or run the study first"
+        )
+    try:
+        with FileLock(study / ".aggregate.lock", timeout=LOCK_TIMEOUT_S):
+            return _aggregate(study)
+    except Timeout:
+        raise UserError(
+            f"another process has been aggregating {study} for over {LOCK_TIMEOUT_S:.0f} s: wait for it and try again"
+        ) from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Aggregate the study named on the command line; return the exit code: 0, or 1 if there is nothing."""
+    parser = argparse.ArgumentParser(prog="python -m fedlayers.aggregate", description=__doc__)
+    parser.add_argument("study", type=Path, help="the study folder, such as results/main")
+    try:
+        report = aggregate(parser.parse_args(arguments).study)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(report, file=sys.stdout if report.table else sys.stderr)
+    return 0 if report.table else 1
+
+
+def _aggregate(study: Path) -> AggregateReport:
+    complete, unfinished, failed = _sort_out(study)
+    missing = {name: why for name, why in _plan(study).items() if not (study / name / "run.json").is_file()}
+    rows, changed = 0, False
+    while complete:
+        try:
+            columns = full_columns(complete)
+            rows, changed = _write(study / "study.parquet", "records", columns)
+            changed |= _write(study / "study_pairs.parquet", "pairs", columns)[1]
+            break
+        except _UnreadableRunError as damaged:
+            del complete[damaged.run]
+            failed[damaged.run.name] = damaged.reason
+    table = study / "study.parquet" if rows and complete else None
+    names = tuple(run.name for run in complete)
+    return AggregateReport(study, table, rows, changed, names, unfinished, failed, missing)
+
+
+class _UnreadableRunError(Exception):
+    """A complete run of which a file cannot be read."""
+
+    def __init__(self, run: Path, error: UserError) -> None:
+        super().__init__(str(error))
+        self.run = run
+        self.reason = str(error)
+
+
+def _sort_out(study: Path) -> tuple[dict[Path, Config], dict[str, str], dict[str, str]]:
+    """Return the complete runs with their configuration, and name -> why of unfinished and failed ones."""
+    complete: dict[Path, Config] = {}
+    unfinished: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    for run in run_folders(study):
+        try:
+            facts = run_facts(run)
+            status = facts["status"]
+            if status == "complete":
+                complete[run] = config_of(run)
+                continue
+        except UserError as error:
+            failed[run.name] = str(error)
+            continue
+        if status == "failed":
+            failed[run.name] = str(facts.get("reason") or "no reason given; see log.txt")
+        else:
+            # A killed process cannot say so; what it leaves is "running" without a lock.
+            word = "interrupted" if status == "running" and not (run / "run.lock").exists() else status
+            unfinished[run.name] = f"{word}, round {facts.get('round') or 0} of {facts.get('rounds', '?')}"
+    return complete, unfinished, failed
+
+
+def _plan(study: Path) -> dict[str, str]:
+    """Return name -> overrides of the runs that plan.json expects, nothing if there is no plan."""
+    file = study / "plan.json"
+    if not file.is_file():
+        return {}
+    plan = guarded(lambda path: json.loads(path.read_text(encoding="utf-8")), file)
+    try:
+        return {entry["run"]: " ".join(entry.get("overrides", ())) for entry in plan["runs"]}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f'{file} must hold {{"runs": [{{"run": name, "overrides": [text, …]}}, …]}}: '
+            "delete it, and missing runs are no longer looked for"
+        ) from error
+
+
+def _write(target: Path, name: str, columns: Columns) -> tuple[int, bool]:
+    """Write one table of all runs, a row group per run; return its rows and whether the file changed.
+
+    A table without rows is no file, also if there was one before. The old file stays in place until the new one is on disk.
+    """
+    import pyarrow.parquet as pq
+
+    types = types_of(columns)
+    schema = with_columns(SCHEMAS[name].empty_table(), {}, types).schema
+    unfinished = target.with_name(f".{target.name}")
+    rows = 0
+    with unfinished.open("wb") as sink:
+        with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+            for run, facts in columns.items():
+                try:
+                    table = with_columns(_by_metric(load(run, name)), facts, types)
+                except UserError as error:
+                    raise _UnreadableRunError(run, error) from error
+                if table.num_rows:
+                    writer.write_table(table, row_group_size=table.num_rows)
+                    rows += table.num_rows
+        sink.flush()
+        os.fsync(sink.fileno())
+    if not rows:
+        unfinished.unlink()
+        target.unlink(missing_ok=True)
+        return 0, False
+    if target.is_file() and filecmp.cmp(unfinished, target, shallow=False):
+        unfinished.unlink()
+        return rows, False
+    unfinished.replace(target)
+    return rows, True
+
+
+def _by_metric(table: "pa.Table") -> "pa.Table":
+    """Return the rows sorted by metric, otherwise in their order: readers skip what they do not ask for."""
+    import numpy as np
+
+    if not table.num_rows:
+        return table
+    table = table.unify_dictionaries().combine_chunks()
+    metrics = table.column("metric").chunk(0)
+    places = np.argsort(np.asarray(metrics.dictionary.to_pylist()))
+    rank = np.empty_like(places)
+    rank[places] = np.arange(len(places))
+    return table.take(np.argsort(rank[metrics.indices.to_numpy()], kind="stable"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
