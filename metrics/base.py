@@ -1,5 +1,6 @@
 """What a metric is: its facts, when it is due, a client half and a server half."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from fedlayers.layers import Layer
-from fedlayers.records import Row
+from fedlayers.records import Record, Row, missing
+from fedlayers.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class RecordSet(Protocol):
         ...
 
     def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return normalised float features (b, *shape) and int64 labels (b,) of the records at ``positions`` (b,)."""
+        """Return normalised float features (b, *shape) and int64 labels (b,) of ``positions`` (b,)."""
         ...
 
 
@@ -56,17 +58,20 @@ class ClientView:
 
     Attributes:
         layers: the model's layers, in order.
-        module: the model in eval mode, its weights those of ``parameters`` (use ``torch.func.functional_call``
-            or call it directly; leave parameters, mode and gradients as found).
+        module: the model in eval mode, its weights those of ``parameters``; leave parameters, mode and
+            gradients as found.
         parameters: name -> the weights that are measured; detached leaf tensors.
         buffers: name -> buffer tensors.
         reference: name -> the global weights the client received this round; equals ``parameters`` unless the
             moment is ``after_local``.
-        data: scope (``client_train``, ``client_val``, ``client_test``) -> records; a split without records is absent.
+        data: scope (``client_train``, ``client_val``, ``client_test``) -> records; a split without records is
+            absent.
         classes: the class names, in the order of the labels.
         seed: seed for this client, round and moment; derive generators from it with a purpose.
+        round, moment: when this is.
         batch_size: records per forward pass when a pass runs over a whole split.
-        cache: results shared by the metrics of this view (logits, gradient statistics), keyed by what they are.
+        payload_limit_bytes: the most one metric may send to the server.
+        cache: results shared by the metrics of this view, keyed by what they are.
     """
 
     layers: Sequence[Layer]
@@ -98,6 +103,8 @@ class ServerView:
         records: client -> number of training records, the weights of weighted means.
         payloads: client -> what this metric's client half sent, name -> array.
         seed: seed for this round and moment on the server.
+        round, moment: when this is.
+        cache: results shared by the metrics of this view, keyed by what they are.
     """
 
     layers: Sequence[Layer]
@@ -115,7 +122,7 @@ class ServerView:
 
 @dataclass
 class Measurement:
-    """What one half of a metric returns: rows of any table, and from a client a compact payload for the server."""
+    """What one half of a metric returns: rows of any table, and a client's compact payload for the server."""
 
     rows: list[Row] = field(default_factory=list)
     payload: dict[str, np.ndarray] = field(default_factory=dict)
@@ -133,10 +140,12 @@ class Metric:
     """
 
     facts: ClassVar[tuple[Facts, ...]] = ()
+    # Whether the client half also measures the global model on the server, where ``server_test`` is all data.
+    on_server: ClassVar[bool] = False
 
-    def __init__(self, rounds: Sequence[str | int] = ("first", "last"), moments: Sequence[str] = ("after_local",)) -> None:
-        from fedlayers.schedule import Schedule
-
+    def __init__(
+        self, rounds: Sequence[str | int] = ("first", "last"), moments: Sequence[str] = ("after_local",)
+    ) -> None:
         self.schedule = Schedule(rounds, moments, key=f"metrics.{type(self).__name__.lower()}")
 
     def client(self, view: ClientView) -> Measurement:
@@ -146,3 +155,23 @@ class Metric:
     def server(self, view: ServerView) -> Measurement:
         """Measure across clients; the default measures nothing."""
         return Measurement()
+
+
+def at(layer: Layer | None) -> dict[str, Any]:
+    """Return the columns ``layer`` and ``layer_index`` of a row: empty for None, the whole model."""
+    return {} if layer is None else {"layer": layer.name, "layer_index": layer.index}
+
+
+def measured(metric: str, value: float, reason: str = "the value is not finite", **columns: Any) -> Record:
+    """Return the record of a value, or of a missing value with ``reason`` if it is NaN or infinite.
+
+    Args:
+        metric: the name of the quantity.
+        value: the value; NaN says that it is not defined here.
+        reason: why it is not, shown only then.
+        columns: further columns of :class:`fedlayers.records.Record`.
+    """
+    if not math.isfinite(value):
+        address = {key: columns[key] for key in columns.keys() - {"stderr", "null", "null_hi", "p"}}
+        return missing(metric, reason, **address)
+    return Record(metric, value, **columns)

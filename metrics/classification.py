@@ -1,0 +1,140 @@
+"""Scores of a classifier, all from one confusion matrix, each with its error and with what chance gives."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "mcc")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One score of one confusion matrix.
+
+    Attributes:
+        value: the score; NaN where it is not defined.
+        stderr: standard error over records, None where there is no closed form.
+        null: mean of the score when the predictions are randomly permuted over the records (exact).
+        null_hi: upper 95 % point of that permutation distribution, by a normal approximation.
+    """
+
+    value: float
+    stderr: float | None
+    null: float
+    null_hi: float
+
+
+def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
+    """Count how often each class was predicted for each true class.
+
+    Args:
+        labels: true classes, shape (n,), int64 in [0, num_classes).
+        predictions: predicted classes, shape (n,), int64 in [0, num_classes).
+        num_classes: the number C of classes.
+
+    Returns:
+        Counts, shape (C, C), int64; rows are true classes, columns predictions. Matrices of disjoint records
+        add up.
+
+    Raises:
+        ValueError: if the lengths differ or a class is out of range.
+    """
+    if labels.shape != predictions.shape:
+        shapes = f"{tuple(labels.shape)} and {tuple(predictions.shape)}"
+        raise ValueError(f"labels and predictions must have equal shape, got {shapes}")
+    for name, classes in (("labels", labels), ("predictions", predictions)):
+        if len(classes) and (int(classes.min()) < 0 or int(classes.max()) >= num_classes):
+            low, high = int(classes.min()), int(classes.max())
+            raise ValueError(f"{name} must be in [0, {num_classes}), got values from {low} to {high}")
+    cells = torch.bincount(labels * num_classes + predictions, minlength=num_classes**2)
+    return cells.reshape(num_classes, num_classes)
+
+
+def scores_from_confusion(matrix: Tensor) -> dict[str, Score]:
+    """Return accuracy, balanced accuracy, macro and weighted F1 and MCC of one confusion matrix.
+
+    With N the matrix, n its sum, t_k its row sums (true), p_k its column sums (predicted), K the classes
+    present in the labels (t_k > 0):
+
+    - accuracy = Σ_k N_kk / n;
+    - balanced_accuracy = mean over K of the recall N_kk / t_k;
+    - macro_f1 = mean over K of F1_k = 2 N_kk / (t_k + p_k);
+    - weighted_f1 = Σ_k t_k F1_k / n;
+    - mcc = (n Σ N_kk − Σ p_k t_k) / √((n² − Σ p_k²)(n² − Σ t_k²)).
+
+    A class absent from the labels is left out of both means, also if it was predicted: that counts against
+    the classes it was predicted for, but there is no recall to average (scikit-learn's ``labels=present``).
+    MCC is NaN (0/0) if the labels or the predictions are all of one class; every score is NaN for an empty
+    matrix.
+
+    Args:
+        matrix: counts, shape (C, C), rows true.
+
+    Returns:
+        Score by name, in the order of ``SCORES``. Standard errors: √(a(1−a)/(n−1)) for accuracy a;
+        √(Σ_K r_k(1−r_k)/(t_k−1)) / |K| for balanced accuracy with recalls r_k, if all t_k ≥ 2; else None.
+
+    References:
+        Brodersen et al. 2010, The balanced accuracy and its posterior distribution. Gorodkin 2004, Comparing
+        two K-category assignments by a K-category correlation coefficient. Opitz & Burst 2019, Macro F1 and
+        Macro F1, arXiv 1911.03347.
+    """
+    counts = matrix.to("cpu", torch.float64)
+    if not counts.any():
+        return {name: Score(math.nan, None, math.nan, math.nan) for name in SCORES}
+    true, predicted, hits = counts.sum(1), counts.sum(0), counts.diagonal()
+    errors = {"accuracy": _accuracy_error(hits, true), "balanced_accuracy": _recall_error(hits, true)}
+    mean, covariance = _diagonal_by_chance(true, predicted)
+    scores = {}
+    for name, (slope, constant) in _linear_forms(true, predicted).items():
+        null = float(slope @ mean) + constant
+        spread = math.sqrt(max(float(slope @ covariance @ slope), 0.0))
+        value = float(slope @ hits) + constant
+        scores[name] = Score(value, errors.get(name), null, min(null + 1.645 * spread, 1.0))
+    return scores
+
+
+def _linear_forms(true: Tensor, predicted: Tensor) -> dict[str, tuple[Tensor, float]]:
+    """Return the slope (C,) and the constant that give each score from the diagonal, for given margins."""
+    total, present = float(true.sum()), true > 0
+    f1 = torch.where(present, 2 / (true + predicted).clamp(min=1), 0.0)
+    scale = math.sqrt(total**2 - float(predicted @ predicted)) * math.sqrt(total**2 - float(true @ true))
+    mcc_constant = -float(predicted @ true) / scale if scale else math.nan
+    return {
+        "accuracy": (torch.full_like(true, 1 / total), 0.0),
+        "balanced_accuracy": (torch.where(present, 1 / true.clamp(min=1), 0.0) / present.sum(), 0.0),
+        "macro_f1": (f1 / present.sum(), 0.0),
+        "weighted_f1": (f1 * true / total, 0.0),
+        "mcc": (torch.full_like(true, total / scale if scale else math.nan), mcc_constant),
+    }
+
+
+def _accuracy_error(hits: Tensor, true: Tensor) -> float | None:
+    total = float(true.sum())
+    accuracy = float(hits.sum()) / total
+    return math.sqrt(accuracy * (1 - accuracy) / (total - 1)) if total > 1 else None
+
+
+def _recall_error(hits: Tensor, true: Tensor) -> float | None:
+    present = true > 0
+    true, hits = true[present], hits[present]
+    if int(true.min()) < 2:
+        return None
+    recall = hits / true
+    return math.sqrt(float((recall * (1 - recall) / (true - 1)).sum())) / len(true)
+
+
+def _diagonal_by_chance(true: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean (C,) and covariance (C, C) of the diagonal over permutations of the predictions.
+
+    With both margins fixed the cells are hypergeometric, so the moments of anything linear in the diagonal,
+    as all our scores are, are exact.
+    """
+    total = float(true.sum())
+    product = true * predicted
+    scale = total**2 * max(total - 1, 1.0)
+    covariance = torch.outer(product, product) / scale
+    covariance.diagonal().copy_(product * (total - true) * (total - predicted) / scale)
+    return product / total, covariance

@@ -1,0 +1,210 @@
+"""How well a model predicts: loss, and scores from one confusion matrix, on a client's or server's records."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fedlayers.records import MOMENTS, Row, Spectrum
+from metrics.base import ClientView, Facts, Measurement, Metric, RecordSet, measured
+from metrics.classification import SCORES, confusion_matrix, scores_from_confusion
+
+_BRODERSEN = "Brodersen et al. 2010, The balanced accuracy and its posterior distribution"
+_GORODKIN = "Gorodkin 2004, Comparing two K-category assignments by a K-category correlation coefficient"
+_OPITZ = "Opitz & Burst 2019, Macro F1 and Macro F1, arXiv 1911.03347"
+_UNDEFINED = {"mcc": "0/0: the labels or the predictions are all of one class"}
+
+
+class Evaluation(Metric):
+    """Loss and scores of each client's model on its own records, with the confusion matrix they come from.
+
+    - loss: mean cross entropy in nats; stderr = standard deviation / √n.
+    - accuracy, balanced_accuracy, macro_f1, weighted_f1, mcc: defined, with their standard errors and chance
+      levels, in :func:`metrics.classification.scores_from_confusion`.
+    - confusion (spectra): one row for each class that is present: ``subject`` the true class, ``x`` the
+      indices of the classes it was predicted as, ``y`` how often, ``n`` the row's sum. Rows of disjoint records
+      add up.
+
+    ``n`` is the number of records. A split without records, or a model with outputs that are NaN or infinite,
+    gives missing values with the reason.
+
+    Args:
+        splits: some of ``train``, ``val``, ``test``.
+        rounds, moments: see :class:`metrics.base.Metric`.
+    """
+
+    facts = (
+        Facts("loss", "nat", 0.0, math.inf, "lower", "Goodfellow et al. 2016, Deep Learning, ch. 6", cost="pass"),
+        Facts("accuracy", "1", 0.0, 1.0, "higher", _BRODERSEN, cost="pass"),
+        Facts("balanced_accuracy", "1", 0.0, 1.0, "higher", _BRODERSEN, cost="pass"),
+        Facts("macro_f1", "1", 0.0, 1.0, "higher", _OPITZ, cost="pass"),
+        Facts("weighted_f1", "1", 0.0, 1.0, "higher", _OPITZ, cost="pass"),
+        Facts("mcc", "1", -1.0, 1.0, "higher", _GORODKIN, cost="pass", minimum_n=2),
+        Facts("confusion", "records", 0.0, math.inf, "neutral", _GORODKIN, cost="pass"),
+    )
+
+    on_server = True
+
+    def __init__(
+        self,
+        splits: Sequence[str] = ("val", "test"),
+        rounds: Sequence[str | int] = ("all",),
+        moments: Sequence[str] = MOMENTS,
+    ) -> None:
+        super().__init__(rounds, moments)
+        for split in splits:
+            if split not in ("train", "val", "test"):
+                raise ValueError(f"splits must be some of train, val, test, got {split!r}")
+        self.scopes = tuple(f"client_{split}" for split in splits)
+
+    def client(self, view: ClientView) -> Measurement:
+        """Evaluate the client's model on each of its splits, on the server the global one on its test set."""
+        rows: list[Row] = []
+        for scope in ("server_test",) if "server_test" in view.data else self.scopes:
+            predictions = predictions_of(view, scope)
+            rows += rows_of(predictions, view.classes, scope) if predictions else _nothing(scope)
+        return Measurement(rows)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says about n records.
+
+    Attributes:
+        labels: true classes, shape (n,), int64, on the CPU.
+        logits: outputs before the softmax, shape (n, C), in the model's precision, on its device.
+        losses: cross entropy of each record in nats, shape (n,), float64, on the CPU.
+        confusion: counts, shape (C, C), int64, rows true, on the CPU.
+        unusable: the number of records with a logit that is NaN or infinite, which is no prediction: scores
+            mean something only if this is 0.
+    """
+
+    labels: Tensor
+    logits: Tensor
+    losses: Tensor
+    confusion: Tensor
+    unusable: int
+
+
+def evaluate_model(
+    module: nn.Module, records: RecordSet, num_classes: int, batch_size: int, device: torch.device
+) -> Predictions:
+    """Run a model over records in evaluation mode and compare its predictions with the labels.
+
+    Args:
+        module: maps features (b, *shape) to logits (b, num_classes); its mode is put back afterwards.
+        records: n ≥ 1 records.
+        num_classes: the number C of classes.
+        batch_size: records a forward pass; part of the numbers' last bits.
+        device: where the model is.
+
+    Returns:
+        The predictions; nothing is read back from the device before the last batch.
+
+    Raises:
+        ValueError: if there are no records, or not one output a class.
+    """
+    if not len(records):
+        raise ValueError("records must hold at least one record, got none")
+    labels, logits, losses = [], [], []
+    with torch.inference_mode(), evaluation_mode(module):
+        for positions in torch.arange(len(records)).split(batch_size):
+            features, batch_labels = records.batch(positions)
+            output = module(features.to(device))
+            if output.shape[1:] != (num_classes,):
+                raise ValueError(f"module must give {num_classes} logits a record, got {tuple(output.shape[1:])}")
+            labels.append(batch_labels)
+            logits.append(output)
+            losses.append(F.cross_entropy(output.double(), batch_labels.to(device), reduction="none"))
+    # Made outside of inference mode, so that whoever shares these may use them under autograd.
+    all_labels, all_logits = torch.cat(labels).cpu(), torch.cat(logits)
+    predicted = all_logits.argmax(1).cpu()
+    return Predictions(
+        labels=all_labels,
+        logits=all_logits,
+        losses=torch.cat(losses).cpu(),
+        confusion=confusion_matrix(all_labels, predicted, num_classes),
+        unusable=int((~all_logits.isfinite()).any(1).sum()),
+    )
+
+
+def predictions_of(view: ClientView, scope: str) -> Predictions | None:
+    """Return the predictions on one of a client's splits, made once per view; None if it has no records."""
+    if scope not in view.data:
+        return None
+    key = ("predictions", scope)
+    if key not in view.cache:
+        view.cache[key] = evaluate_model(view.module, view.data[scope], len(view.classes), view.batch_size, view.device)
+    found: Predictions = view.cache[key]
+    return found
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Put a module and its parts in evaluation mode for a block of code, then each back in its own mode."""
+    training = [part for part in module.modules() if part.training]
+    for part in training:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+def evaluation_rows(
+    module: nn.Module,
+    records: RecordSet,
+    classes: Sequence[str],
+    scope: str,
+    *,
+    batch_size: int = 512,
+    device: torch.device | None = None,
+) -> list[Row]:
+    """Return the rows of :class:`Evaluation` for any model and records, such as the server's test set.
+
+    Args:
+        module: the model.
+        records: the records; none gives missing values with that reason.
+        classes: class names, in the order of the labels.
+        scope: what the records are, one of ``fedlayers.records.SCOPES``.
+        batch_size: records a forward pass.
+        device: where the model is; the CPU by default.
+    """
+    if not len(records):
+        return _nothing(scope)
+    where = device or torch.device("cpu")
+    return rows_of(evaluate_model(module, records, len(classes), batch_size, where), classes, scope)
+
+
+def rows_of(predictions: Predictions, classes: Sequence[str], scope: str) -> list[Row]:
+    """Return loss, scores and confusion matrix of some predictions as rows."""
+    n = len(predictions.labels)
+    if predictions.unusable:
+        reason = f"{predictions.unusable} of {n} records have outputs that are NaN or infinite"
+        return [measured(name, math.nan, reason, scope=scope, n=n) for name in ("loss", *SCORES)]
+    error = float(predictions.losses.std()) / math.sqrt(n) if n > 1 else None
+    rows: list[Row] = [measured("loss", float(predictions.losses.mean()), scope=scope, n=n, stderr=error)]
+    for name, score in scores_from_confusion(predictions.confusion).items():
+        extra = {"stderr": score.stderr, "null": score.null, "null_hi": score.null_hi}
+        rows.append(measured(name, score.value, _UNDEFINED.get(name, ""), scope=scope, n=n, **extra))
+    return rows + _confusion_rows(predictions.confusion, classes, scope)
+
+
+def _confusion_rows(confusion: Tensor, classes: Sequence[str], scope: str) -> list[Row]:
+    """Return the rows of classes that are present, without zero cells (nearly all, if there are many)."""
+    rows: list[Row] = []
+    for name, counts in zip(classes, confusion, strict=True):
+        chosen = counts.nonzero().flatten()
+        if len(chosen):
+            values = counts[chosen].tolist()
+            rows.append(Spectrum("confusion", chosen.tolist(), values, subject=name, scope=scope, n=sum(values)))
+    return rows
+
+
+def _nothing(scope: str) -> list[Row]:
+    return [measured(name, math.nan, f"no records in {scope}", scope=scope, n=0) for name in ("loss", *SCORES)]

@@ -1,0 +1,143 @@
+"""Builds the metrics of a run and runs the halves that are due; a metric that fails never stops a run unasked."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from fedlayers.errors import UserError
+from fedlayers.records import Resource, Row, addressed, missing
+from metrics.base import ClientView, Measurement, Metric, ServerView
+
+# Keys of the group ``metrics`` that are settings, not metrics.
+RESERVED = ("on_error", "payload_mb")
+
+Payload = dict[str, np.ndarray]
+
+
+def build_metrics(config: Mapping[str, Any]) -> dict[str, Metric]:
+    """Return the metrics of a configuration by name, in alphabetical order.
+
+    Args:
+        config: ``config.metrics``: name -> ``_target_`` and arguments, or None to leave that metric out; beside
+            them ``on_error`` (record or raise) and ``payload_mb``.
+
+    Raises:
+        UserError: if a setting is out of range, or an entry cannot be built; the sentence names its key.
+    """
+    on_error, payload_mb = config.get("on_error", "record"), config.get("payload_mb", 64)
+    if on_error not in ("record", "raise"):
+        raise UserError(f"metrics.on_error must be record or raise, got {on_error!r}")
+    if isinstance(payload_mb, bool) or not isinstance(payload_mb, int | float) or not payload_mb > 0:
+        raise UserError(f"metrics.payload_mb must be a positive number of megabytes, got {payload_mb!r}")
+    entries = {name: entry for name, entry in config.items() if name not in RESERVED and entry is not None}
+    return {name: _build(name, entries[name]) for name in sorted(entries)}
+
+
+def measure_clients(
+    metrics: Mapping[str, Metric], view: ClientView, last_round: int, on_error: str = "record"
+) -> tuple[list[Row], dict[str, Payload]]:
+    """Run the client halves that are due at the view's round and moment.
+
+    Args:
+        metrics: name -> metric.
+        view: one model of one client.
+        last_round: the number of rounds of the run.
+        on_error: ``record`` turns a metric that raises into one missing value whose metric is its name; ``raise``
+            lets the exception through.
+
+    Returns:
+        The rows, with one resource row ``measure_<name>`` in seconds for each metric that ran, and the payloads
+        by metric, without empty ones.
+    """
+    rows: list[Row] = []
+    payloads: dict[str, Payload] = {}
+    for name, metric in metrics.items():
+        if not metric.schedule.is_due(view.round, last_round, view.moment):
+            continue
+        measurement = _timed(name, partial(_client_half, metric, view), view.device, on_error)
+        rows += measurement.rows
+        if measurement.payload:
+            payloads[name] = measurement.payload
+    return rows, payloads
+
+
+def measure_server(
+    metrics: Mapping[str, Metric],
+    view: ServerView,
+    payloads: Mapping[str, Mapping[int, Mapping[str, np.ndarray]]],
+    last_round: int,
+    on_error: str = "record",
+) -> list[Row]:
+    """Run the server halves that are due at the view's round and moment.
+
+    Args:
+        metrics: name -> metric.
+        view: what the server knows; its own ``payloads`` are replaced by those of each metric.
+        payloads: metric -> client -> name -> array, as :func:`measure_clients` gave them.
+        last_round: the number of rounds of the run.
+        on_error: see :func:`measure_clients`.
+
+    Returns:
+        The rows, owned by the server where a metric names no other owner.
+    """
+    rows: list[Row] = []
+    for name, metric in metrics.items():
+        has_half = type(metric).server is not Metric.server
+        if not has_half or not metric.schedule.is_due(view.round, last_round, view.moment):
+            continue
+        own = replace(view, payloads=payloads.get(name, {}))
+        rows += _timed(name, partial(metric.server, own), torch.device("cpu"), on_error).rows
+    return addressed(rows, owner="server")
+
+
+def _build(name: str, entry: Any) -> Metric:
+    # Imported here: metrics are also used without Hydra, as functions.
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    if not isinstance(entry, Mapping) or "_target_" not in entry:
+        example = "{_target_: my.module.MyMetric}"
+        raise UserError(f"metrics.{name} must name a class, as in {example}, got {entry!r}")
+    try:
+        metric = instantiate(dict(entry), _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, UserError):
+            raise cause from None
+        raise UserError(f"metrics.{name} cannot be built from {entry['_target_']}: {_one_line(cause)}") from None
+    if not isinstance(metric, Metric):
+        target = entry["_target_"]
+        raise UserError(f"metrics.{name}._target_ must be a subclass of metrics.base.Metric, got {target}")
+    return metric
+
+
+def _timed(name: str, half: Callable[[], Measurement], device: torch.device, on_error: str) -> Measurement:
+    """Run one half and add its seconds; a failure becomes a missing value."""
+    began = time.perf_counter()
+    try:
+        measurement = half()
+    except Exception as error:
+        if on_error == "raise":
+            raise
+        measurement = Measurement([missing(name, _one_line(error))])
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    seconds = Resource(f"measure_{name}", time.perf_counter() - began, "s")
+    return Measurement([*measurement.rows, seconds], measurement.payload)
+
+
+def _client_half(metric: Metric, view: ClientView) -> Measurement:
+    measurement = metric.client(view)
+    size, limit = sum(array.nbytes for array in measurement.payload.values()), view.payload_limit_bytes
+    if size > limit:
+        raise ValueError(f"payload must be {limit} bytes or less, got {size}; raise metrics.payload_mb")
+    return measurement
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:400]
