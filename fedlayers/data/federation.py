@@ -49,7 +49,9 @@ class Federation:
         splits: scope (``client_train``, ``client_val``, ``client_test``) -> one ``Records`` per client (maybe empty).
         server_test: the server's own test set.
         pooled_train: all clients' training records together (for centralized training).
-        imputed: one row per filled-in feature of a client: client, feature, scope, missing (count), value.
+        imputed: one row per filled-in feature of a client and scope: client (missing for the server), client_name,
+            feature, scope, missing (count), value, source (``client``: its own training records, or ``pooled``).
+        notes: sentences about what the partition leaves out; empty if it leaves out nothing.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Federation:
     server_test: Records
     pooled_train: Records
     imputed: pd.DataFrame = field(default_factory=pd.DataFrame)
+    notes: tuple[str, ...] = ()
 
     @property
     def num_clients(self) -> int:
@@ -72,12 +75,27 @@ class Federation:
 
     def label_counts(self) -> pd.DataFrame:
         """Return the label counts: columns client, client_name, scope, label, label_name, records (zeros included)."""
-        rows = []
-        for scope, parts in self.splits.items():
-            for client, records in enumerate(parts):
-                counts = np.bincount(records.labels[records.index].numpy(), minlength=len(self.classes))
-                rows += [
-                    (client, self.client_names[client], scope, label, name, int(count))
-                    for label, (name, count) in enumerate(zip(self.classes, counts, strict=True))
-                ]
-        return pd.DataFrame(rows, columns=["client", "client_name", "scope", "label", "label_name", "records"])
+        shape = self.num_clients, len(self.classes)
+        clients, labels = (grid.ravel() for grid in np.indices(shape))
+        names = {"client_name": np.array(self.client_names, object), "label_name": np.array(self.classes, object)}
+        tables = [
+            pd.DataFrame(
+                {
+                    "client": clients,
+                    "client_name": names["client_name"][clients],
+                    "scope": scope,
+                    "label": labels,
+                    "label_name": names["label_name"][labels],
+                    "records": _count_labels(parts, shape).ravel(),
+                }
+            )
+            for scope, parts in self.splits.items()
+        ]
+        return pd.concat(tables, ignore_index=True)
+
+
+def _count_labels(parts: Sequence[Records], shape: tuple[int, int]) -> np.ndarray:
+    """Return the number of records of each client and label, shape (clients, classes)."""
+    labels = parts[0].labels[torch.cat([records.index for records in parts])].numpy()
+    owners = np.repeat(np.arange(shape[0]), [len(records) for records in parts])
+    return np.bincount(owners * shape[1] + labels, minlength=shape[0] * shape[1]).reshape(shape)

@@ -1,0 +1,53 @@
+"""CIFAR-10 in its binary distribution."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fedlayers.data.download import Download, fetch
+from fedlayers.data.source import Arrays, Facts, damaged
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+RECORD_BYTES = 1 + 3 * 32 * 32
+
+
+class Cifar10:
+    """Colour images of 32×32 pixels: five training files and one test file with any number of records each.
+
+    The binary distribution, not the Python one, because that is made of pickles.
+
+    References:
+        Krizhevsky 2009, Learning multiple layers of features from tiny images.
+    """
+
+    def files(self, root: Path) -> Sequence[Path]:
+        """Return the six files; those that are missing are downloaded."""
+        folder = "cifar-10-batches-bin"
+        members = (*(f"{folder}/data_batch_{number}.bin" for number in range(1, 6)), f"{folder}/test_batch.bin")
+        url, md5 = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
+        return fetch("CIFAR10", [Download(url, folder, md5, members)], root)
+
+    def read(self, root: Path) -> Arrays:
+        """Return all images, shape (n, 3, 32, 32), training images first."""
+        parts = [_read_file(path) for path in self.files(root)]
+        records = np.concatenate(parts)
+        mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+        facts = Facts(
+            CLASSES,
+            num_test=len(parts[-1]),
+            mean=tuple(255 * value for value in mean),
+            std=tuple(255 * value for value in std),
+        )
+        return Arrays(records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64), facts)
+
+
+def _read_file(path: Path) -> np.ndarray:
+    """Return the records, shape (n, 3073): a label byte, then 1,024 bytes each of red, green and blue."""
+    data = np.fromfile(path, np.uint8)
+    if len(data) == 0 or len(data) % RECORD_BYTES:
+        raise damaged(path, f"{len(data)} bytes are not a whole number of records of {RECORD_BYTES} bytes")
+    records = data.reshape(-1, RECORD_BYTES)
+    if records[:, 0].max() >= len(CLASSES):
+        raise damaged(path, f"label {records[:, 0].max()} where there are {len(CLASSES)} classes")
+    return records

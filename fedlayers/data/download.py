@@ -1,0 +1,122 @@
+"""Files of data sets: those already there are used as they are, the others are downloaded."""
+
+import shutil
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from filelock import FileLock
+
+from fedlayers.errors import UserError
+
+
+@dataclass(frozen=True)
+class Download:
+    """One official address and the files that come from it.
+
+    Attributes:
+        url: a file, or an archive (``.zip``, ``.tar.gz``).
+        folder: where the files are put, relative to the folder of all data sets.
+        md5: published checksum of what the address holds; None if none is published.
+        members: paths inside the archive of the files that are kept; empty if the address is the file itself.
+        rows: number of text lines the file must have, for files without a published checksum.
+    """
+
+    url: str
+    folder: str
+    md5: str | None
+    members: tuple[str, ...] = ()
+    rows: int | None = None
+
+    def targets(self, root: Path) -> list[Path]:
+        """Return the paths of the files once they are there."""
+        return [root / self.folder / PurePosixPath(member).name for member in self.members or (self.url,)]
+
+
+def fetch(name: str, downloads: Sequence[Download], root: Path) -> list[Path]:
+    """Return the paths of all files, after downloading those that are missing.
+
+    A ``.gz`` file may also be there unpacked. Every file is written under another name and renamed; one process at
+    a time downloads.
+
+    Raises:
+        UserError: if a file is missing and cannot be downloaded; lists all missing files and where to put them.
+    """
+    if not all(_present(path) for download in downloads for path in download.targets(root)):
+        try:
+            _download_missing(downloads, root)
+        except (OSError, ValueError, EOFError, KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
+            raise _unavailable(name, downloads, root, error) from error
+    return [found for download in downloads for path in download.targets(root) if (found := _present(path))]
+
+
+def _present(path: Path) -> Path | None:
+    plain = path.with_suffix("") if path.suffix == ".gz" else path
+    return next((candidate for candidate in (path, plain) if candidate.is_file()), None)
+
+
+def _download_missing(downloads: Sequence[Download], root: Path) -> None:
+    for download in downloads:
+        folder = root / download.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".download.lock"):
+            missing = [path for path in download.targets(root) if not _present(path)]
+            if missing:
+                with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch:
+                    _retrieve(download, missing, Path(scratch))
+
+
+def _retrieve(download: Download, missing: Sequence[Path], scratch: Path) -> None:
+    import pooch
+
+    progress = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=30)
+    known = f"md5:{download.md5}" if download.md5 else None
+    got = Path(pooch.retrieve(download.url, known, fname="download", path=scratch, downloader=progress))
+    if download.rows is not None and (rows := len(got.read_bytes().splitlines())) != download.rows:
+        raise ValueError(f"{download.url} has {rows} lines instead of {download.rows}")
+    if not download.members:
+        got.replace(missing[0])
+        return
+    wanted = {path.name for path in missing}
+    for member in download.members:
+        target = PurePosixPath(member).name
+        if target in wanted:
+            _extract(got, download.url, member, scratch / target).replace(missing[0].parent / target)
+
+
+def _extract(archive: Path, url: str, member: str, target: Path) -> Path:
+    """Copy one member's content; names and links inside the archive decide nothing about where it goes."""
+    if url.endswith(".zip"):
+        with zipfile.ZipFile(archive) as opened, opened.open(member) as source:
+            return _copy(source, target)
+    with tarfile.open(archive) as packed:
+        content = packed.extractfile(member)
+        if content is None:
+            raise ValueError(f"{member} in {url} is not a file")
+        return _copy(content, target)
+
+
+def _copy(source: IO[bytes], target: Path) -> Path:
+    with target.open("wb") as sink:
+        shutil.copyfileobj(source, sink)
+    return target
+
+
+def _unavailable(name: str, downloads: Sequence[Download], root: Path, error: Exception) -> UserError:
+    lines = [
+        f"  {path}  from {download.url}" + (f" (in it: {member})" if download.members else "")
+        for download in downloads
+        for path, member in zip(download.targets(root), download.members or ("",), strict=True)
+        if not _present(path)
+    ]
+    reason = str(error).splitlines()[0] if str(error) else ""
+    return UserError(
+        f"data_dir must name a folder that has the files of {name}, got {root}, and the missing ones could not be "
+        f"downloaded ({type(error).__name__}: {reason[:200]}); put them there, or set data_dir or the environment "
+        "variable FEDLAYERS_DATA to a folder that has them:\n" + "\n".join(lines)
+    )

@@ -1,0 +1,83 @@
+"""From a run's configuration to its federation."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from fedlayers.config import Config
+from fedlayers.data.assign import Assignment, assign
+from fedlayers.data.build import build
+from fedlayers.data.cache import data_root
+from fedlayers.data.federation import Federation, Records
+from fedlayers.data.prepare import Prepared, prepare
+from fedlayers.data.split import SPLIT_SCOPES
+
+IMPUTED_COLUMNS = ["client", "client_name", "feature", "scope", "missing", "value", "source"]
+
+
+def load_federation(config: Config) -> Federation:
+    """Return the data of a run: the same for the same data set, partition, split, clients, caps and seed.
+
+    The first call prepares and caches everything (downloads included), one process at a time; later calls, in any
+    process, only map the cached arrays into memory.
+
+    Raises:
+        UserError: if files are missing or damaged, or the partition cannot be had with this data.
+    """
+    prepared = prepare(build("dataset", config.dataset), config.dataset, data_root(config.data_dir))
+    return _federation(prepared, assign(prepared, config))
+
+
+def _federation(prepared: Prepared, assignment: Assignment) -> Federation:
+    facts, num_clients = prepared.arrays.facts, len(assignment.client_names)
+    labels = torch.from_numpy(prepared.arrays.labels)
+    own, pooled = (
+        torch.from_numpy(prepared.arrays.features if filled is None else filled)
+        for filled in (assignment.own, assignment.pooled)
+    )
+    scale, shift = _normalisation(prepared, assignment)
+    index, bounds = torch.from_numpy(assignment.index), assignment.bounds.tolist()
+
+    def piece(first: int, last: int) -> Tensor:
+        return index[bounds[first] : bounds[last]]
+
+    splits = {
+        scope: [
+            Records(own, labels, piece(start + client, start + client + 1), scale[client], shift[client])
+            for client in range(num_clients)
+        ]
+        for scope, start in zip(SPLIT_SCOPES, range(0, 3 * num_clients, num_clients), strict=True)
+    }
+    return Federation(
+        name=prepared.name,
+        classes=facts.classes,
+        shape=tuple(own.shape[1:]),
+        client_names=assignment.client_names,
+        splits=splits,
+        server_test=Records(pooled, labels, piece(3 * num_clients, 3 * num_clients + 1), scale[-1], shift[-1]),
+        pooled_train=Records(pooled, labels, piece(0, num_clients), scale[-1], shift[-1]),
+        imputed=_imputed(assignment),
+        notes=assignment.notes,
+    )
+
+
+def _normalisation(prepared: Prepared, assignment: Assignment) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """Return scale and shift for every client and, last, for the server."""
+    if assignment.scale is not None and assignment.shift is not None:
+        return torch.from_numpy(assignment.scale).unbind(), torch.from_numpy(assignment.shift).unbind()
+    std = np.array(prepared.arrays.facts.std)
+    shift = -np.array(prepared.arrays.facts.mean) / std
+    shape, copies = (-1, 1, 1), len(assignment.client_names) + 1
+    scale = torch.tensor(1 / std, dtype=torch.float32).reshape(shape)
+    return [scale] * copies, [torch.tensor(shift, dtype=torch.float32).reshape(shape)] * copies
+
+
+def _imputed(assignment: Assignment) -> pd.DataFrame:
+    named = [
+        {**entry, "client_name": "server" if entry["client"] is None else assignment.client_names[entry["client"]]}
+        for entry in assignment.imputed
+    ]
+    return pd.DataFrame(named, columns=IMPUTED_COLUMNS).astype({"client": "Int64"})

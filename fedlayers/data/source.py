@@ -1,0 +1,70 @@
+"""What a data set has to provide: its files, its arrays, and the facts needed to interpret them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from fedlayers.errors import UserError
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known about a data set besides its arrays.
+
+    Attributes:
+        classes: class names, in the order of the labels.
+        num_test: the last ``num_test`` records are the official test set; 0 if there is none.
+        group_names: names of the natural groups (hospitals, writers), in the order of their codes; empty if unknown.
+        no_groups: a sentence that says why there are no groups, if there is more to say than that.
+        mean, std: of the raw values of an image's channels, used to normalise; empty for rows.
+        columns: names of the columns of rows; empty for images.
+        categorical: those of ``columns`` whose missing values take the most frequent value, not the median.
+    """
+
+    classes: tuple[str, ...]
+    num_test: int = 0
+    group_names: tuple[str, ...] = ()
+    no_groups: str = ""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    columns: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """All records of a data set, training records first.
+
+    Attributes:
+        features: uint8 images (n, c, h, w), or float32 rows (n, d) with NaN where a value is missing.
+        labels: int64, shape (n,), in [0, number of classes).
+        facts: see :class:`Facts`.
+        groups: codes of the natural groups, int64, shape (n,); None if there are none.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    facts: Facts
+    groups: np.ndarray | None = None
+
+
+class Source(Protocol):
+    """A data set, as the ``_target_`` of a file in ``conf/dataset`` builds it."""
+
+    def files(self, root: Path) -> Sequence[Path]:
+        """Return the files it is read from, below ``root`` or elsewhere; those that are missing are downloaded."""
+        ...
+
+    def read(self, root: Path) -> Arrays:
+        """Return the records that the files hold."""
+        ...
+
+
+def damaged(path: Path, why: str) -> UserError:
+    """Return the error for a file that is not what it should be."""
+    return UserError(
+        f"{path} is damaged or not what its name says ({why}); delete it to download it again, or replace it"
+    )
