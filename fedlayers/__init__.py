@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 # Before anything imports Flower or Ray: neither may report home unless the user asks for it.
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Workers use a GPU only where the configuration gives them a share: Ray need not hide them (it warns if unset).
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 if TYPE_CHECKING:
     from fedlayers.read import read

@@ -63,8 +63,8 @@ def restore(
     """
     if scalars.get("not_resumable"):
         raise UserError(
-            f"this run cannot be continued: the state of algorithm.strategy cannot be saved ({scalars['not_resumable']}); "
-            "start it afresh with force=true"
+            f"this run cannot be continued: the state of algorithm.strategy cannot be saved "
+            f"({scalars['not_resumable']}); start it afresh with force=true"
         )
     arrays = load_arrays(data)
     strategy_state.load(strategy, arrays, scalars["strategy"])

@@ -18,7 +18,8 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError(
-            "device must be cpu or auto on a machine without a usable GPU, got 'cuda'; with engine=ray give each client a share of one: engine.client_gpus=0.25"
+            "device must be cpu or auto where this process sees no usable GPU, got 'cuda'; with engine=ray give each "
+            "client a share of one, such as engine.client_gpus=0.25"
         )
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 

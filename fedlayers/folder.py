@@ -190,6 +190,6 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno not in reasons:
             raise
         raise UserError(
-            f"cannot write {error.filename or path}: {reasons[error.errno]}; mend that (or choose another results_dir=...) and start "
-            "the same command again: every committed round is safe"
+            f"cannot write {error.filename or path}: {reasons[error.errno]}; mend that (or choose another "
+            "results_dir=...) and start the same command again: every committed round is safe"
         ) from error

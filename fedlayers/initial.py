@@ -59,8 +59,8 @@ def _from_run(path: Path, fresh: GlobalModel) -> GlobalModel:
         if found is None or found.shape != array.shape:
             what = "is missing" if found is None else f"has shape {found.shape}"
             raise UserError(
-                f"init must be a run with the same model: {name} {what} in {path}, this run's model needs {array.shape}; "
-                "choose the same model and data set"
+                f"init must be a run with the same model: {name} {what} in {path}, this run's model needs "
+                f"{array.shape}; choose the same model and data set"
             )
     buffers = {name: torch.from_numpy(arrays.get(f"buffers/{name}", b.numpy())) for name, b in fresh.buffers.items()}
     return GlobalModel({name: np.array(array) for name, array in weights.items()}, buffers)

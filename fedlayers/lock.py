@@ -17,7 +17,7 @@ HEARTBEAT_S = 10.0
 STALE_S = 120.0
 
 
-class Locked(Exception):
+class LockedError(Exception):
     """Another live process writes this folder; the text says which."""
 
 
@@ -26,7 +26,7 @@ def lock(folder: Path) -> Iterator[None]:
     """Hold ``run.lock`` in a folder for a block of code; a stale lock is taken over.
 
     Raises:
-        Locked: a live process holds it.
+        LockedError: a live process holds it.
     """
     path = folder / "run.lock"
     while not _create(path):
@@ -34,7 +34,7 @@ def lock(folder: Path) -> Iterator[None]:
         if holder is None:
             continue
         if _is_alive(path, holder):
-            raise Locked(
+            raise LockedError(
                 f"{holder.get('host')}, process {holder.get('pid')}"
                 + (f", job {holder['job']}" if holder.get("job") else "")
             )

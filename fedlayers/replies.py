@@ -108,7 +108,8 @@ def read_replies(
 
     Args:
         replies: sorted by client.
-        server_round, moment: for messages about failures.
+        server_round: the round, for messages about failures.
+        moment: the moment, likewise.
         on_error: ``stop`` raises at the first client that failed, ``drop`` records it and goes on without it.
         note: shows a line to the user.
 
@@ -118,7 +119,7 @@ def read_replies(
     phase = Phase()
     for reply in replies:
         if reply.has_error():
-            _failed(reply, phase, server_round, moment, on_error, note)
+            _failed(phase, _details(reply, server_round, moment), on_error, note)
             continue
         client = client_of(reply)
         extra = reply.content.pop(EXTRA)
@@ -137,13 +138,11 @@ def read_replies(
     return phase
 
 
-def _failed(
-    reply: Message, phase: Phase, server_round: int, moment: str, on_error: str, note: Callable[[str], None]
-) -> None:
+def _failed(phase: Phase, details: dict[str, Any], on_error: str, note: Callable[[str], None]) -> None:
     """Stop at a failed client, or write down that it is missing."""
-    details = _details(reply, server_round, moment)
     client, trace = details["client"], details["traceback"]
-    text = f"client {client} failed in round {details['round']} ({details['moment']}):\n{trace}"
+    server_round, moment = details["round"], details["moment"]
+    text = f"client {client} failed in round {server_round} ({moment}):\n{trace}"
     if on_error == "stop":
         raise ClientFailed(text)
     logger.error(text)

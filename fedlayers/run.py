@@ -13,12 +13,13 @@ from fedlayers.build import Built, build
 from fedlayers.compose import compose_config
 from fedlayers.config import Config
 from fedlayers.engines.base import EngineGrid, Workplace
-from fedlayers.engines.choose import choose, make_engine
+from fedlayers.engines.choose import choose
+from fedlayers.engines.make import make_engine
 from fedlayers.errors import Stopped
 from fedlayers.flower import quiet
 from fedlayers.folder import RunFolder, run_folder
 from fedlayers.initial import starting_point
-from fedlayers.lock import Locked, lock
+from fedlayers.lock import LockedError, lock
 from fedlayers.outcome import facts_of, finish, note_stretch, save_partition
 from fedlayers.progress import Progress, make_progress
 from fedlayers.rounds import RoundLoop
@@ -64,7 +65,7 @@ def execute(config: Config) -> Path:
     name, why = choose(config, built.federation)
     try:
         _start(folder, config, built, name, why)
-    except Locked as holder:
+    except LockedError as holder:
         print(f"already running there ({holder}): {folder.path}")
     return folder.path
 

@@ -1,8 +1,7 @@
 """Which engine runs: the one asked for, or for ``auto`` the one that suits the size of the job."""
 
-from fedlayers.config import Config, Engine
+from fedlayers.config import Config
 from fedlayers.data.federation import Federation
-from fedlayers.engines.base import EngineGrid, Workplace
 
 TINY_RECORDS = 150_000
 
@@ -21,18 +20,3 @@ def choose(config: Config, federation: Federation) -> tuple[str, str]:
     if trained < TINY_RECORDS:
         return "local", f"a tiny job: {trained:,.0f} training records in all, less than starting Ray is worth"
     return "ray", f"{trained:,.0f} training records in all"
-
-
-def make_engine(name: str, workplace: Workplace, engine: Engine) -> EngineGrid:
-    """Return the engine of that name, started."""
-    if name == "local":
-        from fedlayers.engines.local import LocalGrid
-
-        return LocalGrid(workplace)
-    if name == "ray":
-        from fedlayers.engines.ray import RayGrid
-
-        return RayGrid(workplace, engine)
-    from fedlayers.engines.flower import FlowerGrid
-
-    return FlowerGrid(workplace, engine)

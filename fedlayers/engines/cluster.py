@@ -35,8 +35,8 @@ def connect(address: str | None) -> None:
                 ray.init(address=address, **common)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise UserError(
-                    f"engine.address must be the address of a running Ray cluster (or auto), got {address!r}, which did "
-                    f"not answer ({str(error).splitlines()[0]}); start one with 'ray start --head' or leave it out"
+                    f"engine.address must be the address of a running Ray cluster (or auto), got {address!r}, which "
+                    f"did not answer ({str(error).splitlines()[0]}); start one with 'ray start --head' or leave it out"
                 ) from None
             return
         folder = tempfile.mkdtemp(prefix="fl", dir=_short_folder())

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 
-def next_chunk(costs: Sequence[float], workers: int) -> int:
+def next_chunk(costs: Sequence[float], workers: int, smallest: float = 0.0, most: int | None = None) -> int:
     """Return how many of the waiting clients the next free worker takes (guided self-scheduling).
 
     Each dispatch takes the first clients up to a share 1 / (2 workers) of the waiting work: large chunks at first, so
@@ -12,6 +12,8 @@ def next_chunk(costs: Sequence[float], workers: int) -> int:
     Args:
         costs: cost of every waiting client, costliest first; not empty.
         workers: number of workers.
+        smallest: work worth a dispatch; chunks are not made smaller than that, nor than an equal share of the work.
+        most: the largest number of clients in one chunk.
 
     Returns:
         A number of clients, at least 1.
@@ -19,12 +21,11 @@ def next_chunk(costs: Sequence[float], workers: int) -> int:
     References:
         Polychronopoulos and Kuck 1987, Guided Self-Scheduling, IEEE Transactions on Computers C-36(12).
     """
-    if workers == 1:
-        return len(costs)
-    share = sum(costs) / (2 * workers)
+    total = sum(costs)
+    share = max(total / (2 * workers), min(smallest, total / workers))
     taken = 0.0
     for count, cost in enumerate(costs):
-        if count and taken + cost > share:
-            return count
         taken += cost
+        if count and (taken > share * (1 + 1e-9) or count == most):
+            return count
     return len(costs)

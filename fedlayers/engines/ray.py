@@ -1,8 +1,9 @@
 """The ``ray`` engine: persistent Ray actors, weights shared through the object store, longest clients first."""
 
 import os
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from fedlayers.state import StateStore
 
 ATTEMPTS = 3
 POLL_S = 0.2
+# Work worth one dispatch, and the most weights that travel back in one chunk.
+DISPATCH_S = 0.05
+CHUNK_BYTES = 64 * 2**20
 
 
 class Worker:
@@ -35,9 +39,10 @@ class Worker:
         """Return the process id."""
         return os.getpid()
 
-    def run(self, tasks: Sequence[tuple[Metadata, int]], *contents: RecordDict) -> list[Message]:
-        """Run one chunk of messages: each task is a message's metadata and the place of its content."""
-        return [
+    def run(self, tasks: Sequence[tuple[Metadata, int]], *contents: RecordDict) -> tuple[list[Message], float]:
+        """Run one chunk of messages (each a message's metadata and the place of its content); add the seconds."""
+        began = time.perf_counter()
+        replies = [
             run_message(
                 self.app,
                 make_message(content=contents[place], metadata=metadata),
@@ -47,14 +52,7 @@ class Worker:
             )
             for metadata, place in tasks
         ]
-
-
-@dataclass
-class _Chunk:
-    """Messages sent to one worker at once."""
-
-    messages: list[Message]
-    worker: int
+        return replies, time.perf_counter() - began
 
 
 class RayGrid(EngineGrid):
@@ -67,6 +65,8 @@ class RayGrid(EngineGrid):
         # One copy of the app in the object store serves every actor, replacements included.
         self._app = ray.put(workplace.app)
         self._workers = [self._start() for _ in range(count)]
+        # How long a unit of cost took last: cheap clients are sent in fewer, larger chunks.
+        self._seconds_per_cost = 0.0
 
     @property
     def num_workers(self) -> int:
@@ -79,40 +79,18 @@ class RayGrid(EngineGrid):
 
     def deliver(self, messages: list[Message]) -> list[Message]:
         """Hand chunks of messages to free workers, costliest clients first, until all replies are in."""
-        costs = self.workplace.costs
-        waiting = sorted(messages, key=lambda m: (-costs[m.metadata.dst_node_id - 1], m.metadata.dst_node_id))
-        contents = _Contents()
-        attempts: dict[str, int] = {}
-        running: dict[Any, _Chunk] = {}
-        free = list(range(len(self._workers)))
-        replies: list[Message] = []
-        while waiting or running:
-            while waiting and free:
-                size = next_chunk([costs[m.metadata.dst_node_id - 1] for m in waiting], len(self._workers))
-                if waiting[0].metadata.message_id in attempts:  # alone, to learn which client kills its worker
-                    size = 1
-                chunk = _Chunk(waiting[:size], free.pop(0))
-                waiting = waiting[size:]
-                running[self._send(chunk, contents)] = chunk
-            ready, _ = ray.wait(list(running), num_returns=1, timeout=POLL_S)
+        phase = _Phase(sorted(messages, key=lambda m: (-self._cost(m), m.metadata.dst_node_id)))
+        while phase.waiting or phase.running:
+            self._dispatch(phase)
+            ready, _ = ray.wait(list(phase.running), num_returns=1, timeout=POLL_S)
             if self.workplace.stop.is_set():
                 raise Stopped
-            for reference in ready:
-                chunk = running.pop(reference)
-                try:
-                    received = ray.get(reference)
-                except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError):
-                    self._replace(chunk, attempts)
-                    waiting = chunk.messages + waiting
-                except ray.exceptions.RayTaskError as error:
-                    raise error.cause from error
-                except ray.exceptions.RayError as error:
-                    raise WorkerLost(f"Ray stopped answering: {error}") from error
-                else:
-                    replies += received
-                    self.workplace.advance(len(received))
-                free.append(chunk.worker)
-        return replies
+            finished = [(reference, phase.running.pop(reference)) for reference in ready]
+            # Workers get their next chunk before the replies of the last are fetched.
+            self._dispatch(phase)
+            for reference, chunk in finished:
+                self._receive(phase, reference, chunk)
+        return phase.replies
 
     def close(self) -> None:
         """End the workers; Ray itself stays for the next run of this process."""
@@ -125,25 +103,85 @@ class RayGrid(EngineGrid):
         actor = ray.remote(Worker).options(**self._options)
         return actor.remote(self._app, place.state_dir.resolve(), len(place.costs))
 
-    def _send(self, chunk: _Chunk, contents: "_Contents") -> Any:
+    def _cost(self, message: Message) -> float:
+        return self.workplace.costs[message.metadata.dst_node_id - 1]
+
+    def _dispatch(self, phase: "_Phase") -> None:
+        """Give every free worker a chunk of the waiting messages."""
+        busy = {chunk.worker for chunk in phase.running.values()}
+        for worker in range(len(self._workers)):
+            if worker in busy or not phase.waiting:
+                continue
+            size = self._chunk_size(phase)
+            chunk = _Chunk(phase.waiting[:size], worker, self._workers[worker])
+            phase.waiting = phase.waiting[size:]
+            phase.running[self._send(chunk, phase.contents)] = chunk
+
+    def _chunk_size(self, phase: "_Phase") -> int:
+        first = phase.waiting[0]
+        if first.metadata.message_id in phase.attempts:  # alone, to learn which client kills its worker
+            return 1
+        smallest = DISPATCH_S / self._seconds_per_cost if self._seconds_per_cost else 0.0
+        size_bytes = sum(len(array.data) for array in first.content["arrays"].values()) + 1
+        most = max(1, CHUNK_BYTES // size_bytes)
+        return next_chunk([self._cost(m) for m in phase.waiting], len(self._workers), smallest, most)
+
+    def _send(self, chunk: "_Chunk", contents: "_Contents") -> Any:
         """Dispatch a chunk; the contents it needs travel by reference, once each."""
         places = [contents.place(message.content) for message in chunk.messages]
         used = sorted(set(places))
         tasks = [(m.metadata, used.index(place)) for m, place in zip(chunk.messages, places, strict=True)]
-        return self._workers[chunk.worker].run.remote(tasks, *(contents.references[place] for place in used))
+        return chunk.actor.run.remote(tasks, *(contents.references[place] for place in used))
 
-    def _replace(self, chunk: _Chunk, attempts: dict[str, int]) -> None:
-        """Start a new worker in the place of a dead one, unless its clients have killed several already."""
+    def _receive(self, phase: "_Phase", reference: Any, chunk: "_Chunk") -> None:
+        """Take in a chunk's replies; if its worker died, start another and send the chunk again."""
+        try:
+            replies, seconds = ray.get(reference)
+        except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError):
+            self._replace(phase, chunk)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        except ray.exceptions.RayError as error:
+            raise WorkerLost(f"Ray stopped answering: {error}") from error
+        else:
+            phase.replies += replies
+            self.workplace.advance(len(replies))
+            self._seconds_per_cost = seconds / max(sum(self._cost(m) for m in chunk.messages), 1)
+
+    def _replace(self, phase: "_Phase", chunk: "_Chunk") -> None:
+        """Start a new worker in the place of a dead one, unless a client has killed several already."""
         for message in chunk.messages:
             key = message.metadata.message_id
-            attempts[key] = attempts.get(key, 0) + 1
-            if attempts[key] >= ATTEMPTS:
+            phase.attempts[key] = phase.attempts.get(key, 0) + 1
+            if phase.attempts[key] >= ATTEMPTS:
                 raise WorkerLost(
-                    f"client {message.metadata.dst_node_id - 1}: its worker process died {ATTEMPTS} times in a row; most "
-                    "likely it needs more memory than there is: use fewer workers (engine.workers) or a smaller "
+                    f"client {message.metadata.dst_node_id - 1}: its worker process died {ATTEMPTS} times in a row; "
+                    "most likely it needs more memory than there is: use fewer workers (engine.workers) or a smaller "
                     "training.batch_size"
                 )
-        self._workers[chunk.worker] = self._start()
+        phase.waiting = chunk.messages + phase.waiting
+        if self._workers[chunk.worker] is chunk.actor:
+            self._workers[chunk.worker] = self._start()
+
+
+@dataclass
+class _Chunk:
+    """Messages sent to one worker at once."""
+
+    messages: list[Message]
+    worker: int
+    actor: Any
+
+
+@dataclass
+class _Phase:
+    """The messages of one phase: waiting, running, answered."""
+
+    waiting: list[Message]
+    running: dict[Any, _Chunk] = field(default_factory=dict)
+    replies: list[Message] = field(default_factory=list)
+    attempts: dict[str, int] = field(default_factory=dict)
+    contents: "_Contents" = field(default_factory=lambda: _Contents())
 
 
 class _Contents:
@@ -163,7 +201,7 @@ class _Contents:
 
 def resources(engine: Engine, num_clients: int) -> tuple[dict[str, float], int]:
     """Return what each worker asks of Ray and how many workers there are."""
-    total = ray.clusterresources()
+    total = ray.cluster_resources()
     cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
     fit = int(cpus / engine.client_cpus)
     if fit == 0:
