@@ -1,0 +1,102 @@
+"""Cost of a local training step against the textbook loop: python benchmarks/local_training.py.
+
+Both sides train the same network on the same batches on one thread. The textbook loop is ``module(x)``,
+``loss.backward()`` and ``torch.optim`` with ``foreach=True`` on batches gathered beforehand. ``loop`` is
+``train_locally`` on the same gathered batches, ``whole`` is ``train_locally`` gathering them from uint8 records.
+Times are minima over interleaved repetitions, in microseconds a step.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from clients.training import train_locally
+from fedlayers.config import Training
+from fedlayers.data.federation import Records
+from fedlayers.models.cnn import CNN
+from fedlayers.models.mlp import MLP
+from fedlayers.weights import split_state
+from metrics.base import RecordSet
+
+SHAPE, CLASSES, BATCH = (1, 28, 28), 10, 64
+
+
+@dataclass
+class Gathered:
+    """Batches gathered beforehand, handed out one after the other."""
+
+    batches: list[tuple[Tensor, Tensor]]
+    next: int = field(default=0)
+
+    def __len__(self) -> int:
+        return BATCH * len(self.batches)
+
+    def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        self.next = (self.next + 1) % len(self.batches)
+        return self.batches[self.next]
+
+
+def textbook(module: nn.Module, batches: list[tuple[Tensor, Tensor]], training: Training) -> None:
+    optimizer: torch.optim.Optimizer
+    if training.optimizer == "sgd":
+        optimizer = torch.optim.SGD(module.parameters(), training.lr, training.momentum, foreach=True)
+    else:
+        optimizer = torch.optim.Adam(module.parameters(), training.lr, foreach=True)
+    module.train()
+    for features, labels in batches:
+        loss = cross_entropy(module(features), labels)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def ours(module: nn.Module, records: RecordSet, training: Training) -> None:
+    parameters, buffers = split_state(module)
+    generator = torch.Generator().manual_seed(0)
+    train_locally(module, parameters, buffers, records, training, lr=training.lr, generator=generator)
+
+
+def minima(sides: dict[str, Callable[[], None]], repetitions: int) -> dict[str, float]:
+    best = dict.fromkeys(sides, float("inf"))
+    for _ in range(repetitions):
+        for name, side in sides.items():
+            began = time.perf_counter()
+            side()
+            best[name] = min(best[name], time.perf_counter() - began)
+    return best
+
+
+def compare(module: nn.Module, training: Training, steps: int, repetitions: int) -> dict[str, float]:
+    count = steps * BATCH
+    pixels = torch.randint(256, (count, *SHAPE), dtype=torch.uint8)
+    labels = torch.randint(CLASSES, (count,))
+    records = Records(pixels, labels, torch.arange(count), torch.tensor(1 / 255), torch.tensor(-0.5))
+    batches = [records.batch(chosen) for chosen in torch.split(torch.arange(count), BATCH)]
+    sides: dict[str, Callable[[], None]] = {
+        "textbook": lambda: textbook(module, batches, training),
+        "loop": lambda: ours(module, Gathered(batches), training),
+        "whole": lambda: ours(module, records, training),
+    }
+    minima(sides, 2)
+    return {name: seconds / steps * 1e6 for name, seconds in minima(sides, repetitions).items()}
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description="Cost of a local training step against the textbook loop.")
+    arguments.add_argument("--repetitions", type=int, default=15)
+    repetitions = arguments.parse_args().repetitions
+    torch.set_num_threads(1)
+    for name, module, steps in (("mlp", MLP(SHAPE, CLASSES), 100), ("cnn", CNN(SHAPE, CLASSES), 15)):
+        for optimizer in ("sgd", "adam"):
+            times = compare(module, Training(optimizer=optimizer, lr=0.001), steps, repetitions)
+            told = ", ".join(f"{side} {us:.0f} µs ({us / times['textbook']:.3f})" for side, us in times.items())
+            print(f"{name} {optimizer}: {told}")
+
+
+if __name__ == "__main__":
+    main()
