@@ -1,12 +1,13 @@
 """The typed configuration of a run: what ``conf/`` holds, with types, ranges and an identity.
 
 Groups whose options share their fields are dataclasses here. ``dataset``, ``partition``, ``model``,
-``algorithm`` and ``metrics`` hold plug-ins (``_target_`` and its arguments): their constructors are their schema.
+``algorithm`` and ``metrics`` hold plug-ins (``_target_`` and its arguments): the constructors are the schema.
 """
 
 import hashlib
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
@@ -46,13 +47,33 @@ class Training:
         _one_of("training.optimizer", self.optimizer, ("sgd", "adam", "adamw"))
         check(_positive(self.lr), "training.lr", "a positive number", self.lr)
         check(0 <= self.momentum < 1, "training.momentum", "in [0, 1)", self.momentum)
-        check(_finite(self.weight_decay) and self.weight_decay >= 0, "training.weight_decay", "0 or more", self.weight_decay)
-        check(self.clip_norm is None or _positive(self.clip_norm), "training.clip_norm", "positive, or null for none", self.clip_norm)
+        check(
+            _finite(self.weight_decay) and self.weight_decay >= 0,
+            "training.weight_decay",
+            "0 or more",
+            self.weight_decay,
+        )
+        check(
+            self.clip_norm is None or _positive(self.clip_norm),
+            "training.clip_norm",
+            "positive, or null for none",
+            self.clip_norm,
+        )
         check(self.batch_size >= 1, "training.batch_size", "1 or more", self.batch_size)
         check(_positive(self.epochs), "training.epochs", "positive (0.5 is half an epoch)", self.epochs)
-        check(self.steps is None or self.steps >= 1, "training.steps", "1 or more, or null to train by epochs", self.steps)
+        check(
+            self.steps is None or self.steps >= 1,
+            "training.steps",
+            "1 or more, or null to train by epochs",
+            self.steps,
+        )
         _one_of("training.schedule", self.schedule, ("constant", "step", "exponential", "cosine"))
-        check(self.schedule_rounds is None or self.schedule_rounds >= 1, "training.schedule_rounds", "1 or more", self.schedule_rounds)
+        check(
+            self.schedule_rounds is None or self.schedule_rounds >= 1,
+            "training.schedule_rounds",
+            "1 or more",
+            self.schedule_rounds,
+        )
         check(0 < self.schedule_factor <= 1, "training.schedule_factor", "in (0, 1]", self.schedule_factor)
         for name in self.augment:
             _one_of("training.augment", name, ("crop", "flip", "rotation"))
@@ -75,7 +96,13 @@ class Split:
             check(0 <= share < 1 or (name == "train" and share == 1), f"split.{name}", "in [0, 1)", share)
         check(self.train > 0, "split.train", "positive", self.train)
         total = self.train + self.val + self.test
-        check(abs(total - 1) < 1e-6, "split.train + split.val + split.test", "1", round(total, 6), "change one of the three")
+        check(
+            abs(total - 1) < 1e-6,
+            "split.train + split.val + split.test",
+            "1",
+            round(total, 6),
+            "change one of the three",
+        )
 
 
 @dataclass(frozen=True)
@@ -91,9 +118,27 @@ class Engine:
     def __post_init__(self) -> None:
         """Check every range."""
         _one_of("engine.name", self.name, ("auto", "local", "ray", "flower"))
-        check(self.workers is None or self.workers >= 1, "engine.workers", "1 or more, or null for as many as fit", self.workers)
-        check(_positive(self.client_cpus), "engine.client_cpus", "positive (a share of a CPU is allowed)", self.client_cpus)
-        check(_finite(self.client_gpus) and self.client_gpus >= 0, "engine.client_gpus", "0 or more (0.25: four clients share a GPU)", self.client_gpus)
+        check(
+            self.workers is None or self.workers >= 1,
+            "engine.workers",
+            "1 or more, or null for as many as fit",
+            self.workers,
+        )
+        check(
+            _positive(self.client_cpus),
+            "engine.client_cpus",
+            "positive (a share of a CPU is allowed)",
+            self.client_cpus,
+        )
+        check(
+            _finite(self.client_gpus) and self.client_gpus >= 0,
+            "engine.client_gpus",
+            "0 or more (0.25: four clients share a GPU)",
+            self.client_gpus,
+        )
+
+
+_ROUNDS = "a list of first, last, all, 'every k' and round numbers from 1"
 
 
 @dataclass(frozen=True)
@@ -102,6 +147,15 @@ class Snapshots:
 
     rounds: list[Any] = field(default_factory=lambda: ["last"])
     clients: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that every entry names a round."""
+        from fedlayers.schedule import Schedule  # imports this module
+
+        for entry in self.rounds:
+            whole = isinstance(entry, int) and not isinstance(entry, bool)
+            check(whole or isinstance(entry, str), "snapshots.rounds", _ROUNDS, entry)
+        Schedule(self.rounds, key="snapshots")
 
 
 @dataclass(frozen=True)
@@ -139,25 +193,70 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check every range that needs no data."""
-        check(self.rounds >= 1, "rounds", "1 or more", self.rounds)
-        check(self.seed >= 0, "seed", "0 or more", self.seed)
-        check(self.clients is None or self.clients >= 1, "clients", "1 or more, or null for the partition's default", self.clients)
-        check(self.records_per_client is None or self.records_per_client >= 1, "records_per_client", "1 or more, or null for all", self.records_per_client)
-        check(0 < self.fraction <= 1, "fraction", "in (0, 1]: the share of clients that train each round", self.fraction)
+        self._check_sizes()
+        self._check_places()
+        self._check_groups()
         _one_of("weighting", self.weighting, ("records", "uniform"))
-        check(self.client_threads >= 1, "client_threads", "1 or more", self.client_threads)
-        check(self.server_threads >= 1, "server_threads", "1 or more", self.server_threads)
         _one_of("device", self.device, ("auto", "cpu", "cuda"))
         _one_of("on_client_error", self.on_client_error, ("stop", "drop"))
         _one_of("progress", self.progress, ("auto", "live", "plain", "none"))
-        check(bool(self.study) and "/" not in self.study and not self.study.startswith("."), "study", "a folder name without '/'", self.study)
-        for group in ("dataset", "algorithm"):
-            check(isinstance(getattr(self, group).get("name"), str), f"{group}.name", "a short text that names the option", getattr(self, group).get("name"))
+
+    def _check_sizes(self) -> None:
+        # Rounds are 32-bit and seeds 64-bit integers in the tables.
+        check(1 <= self.rounds < 2**31, "rounds", "from 1 to 2147483647", self.rounds)
+        check(0 <= self.seed < 2**63, "seed", "from 0 to 9223372036854775807", self.seed)
+        clients, records = self.clients, self.records_per_client
+        check(clients is None or clients >= 1, "clients", "1 or more, or null for the partition's default", clients)
+        check(records is None or records >= 1, "records_per_client", "1 or more, or null for all", records)
+        share = "in (0, 1]: the share of clients that train each round"
+        check(0 < self.fraction <= 1, "fraction", share, self.fraction)
+        check(self.client_threads >= 1, "client_threads", "1 or more", self.client_threads)
+        check(self.server_threads >= 1, "server_threads", "1 or more", self.server_threads)
+
+    def _check_places(self) -> None:
+        proper = bool(self.study.strip()) and len(self.study) <= 100
+        proper = proper and not self.study.startswith(".") and not set("/\\\0") & set(self.study)
+        check(proper, "study", "a folder name without '/', at most 100 characters", self.study)
+        check(bool(self.results_dir), "results_dir", "a folder", self.results_dir)
+        for key in ("results_dir", "data_dir", "init"):
+            place = getattr(self, key) or ""
+            check(
+                not place.startswith(("~", "$")), key, "a path written out", place, "only the shell understands ~ and $"
+            )
+
+    def _check_groups(self) -> None:
+        for group in ("dataset", "partition", "model", "algorithm"):
+            name = getattr(self, group).get("name")
+            proper = isinstance(name, str) and re.fullmatch(r"\w[\w.+-]*", name) is not None
+            check(proper, f"{group}.name", "a short text of letters, digits and . + - _", name)
+        on_error = self.metrics.get("on_error", "record")
+        check(on_error in ("record", "raise"), "metrics.on_error", "one of record, raise", on_error)
+        limit = self.metrics.get("payload_mb", 1)
+        number = isinstance(limit, int | float) and not isinstance(limit, bool)
+        check(number and _positive(limit), "metrics.payload_mb", "a positive number of megabytes", limit)
+        for name in self.metrics.keys() - {"on_error", "payload_mb"}:
+            plugin = self.metrics[name]
+            check(
+                isinstance(plugin, dict), f"metrics.{name}", "a metric's settings", plugin, "choose with metrics=[...]"
+            )
 
 
 # What decides where and how a run is carried out, but not its numbers.
 NOT_IDENTITY = frozenset(
-    {"rounds", "study", "results_dir", "data_dir", "device", "engine", "progress", "figures", "force", "telemetry", "on_client_error", "snapshots"}
+    {
+        "rounds",
+        "study",
+        "results_dir",
+        "data_dir",
+        "device",
+        "engine",
+        "progress",
+        "figures",
+        "force",
+        "telemetry",
+        "on_client_error",
+        "snapshots",
+    }
 )
 
 
@@ -168,6 +267,7 @@ def canonical(config: Config) -> dict[str, Any]:
     the number of rounds, it is in as ``training.schedule_rounds``.
     """
     plain = {key: value for key, value in asdict(config).items() if key not in NOT_IDENTITY}
+    plain["metrics"].pop("on_error", None)
     if config.training.schedule == "cosine" and config.training.schedule_rounds is None:
         plain["training"]["schedule_rounds"] = config.rounds
     for item in fields(Config):

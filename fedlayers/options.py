@@ -1,0 +1,180 @@
+"""What ``conf/`` offers: groups, options and keys; for suggestions when something is misspelt."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fedlayers.config import Config
+
+# What other programs call it -> what it is called here.
+_OTHER_NAMES = {
+    "learning_rate": "training.lr",
+    "local_epochs": "training.epochs",
+    "num_epochs": "training.epochs",
+    "local_steps": "training.steps",
+    "num_rounds": "rounds",
+    "num_clients": "clients",
+    "n_clients": "clients",
+    "fraction_train": "fraction",
+    "fraction_fit": "fraction",
+    "random_seed": "seed",
+    "output_dir": "results_dir",
+    "out_dir": "results_dir",
+    "data_root": "data_dir",
+    "gpu": "device",
+    "num_workers": "engine.workers",
+    "num_threads": "client_threads",
+    "strategy": "algorithm",
+    "client": "algorithm",
+    "method": "algorithm",
+    "data": "dataset",
+    "network": "model",
+    "analytics": "metrics",
+    "name": "study",
+}
+
+
+def config_dir() -> str:
+    """Return ``conf/`` of the checkout, or the copy inside the installed package."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if folder.is_dir():
+            return str(folder)
+    raise FileNotFoundError(f"no conf/ folder beside or inside {package}: install fedlayers again")
+
+
+def options() -> dict[str, list[str]]:
+    """Return the options of every group of ours (not Hydra's), sorted."""
+    groups = sorted(folder for folder in Path(config_dir()).iterdir() if folder.is_dir() and folder.name != "hydra")
+    return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in groups}
+
+
+def choices_like(option: str) -> list[str]:
+    """Return ``group=option`` for every option of that name, upper and lower case alike."""
+    pairs = [(group, name) for group, names in options().items() for name in names]
+    return [choice(group, name) for group, name in pairs if name.lower() == option.lower()]
+
+
+def choice(group: str, option: str) -> str:
+    """Return how to choose an option on the command line; an experiment is added with a plus."""
+    return f"+{group}={option}" if group == "experiment" else f"{group}={option}"
+
+
+def known_keys(words: Sequence[str]) -> list[str]:
+    """Return every dotted key that can be set once the options named in ``words`` are chosen."""
+    keys = set(_field_keys(Config))
+    for group, chosen in _chosen(words).items():
+        for option in chosen:
+            keys.update(option_keys(group, option))
+    return sorted(keys)
+
+
+def option_keys(group: str, option: str) -> list[str]:
+    """Return the dotted keys that an option's YAML sets, with the group in front."""
+    content = _read(group, option)
+    content.pop("defaults", None)
+    # An option written for the root names its group itself.
+    below = content[group] if set(content) == {group} and isinstance(content[group], dict) else content
+    return list(_flat(below, f"{group}."))
+
+
+def options_with(key: str) -> list[str]:
+    """Return ``group=option`` for every option that has the dotted key, such as ``algorithm.mu``."""
+    group = key.partition(".")[0]
+    return [choice(group, option) for option in options().get(group, []) if key in option_keys(group, option)]
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate spelt most like ``word``, upper and lower case alike; None if none is close."""
+    lower = {candidate.lower(): candidate for candidate in candidates}
+    close = difflib.get_close_matches(word.lower(), list(lower), n=1, cutoff=0.6)
+    return lower[close[0]] if close else None
+
+
+def nearest_key(key: str, keys: Sequence[str]) -> str | None:
+    """Return the key that was probably meant: its other name, one with the same last part, or spelt like it."""
+    plain = key.replace("/", ".").replace("-", "_").lower()
+    if plain in _OTHER_NAMES:
+        return _OTHER_NAMES[plain]
+    parent, _, last = plain.rpartition(".")
+    ends: dict[str, list[str]] = {}
+    for known in keys:
+        ends.setdefault(known.rpartition(".")[2].lower(), []).append(known)
+    beside = {end: known for end, all_known in ends.items() for known in all_known if known == f"{parent}.{end}"}
+    if beside and (close := nearest(last, beside)):
+        return beside[close]
+    same = ends.get(last) or (None if beside else ends.get(nearest(last, ends) or ""))
+    if same:
+        return min(same, key=lambda known: (known.count("."), -_likeness(plain, known), known))
+    return None if beside else nearest(plain, [known for known in keys if not plain.startswith(f"{known}.")])
+
+
+def advice(key: str, words: Sequence[str]) -> str:
+    """Return what to do about a key that does not exist: the nearest one, its neighbours, or where to look."""
+    group, _, option = key.replace("/", ".").partition(".")
+    if option in options().get(group, []):
+        return f"did you mean {choice(group, option)}?"
+    keys = known_keys(words)
+    if close := nearest_key(key, [*keys, *options()]):
+        return f"did you mean {close}?"
+    parent = key.rpartition(".")[0]
+    beside = [known.rpartition(".")[2] for known in keys if parent and known.rpartition(".")[0] == parent]
+    return f"{parent} has {', '.join(beside)}" if beside else "--cfg job shows all keys and --help the groups"
+
+
+def _likeness(a: str, b: str) -> float:
+    return difflib.SequenceMatcher(None, a, b.lower()).ratio()
+
+
+def _chosen(words: Sequence[str]) -> dict[str, list[str]]:
+    """Return the options in force: the defaults, what chosen options bring along, and the words' own."""
+    chosen: dict[str, list[str]] = {}
+    groups = options()
+    named = [word.lstrip("+").partition("=") for word in words]
+    for entry in _read("", "config")["defaults"]:
+        if isinstance(entry, dict):
+            _choose(chosen, groups, entry)
+    for group, _, text in sorted(named, key=lambda part: part[0] != "experiment"):
+        if group in groups:
+            _choose(chosen, groups, {group: [item.strip() for item in text.strip("[]").split(",")]})
+    said = {group for group, _, _ in named}
+    for group, picked in list(chosen.items()):
+        for entry in [entry for option in picked for entry in _read(group, option).get("defaults", [])]:
+            if isinstance(entry, dict):
+                _choose(chosen, {key: value for key, value in groups.items() if key not in said}, entry)
+    return chosen
+
+
+def _choose(chosen: dict[str, list[str]], groups: dict[str, list[str]], entry: dict[str, Any]) -> None:
+    for key, value in entry.items():
+        group = str(key).split()[-1].lstrip("/").partition("@")[0]
+        picked = [
+            option for option in (value if isinstance(value, list) else [value]) if option in groups.get(group, [])
+        ]
+        if picked:
+            chosen[group] = picked
+
+
+def _read(group: str, option: str) -> dict[str, Any]:
+    content = yaml.safe_load((Path(config_dir()) / group / f"{option}.yaml").read_text(encoding="utf-8"))
+    return content if isinstance(content, dict) else {}
+
+
+def _field_keys(kind: Any, prefix: str = "") -> Iterator[str]:
+    for item in dataclasses.fields(kind):
+        yield prefix + item.name
+        if dataclasses.is_dataclass(item.type):
+            yield from _field_keys(item.type, f"{prefix}{item.name}.")
+    if kind is Config:
+        yield from ("metrics.on_error", "metrics.payload_mb")
+
+
+def _flat(content: dict[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in content.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")

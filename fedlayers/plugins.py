@@ -1,0 +1,173 @@
+"""What plug-ins are checked for before anything is built: targets, arguments, keys that nothing reads."""
+
+import importlib
+import inspect
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+
+from fedlayers.config import Config
+from fedlayers.errors import UserError
+from fedlayers.options import advice, known_keys, nearest, options_with
+
+# Arguments of Flower's strategies that the run fills in from the configuration -> the key that decides them.
+_FILLED_IN = {"fraction_train": "fraction", "fraction_evaluate": "fraction", "weighted_by_key": "weighting"}
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+
+
+def check_plugins(config: Config) -> None:
+    """Check that every ``_target_`` exists and takes the arguments given; nothing is instantiated.
+
+    Raises:
+        UserError: naming the dotted key and what is allowed.
+    """
+    for key, node in _plugins(config):
+        target = node.get("_target_")
+        if not isinstance(target, str):
+            raise UserError(
+                f"{key}._target_ is missing: give the class or function by its full name, such as package.module.Name"
+            )
+        check_arguments(key, locate(target, f"{key}._target_"), _arguments(key, node))
+
+
+def locate(target: str, key: str) -> Callable[..., Any]:
+    """Return the class or function of a dotted name.
+
+    Args:
+        target: such as ``"strategies.fedavg.FedAvg"``.
+        key: the configuration key that error messages name.
+    """
+    module_name, _, name = target.rpartition(".")
+    try:
+        if not module_name or not all(part.isidentifier() for part in target.split(".")):
+            raise ModuleNotFoundError(name=target)
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (target + ".").startswith(error.name + "."):
+            raise
+        raise UserError(
+            f"{key}={target}: there is no module {error.name}; give an importable name, such as package.module.Name"
+        ) from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        public = [item for item in getattr(module, "__all__", vars(module)) if not item.startswith("_")]
+        close = nearest(name, public)
+        advice = f"did you mean {module_name}.{close}?" if close else "check its spelling"
+        raise UserError(f"{key}={target}: {module_name} has no class or function {name}; {advice}")
+    return found  # type: ignore[no-any-return]
+
+
+def check_arguments(key: str, target: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Raise UserError unless the target has the arguments, by name and, where it says so, by type."""
+    parameters = inspect.signature(target).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    hints = _hints(target)
+    for name, value in arguments.items():
+        if name in _FILLED_IN and key == "algorithm.strategy":
+            raise UserError(f"{key}.{name} is filled in by the run; set {_FILLED_IN[name]} instead")
+        if name not in parameters:
+            close = nearest(name, parameters)
+            advice = f"did you mean {key}.{close}?" if close else f"it has {', '.join(parameters) or 'none'}"
+            raise UserError(f"{key}.{name}: {target.__name__} has no argument {name!r}; {advice}")
+        if not _fits(value, hints.get(name, Any)):
+            raise UserError(f"{key}.{name} must be {_in_words(hints[name])}, got {value!r}")
+
+
+def refuse_unread(composed: DictConfig) -> None:
+    """Raise UserError for keys that were added (``+key=value``) where nothing would read them."""
+    _refuse_unknown(composed, Config, "")
+    algorithm = OmegaConf.to_container(composed.algorithm, resolve=False)
+    assert isinstance(algorithm, dict)
+    used = str([algorithm.get("strategy"), algorithm.get("client")])
+    for name in algorithm:
+        if name in ("name", "strategy", "client") or re.search(
+            rf"\$\{{(\.+|algorithm\.){re.escape(str(name))}\b", used
+        ):
+            continue
+        raise UserError(_no_effect(f"algorithm.{name}", str(algorithm.get("name"))))
+
+
+def _no_effect(key: str, option: str) -> str:
+    start = f"{key} would have no effect: neither algorithm.strategy nor algorithm.client refers to it"
+    if key in known_keys([f"algorithm={option}"]):
+        return f"{start} any more; change {key} itself and not the key below that took its value from it"
+    others = options_with(key)
+    return f"{start}; " + (f"choose {' or '.join(others)}" if others else f"leave out +{key}")
+
+
+def _refuse_unknown(node: DictConfig, kind: Any, prefix: str) -> None:
+    types_by_name = {item.name: item.type for item in fields(kind)}
+    for name in node:
+        if name not in types_by_name:
+            key = f"{prefix}{name}"
+            raise UserError(f"no such key {key!r}; {advice(key, ())}")
+        if is_dataclass(types_by_name[name]):
+            _refuse_unknown(node[name], types_by_name[name], f"{prefix}{name}.")
+
+
+def _plugins(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the dotted key and content of every plug-in, those among another's arguments included."""
+    yield from _nested("dataset", config.dataset)
+    yield from _nested("partition", config.partition)
+    yield from _nested("model", config.model)
+    for part in ("strategy", "client"):
+        yield from _nested(f"algorithm.{part}", config.algorithm.get(part, {}))
+    for name, node in config.metrics.items():
+        if isinstance(node, dict):
+            yield from _nested(f"metrics.{name}", node)
+
+
+def _nested(key: str, node: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield key, node
+    for name, value in node.items():
+        if isinstance(value, dict) and "_target_" in value:
+            yield from _nested(f"{key}.{name}", value)
+
+
+def _arguments(key: str, node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a plug-in's arguments: all but Hydra's own keys and the label of a group's option."""
+    label = {"name"} if "." not in key else set()
+    return {name: value for name, value in node.items() if name not in label and not re.fullmatch("_[a-z]+_", name)}
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except (NameError, TypeError):  # names imported for type checkers only
+        return {}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Say whether a YAML value can be what the annotation asks for; True where that cannot be told."""
+    origin, inner = get_origin(hint) or hint, get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, item) for item in inner)
+    if origin is Literal:
+        return value in inner
+    if origin in (int, float):
+        return isinstance(value, int if origin is int else int | float) and not isinstance(value, bool)
+    if not inspect.isclass(origin) or origin in (str, bool, type(None)):
+        return not inspect.isclass(origin) or isinstance(value, origin)
+    if issubclass(origin, Sequence):
+        return isinstance(value, list) and (not inner or all(_fits(item, inner[0]) for item in value))
+    return isinstance(value, dict) or not issubclass(origin, Mapping)
+
+
+def _in_words(hint: Any) -> str:
+    origin, inner = get_origin(hint) or hint, get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_in_words(item) for item in inner)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, inner))
+    if origin in _WORDS:
+        return _WORDS[origin]
+    return (
+        "a list, such as [a,b]"
+        if inspect.isclass(origin) and issubclass(origin, Sequence)
+        else getattr(origin, "__name__", str(origin))
+    )

@@ -1,0 +1,155 @@
+"""A study: the runs of a sweep, planned before the first one starts, so that "missing" means something."""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from fedlayers.compose import check_plugins, composed, hydra_ready, typed
+from fedlayers.config import Config
+from fedlayers.errors import ClientFailed, Stopped, UserError, WorkerLost
+from fedlayers.mistakes import explained
+
+# Raised on purpose, with a text that says all there is to say: shown without a traceback.
+TOLD = (UserError, ClientFailed, WorkerLost)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The runs of a sweep, composed and checked.
+
+    Attributes:
+        configs: the configuration of each run.
+        overrides: the arguments each run was composed from.
+        default_dataset: whether nothing chose a data set.
+    """
+
+    configs: Sequence[Config]
+    overrides: Sequence[Sequence[str]]
+    master: DictConfig
+
+    def plans(self) -> dict[Path, dict[str, list[str]]]:
+        """Return for each study folder the names of its runs and their arguments."""
+        from fedlayers.folder import run_folder
+
+        plans: dict[Path, dict[str, list[str]]] = {}
+        for config, overrides in zip(self.configs, self.overrides, strict=True):
+            folder = run_folder(config)
+            plans.setdefault(folder.parent, {}).setdefault(folder.name, list(overrides))
+        return plans
+
+
+def compose_sweep(words: Sequence[str]) -> Sweep:
+    """Compose and check every run of a sweep, as Hydra's sweeper will do it.
+
+    Args:
+        words: arguments with comma-separated values, rewritten by :func:`fedlayers.arguments.overrides_of`.
+
+    Raises:
+        UserError: for a mistake in any of the runs, or if nothing is swept.
+    """
+    with hydra_ready():
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        with explained(words):
+            given = parser.parse_overrides(list(words))
+            master = composed([word for word, one in zip(words, given, strict=True) if not one.is_sweep_override()])
+            params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
+            swept = parser.parse_overrides(params) + [one for one in given if not one.is_hydra_override()]
+            points = BasicSweeper.split_arguments(swept, None)[0]
+        if len(points) == 1 and master.hydra.runtime.choices["hydra/launcher"] == "basic":
+            raise UserError(
+                "-m runs several values, but none are given: write some, such as seed=0,1,2, or leave out -m"
+            )
+        settings = [word for word, one in zip(words, given, strict=True) if one.is_hydra_override()]
+        configs = [typed(composed([*settings, *point]), point) for point in points]
+    for config in configs:
+        check_plugins(config)
+    return Sweep(configs, points, master)
+
+
+def write_plan(study: Path, runs: Mapping[str, Sequence[str]]) -> None:
+    """Add runs to ``plan.json`` of a study: ``{"runs": [{"run": name, "overrides": [text, ...]}, ...]}``."""
+    study.mkdir(parents=True, exist_ok=True)
+    path = study / "plan.json"
+    with FileLock(study / ".plan.lock"):
+        planned = {entry["run"]: entry["overrides"] for entry in _read(path)} | {
+            run: list(words) for run, words in runs.items()
+        }
+        entries = [{"run": run, "overrides": words} for run, words in planned.items()]
+        unfinished = study / f".plan.json.{os.getpid()}"
+        unfinished.write_text(json.dumps({"runs": entries}, indent=1), encoding="utf-8")
+        unfinished.replace(path)
+
+
+def job(content: DictConfig) -> None:
+    """Carry out one run of a sweep; a failure is noted in the study folder and the other runs go on.
+
+    Raises:
+        KeyboardInterrupt: the run was stopped, and with it the sweep: no Exception, for Hydra would go on.
+    """
+    from fedlayers.folder import run_folder
+    from fedlayers.run import execute
+
+    config = typed(content)
+    folder = run_folder(config)
+    note = _note(folder)
+    note.unlink(missing_ok=True)
+    try:
+        execute(config)
+    except Stopped as error:
+        if "SUBMITIT_EXECUTOR" in os.environ:
+            raise
+        raise KeyboardInterrupt from error
+    except Exception as error:
+        if not isinstance(error, TOLD):
+            traceback.print_exc()
+        print(f"failed: {folder.name}: {error}", file=sys.stderr)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(str(error) or type(error).__name__, encoding="utf-8")
+
+
+def failures(study: Path, runs: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return run -> reason, in one line, of those of the given runs whose last attempt failed."""
+    notes = {run: _note(study / run) for run in runs}
+    return {run: note.read_text(encoding="utf-8").splitlines()[0] for run, note in notes.items() if note.is_file()}
+
+
+def report(plans: Mapping[Path, Mapping[str, Sequence[str]]]) -> bool:
+    """Gather the complete runs of each study, tell what there is, and say whether every run went well."""
+    from fedlayers.aggregate import aggregate
+
+    went_well = True
+    for study, runs in plans.items():
+        try:
+            print(aggregate(study))
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            went_well = False
+        for run, reason in failures(study, runs).items():
+            print(f"failed: {run}: {reason}", file=sys.stderr)
+            went_well = False
+    return went_well
+
+
+def _note(folder: Path) -> Path:
+    """Where the reason of a run's failure stands: beside the run folder, which a mistake never gets to create."""
+    return folder.parent / ".failed" / folder.name
+
+
+def _read(plan: Path) -> list[dict[str, list[str]]]:
+    if not plan.is_file():
+        return []
+    try:
+        entries: list[dict[str, list[str]]] = json.loads(plan.read_text(encoding="utf-8"))["runs"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{plan} cannot be read as a plan; delete it and start the sweep again") from error
+    return entries
