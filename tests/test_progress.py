@@ -189,7 +189,7 @@ def test_live_shows_rounds_clients_speed_and_time_left(terminal: Terminal) -> No
         "FMNIST fedavg seed 0",
         "1/20",
         "4.0 s/round",
-        "about 1 min 16 s left",
+        "1 min 16 s left",
         "accuracy 0.812",
         "8/10",
         "2 clients/s",

@@ -1,0 +1,73 @@
+"""Mean and spread over clients, the band that most figures show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+_FEWEST_FOR_PERCENTILES = 10
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Values summarised over clients along an axis.
+
+    Attributes:
+        x: places on the axis, ascending, shape (n,).
+        mean: unweighted mean over clients, shape (n,).
+        low, high: the band, shape (n,): 10th and 90th percentile, or lowest and highest if clients are few.
+        clients: the largest number of clients behind one mean.
+        stderr: standard error of single values, NaN where there are several or it is not known, shape (n,).
+    """
+
+    x: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    clients: int
+    stderr: np.ndarray
+
+    @property
+    def band(self) -> str:
+        """What the band is, for a legend; empty if there is none."""
+        return band_name(self.clients)
+
+
+def band_name(clients: int) -> str:
+    """Return what the band over so many clients shows, empty if there is none."""
+    if clients < 2:
+        return ""
+    return "10th to 90th percentile" if clients >= _FEWEST_FOR_PERCENTILES else "lowest to highest"
+
+
+def spread_over_clients(rows: pd.DataFrame, along: str) -> Spread:
+    """Summarise ``value`` over the rows that share a value of the column ``along``.
+
+    Args:
+        rows: records with finite values.
+        along: an integer column, such as ``round`` or ``layer_index``.
+
+    Returns:
+        The summary; percentiles interpolate linearly.
+    """
+    groups = rows.groupby(rows[along].astype(int), sort=True)
+    values = groups["value"]
+    clients = int(values.size().max())
+    few = clients < _FEWEST_FOR_PERCENTILES
+    low, high = (values.min(), values.max()) if few else (values.quantile(0.1), values.quantile(0.9))
+    stderr = groups["stderr"].first().to_numpy(float) if clients == 1 else np.full(len(low), np.nan)
+    mean = values.mean()
+    return Spread(mean.index.to_numpy(), mean.to_numpy(), low.to_numpy(), high.to_numpy(), clients, stderr)
+
+
+def usable(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows whose value is there and finite."""
+    return rows[(rows["status"] == "ok") & np.isfinite(rows["value"])]
+
+
+def spans_decades(values: Sequence[float] | np.ndarray, decades: float = 2.0) -> bool:
+    """Say whether all values are positive and the largest is more than so many decades above the smallest."""
+    found = np.asarray(values, float)
+    found = found[np.isfinite(found)]
+    return bool(found.size and found.min() > 0 and found.max() > found.min() * 10**decades)
