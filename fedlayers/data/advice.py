@@ -10,7 +10,7 @@ Attempt = Callable[[Mapping[str, Any], int | None], bool]
 ALPHAS = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0)
 
 
-def advice(works: Attempt, clients: int | None, spec: Mapping[str, Any], limit_s: float = 3.0) -> str:
+def advice(works: Attempt, clients: int | None, spec: Mapping[str, Any], limit_s: float = 2.0) -> str:
     """Return the end of an error message: settings that were tried and work, each on its own.
 
     Args:
@@ -29,7 +29,9 @@ def advice(works: Attempt, clients: int | None, spec: Mapping[str, Any], limit_s
             found.append(f"partition.alpha={smallest:g}")
     if spec.get("min_partition_size", 1) > 1 and works({"min_partition_size": 1}, clients):
         found.append("partition.min_partition_size=1")
-    return "; what works: " + ", or ".join(found) if found else "; change the partition's arguments"
+    if found:
+        return "; what works: " + ", or ".join(found)
+    return "; ask for fewer clients or a larger partition.alpha" if "alpha" in spec else "; change its arguments"
 
 
 def _most_clients(works: Attempt, clients: int, deadline: float) -> int | None:

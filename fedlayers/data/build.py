@@ -1,11 +1,12 @@
 """Building a plug-in of the data layer from its configuration, with errors that name the key."""
 
 import inspect
+import pydoc
 from collections.abc import Mapping
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 
 from fedlayers.errors import UserError
 
@@ -22,14 +23,14 @@ def parameters_of(key: str, spec: Mapping[str, Any]) -> Mapping[str, inspect.Par
     """
     target = spec.get("_target_")
     try:
-        if not isinstance(target, str):
-            raise TypeError("it is not set")
-        return inspect.signature(get_object(target)).parameters
-    except Exception as error:  # an import runs foreign code, which may raise anything
-        reason = str(error).splitlines()[0]
+        constructor = pydoc.locate(str(target))
+    except pydoc.ErrorDuringImport as error:
+        raise UserError(f"{key}._target_ must be importable, got {target!r} ({error.value}); repair it") from error
+    if not callable(constructor):
         raise UserError(
-            f"{key}._target_ must be the full name of a class or function, got {target!r} ({reason})"
-        ) from error
+            f"{key}._target_ must be the full name of a class or function, got {target!r}; check its spelling"
+        )
+    return inspect.signature(constructor).parameters
 
 
 def build(key: str, spec: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Any:

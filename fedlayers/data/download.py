@@ -12,6 +12,7 @@ from typing import IO
 
 from filelock import FileLock
 
+from fedlayers.data.cache import cache_root
 from fedlayers.errors import UserError
 
 
@@ -61,13 +62,15 @@ def _present(path: Path) -> Path | None:
 
 
 def _download_missing(downloads: Sequence[Download], root: Path) -> None:
-    for download in downloads:
-        folder = root / download.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".download.lock"):
+    # The lock is in the cache, so that a folder of data sets holds nothing but data.
+    lock = cache_root() / "prepared" / ".download.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        for download in downloads:
             missing = [path for path in download.targets(root) if not _present(path)]
             if missing:
-                with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch:
+                root.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as scratch:
                     _retrieve(download, missing, Path(scratch))
 
 
@@ -79,14 +82,12 @@ def _retrieve(download: Download, missing: Sequence[Path], scratch: Path) -> Non
     got = Path(pooch.retrieve(download.url, known, fname="download", path=scratch, downloader=progress))
     if download.rows is not None and (rows := len(got.read_bytes().splitlines())) != download.rows:
         raise ValueError(f"{download.url} has {rows} lines instead of {download.rows}")
-    if not download.members:
-        got.replace(missing[0])
-        return
-    wanted = {path.name for path in missing}
-    for member in download.members:
-        target = PurePosixPath(member).name
-        if target in wanted:
-            _extract(got, download.url, member, scratch / target).replace(missing[0].parent / target)
+    members = {PurePosixPath(member).name: member for member in download.members}
+    for target in missing:
+        member = members.get(target.name)
+        content = _extract(got, download.url, member, scratch / target.name) if member else got
+        target.parent.mkdir(parents=True, exist_ok=True)
+        content.replace(target)
 
 
 def _extract(archive: Path, url: str, member: str, target: Path) -> Path:
@@ -114,9 +115,9 @@ def _unavailable(name: str, downloads: Sequence[Download], root: Path, error: Ex
         for path, member in zip(download.targets(root), download.members or ("",), strict=True)
         if not _present(path)
     ]
-    reason = str(error).splitlines()[0] if str(error) else ""
+    reason = " ".join(str(error).split())[:120]
     return UserError(
         f"data_dir must name a folder that has the files of {name}, got {root}, and the missing ones could not be "
-        f"downloaded ({type(error).__name__}: {reason[:200]}); put them there, or set data_dir or the environment "
+        f"downloaded ({type(error).__name__}: {reason}); put them there, or set data_dir or the environment "
         "variable FEDLAYERS_DATA to a folder that has them:\n" + "\n".join(lines)
     )

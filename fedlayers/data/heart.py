@@ -10,9 +10,9 @@ from fedlayers.data.download import Download, fetch
 from fedlayers.data.source import Arrays, Facts, damaged
 
 HOSPITALS = {"cleveland": 303, "hungarian": 294, "switzerland": 123, "va": 200}
-ATTRIBUTES = "age sex cp trestbps chol fbs restecg thalach exang oldpeak slope ca thal".split()
+ALWAYS_USED = ("age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak")
+ATTRIBUTES = (*ALWAYS_USED, "slope", "ca", "thal")  # the three that are mostly missing come last
 CATEGORICAL = frozenset({"sex", "cp", "fbs", "restecg", "exang", "slope", "thal"})
-MOSTLY_MISSING = frozenset({"slope", "ca", "thal"})
 ADDRESS = "https://archive.ics.uci.edu/ml/machine-learning-databases/heart-disease/"
 
 
@@ -38,7 +38,7 @@ class Heart:
         check(classes in (2, 5), "dataset.classes", "5 (diagnosis 0 to 4) or 2 (healthy or not)", classes)
         check(features in (10, 13), "dataset.features", "10 (without slope, ca and thal) or 13", features)
         self.classes = classes
-        self.columns = [name for name in ATTRIBUTES if features == 13 or name not in MOSTLY_MISSING]
+        self.columns = ATTRIBUTES[:features]
 
     def files(self, root: Path) -> Sequence[Path]:
         """Return the four hospitals' files; those that are missing are downloaded."""
@@ -52,18 +52,17 @@ class Heart:
         """Return all patients, shape (n, d), NaN where a value is missing, hospital after hospital."""
         parts = [_read_file(path) for path in self.files(root)]
         table = np.concatenate(parts)
-        chosen = [ATTRIBUTES.index(name) for name in self.columns]
         diagnosis = table[:, -1].astype(np.int64)
         grades = ("no disease", "grade 1", "grade 2", "grade 3", "grade 4")
         facts = Facts(
             grades if self.classes == 5 else ("no disease", "disease"),
             group_names=tuple(HOSPITALS),
-            columns=tuple(self.columns),
+            columns=self.columns,
             categorical=tuple(name for name in self.columns if name in CATEGORICAL),
         )
         labels = diagnosis if self.classes == 5 else np.minimum(diagnosis, 1)
         groups = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        return Arrays(table[:, chosen].astype(np.float32), labels, facts, groups)
+        return Arrays(table[:, : len(self.columns)].astype(np.float32), labels, facts, groups)
 
 
 def _read_file(path: Path) -> np.ndarray:

@@ -99,8 +99,8 @@ def restrict(pool: Pool, request: Request, group_names: Sequence[str], name: str
     if pool.groups is None:
         why = no_groups or f"{name} names no groups"
         raise UserError(
-            f"{request.name} must be used with a data set that has natural groups, such as Heart, got dataset={name}: {why}; "
-            "use partition=dirichlet or partition=iid"
+            f"{request.name} must be used with a data set that has natural groups, such as Heart, got dataset={name}: "
+            f"{why}; use partition=dirichlet or partition=iid"
         )
     if not request.natural or request.clients is None:
         return pool
@@ -139,8 +139,8 @@ def partition(pool: Pool, request: Request, num_classes: int, name: str) -> list
     empty = [client for client, part in enumerate(parts) if len(part) == 0]
     if empty:
         raise UserError(
-            f"{request.name} must give every client a record, got none for client {empty[0]} ({len(empty)} of {len(parts)} "
-            f"clients are empty){advice(_attempt(table, request), len(parts), request.spec)}"
+            f"{request.name} must give every client a record, got none for {len(empty)} of {len(parts)} clients"
+            f"{advice(_attempt(table, request), len(parts), request.spec)}"
         )
     return parts
 
@@ -161,6 +161,11 @@ def _check_arguments(request: Request, num_classes: int, num_records: int, name:
             isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) and v > 0 for v in values
         )
         check(is_right, "partition.alpha", "positive (small: very different clients; 100: nearly equal ones)", alpha)
+    shards = request.spec.get("num_shards_per_partition")
+    if isinstance(shards, int) and request.clients is not None:
+        most = num_records // request.clients
+        allowed = f"at most {most} with clients={request.clients} and the {num_records} records of {name}"
+        check(shards <= most, "partition.num_shards_per_partition", allowed, shards)
     wanted = request.spec.get("num_classes_per_partition")
     if wanted is not None:
         is_right = isinstance(wanted, int) and 1 <= wanted <= num_classes
@@ -174,7 +179,8 @@ def _table(pool: Pool) -> "Dataset":
     columns = {"label": pool.labels, "position": pool.positions}
     if pool.groups is not None:
         columns["group"] = pool.groups
-    return Dataset.from_dict({name: np.asarray(column) for name, column in columns.items()}).with_format("numpy")
+    # In Arrow's format a whole column is one array; in the others np.array(column) goes through it row by row.
+    return Dataset.from_dict(columns).with_format("arrow")
 
 
 def _run(table: "Dataset", spec: Mapping[str, Any], request: Request) -> list[np.ndarray]:
@@ -189,7 +195,9 @@ def _run(table: "Dataset", spec: Mapping[str, Any], request: Request) -> list[np
         partitioner = build("partition", spec, defaults)
         partitioner.dataset = table
         parts = [partitioner.load_partition(client) for client in range(partitioner.num_partitions)]
-    return [np.asarray(part["position"], dtype=np.int64).reshape(-1) for part in parts]
+    if any("position" not in part.column_names for part in parts):
+        raise UserError(f"partition._target_ must hand out records, got {spec['_target_']}, which hands out columns")
+    return [part[:]["position"].to_numpy() for part in parts]
 
 
 def _attempt(table: "Dataset", request: Request) -> Attempt:
@@ -206,10 +214,10 @@ def _attempt(table: "Dataset", request: Request) -> Attempt:
 
 
 def _impossible(table: "Dataset", request: Request, name: str, error: Exception) -> UserError:
-    asked = ", ".join(f"{k}={v}" for k, v in request.spec.items() if k not in ("name", "_target_", "partition_by"))
-    clients = "" if request.clients is None else f"{request.clients} clients of "
-    reason = " ".join(str(error).split()) or type(error).__name__
+    shown = {k: v for k, v in request.spec.items() if k not in ("name", "_target_", "partition_by")}
+    asked = "".join(f", {k}={v}" for k, v in {"clients": request.clients, **shown}.items() if v is not None)
+    reason = (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
     return UserError(
-        f"{request.name} must be possible, got {clients}{name} ({table.num_rows} records){' with ' if asked else ''}{asked}: "
-        f"{reason.rstrip('.')}{advice(_attempt(table, request), request.clients, request.spec)}"
+        f"{request.name} must be possible, got {name} ({table.num_rows} records){asked}, which cannot be had ({reason})"
+        f"{advice(_attempt(table, request), request.clients, request.spec)}"
     )

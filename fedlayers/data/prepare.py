@@ -53,7 +53,7 @@ def prepare(source: Source, spec: Mapping[str, Any], root: Path) -> Prepared:
     arrays = Arrays(
         open_array(folder / "features.npy"),
         open_array(folder / "labels.npy"),
-        Facts(**{k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}),
+        _facts(facts),
         open_array(groups) if groups.exists() else None,
     )
     return Prepared(name, key, arrays)
@@ -67,6 +67,14 @@ def digest(content: Mapping[str, Any]) -> str:
 
 def _fingerprint(files: Sequence[Path]) -> list[tuple[str, int, int]]:
     return [(str(path), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files]
+
+
+def _facts(content: Mapping[str, Any]) -> Facts:
+    """Return the facts as they were before JSON made lists of the tuples."""
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+    }
+    return Facts(**values)
 
 
 def _write(draft: Path, arrays: Arrays, name: str) -> None:
