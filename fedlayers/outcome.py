@@ -18,7 +18,7 @@ from fedlayers.build import Built
 from fedlayers.checkpoint import check_resumable
 from fedlayers.config import Config, identity
 from fedlayers.data.federation import Federation
-from fedlayers.folder import RunFolder, write_text
+from fedlayers.folder import RunFolder, disk_errors, write_text
 from fedlayers.layers import total
 
 logger = logging.getLogger(__name__)
@@ -107,7 +107,8 @@ def save_partition(folder: RunFolder, federation: Federation) -> None:
     for name, frame in tables.items():
         if len(frame):
             scratch = folder.path / f".{name}.parquet"
-            pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), scratch)
+            with disk_errors(scratch):
+                pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), scratch)
             scratch.replace(folder.path / f"{name}.parquet")
 
 

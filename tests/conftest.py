@@ -1,0 +1,49 @@
+"""Fixtures that several test files share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fedlayers.compose import compose_config
+from fedlayers.run import execute
+
+QUICK = [
+    "clients=4",
+    "rounds=2",
+    "records_per_client=60",
+    "partition=iid",
+    "model.hidden=[16]",
+    "metrics=[evaluation,weights]",
+    "training.batch_size=16",
+    "progress=none",
+    "figures=false",
+]
+
+
+@pytest.fixture(scope="session")
+def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a function that carries out a tiny run on the embedded digits and returns its folder."""
+
+    def quick_run(*overrides: str, folder: Path | None = None) -> Path:
+        results = folder or tmp_path_factory.mktemp("results")
+        chosen = {word.split("=")[0].lstrip("+") for word in overrides}
+        defaults = [word for word in QUICK if word.split("=")[0] not in chosen]
+        return execute(compose_config([f"results_dir={results}", *defaults, *overrides]))
+
+    return quick_run
+
+
+def tables_of(run: Path) -> dict[str, bytes]:
+    """Return the bytes of every part of the tables that must not differ between equal runs."""
+    return {
+        f"{table}/{path.name}": path.read_bytes()
+        for table in ("records", "pairs", "spectra")
+        for path in sorted((run / table).glob("*.parquet"))
+    }
+
+
+@pytest.fixture(scope="session")
+def tables() -> Callable[[Path], dict[str, bytes]]:
+    """Return :func:`tables_of`."""
+    return tables_of

@@ -1,0 +1,40 @@
+"""Clients that misbehave, named by ``_target_`` in the tests."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clients.fedavg import FedAvgClient
+from fedlayers.session import Scalars, Session
+
+
+class FailingClient(FedAvgClient):
+    """Raises on one client in one round."""
+
+    def __init__(self, session: Session, client: int, server_round: int) -> None:
+        super().__init__(session)
+        self.fails = session.client == client and session.round == server_round
+
+    def fit(self, parameters: list[np.ndarray], config: Scalars) -> tuple[list[np.ndarray], int, dict[str, Any]]:
+        """Raise, or train."""
+        if self.fails:
+            raise FloatingPointError("the answer is not a number")
+        return super().fit(parameters, config)
+
+
+class DyingClient(FedAvgClient):
+    """Kills its own process the first time one client trains; a marker file remembers that it happened."""
+
+    def __init__(self, session: Session, marker: str) -> None:
+        super().__init__(session)
+        self.marker = Path(marker)
+
+    def fit(self, parameters: list[np.ndarray], config: Scalars) -> tuple[list[np.ndarray], int, dict[str, Any]]:
+        """Die once, then train."""
+        if self.session.client == 1 and not self.marker.exists():
+            self.marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().fit(parameters, config)
