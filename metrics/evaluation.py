@@ -112,7 +112,7 @@ def evaluate_model(
         raise ValueError("records must hold at least one record, got none")
     labels, logits, losses = [], [], []
     with torch.inference_mode(), evaluation_mode(module):
-        for positions in torch.arange(len(records)).split(batch_size):
+        for positions in torch.split(torch.arange(len(records)), batch_size):
             features, batch_labels = records.batch(positions)
             output = module(features.to(device))
             if output.shape[1:] != (num_classes,):

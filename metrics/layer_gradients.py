@@ -1,0 +1,188 @@
+"""Per-example gradients of single layers from their input and the gradient at their output.
+
+Every function returns, for each parameter, the sum of its gradients over the n examples, and for the layer the
+squared norm of each example's gradient, without ever holding the gradients of all examples at once.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+# A pass over one (out, in) matrix in memory costs about as much as so many multiplications of its elements.
+_MEMORY_COST = 32
+# Examples are taken in slices whose intermediate results stay in a processor's cache.
+_SLICE_ELEMENTS = 1 << 20
+
+
+@dataclass(frozen=True)
+class LayerGradients:
+    """What one layer contributes to per-example gradients.
+
+    Attributes:
+        squares: squared norm of each example's gradient over all parameters of the layer, shape (n,), float64.
+        sums: attribute name (``weight``, ``bias``) -> sum of the gradients over examples, in the parameter's shape.
+    """
+
+    squares: Tensor
+    sums: dict[str, Tensor]
+
+
+def outer_products(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ‖M_i‖² and Σ_i M_i for the matrices M_i = left_i right_iᵀ, block by block.
+
+    Either the matrices are formed slice by slice, or ‖M_i‖² = ⟨left_iᵀ left_i, right_iᵀ right_i⟩ is taken from two
+    Gram matrices over positions, whichever is cheaper.
+
+    Args:
+        left: shape (n, blocks, rows, positions).
+        right: shape (n, blocks, columns, positions).
+
+    Returns:
+        Squared norms (n,), float64, and the sum (blocks, rows, columns).
+
+    References:
+        Rochette, Manoel & Tramel 2019, Efficient Per-Example Gradient Computations in Convolutional Neural
+        Networks, arXiv 1912.06015.
+    """
+    rows, columns, positions = left.shape[2], right.shape[2], left.shape[3]
+    if positions**2 * (rows + columns) < _MEMORY_COST * rows * columns:
+        grams = (left.mT @ left) * (right.mT @ right)
+        return grams.flatten(1).sum(1, dtype=torch.float64), torch.einsum("igrp,igcp->grc", left, right)
+    matrices = left @ right.mT
+    return _squares(matrices), matrices.sum(0)
+
+
+def linear_gradients(module: nn.Linear, inputs: Tensor, outputs: Tensor) -> LayerGradients:
+    """Return the gradients of a linear layer.
+
+    Args:
+        module: the layer.
+        inputs: its input, shape (n, …, in).
+        outputs: gradient of Σ_i loss_i at its output, shape (n, …, out).
+
+    References:
+        Goodfellow 2015, Efficient Per-Example Gradient Computations, arXiv 1510.01799.
+    """
+    if inputs.ndim == 2:
+        squares, weight = _squares(inputs) * _squares(outputs), outputs.mT @ inputs
+        return _with_bias(module, squares, weight, outputs)
+    n, columns, rows = len(inputs), inputs.shape[-1], outputs.shape[-1]
+    right = inputs.reshape(n, 1, -1, columns).mT
+    left = outputs.reshape(n, 1, -1, rows).mT
+    size = max(rows * columns, left[0].numel() + right[0].numel())
+    squares, weight = _in_slices(lambda part: outer_products(left[part], right[part]), inputs, size)
+    return _with_bias(module, squares, weight[0], left.sum((1, 3)))
+
+
+def conv_gradients(module: _ConvNd, inputs: Tensor, outputs: Tensor) -> LayerGradients:
+    """Return the gradients of a convolution (not transposed) with any padding, stride, dilation and groups.
+
+    Args:
+        module: the layer.
+        inputs: its input, shape (n, in, *positions).
+        outputs: gradient of Σ_i loss_i at its output, shape (n, out, *positions).
+    """
+    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+    padded = F.pad(inputs, _padding(module), mode)
+    left = outputs.reshape(len(outputs), module.groups, outputs.shape[1] // module.groups, -1)
+    columns = math.prod(module.weight.shape[1:])
+    size = max(module.weight.numel(), columns * module.groups * left.shape[3])
+    squares, weight = _in_slices(lambda part: outer_products(left[part], _patches(module, padded[part])), inputs, size)
+    return _with_bias(module, squares, weight.reshape(module.weight.shape), outputs.flatten(2).sum(2))
+
+
+def norm_gradients(module: nn.Module, inputs: Tensor, outputs: Tensor) -> LayerGradients:
+    """Return the gradients of scale and shift of layer, RMS, group or (in evaluation mode) batch norm.
+
+    Args:
+        module: the layer.
+        inputs: its input, shape (n, channels, …) or (n, …, *normalized_shape).
+        outputs: gradient of Σ_i loss_i at its output, in the shape of ``inputs``.
+    """
+    shifts, scales = outputs, outputs * _NORMALISED[type(module)](module, inputs)
+    if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        shape = (len(inputs), -1, *module.normalized_shape)
+        shifts, scales = shifts.reshape(shape).sum(1), scales.reshape(shape).sum(1)
+    elif inputs.ndim > 2:
+        shifts, scales = shifts.flatten(2).sum(2), scales.flatten(2).sum(2)
+    examples = {"weight": scales, "bias": shifts}
+    owned = {name: examples[name] for name, owned in module.named_parameters(recurse=False) if owned is not None}
+    squares = torch.stack([_squares(tensor) for tensor in owned.values()]).sum(0)
+    return LayerGradients(squares, {name: tensor.sum(0) for name, tensor in owned.items()})
+
+
+def _batch_norm(module: Any, x: Tensor) -> Tensor:
+    return F.batch_norm(x, module.running_mean, module.running_var, eps=module.eps)
+
+
+# The output of each kind of norm before scale and shift.
+_NORMALISED: dict[type[nn.Module], Callable[[Any, Tensor], Tensor]] = {
+    nn.LayerNorm: lambda module, x: F.layer_norm(x, module.normalized_shape, eps=module.eps),
+    nn.RMSNorm: lambda module, x: F.rms_norm(x, module.normalized_shape, eps=module.eps),
+    nn.GroupNorm: lambda module, x: F.group_norm(x, module.num_groups, eps=module.eps),
+    nn.BatchNorm1d: _batch_norm,
+    nn.BatchNorm2d: _batch_norm,
+    nn.BatchNorm3d: _batch_norm,
+}
+
+# The formula for each kind of layer that has one; subclasses may compute something else and have none.
+FORMULAS: dict[type[nn.Module], Callable[[Any, Tensor, Tensor], LayerGradients]] = {
+    nn.Linear: linear_gradients,
+    nn.Conv1d: conv_gradients,
+    nn.Conv2d: conv_gradients,
+    nn.Conv3d: conv_gradients,
+    **dict.fromkeys(_NORMALISED, norm_gradients),
+}
+
+
+def _squares(rows: Tensor) -> Tensor:
+    """Return the squared norm of each row, (n, …) -> (n,) in float64."""
+    return rows.square().flatten(1).sum(1, dtype=torch.float64)
+
+
+def _in_slices(part_of: Callable[[slice], tuple[Tensor, Tensor]], inputs: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Run ``part_of`` on slices of the examples; ``size`` is how many numbers it holds for one of them."""
+    budget = _SLICE_ELEMENTS if inputs.device.type == "cpu" else 128 * _SLICE_ELEMENTS
+    step = max(1, budget // size)
+    parts = [part_of(slice(start, start + step)) for start in range(0, len(inputs), step)]
+    total = parts[0][1]
+    for _, part in parts[1:]:
+        total += part
+    return torch.cat([squares for squares, _ in parts]), total
+
+
+def _with_bias(module: Any, squares: Tensor, weight: Tensor, bias: Tensor) -> LayerGradients:
+    """Add the bias, whose gradients per example are (n, out), to those of the weight."""
+    if module.bias is None:
+        return LayerGradients(squares, {"weight": weight})
+    return LayerGradients(squares + _squares(bias), {"weight": weight, "bias": bias.sum(0)})
+
+
+def _padding(module: _ConvNd) -> list[int]:
+    """Return what ``F.pad`` needs: before and after, last axis first."""
+    if module.padding == "valid":
+        pairs = [(0, 0) for _ in module.kernel_size]
+    elif module.padding == "same":
+        spans = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+        pairs = [(span // 2, span - span // 2) for span in spans]
+    else:
+        pairs = [(int(size), int(size)) for size in module.padding]
+    return [size for pair in reversed(pairs) for size in pair]
+
+
+def _patches(module: _ConvNd, padded: Tensor) -> Tensor:
+    """Return what each output position sees, shape (n, groups, in / groups · kernel, positions)."""
+    patches = padded
+    for axis, size in enumerate(module.kernel_size):
+        dilation, stride = module.dilation[axis], module.stride[axis]
+        patches = patches.unfold(2 + axis, dilation * (size - 1) + 1, stride)[..., ::dilation]
+    axes = len(module.kernel_size)
+    kernel_first = (0, 1, *range(2 + axes, 2 + 2 * axes), *range(2, 2 + axes))
+    positions = math.prod(patches.shape[2 : 2 + axes])
+    return patches.permute(kernel_first).reshape(len(padded), module.groups, -1, positions)
