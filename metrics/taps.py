@@ -67,7 +67,7 @@ def _hook(tap: Tap, anchor: Tensor) -> Any:
         # A step in the graph that marks the output as changed in place copies nothing, and what later changes
         # it in place (a ReLU) comes after it; autograd forbids that for views.
         own = output.clone() if output._is_view() else output
-        return _Step.apply(own, anchor, tap)
+        return _Step.apply(own, anchor, tap)  # type: ignore[no-untyped-call]
 
     return hook
 

@@ -1,0 +1,220 @@
+"""How large a client's gradients are, how noisy, and how they differ between clients, layer by layer."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedlayers.layers import Layer
+from fedlayers.records import Row
+from fedlayers.seeding import torch_generator
+from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, at, measured
+from metrics.between_clients import decompose
+from metrics.gradient_statistics import GradientSample, Spread, sample_gradients, spread
+from metrics.jackknife import block_sizes
+from metrics.per_example import ExamplePass
+from metrics.sketch import count_sketch, sketch_widths
+from metrics.weight_statistics import moments
+
+_MCCANDLISH = "McCandlish et al. 2018, An Empirical Model of Large-Batch Training, arXiv 1812.06162"
+_ELHUSSEIN = "Elhussein & Gürsoy 2025, PLayer-FL, arXiv 2502.08829"
+_SEARLE = "Searle, Casella & McCulloch 1992, Variance Components, ch. 3"
+_CLIENT_METRICS = (
+    "gradient_norm", "gradient_mean", "gradient_variance_parameters", "gradient_variance_examples",
+    "gradient_noise_scale", "gradient_snr",
+)  # fmt: skip
+_SERVER_METRICS = ("between_client_variance", "within_client_variance", "variance_ratio")
+
+
+class Gradients(Metric):
+    """Gradient statistics of each client on a batch of its records, and their variance between clients.
+
+    Client half, per layer and for the whole model, in evaluation mode (no dropout, no augmentation, running batch
+    norm statistics), on n records drawn without replacement; g_i the gradient of record i's cross entropy with
+    respect to all parameters of the layer, ḡ their mean, v the numbers of ḡ that belong to no bias, N of them:
+
+    - gradient_norm: ‖ḡ‖₂.
+    - gradient_mean: v̄.
+    - gradient_variance_parameters: Σ(v − v̄)² / (N − 1), the original's "gradient variance".
+    - gradient_variance_examples: tr Σ = Σ_i ‖g_i − ḡ‖² / (n − 1), exact.
+    - gradient_noise_scale: tr Σ / |G|² in records, |G|² = ‖ḡ‖² − tr Σ / n unbiased; missing unless |G|² > 0.
+    - gradient_snr: |G|² / tr Σ; 0 in expectation if the expected gradient is zero, and not below −1/n.
+
+    Standard errors: delete-a-block jackknife over ``blocks`` random blocks of the records.
+
+    Server half, with client k's share p_k of the training records, n_k its records drawn, ḡ = Σ p_k ḡ_k:
+
+    - between_client_variance: Σ p_k ‖ḡ_k − ḡ‖² − Σ p_k (1 − p_k) tr Σ_k / n_k, so that clients of equal
+      distribution give 0 in expectation; negative estimates stay negative.
+    - within_client_variance: Σ p_k tr Σ_k.
+    - variance_ratio: between / (between + within), the share of the variance of one record's gradient that
+      lies between clients.
+
+    At ``after_aggregate`` all gradients are taken at the same weights, and this is heterogeneity of the data; at
+    ``after_local`` each client's are taken at its own. Standard errors there: delete-one-client jackknife,
+    n = clients. Variant ``exact``, or ``sketch`` where gradients above the payload limit were sent as
+    count-sketches (unbiased inner products; relative standard deviation of a squared norm √(2 / width)).
+
+    Args:
+        scope: ``client_train``, ``client_val`` or ``client_test``: where the records come from.
+        batch_records: n, 2 or more; clients with fewer records use all they have.
+        blocks: the number of blocks, 2 or more; a pass runs over one block at a time.
+        rounds, moments: see :class:`metrics.base.Metric`.
+
+    References:
+        Goodfellow 2015, Efficient Per-Example Gradient Computations, arXiv 1510.01799; McCandlish et al. 2018,
+        arXiv 1812.06162; Elhussein & Gürsoy 2025, arXiv 2502.08829; Searle, Casella & McCulloch 1992.
+    """
+
+    facts = (
+        Facts("gradient_norm", "nat", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass"),
+        Facts("gradient_mean", "nat", -math.inf, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
+        Facts("gradient_variance_parameters", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
+        Facts("gradient_variance_examples", "nat^2", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass", minimum_n=2),
+        Facts("gradient_noise_scale", "records", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass", minimum_n=2),
+        Facts("gradient_snr", "1", -0.5, math.inf, "neutral", _MCCANDLISH, cost="pass", minimum_n=2),
+        Facts("between_client_variance", "nat^2", -math.inf, math.inf, "neutral", _SEARLE, cost="pass", minimum_n=2),
+        Facts("within_client_variance", "nat^2", 0.0, math.inf, "neutral", _SEARLE, cost="pass", minimum_n=2),
+        Facts("variance_ratio", "1", -math.inf, 1.0, "neutral", _SEARLE, cost="pass", minimum_n=2),
+    )
+
+    def __init__(
+        self,
+        scope: str = "client_train",
+        batch_records: int = 512,
+        blocks: int = 8,
+        rounds: Sequence[str | int] = ("first", "last"),
+        moments: Sequence[str] = ("after_local", "after_aggregate"),
+    ) -> None:
+        super().__init__(rounds, moments)
+        if scope not in ("client_train", "client_val", "client_test"):
+            raise ValueError(f"scope must be client_train, client_val or client_test, got {scope!r}")
+        for name, value in (("batch_records", batch_records), ("blocks", blocks)):
+            if value < 2:
+                raise ValueError(f"{name} must be 2 or more, got {value!r}")
+        self.scope, self.batch_records, self.blocks = scope, batch_records, blocks
+
+    def client(self, view: ClientView) -> Measurement:
+        """Measure one client's gradients; the payload holds its mean gradient, tr Σ by layer, and n."""
+        layers: list[Layer | None] = [*view.layers, None]
+        if self.scope not in view.data:
+            reason = f"no records in {self.scope}"
+            empty = [(name, layer) for layer in layers for name in _CLIENT_METRICS]
+            return Measurement(
+                [measured(name, math.nan, reason, scope=self.scope, n=0, **at(layer)) for name, layer in empty]
+            )
+        sample = gradient_sample(view, self.scope, self.batch_records, self.blocks)
+        spreads = [spread(sample, [layer] if layer else view.layers) for layer in layers]
+        rows: list[Row] = []
+        for layer, found in zip(layers, spreads, strict=True):
+            rows += _client_rows(view, sample, found, layer, self.scope)
+        usable = sample.n > 1 and math.isfinite(spreads[-1].trace)
+        return Measurement(rows, _payload(view, sample, spreads[:-1]) if usable else {})
+
+    def server(self, view: ServerView) -> Measurement:
+        """Split the variance of the clients' gradients into between and within."""
+        clients = sorted(view.payloads)
+        rows: list[Row] = []
+        if len(clients) < 2:
+            reason = f"{len(clients)} of {len(view.clients)} clients sent usable gradients, 2 are needed"
+            empty = [(name, layer) for layer in [*view.layers, None] for name in _SERVER_METRICS]
+            return Measurement(
+                [measured(name, math.nan, reason, scope=self.scope, **at(layer)) for name, layer in empty]
+            )
+        payloads = [view.payloads[client] for client in clients]
+        records = torch.tensor([view.records[client] for client in clients], dtype=torch.float64)
+        shares = records / records.sum()
+        sizes = torch.tensor([float(payload["n"][0]) for payload in payloads], dtype=torch.float64)
+        traces = torch.tensor(np.stack([payload["trace"] for payload in payloads]))
+        deviations = torch.stack([_deviations(payloads, layer, shares) for layer in view.layers], 1)
+        sketched = [_is_sketch(payloads[0], layer) for layer in view.layers]
+        for index, layer in enumerate(view.layers):
+            rows += self._server_rows(deviations[:, index], traces[:, index], sizes, shares, sketched[index], layer)
+        return Measurement(
+            rows + self._server_rows(deviations.sum(1), traces.sum(1), sizes, shares, any(sketched), None)
+        )
+
+    def _server_rows(
+        self, deviations: Tensor, traces: Tensor, sizes: Tensor, shares: Tensor, sketched: bool, layer: Layer | None
+    ) -> list[Row]:
+        found = decompose(deviations, traces, sizes, shares)
+        columns = {"variant": "sketch" if sketched else "exact", "scope": self.scope, "n": len(shares), **at(layer)}
+        reason = "no gradient varies"
+        return [
+            measured("between_client_variance", found.between, stderr=found.errors["between"], null=0.0, **columns),
+            measured("within_client_variance", found.within, stderr=found.errors["within"], **columns),
+            measured("variance_ratio", found.ratio, reason, stderr=found.errors["ratio"], null=0.0, **columns),
+        ]
+
+
+def gradient_sample(view: ClientView, scope: str, batch_records: int, blocks: int) -> GradientSample:
+    """Return the per-example gradients of a batch of a client's records, computed once per view.
+
+    Args:
+        view: the client.
+        scope: a key of ``view.data``.
+        batch_records: records drawn without replacement; all if there are fewer.
+        blocks: into how many blocks they are split.
+    """
+    key = ("gradient_sample", scope, batch_records, blocks)
+    if key not in view.cache:
+        records = view.data[scope]
+        order = torch.randperm(len(records), generator=torch_generator(view.seed, f"gradients/{scope}"))
+        parts = torch.split(order[:batch_records], block_sizes(min(len(records), batch_records), blocks))
+        batches = []
+        for part in parts:
+            features, labels = records.batch(part)
+            batches.append((features.to(view.device), labels.to(view.device)))
+        run = ExamplePass(view.module, view.layers, *batches[0])
+        view.cache[key] = sample_gradients(run, view.layers, batches)
+    found: GradientSample = view.cache[key]
+    return found
+
+
+def _client_rows(view: ClientView, sample: GradientSample, found: Spread, layer: Layer | None, scope: str) -> list[Row]:
+    layers = [layer] if layer else view.layers
+    weights = moments([sample.mean[p.name] for own in layers for p in own.parameters if not p.role.endswith("bias")])
+    columns = {"scope": scope, "n": sample.n, **at(layer)}
+    single = "one record has no variance" if sample.n < 2 else "not finite"
+    signal = "the expected gradient is not distinguishable from zero" if found.signal <= 0 else single
+    values = (
+        ("gradient_norm", found.norm, "not finite", found.errors["norm"]),
+        ("gradient_mean", weights.mean if weights.count else math.nan, "no weights", None),
+        ("gradient_variance_parameters", weights.variance, "fewer than two weights", None),
+        ("gradient_variance_examples", found.trace, single, found.errors["trace"]),
+        ("gradient_noise_scale", found.noise_scale, signal, found.errors["noise_scale"]),
+        ("gradient_snr", found.snr, single if found.trace != 0 else "all gradients are equal", found.errors["snr"]),
+    )
+    return [measured(name, value, reason, stderr=error, **columns) for name, value, reason, error in values]
+
+
+def _payload(view: ClientView, sample: GradientSample, spreads: Sequence[Spread]) -> dict[str, np.ndarray]:
+    sizes = [_size(layer) for layer in view.layers]
+    # Two more arrays travel: a trace a layer and n, eight bytes each.
+    widths = sketch_widths(sizes, (view.payload_limit_bytes - 8 * (len(sizes) + 1)) // 4)
+    payload = {"n": np.array([sample.n]), "trace": np.array([found.trace for found in spreads])}
+    for layer, size, width in zip(view.layers, sizes, widths, strict=True):
+        vector = torch.cat([sample.mean[name].flatten() for name in layer.names])
+        short = vector if width == size else count_sketch(vector, width, layer.name)
+        payload[f"gradient/{layer.name}"] = short.float().cpu().numpy()
+    return payload
+
+
+def _size(layer: Layer) -> int:
+    return sum(math.prod(parameter.shape) for parameter in layer.parameters)
+
+
+def _is_sketch(payload: Mapping[str, np.ndarray], layer: Layer) -> bool:
+    return len(payload[f"gradient/{layer.name}"]) < _size(layer)
+
+
+def _deviations(payloads: Sequence[Mapping[str, np.ndarray]], layer: Layer, shares: Tensor) -> Tensor:
+    """Return ‖g_k − ḡ‖² of every client, shape (K,), float64."""
+    name = f"gradient/{layer.name}"
+    mean = torch.zeros(len(payloads[0][name]), dtype=torch.float64)
+    for share, payload in zip(shares.tolist(), payloads, strict=True):
+        mean.add_(torch.tensor(payload[name]), alpha=share)
+    squares = [float((torch.tensor(payload[name]) - mean).square().sum()) for payload in payloads]
+    return torch.tensor(squares, dtype=torch.float64)
