@@ -49,7 +49,7 @@ def _draw(makers: Mapping[str, Callable[[], Figure | None]], folder: Path) -> li
     written = []
     for name, make in makers.items():
         try:
-            with rc_context(dict(RC)):
+            with rc_context(RC):
                 figure = make()
                 if figure is not None:
                     written.append(save(figure, folder, name))

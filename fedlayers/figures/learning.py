@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fedlayers.figures.quantities import axis_label
-from fedlayers.figures.spread import Spread, spread_over_clients, usable
+from fedlayers.figures.spread import Spread, band_name, spread_over_clients, usable
 from fedlayers.figures.style import (
     BAND_ALPHA,
     MARKERS,
@@ -17,6 +17,7 @@ from fedlayers.figures.style import (
     MOMENT_NAMES,
     SERVER_COLOUR,
     headline,
+    legend_below,
     new_figure,
 )
 
@@ -37,21 +38,23 @@ def learning_curves(records: pd.DataFrame, facts: Mapping[str, Any]) -> Figure |
         return None
     shown = [metric for metric in _CURVES if (rows["metric"] == metric).any()]
     figure = new_figure(0.6 + 3.7 * len(shown), 3.9)
+    most = 1
     for place, metric in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), place + 1)
-        _draw(axes, rows[rows["metric"] == metric], scope)
+        most = max(most, _draw(axes, rows[rows["metric"] == metric], scope))
         axes.set(xlabel="round", ylabel=axis_label(metric))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if metric == "accuracy":
             _, top = axes.get_ylim()
             axes.set_ylim(top=min(top, 1.0))
-    entries = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
-    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=2)
-    figure.suptitle(headline(facts))
+    legend_below(figure, band_name(most).replace("bands", "bands and bars"))
+    headline(figure, facts)
     return figure
 
 
-def _draw(axes: Axes, rows: pd.DataFrame, scope: str | None) -> None:
+def _draw(axes: Axes, rows: pd.DataFrame, scope: str | None) -> int:
+    """Draw the lines of one metric and return the largest number of clients behind a mean."""
+    most = 1
     clients = rows[rows["scope"] == scope]
     several = clients["model"].nunique() > 1
     for model, of_model in clients.groupby("model", observed=True):
@@ -64,24 +67,24 @@ def _draw(axes: Axes, rows: pd.DataFrame, scope: str | None) -> None:
             if moment == "after_aggregate":
                 here |= of_model["moment"] == "start"
             spread = spread_over_clients(of_model[here], "round")
+            most = max(most, spread.clients)
             _line(axes, spread, moment, f"clients, {MOMENT_NAMES[moment]}{which}", style)
     server = rows[(rows["scope"] == "server_test") & rows["moment"].isin(["start", "after_aggregate"])]
     if not server.empty:
         line = server.groupby(server["round"].astype(int))["value"].mean()
         marker = "." if len(line) <= _MOST_MARKERS else ""
         axes.plot(line.index, line, color=SERVER_COLOUR, ls=":", marker=marker, label="server's test set, global model")
+    return most
 
 
 def _line(axes: Axes, spread: Spread, moment: str, label: str, style: str) -> None:
     colour = MOMENT_COLOURS[moment]
     marker = MARKERS[moment] if len(spread.x) <= _MOST_MARKERS else ""
     if spread.clients > 1:
-        label = f"{label}: mean of up to {spread.clients}"
+        label = f"mean over {label}"
     if len(spread.x) == 1:
         below, above = spread.mean - spread.low, spread.high - spread.mean
         axes.errorbar(spread.x, spread.mean, [below, above], color=colour, marker=marker, label=label, capsize=2)
         return
     axes.plot(spread.x, spread.mean, color=colour, marker=marker, ls=style, label=label)
-    if spread.band:
-        band = f"band: {spread.band} client"
-        axes.fill_between(spread.x, spread.low, spread.high, color=colour, alpha=BAND_ALPHA, lw=0, label=band)
+    axes.fill_between(spread.x, spread.low, spread.high, color=colour, alpha=BAND_ALPHA, lw=0)

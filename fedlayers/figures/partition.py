@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from fedlayers.figures.spread import spans_decades
@@ -14,6 +15,8 @@ from fedlayers.figures.style import PALETTE, headline, label_categories, new_fig
 
 _SPLITS = {"client_train": "training", "client_val": "validation", "client_test": "test"}
 _MOST_NUMBERED_CELLS = 160
+# Light to dark in print and for every kind of colour vision; without the lightest part, which looks like none.
+_COLOURS = ListedColormap(colormaps["YlGnBu"](np.linspace(0.15, 1.0, 256)))
 
 
 def partition_matrix(counts: pd.DataFrame, facts: Mapping[str, Any]) -> Figure | None:
@@ -29,13 +32,13 @@ def partition_matrix(counts: pd.DataFrame, facts: Mapping[str, Any]) -> Figure |
     height = min(max(0.28 * num_classes, 1.4), 6.5)
     figure = new_figure(width, height + 2.2)
     top, main = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [1.1, height]})
-    _totals(top, counts, list(matrix.columns))
+    _totals(top, counts, [int(client) for client in matrix.columns])
     _cells(figure, main, matrix.to_numpy(float), width, height)
-    label_categories(main, [names[client] for client in matrix.columns], at_most=int(5 * width))
-    label_categories(main, [labels[label] for label in matrix.index], axis="y", at_most=int(6 * height))
+    label_categories(main, [names[client] for client in matrix.columns], inches=0.8 * width)
+    label_categories(main, [labels[label] for label in matrix.index], inches=height, axis="y")
     main.set(xlabel="client", ylabel="class")
     total = int(matrix.to_numpy().sum())
-    figure.suptitle(headline(facts, f"{total:,} records at clients"))
+    headline(figure, facts, f"{total:,} records at clients")
     return figure
 
 
@@ -55,9 +58,7 @@ def _totals(axes: Axes, counts: pd.DataFrame, clients: list[int]) -> None:
 def _cells(figure: Figure, axes: Axes, matrix: np.ndarray, width: float, height: float) -> None:
     held = matrix[matrix > 0]
     norm = LogNorm(held.min(), held.max()) if spans_decades(held) else Normalize(0, held.max())
-    image = axes.imshow(
-        np.ma.masked_equal(matrix, 0), aspect="auto", cmap="cividis_r", norm=norm, interpolation="nearest"
-    )
+    image = axes.imshow(np.ma.masked_equal(matrix, 0), aspect="auto", cmap=_COLOURS, norm=norm, interpolation="nearest")
     axes.grid(visible=False)
     axes.spines[:].set_visible(True)
     figure.colorbar(image, ax=axes, label="records (white: none)", pad=0.01, fraction=0.05)

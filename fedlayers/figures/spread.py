@@ -28,17 +28,13 @@ class Spread:
     clients: int
     stderr: np.ndarray
 
-    @property
-    def band(self) -> str:
-        """What the band is, for a legend; empty if there is none."""
-        return band_name(self.clients)
-
 
 def band_name(clients: int) -> str:
-    """Return what the band over so many clients shows, empty if there is none."""
+    """Return what a band over so many clients is, for a legend; empty if there is none."""
     if clients < 2:
         return ""
-    return "10th to 90th percentile" if clients >= _FEWEST_FOR_PERCENTILES else "lowest to highest"
+    ends = "10th to 90th percentile" if clients >= _FEWEST_FOR_PERCENTILES else "lowest to highest"
+    return f"bands: {ends} of clients"
 
 
 def spread_over_clients(rows: pd.DataFrame, along: str) -> Spread:
@@ -63,7 +59,8 @@ def spread_over_clients(rows: pd.DataFrame, along: str) -> Spread:
 
 def usable(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows whose value is there and finite."""
-    return rows[(rows["status"] == "ok") & np.isfinite(rows["value"])]
+    found: pd.DataFrame = rows[(rows["status"] == "ok") & np.isfinite(rows["value"])]
+    return found
 
 
 def spans_decades(values: Sequence[float] | np.ndarray, decades: float = 2.0) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 # Okabe & Ito 2008, Color universal design: told apart with every kind of colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
@@ -25,7 +26,7 @@ MARKERS: Mapping[str, str] = {"start": "v", "after_local": "o", "after_aggregate
 SERVER_COLOUR = "#000000"
 BAND_ALPHA = 0.2
 
-RC: Mapping[str, Any] = {
+RC: Any = {
     "font.size": 9.0,
     "axes.titlesize": 9.5,
     "axes.labelsize": 9.0,
@@ -56,40 +57,69 @@ def new_figure(width_in: float, height_in: float) -> Figure:
 def save(figure: Figure, folder: Path, name: str) -> Path:
     """Write ``name.png`` and ``name.pdf`` and return the PNG; equal figures give equal files."""
     folder.mkdir(exist_ok=True)
+    # Laying out costs as much as drawing: once for both files.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
     figure.savefig(folder / f"{name}.png")
     return folder / f"{name}.png"
 
 
-def headline(facts: Mapping[str, Any], *more: str) -> str:
-    """Return a title: data set, partition, algorithm, number of clients and what else is given."""
+def headline(figure: Figure, facts: Mapping[str, Any], *more: str) -> None:
+    """Give a figure its title: data set, partition, algorithm, number of clients and what else is given."""
     clients = facts.get("clients")
     known = [facts.get("dataset"), facts.get("partition"), facts.get("algorithm")]
     counted = [f"{clients} client{'' if clients == 1 else 's'}"] if isinstance(clients, int) else []
-    return "  ·  ".join([str(part) for part in known if part] + counted + [part for part in more if part])
+    parts = [str(part) for part in [*known, *counted, *more] if part]
+    lines = [" · ".join(parts)]
+    if 0.09 * len(lines[0]) > figure.get_figwidth():
+        half = (len(parts) + 1) // 2
+        lines = [" · ".join(parts[:half]), " · ".join(parts[half:])]
+    figure.suptitle("\n".join(lines))
 
 
-def label_categories(axes: Axes, labels: Sequence[str], axis: str = "x", at_most: int = 40) -> None:
+def label_categories(axes: Axes, labels: Sequence[str], inches: float, axis: str = "x") -> None:
     """Label the places 0, 1, … of an axis; labels turn when they are long and thin out when they are many.
 
     Args:
         axes: where.
         labels: one for each place.
+        inches: the length of the axis.
         axis: ``x`` or ``y``.
-        at_most: how many labels there is room for.
     """
-    step = -(-len(labels) // at_most)
-    places = list(range(0, len(labels), step))
-    shown = [_shortened(labels[place]) for place in places]
-    if axis == "y":
-        axes.set_yticks(places, shown)
-        return
-    room = 60 / max(len(shown), 1)
+    shown = [_shortened(text) for text in labels]
     longest = max((len(text) for text in shown), default=0)
-    turn: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if longest > room else {}
-    if longest > 3 and len(shown) > 14:
+    flat_in = 0.075 * longest + 0.08
+    turn: dict[str, Any] = {}
+    needed_in = 0.15
+    if axis == "x" and (longest <= 3 or flat_in * len(shown) <= inches):
+        needed_in = flat_in
+    elif axis == "x" and 0.27 * len(shown) <= inches:
+        turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    elif axis == "x":
         turn = {"rotation": 90}
-    axes.set_xticks(places, shown, **turn)
+    step = max(1, -(-round(100 * needed_in * len(shown)) // round(100 * inches)))
+    places = list(range(0, len(shown), step))
+    set_ticks = axes.set_xticks if axis == "x" else axes.set_yticks
+    set_ticks(places, [shown[place] for place in places], **turn)
+
+
+def legend_below(figure: Figure, band: str) -> None:
+    """Put one legend for all axes below them: each label once, then what the bands are.
+
+    Args:
+        figure: its axes hold the labelled lines.
+        band: what the bands are, empty if there are none.
+    """
+    entries: dict[str, Any] = {}
+    for axes in figure.axes:
+        handles, labels = axes.get_legend_handles_labels()
+        entries |= {label: handle for label, handle in zip(labels, handles, strict=True) if label not in entries}
+    if band:
+        entries[band] = Patch(color="#777777", alpha=BAND_ALPHA, lw=0)
+    if entries:
+        columns = 2 if figure.get_figwidth() < 9 else 3
+        figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
 
 
 def _shortened(text: str, length: int = 24) -> str:
