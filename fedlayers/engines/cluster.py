@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -32,8 +33,9 @@ def connect(address: str | None) -> None:
     with keep_handlers():
         if address is not None:
             try:
+                _knock(address)
                 ray.init(address=address, **common)
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError) as error:
                 raise UserError(
                     f"engine.address must be the address of a running Ray cluster (or auto), got {address!r}, which "
                     f"did not answer ({str(error).splitlines()[0]}); start one with 'ray start --head' or leave it out"
@@ -43,6 +45,13 @@ def connect(address: str | None) -> None:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         atexit.register(ray.shutdown)
         ray.init(address="local", num_cpus=available_cpus(), include_dashboard=False, _temp_dir=folder, **common)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError at once if nobody listens at ``host:port`` (Ray itself would try for five minutes)."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.removeprefix("ray://"), int(port)), timeout=10).close()
 
 
 def available_cpus() -> int:
