@@ -16,11 +16,11 @@ REAL_DATA = Path(os.environ.get("FEDLAYERS_DATA", CHECKOUT.parent / "shared" / "
 needs_real_data = pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the folder with the real data sets is missing")
 
 
-def option(group: str, name: str, **changes: Any) -> dict[str, Any]:
-    """Return one option of ``conf``, without its defaults list."""
+def option(group: str, name: str, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return one option of ``conf`` with some values changed, without its defaults list."""
     content = yaml.safe_load((CHECKOUT / "conf" / group / f"{name}.yaml").read_text(encoding="utf-8"))
     content.pop("defaults", None)
-    return {**content, **changes}
+    return {**content, **(changes or {})}
 
 
 def config(
@@ -35,8 +35,8 @@ def config(
     """Return a configuration of two options, with ``data`` and ``part`` changing their values."""
     values.setdefault("data_dir", str(REAL_DATA))
     return Config(
-        dataset=option("dataset", dataset, **(data or {})),
-        partition=option("partition", partition, **(part or {})),
+        dataset=option("dataset", dataset, data),
+        partition=option("partition", partition, part),
         model={"name": "mlp"},
         algorithm={"name": "fedavg"},
         metrics={},

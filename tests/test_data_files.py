@@ -3,7 +3,9 @@
 import hashlib
 import io
 import tarfile
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -272,6 +274,18 @@ def test_an_interrupted_build_leaves_no_folder_and_can_be_repeated(tmp_path: Pat
     build_once(folder, lambda draft: (draft / "whole").touch())
     assert [path.name for path in folder.iterdir()] == ["whole"]
     build_once(folder, lambda _: pytest.fail("built a second time"))
+
+
+def test_builders_wait_for_each_other(tmp_path: Path) -> None:
+    built = []
+
+    def build(draft: Path) -> None:
+        time.sleep(0.05)
+        built.append(draft)
+
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(lambda _: build_once(tmp_path / "made", build), range(4)))
+    assert len(built) == 1 and set(folders) == {tmp_path / "made"}
 
 
 def test_a_build_that_another_machine_finished_first_is_taken_over(tmp_path: Path) -> None:

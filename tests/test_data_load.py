@@ -32,7 +32,7 @@ def check_consistent(federation: Federation) -> None:
     """Every record is in one place only, and batches are finite floats of the announced shape."""
     parts = [records for scope in federation.splits.values() for records in scope] + [federation.server_test]
     positions = torch.cat([records.index for records in parts])
-    assert len(positions.unique()) == len(positions)
+    assert len(np.unique(positions.numpy())) == len(positions)
     assert torch.equal(
         federation.pooled_train.index, torch.cat([part.index for part in federation.splits["client_train"]])
     )

@@ -65,10 +65,10 @@ def test_the_server_and_the_pooled_records_use_pooled_values() -> None:
 
 def test_the_table_says_what_was_filled_in() -> None:
     table = pd.DataFrame(filled().imputed)
-    rows = table.set_index(["client", "feature", "scope"])[["missing", "value", "source"]]
-    assert rows.loc[(0, "rare", "client_train")].tolist() == [3, 7.0, "pooled"]
-    assert rows.loc[(0, "rare", "client_test")].tolist() == [1, 7.0, "pooled"]
-    assert rows.loc[(1, "kind", "client_val")].tolist() == [1, 5.0, "client"]
+    rows = {tuple(row[:3]): tuple(row[3:]) for row in table.itertuples(index=False)}
+    assert rows[0, "rare", "client_train"] == (3, 7.0, "pooled")
+    assert rows[0, "rare", "client_test"] == (1, 7.0, "pooled")
+    assert rows[1, "kind", "client_val"] == (1, 5.0, "client")
     assert (table["missing"] > 0).all()
     of_clients = table[table["client"].notna()]
     assert of_clients["missing"].sum() == np.isnan(FEATURES[:9]).sum()

@@ -51,8 +51,9 @@ class Federation:
         shape: one record's feature shape.
         client_names: a name per client (``"cleveland"``, a writer, or the index as text).
         splits: scope (``client_train``, ``client_val``, ``client_test``) -> one ``Records`` per client (maybe empty).
-        server_test: the server's own test set.
-        pooled_train: all clients' training records together (for centralized training).
+        server_test: the server's own test set; rows are normalised by all training records together, where a
+            client's are normalised by its own.
+        pooled_train: all clients' training records together (for centralized training), rows normalised likewise.
         imputed: one row per filled-in feature of a client and scope: client (missing for the server), client_name,
             feature, scope, missing (count), value, source (``client``: its own training records, or ``pooled``).
         notes: sentences about what the partition leaves out; empty if it leaves out nothing.
