@@ -11,7 +11,7 @@ from fedlayers.pace import duration
 from fedlayers.read import Tables, read, run_facts
 
 _WIDTH = 100
-_LABEL_WIDTH = 36
+_LABEL_WIDTH = 30
 _MOST_REASONS = 3
 _MOMENTS = {"after_local": "after local training", "after_aggregate": "after aggregation"}
 
@@ -53,7 +53,7 @@ def _scores(records: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
         return []
     split = scope.removeprefix("client_")
     kinds = _kinds(rows[rows["scope"] == scope])
-    lines = ["", _line("", list(columns)), f"client {split} accuracy (mean ± sd)"]
+    lines = ["", _line("", list(columns)), f"client {split} accuracy (mean ± sd over clients)"]
     for moment, model, label in kinds:
         cells = [_at(rows, column, moment, model, "accuracy", scope) for column in columns.values()]
         lines.append(_line(f"  {label}", [_mean(cell) for cell in cells]))
@@ -62,7 +62,7 @@ def _scores(records: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
         cells = [_at(rows, column, moment, model, "accuracy", scope) for column in columns.values()]
         lines.append(_line("  worst client", [_worst(cell) for cell in cells]))
         cells = [_at(rows, column, moment, model, "loss", scope) for column in columns.values()]
-        lines.append(_line(f"client {split} loss {label}", [_mean(cell) for cell in cells]))
+        lines += [f"client {split} loss", _line(f"  {label}", [_mean(cell) for cell in cells])]
     for metric in ("accuracy", "loss"):
         cells = [_at(rows, column, "after_aggregate", None, metric, "server_test") for column in columns.values()]
         lines.append(_line(f"server test {metric}", [_mean(cell) for cell in cells]))
@@ -73,27 +73,23 @@ def _scores(records: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
 def _columns(rows: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, int | None]:
     """Return title -> round of the first, best and last round with scores; None stands for the final evaluation."""
     in_rounds = rows[rows["moment"].isin(list(_MOMENTS))]["round"]
-    named: dict[int, list[str]] = {}
+    columns: dict[str, int | None] = {}
     if len(in_rounds):
-        best = facts.get("best")
-        named = {int(in_rounds.min()): ["first"]}
-        if best:
-            named.setdefault(int(best["round"]), []).append("best")
-        named.setdefault(int(in_rounds.max()), []).append("last")
-    columns: dict[str, int | None] = {f"round {number}, {'/'.join(names)}": number for number, names in named.items()}
+        first, last, best = int(in_rounds.min()), int(in_rounds.max()), facts.get("best")
+        named = {"first": first, "best": int(best["round"]) if best else None, "last": last}
+        columns = {f"{name}: round {number}": number for name, number in named.items() if number is not None}
     return columns | ({"final": None} if (rows["moment"] == "final").any() else {})
 
 
 def _kinds(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Return moment, model and label of the kinds of client scores there are, the one that counts most last."""
     found = rows[rows["moment"].isin([*_MOMENTS, "final"])]
-    several = found["model"].nunique() > 1
     # The final evaluation is of the model after aggregation.
     there = set(
         zip(found["moment"].astype(str).replace("final", "after_aggregate"), found["model"].astype(str), strict=True)
     )
     return [
-        (moment, model, f"{name}, {model} model" if several else name)
+        (moment, model, f"{name}, {model}" if {(moment, "personal"), (moment, "global")} <= there else name)
         for moment, name in _MOMENTS.items()
         for model in ("personal", "global")
         if (moment, model) in there
@@ -139,15 +135,19 @@ def _cost(tables: Tables, facts: Mapping[str, Any]) -> list[str]:
     names = seconds["metric"].astype(str)
     training_s = seconds.loc[names == "train_s", "value"].sum()
     by_metric = seconds[names.str.startswith("measure_")].groupby(names)["value"].sum().sort_values(ascending=False)
-    parts = [f"wall time {duration(facts['wall_s'])}"] if facts.get("wall_s") else []
+    parts = [f"wall time {_short(facts['wall_s'])}"] if facts.get("wall_s") else []
     if training_s and len(by_metric):
         measuring_s = by_metric.sum()
         share = measuring_s / (training_s + measuring_s)
         most = f"most: {by_metric.index[0].removeprefix('measure_')}"
         parts.append(
-            f"of all work, training {duration(training_s)}, measuring {duration(measuring_s)} ({share:.0%}; {most})"
+            f"of all work, training {_short(training_s)}, measuring {_short(measuring_s)} ({share:.0%}; {most})"
         )
     return ["; ".join(parts)] if parts else []
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
 
 
 def _missing(records: pd.DataFrame) -> list[str]:

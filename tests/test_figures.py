@@ -260,3 +260,15 @@ def test_files_are_the_same_each_time(tmp_path: Path, tables: Tables, facts: Map
         picture = save(figure, tmp_path, "curves")
         written.append((picture.read_bytes(), picture.with_suffix(".pdf").read_bytes()))
     assert written[0] == written[1]
+
+
+def test_models_share_a_panel_unless_a_moment_has_both(facts: Mapping[str, Any]) -> None:
+    def row(moment: str, model: str) -> Record:
+        return Record("m", 1.0, layer="a", layer_index=0, client=0, round=1, moment=moment, model=model, owner="client")
+
+    rows = [row("after_local", "personal"), row("after_aggregate", "global")]
+    figure = layer_profile(to_table("records", rows).to_pandas(), "m", facts)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["m"]
+    both = [*rows, row("after_aggregate", "personal")]
+    figure = layer_profile(to_table("records", both).to_pandas(), "m", facts)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["m\nglobal", "m\npersonal"]

@@ -15,6 +15,8 @@ from fedlayers.figures.style import RC, save
 from fedlayers.read import read, run_facts
 
 logger = logging.getLogger(__name__)
+# Embedding fonts into a PDF is told at INFO, glyph by glyph.
+logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 
 def draw_run(run_dir: Path) -> list[Path]:

@@ -78,6 +78,8 @@ def _panels(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Return a name and the rows of each panel."""
     keys = rows[_OF_A_PANEL].astype(object).fillna("")
     varied = [key for key in _OF_A_PANEL if keys[key].nunique() > 1]
+    if "model" in varied and rows.groupby("moment", observed=True)["model"].nunique().max() == 1:
+        varied.remove("model")  # the moment says which model it is: the lines belong together
     if not varied:
         return [("", rows)]
     found = rows.groupby([keys[key] for key in varied], sort=True)

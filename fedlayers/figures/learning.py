@@ -56,18 +56,17 @@ def _draw(axes: Axes, rows: pd.DataFrame, scope: str | None) -> int:
     """Draw the lines of one metric and return the largest number of clients behind a mean."""
     most = 1
     clients = rows[rows["scope"] == scope]
-    several = clients["model"].nunique() > 1
-    for model, of_model in clients.groupby("model", observed=True):
-        which = f", {model} model" if several else ""
-        style = "--" if several and model == "personal" else "-"
-        for moment in ("after_local", "after_aggregate", "final"):
-            here = of_model["moment"] == moment
-            if not here.any():
+    both = clients.groupby("moment", observed=True)["model"].nunique() > 1
+    for moment in ("after_local", "after_aggregate", "final"):
+        same = [moment, "start"] if moment == "after_aggregate" else [moment]
+        for model in ("global", "personal"):
+            chosen = clients[(clients["model"] == model) & clients["moment"].isin(same)]
+            if not (chosen["moment"] == moment).any():
                 continue
-            if moment == "after_aggregate":
-                here |= of_model["moment"] == "start"
-            spread = spread_over_clients(of_model[here], "round")
+            spread = spread_over_clients(chosen, "round")
             most = max(most, spread.clients)
+            which = f", {model} model" if both[moment] else ""
+            style = "--" if both[moment] and model == "personal" else "-"
             _line(axes, spread, moment, f"clients, {MOMENT_NAMES[moment]}{which}", style)
     server = rows[(rows["scope"] == "server_test") & rows["moment"].isin(["start", "after_aggregate"])]
     if not server.empty:
