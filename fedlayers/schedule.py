@@ -21,13 +21,16 @@ class Schedule:
         UserError: if an entry is none of these.
     """
 
-    def __init__(
-        self, rounds: Sequence[str | int], moments: Sequence[str] = MOMENTS, key: str = "schedule"
-    ) -> None:
+    def __init__(self, rounds: Sequence[str | int], moments: Sequence[str] = MOMENTS, key: str = "schedule") -> None:
         for name, entries in (("rounds", rounds), ("moments", moments)):
             check(_is_list(entries), f"{key}.{name}", "a list", entries, f"write [{entries}]")
         for entry in rounds:
-            check(_is_round(entry), f"{key}.rounds", "first, last, all, 'every k' or round numbers from 1", entry)
+            check(
+                _is_round(entry),
+                f"{key}.rounds",
+                "first, last, all, 'every k' or round numbers from 1",
+                entry,
+            )
         for moment in moments:
             check(moment in MOMENTS, f"{key}.moments", "some of " + ", ".join(MOMENTS), moment)
         self.rounds = tuple(rounds)
