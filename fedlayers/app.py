@@ -16,10 +16,11 @@ import fedlayers
 from fedlayers.arguments import Arguments, read_arguments
 from fedlayers.compose import check_plugins, composed, config_dir, hydra_ready, register_schema, typed
 from fedlayers.config import Config
-from fedlayers.errors import Stopped, UserError
+from fedlayers.errors import Stopped, UserError, WorkerLost
 from fedlayers.mistakes import explained
 from fedlayers.study import TOLD, compose_sweep, job, report, write_plan
 
+_AGAIN = "its output is in .submitit/ of the study folder; when all jobs have ended, give the same command again"
 _SHOWING = ("--help", "--hydra-help", "--cfg", "--info", "--shell-completion")
 
 
@@ -58,13 +59,14 @@ def _start(arguments: Arguments) -> int:
     launcher = content.hydra.runtime.choices["hydra/launcher"]
     if launcher != "basic":
         raise UserError(f"hydra/launcher={launcher} starts the runs of a sweep: add -m, or leave it out to run here")
+    study = _study_folder(config)
     check_plugins(config)
     _announce(content, words)
-    _single(config, arguments)
+    _single(study, arguments)
     return 0
 
 
-def _single(config: Config, arguments: Arguments) -> None:
+def _single(study: Path, arguments: Arguments) -> None:
     """Carry out one run; what it raises is raised here, past Hydra's own reporting."""
     raised: list[Exception] = []
 
@@ -76,7 +78,7 @@ def _single(config: Config, arguments: Arguments) -> None:
         except Exception as error:
             raised.append(error)
 
-    with _no_empty_folders(_study_folder(config)):
+    with _no_empty_folders(study):
         _hydra(arguments.words, task)
     for error in raised:
         raise error
@@ -94,6 +96,12 @@ def _sweep(arguments: Arguments) -> int:
     went_well = False
     try:
         _hydra(Arguments({"--multirun": ""}, arguments.overrides).words, job)
+    except Exception as error:
+        # A job that was killed or ran out of time; its launcher knows no more than that.
+        if not type(error).__module__.startswith("submitit."):
+            raise
+        reason = str(error.args[0] if error.args else error).strip().partition("\n")[0]
+        raise WorkerLost(f"a job ended without a result ({reason}); {_AGAIN}") from error
     finally:
         went_well = report(plans)
     return 0 if went_well else 1

@@ -44,36 +44,19 @@ class Training:
 
     def __post_init__(self) -> None:
         """Check every range."""
+        decay, clip, steps, drops = self.weight_decay, self.clip_norm, self.steps, self.schedule_rounds
         _one_of("training.optimizer", self.optimizer, ("sgd", "adam", "adamw"))
         check(_positive(self.lr), "training.lr", "a positive number", self.lr)
         check(0 <= self.momentum < 1, "training.momentum", "in [0, 1)", self.momentum)
-        check(
-            _finite(self.weight_decay) and self.weight_decay >= 0,
-            "training.weight_decay",
-            "0 or more",
-            self.weight_decay,
-        )
-        check(
-            self.clip_norm is None or _positive(self.clip_norm),
-            "training.clip_norm",
-            "positive, or null for none",
-            self.clip_norm,
-        )
+        check(_finite(decay) and decay >= 0, "training.weight_decay", "0 or more", decay)
+        check(clip is None or _positive(clip), "training.clip_norm", "positive, or null for none", clip)
         check(self.batch_size >= 1, "training.batch_size", "1 or more", self.batch_size)
         check(_positive(self.epochs), "training.epochs", "positive (0.5 is half an epoch)", self.epochs)
-        check(
-            self.steps is None or self.steps >= 1,
-            "training.steps",
-            "1 or more, or null to train by epochs",
-            self.steps,
-        )
+        check(steps is None or steps >= 1, "training.steps", "1 or more, or null to train by epochs", steps)
         _one_of("training.schedule", self.schedule, ("constant", "step", "exponential", "cosine"))
-        check(
-            self.schedule_rounds is None or self.schedule_rounds >= 1,
-            "training.schedule_rounds",
-            "1 or more",
-            self.schedule_rounds,
-        )
+        check(drops is None or drops >= 1, "training.schedule_rounds", "1 or more", drops)
+        given = self.schedule != "step" or drops is not None
+        check(given, "training.schedule_rounds", "1 or more with training.schedule=step", drops)
         check(0 < self.schedule_factor <= 1, "training.schedule_factor", "in (0, 1]", self.schedule_factor)
         for name in self.augment:
             _one_of("training.augment", name, ("crop", "flip", "rotation"))
@@ -117,25 +100,13 @@ class Engine:
 
     def __post_init__(self) -> None:
         """Check every range."""
+        workers, gpus = self.workers, self.client_gpus
         _one_of("engine.name", self.name, ("auto", "local", "ray", "flower"))
-        check(
-            self.workers is None or self.workers >= 1,
-            "engine.workers",
-            "1 or more, or null for as many as fit",
-            self.workers,
-        )
-        check(
-            _positive(self.client_cpus),
-            "engine.client_cpus",
-            "positive (a share of a CPU is allowed)",
-            self.client_cpus,
-        )
-        check(
-            _finite(self.client_gpus) and self.client_gpus >= 0,
-            "engine.client_gpus",
-            "0 or more (0.25: four clients share a GPU)",
-            self.client_gpus,
-        )
+        check(workers is None or workers >= 1, "engine.workers", "1 or more, or null for as many as fit", workers)
+        share = "positive (a share of a CPU is allowed)"
+        check(_positive(self.client_cpus), "engine.client_cpus", share, self.client_cpus)
+        fine = _finite(gpus) and gpus >= 0
+        check(fine, "engine.client_gpus", "0 or more (0.25: four clients share a GPU)", gpus)
 
 
 _ROUNDS = "a list of first, last, all, 'every k' and round numbers from 1"
@@ -236,9 +207,8 @@ class Config:
         check(number and _positive(limit), "metrics.payload_mb", "a positive number of megabytes", limit)
         for name in self.metrics.keys() - {"on_error", "payload_mb"}:
             plugin = self.metrics[name]
-            check(
-                isinstance(plugin, dict), f"metrics.{name}", "a metric's settings", plugin, "choose with metrics=[...]"
-            )
+            proper = plugin is None or isinstance(plugin, dict)
+            check(proper, f"metrics.{name}", "a metric's settings, or null", plugin, "choose with metrics=[...]")
 
 
 # What decides where and how a run is carried out, but not its numbers.
@@ -267,7 +237,8 @@ def canonical(config: Config) -> dict[str, Any]:
     the number of rounds, it is in as ``training.schedule_rounds``.
     """
     plain = {key: value for key, value in asdict(config).items() if key not in NOT_IDENTITY}
-    plain["metrics"].pop("on_error", None)
+    measured = {name: plugin for name, plugin in plain["metrics"].items() if plugin is not None}
+    plain["metrics"] = {name: plugin for name, plugin in measured.items() if name != "on_error"}
     if config.training.schedule == "cosine" and config.training.schedule_rounds is None:
         plain["training"]["schedule_rounds"] = config.rounds
     for item in fields(Config):

@@ -104,8 +104,7 @@ def _unknown_to_hydra(key: str, words: Sequence[str]) -> str:
 
 def _unknown_option(match: re.Match[str], words: Sequence[str]) -> str:
     group, _, option = match[1].rpartition("/")
-    listed = re.findall(r"^\t(\w[\w-]*)$", match.string, re.MULTILINE)
-    available = options().get(group) or listed
+    available = options().get(group) or re.findall(r"^\t(\w[\w-]*)$", match.string, re.MULTILINE)
     if not group or not available:
         return f"cannot find {match[1]}.yaml; --info searchpath shows where YAML is looked for"
     close = nearest(option, available)

@@ -63,19 +63,33 @@ def locate(target: str, key: str) -> Callable[..., Any]:
 
 def check_arguments(key: str, target: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
     """Raise UserError unless the target has the arguments, by name and, where it says so, by type."""
-    parameters = inspect.signature(target).parameters
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    hints = _hints(target)
+    known = _argument_types(target)
     for name, value in arguments.items():
         if name in _FILLED_IN and key == "algorithm.strategy":
             raise UserError(f"{key}.{name} is filled in by the run; set {_FILLED_IN[name]} instead")
-        if name not in parameters:
-            close = nearest(name, parameters)
-            advice = f"did you mean {key}.{close}?" if close else f"it has {', '.join(parameters) or 'none'}"
+        if known is not None and name not in known:
+            close = nearest(name, known)
+            advice = f"did you mean {key}.{close}?" if close else f"it has {', '.join(known) or 'none'}"
             raise UserError(f"{key}.{name}: {target.__name__} has no argument {name!r}; {advice}")
-        if not _fits(value, hints.get(name, Any)):
-            raise UserError(f"{key}.{name} must be {_in_words(hints[name])}, got {value!r}")
+        if known is not None and not _fits(value, known[name]):
+            raise UserError(f"{key}.{name} must be {_in_words(known[name])}, got {value!r}")
+
+
+def _argument_types(target: Callable[..., Any]) -> dict[str, Any] | None:
+    """Return name -> annotation of the arguments, where ``**`` passes them on also a parent's; None if any will do."""
+    functions = [target]
+    if inspect.isclass(target):
+        functions = [vars(cls)["__init__"] for cls in target.__mro__[:-1] if "__init__" in vars(cls)]
+    known: dict[str, Any] = {}
+    for function in functions:
+        hints, passes_on = _hints(function), False
+        for name, parameter in inspect.signature(function).parameters.items():
+            passes_on |= parameter.kind is inspect.Parameter.VAR_KEYWORD
+            if parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL):
+                known.setdefault(name, hints.get(name, Any))
+        if not passes_on:
+            return {name: hint for name, hint in known.items() if name != "self"}
+    return None if functions else {}
 
 
 def refuse_unread(composed: DictConfig) -> None:
@@ -84,12 +98,9 @@ def refuse_unread(composed: DictConfig) -> None:
     algorithm = OmegaConf.to_container(composed.algorithm, resolve=False)
     assert isinstance(algorithm, dict)
     used = str([algorithm.get("strategy"), algorithm.get("client")])
-    for name in algorithm:
-        if name in ("name", "strategy", "client") or re.search(
-            rf"\$\{{(\.+|algorithm\.){re.escape(str(name))}\b", used
-        ):
-            continue
-        raise UserError(_no_effect(f"algorithm.{name}", str(algorithm.get("name"))))
+    for name in map(str, algorithm.keys() - {"name", "strategy", "client"}):
+        if not re.search(rf"\$\{{(\.+|algorithm\.){re.escape(name)}\b", used):
+            raise UserError(_no_effect(f"algorithm.{name}", str(algorithm.get("name"))))
 
 
 def _no_effect(key: str, option: str) -> str:
@@ -102,7 +113,7 @@ def _no_effect(key: str, option: str) -> str:
 
 def _refuse_unknown(node: DictConfig, kind: Any, prefix: str) -> None:
     types_by_name = {item.name: item.type for item in fields(kind)}
-    for name in node:
+    for name in map(str, node):
         if name not in types_by_name:
             key = f"{prefix}{name}"
             raise UserError(f"no such key {key!r}; {advice(key, ())}")
@@ -135,9 +146,9 @@ def _arguments(key: str, node: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in node.items() if name not in label and not re.fullmatch("_[a-z]+_", name)}
 
 
-def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
-        return get_type_hints(target.__init__ if inspect.isclass(target) else target)
+        return get_type_hints(function)
     except (NameError, TypeError):  # names imported for type checkers only
         return {}
 

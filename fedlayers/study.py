@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class Sweep:
     Attributes:
         configs: the configuration of each run.
         overrides: the arguments each run was composed from.
-        default_dataset: whether nothing chose a data set.
+        master: what Hydra makes of the arguments that are not swept.
     """
 
     configs: Sequence[Config]
@@ -81,9 +82,7 @@ def write_plan(study: Path, runs: Mapping[str, Sequence[str]]) -> None:
     study.mkdir(parents=True, exist_ok=True)
     path = study / "plan.json"
     with FileLock(study / ".plan.lock"):
-        planned = {entry["run"]: entry["overrides"] for entry in _read(path)} | {
-            run: list(words) for run, words in runs.items()
-        }
+        planned = _read(path) | {run: list(words) for run, words in runs.items()}
         entries = [{"run": run, "overrides": words} for run, words in planned.items()]
         unfinished = study / f".plan.json.{os.getpid()}"
         unfinished.write_text(json.dumps({"runs": entries}, indent=1), encoding="utf-8")
@@ -103,6 +102,8 @@ def job(content: DictConfig) -> None:
     folder = run_folder(config)
     note = _note(folder)
     note.unlink(missing_ok=True)
+    with suppress(OSError):
+        note.parent.rmdir()
     try:
         execute(config)
     except Stopped as error:
@@ -145,11 +146,12 @@ def _note(folder: Path) -> Path:
     return folder.parent / ".failed" / folder.name
 
 
-def _read(plan: Path) -> list[dict[str, list[str]]]:
+def _read(plan: Path) -> dict[str, list[str]]:
+    """Return run -> arguments of a plan, empty if there is none."""
     if not plan.is_file():
-        return []
+        return {}
     try:
-        entries: list[dict[str, list[str]]] = json.loads(plan.read_text(encoding="utf-8"))["runs"]
+        entries = json.loads(plan.read_text(encoding="utf-8"))["runs"]
+        return {entry["run"]: list(entry["overrides"]) for entry in entries}
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{plan} cannot be read as a plan; delete it and start the sweep again") from error
-    return entries
