@@ -186,3 +186,10 @@ def test_run_json_facts_survive_missing_keys(tmp_path: Path) -> None:
     records = read(tmp_path).records
     assert set(records["dataset"].unique()) == {"FMNIST"}
     assert records["seed"].isna().all()
+
+
+def test_the_package_offers_read_as_a_call(run: Path) -> None:
+    import fedlayers
+
+    for _ in range(2):
+        assert len(fedlayers.read(run).facts) == 1
