@@ -13,6 +13,7 @@ from fedlayers.errors import UserError
 from fedlayers.layers import layers_of, total
 from fedlayers.models import build_model
 from fedlayers.models.mlp import MLP
+from fedlayers.models.pooling import MaxPool2d
 from fedlayers.models.resnet18 import ResNet18
 
 FOLDER = Path(__file__).parent.parent / "conf" / "model"
@@ -238,3 +239,11 @@ def test_mistakes_are_told_in_a_sentence(
     target = {"_target_": model["_target_"].replace("{here}", "fedlayers.models.build")} if model else {}
     with pytest.raises(UserError, match=sentence):
         build_model({**model, **target}, shape, 10, seed=0)
+
+
+def test_pooling_equals_torchs_in_value_and_gradient() -> None:
+    plain, ours = torch.randn(3, 4, 9, 8, requires_grad=True), MaxPool2d(2)
+    same = plain.detach().clone().requires_grad_()
+    assert torch.equal(ours(plain), torch.nn.functional.max_pool2d(same, 2))
+    torch.autograd.backward([ours(plain).square().sum(), torch.nn.functional.max_pool2d(same, 2).square().sum()])
+    assert torch.equal(plain.grad, same.grad)  # type: ignore[arg-type]

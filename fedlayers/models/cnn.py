@@ -7,6 +7,7 @@ from torch import nn
 
 from fedlayers.config import check
 from fedlayers.models.images import image_shape
+from fedlayers.models.pooling import MaxPool2d
 
 
 class CNN(nn.Sequential):
@@ -40,10 +41,10 @@ class CNN(nn.Sequential):
         super().__init__(
             OrderedDict[str, nn.Module](
                 conv1=nn.Conv2d(colours, first, kernel_size, padding=padding),
-                pool1=nn.MaxPool2d(2),
+                pool1=MaxPool2d(2),
                 relu1=nn.ReLU(),
                 conv2=nn.Conv2d(first, second, kernel_size, padding=padding),
-                pool2=nn.MaxPool2d(2),
+                pool2=MaxPool2d(2),
                 relu2=nn.ReLU(),
                 flatten=nn.Flatten(),
                 fc1=nn.Linear(second * (height // 4) * (width // 4), hidden),

@@ -8,6 +8,7 @@ from torch import nn
 from fedlayers.config import check
 from fedlayers.models.images import image_shape
 from fedlayers.models.kaiming import kaiming_normal
+from fedlayers.models.pooling import MaxPool2d
 
 
 class PLayerFLCIFAR10(nn.Sequential):
@@ -50,7 +51,7 @@ class PLayerFLCIFAR10(nn.Sequential):
             steps[f"conv{depth}"] = nn.Conv2d(widths[depth - 1], widths[depth], 3, padding=2)
             steps[f"relu{depth}"] = nn.ReLU()
             if depth % 2 == 0:
-                steps[f"pool{depth}"] = nn.MaxPool2d(2)
+                steps[f"pool{depth}"] = MaxPool2d(2)
             steps[f"dropout{depth}"] = nn.Dropout(dropout)
         steps["mean"] = nn.AdaptiveAvgPool2d(1)
         steps["flatten"] = nn.Flatten()

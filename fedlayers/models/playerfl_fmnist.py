@@ -8,6 +8,7 @@ from torch import nn
 from fedlayers.config import check
 from fedlayers.models.images import image_shape
 from fedlayers.models.kaiming import kaiming_normal
+from fedlayers.models.pooling import MaxPool2d
 
 
 class PLayerFLFMNIST(nn.Sequential):
@@ -45,7 +46,7 @@ class PLayerFLFMNIST(nn.Sequential):
         for depth in range(1, len(widths)):
             steps[f"conv{depth}"] = nn.Conv2d(widths[depth - 1], widths[depth], 5, padding=2)
             steps[f"relu{depth}"] = nn.ReLU()
-            steps[f"pool{depth}"] = nn.MaxPool2d(2)
+            steps[f"pool{depth}"] = MaxPool2d(2)
         steps["mean"] = nn.AdaptiveAvgPool2d(1)
         steps["flatten"] = nn.Flatten()
         steps["fc1"] = nn.Linear(widths[-1], hidden)

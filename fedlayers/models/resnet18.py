@@ -8,6 +8,7 @@ from torch.nn.functional import relu
 
 from fedlayers.config import check
 from fedlayers.models.images import image_shape
+from fedlayers.models.pooling import MaxPool2d
 
 # Above this many pixels a side the original stem applies, which shrinks the image fourfold.
 LARGEST_SMALL_IMAGE = 64
@@ -54,7 +55,7 @@ class ResNet18(nn.Module):
         kernel, stride, padding = (3, 1, 1) if small else (7, 2, 3)
         self.conv1 = nn.Conv2d(colours, width, kernel, stride, padding, bias=False)
         self.norm1 = _norm(width, self.groups)
-        self.pool = nn.Identity() if small else nn.MaxPool2d(3, stride=2, padding=1)
+        self.pool = nn.Identity() if small else MaxPool2d(3, stride=2, padding=1)
         self.stage1 = self._stage(width, width, stride=1)
         self.stage2 = self._stage(width, 2 * width, stride=2)
         self.stage3 = self._stage(2 * width, 4 * width, stride=2)
