@@ -68,7 +68,7 @@ class AggregateReport:
             return (
                 f"no complete run with records in {self.study} ({self.counts}): wait for a run or start the study again"
             )
-        lines = [f"{self.table}: {self.rows:,} records of {len(self.complete)} runs ({self.counts})"]
+        lines = [f"{self.table}: {self.rows:,} records ({self.counts})"]
         for state in ("unfinished", "failed", "missing"):
             runs: Mapping[str, str] = getattr(self, state)
             lines += [f"  {state}: {name} ({why})" for name, why in list(runs.items())[:_LISTED]]
@@ -189,7 +189,8 @@ def _plan(study: Path) -> dict[str, str]:
 def _write(target: Path, name: str, columns: Columns) -> tuple[int, bool]:
     """Write one table of all runs, a row group per run; return its rows and whether the file changed.
 
-    A table without rows is no file, also if there was one before. The old file stays in place until the new one is on disk.
+    A table without rows is no file, also if there was one before. The old file stays in place until the new one
+    is on disk.
     """
     import pyarrow.parquet as pq
 

@@ -44,7 +44,7 @@ class Progress:
         """Note that so many more clients of the phase have replied."""
 
     def round_done(self, server_round: int, accuracy: float | None, loss: float | None) -> None:
-        """Note that a round is committed, with the clients' mean accuracy and loss if they were evaluated."""
+        """Note that a round is committed, with accuracy and loss after aggregation if they were measured."""
 
     def note(self, text: str) -> None:
         """Tell something in passing, without disturbing the display."""

@@ -179,23 +179,25 @@ def parts(run: Path, table: str) -> list[Path]:
 
 
 def load(run: Path, table: str) -> "pa.Table":
-    """Return all committed parts of a run's table as one Arrow table in the fixed schema."""
+    """Return all committed parts of a run's table as one Arrow table in the fixed schema, ``run`` filled in."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 
     from fedlayers.records import SCHEMAS
+    from fedlayers.run_columns import constant
 
     files = parts(run, table)
+    schema = SCHEMAS[table]
     if not files:
-        return SCHEMAS[table].empty_table()
+        return schema.empty_table()
     try:
-        return ds.dataset(
-            [str(f) for f in files], schema=SCHEMAS[table], format="parquet", partitioning=None
-        ).to_table()
+        found = ds.dataset([str(f) for f in files], schema=schema, format="parquet", partitioning=None).to_table()
     except (OSError, pa.ArrowException):
         for file in files:  # a run that is resumed deletes parts while we read: name a part only if it is at fault
-            guarded(lambda f: ds.dataset(str(f), schema=SCHEMAS[table], format="parquet").to_table(), file)
+            guarded(lambda f: ds.dataset(str(f), schema=schema, format="parquet").to_table(), file)
         raise
+    # Parts leave the run's name to the folder, so that those of equal runs are equal.
+    return found.set_column(0, schema.field("run"), constant(run.name, schema.field("run").type, found.num_rows))
 
 
 def to_pandas(table: "pa.Table") -> "pd.DataFrame":

@@ -54,11 +54,12 @@ def types_of(columns: Columns) -> dict[str, pa.DataType]:
 def with_columns(table: pa.Table, facts: Mapping[str, Any], types: Mapping[str, pa.DataType]) -> pa.Table:
     """Return the table with a constant column per entry of ``types``, null where ``facts`` has no value."""
     for name, kind in types.items():
-        table = table.append_column(name, _constant(facts.get(name), kind, table.num_rows))
+        table = table.append_column(name, constant(facts.get(name), kind, table.num_rows))
     return table
 
 
-def _constant(value: Any, kind: pa.DataType, length: int) -> pa.Array:
+def constant(value: Any, kind: pa.DataType, length: int) -> pa.Array:
+    """Return a column of one value: a number, a text as a dictionary, or null."""
     if value is None:
         return pa.nulls(length, kind)
     if pa.types.is_dictionary(kind):
@@ -87,7 +88,8 @@ def config_of(run: Path) -> Config:
     if not file.is_file():
         return {}
     plain = guarded(lambda path: OmegaConf.to_container(OmegaConf.load(path)), file)
-    flat = _flat({key: value for key, value in plain.items() if key not in NOT_IDENTITY})
+    # "identity" repeats what the run's name was made of.
+    flat = _flat({key: value for key, value in plain.items() if key not in NOT_IDENTITY | {"identity"}})
     names = {f"{group}.name" for group in FACT_COLUMNS}
     return {key: value for key, value in flat.items() if key not in names and not key.endswith("_target_")}
 

@@ -31,9 +31,7 @@ class Fake:
 
     @property
     def name(self) -> str:
-        return (
-            f"FMNIST-{self.algorithm}-s{self.seed}-{(int(1e9 * self.lr) + 7919 * self.clients) % 16**10:010x}"
-        )
+        return f"FMNIST-{self.algorithm}-s{self.seed}-{(int(1e9 * self.lr) + 7919 * self.clients) % 16**10:010x}"
 
     @property
     def layer_names(self) -> list[str]:
@@ -107,16 +105,13 @@ def _round_rows(fake: Fake, server_round: int) -> Iterator[Row]:
         spent: list[Row] = [Resource("measure_evaluation", 0.5, "s")]
         if server_round:
             spent.append(Resource("train_s", 2.0, "s"))
-        yield from addressed(
-            spent, run=fake.name, owner="client", round=server_round, client=client, moment=moments[0]
-        )
+        yield from addressed(spent, owner="client", round=server_round, client=client, moment=moments[0])
 
 
 def _evaluation(fake: Fake, server_round: int, moment: str) -> Iterator[Row]:
     for client in range(fake.clients):
         value = accuracy(fake, client, server_round, moment)
         where = {
-            "run": fake.name,
             "round": server_round,
             "moment": moment,
             "owner": "client",
@@ -135,7 +130,6 @@ def _evaluation(fake: Fake, server_round: int, moment: str) -> Iterator[Row]:
     if moment != "after_local":
         value = accuracy(fake, 0, server_round, moment) - 0.03
         where = {
-            "run": fake.name,
             "round": server_round,
             "moment": moment,
             "owner": "server",
@@ -152,7 +146,6 @@ def _layers(fake: Fake, server_round: int, moment: str) -> Iterator[Row]:
     generator = np.random.default_rng([fake.seed, server_round, len(moment)])
     for index, layer in enumerate(fake.layer_names):
         address = {
-            "run": fake.name,
             "round": server_round,
             "moment": moment,
             "layer": layer,
@@ -178,9 +171,7 @@ def _layers(fake: Fake, server_round: int, moment: str) -> Iterator[Row]:
             **address,
         )
         for other in range(1, min(fake.clients, 4)):
-            pair = Pair(
-                "cka", 0.9 - 0.05 * index, client=0, other=other, other_round=server_round, other_layer=layer
-            )
+            pair = Pair("cka", 0.9 - 0.05 * index, client=0, other=other, other_round=server_round, other_layer=layer)
             yield from addressed([pair], owner="server", **address)
 
 
@@ -200,9 +191,6 @@ def _write_partition(folder: Path, fake: Fake) -> None:
     for client in range(fake.clients):
         shares = generator.dirichlet([0.4] * fake.classes) * generator.integers(200, 900)
         for scope, part in (("client_train", 0.8), ("client_val", 0.1), ("client_test", 0.1)):
-            rows += [
-                (client, str(client), scope, i, f"class {i}", int(part * shares[i]))
-                for i in range(fake.classes)
-            ]
+            rows += [(client, str(client), scope, i, f"class {i}", int(part * shares[i])) for i in range(fake.classes)]
     columns = ["client", "client_name", "scope", "label", "label_name", "records"]
     pd.DataFrame(rows, columns=columns).to_parquet(folder / "partition.parquet")

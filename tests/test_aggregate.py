@@ -126,11 +126,16 @@ def test_a_damaged_run_does_not_lose_the_others(study: Path) -> None:
 def test_numbers_keep_their_type_and_absent_ones_stay_absent(tmp_path: Path) -> None:
     for seed, mu in ((0, 1), (1, 0.5), (2, None)):
         run = write_run(tmp_path, seed=seed)
-        config = {"algorithm": {"mu": mu} if mu else {}, "training": {"augment": ["crop"] * seed}}
+        config = {
+            "identity": {"mu": mu},
+            "algorithm": {"mu": mu} if mu else {},
+            "training": {"augment": ["crop"] * seed},
+        }
         (run / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
     aggregate(tmp_path)
     facts = read(tmp_path / "study.parquet").facts.set_index("seed")
     assert facts["algorithm.mu"].dtype == "float64"
+    assert "identity.mu" not in facts
     assert facts.loc[0, "algorithm.mu"] == 1
     assert facts["algorithm.mu"].isna().tolist() == [False, False, True]
     assert facts.loc[1, "training.augment"] == '["crop"]'

@@ -36,6 +36,7 @@ def test_run_records_are_those_that_were_written(run: Path) -> None:
     assert len(chosen) == 3 * 4
     written = sum(pq.read_metadata(file).num_rows for file in (run / "records").iterdir())
     assert len(records) == written
+    assert set(records["run"]) == {run.name}
 
 
 def accuracy_of(row: object) -> float:
