@@ -23,7 +23,7 @@ from fedlayers.session import Scalars, Session
 from fedlayers.weights import to_safetensors_bytes
 
 
-class FedAvgClient(NumPyClient):  # type: ignore[misc]
+class FedAvgClient(NumPyClient):
     """Trains and measures; an algorithm overrides what it changes.
 
     Hooks: :meth:`extra_loss` (a term added to the loss), :meth:`initial` (where training starts), :meth:`evaluated`
@@ -94,7 +94,7 @@ class FedAvgClient(NumPyClient):  # type: ignore[misc]
     def buffers(self) -> dict[str, Tensor]:
         """Return the buffers to work with: the client's own if they stay local, else the server's."""
         session = self.session
-        own = session.state.get("buffers")
+        own = session.state.array_records.get("buffers")
         if own is not None:
             device = session.workspace.device
             return {name: tensor.to(device) for name, tensor in own.to_torch_state_dict().items()}

@@ -19,7 +19,7 @@ class LocalClient(FedAvgClient):
 
     def initial(self, received: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the client's own model, or before its first round the initial one."""
-        own = self.session.state.get("model")
+        own = self.session.state.array_records.get("model")
         if own is None:
             return super().initial(received)
         device = self.session.workspace.device

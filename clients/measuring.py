@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from metrics.measure import measure_clients
 from safetensors.numpy import save
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from fedlayers.seeding import derive
 from fedlayers.session import Session
 from fedlayers.weights import load_state
 from metrics.base import ClientView
+from metrics.measure import measure_clients
 
 
 @dataclass(frozen=True)

@@ -143,15 +143,10 @@ def learning_rate(training: Training, server_round: int, rounds: int) -> float:
         training: learning rate η and schedule.
         server_round: the round, from 1.
         rounds: the number of rounds of the run.
-
-    Raises:
-        UserError: if ``schedule`` is ``step`` and ``schedule_rounds`` is not given.
     """
     elapsed, length = server_round - 1, training.schedule_rounds
     if training.schedule == "step":
-        if length is None:
-            raise UserError("training.schedule_rounds must be 1 or more with training.schedule=step, got None; set it")
-        return training.lr * math.pow(training.schedule_factor, elapsed // length)
+        return training.lr * math.pow(training.schedule_factor, elapsed // (length or 1))
     if training.schedule == "exponential":
         return training.lr * math.pow(training.schedule_factor, elapsed / (length or 1))
     if training.schedule == "cosine":

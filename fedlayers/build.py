@@ -10,7 +10,6 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import Strategy
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
-from metrics.measure import build_metrics
 from torch import nn
 
 from fedlayers.clientapp import client_app
@@ -18,13 +17,14 @@ from fedlayers.config import Config
 from fedlayers.data import load_federation
 from fedlayers.data.augment import make_augmentation
 from fedlayers.data.federation import Federation
-from fedlayers.devices import prepare_device, resolve_device
+from fedlayers.devices import prepare_process, resolve_device
 from fedlayers.engines.cluster import available_cpus
 from fedlayers.errors import UserError
 from fedlayers.layers import Layer, layers_of
 from fedlayers.models import build_model
 from fedlayers.schedule import Schedule
 from metrics.base import Metric
+from metrics.measure import build_metrics
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def build(config: Config) -> Built:
         UserError: something in the configuration cannot be built; the message names the key.
     """
     device = resolve_device(config.device)
-    prepare_device(config.deterministic)
+    prepare_process(config.deterministic)
     Schedule(config.snapshots.rounds, key="snapshots")
     make_augmentation(config.training.augment)
     strategy = build_strategy(config)
@@ -116,7 +116,7 @@ def _constructor_arguments(target: str) -> set[str]:
     for cls in owner.__mro__:
         if "__init__" not in vars(cls) or cls is object:
             continue
-        parameters = inspect.signature(cls.__init__).parameters.values()
+        parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
         names |= {p.name for p in parameters}
         if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
             break

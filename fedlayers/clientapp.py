@@ -10,18 +10,18 @@ import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from hydra.utils import instantiate
-from metrics.measure import build_metrics
 
 from fedlayers.config import Config
 from fedlayers.data import load_federation
 from fedlayers.data.augment import make_augmentation
-from fedlayers.devices import prepare_device, resolve_device, threads
-from fedlayers.flower import NumPyClient, client_error
+from fedlayers.devices import prepare_process, resolve_device, threads
+from fedlayers.flower import NumPyClient, client_error, integer
 from fedlayers.layers import layers_of
 from fedlayers.models import build_model
 from fedlayers.seeding import global_state
 from fedlayers.session import Session, Workspace
 from fedlayers.weights import from_safetensors_bytes, split_state
+from metrics.measure import build_metrics
 
 # The ConfigRecord of a reply that carries our rows and payloads beside the records that strategies insist on.
 EXTRA = "fedlayers"
@@ -52,8 +52,8 @@ def client_app(config: Config) -> ClientApp:
 def _handle(config: Config, key: str, message: Message, context: Context, training: bool) -> Message:
     """Run one message; a client's exception becomes an error reply with client, round, moment and traceback."""
     client = int(context.node_config["partition-id"])
-    settings = message.content["config"]
-    server_round = int(settings["server-round"])
+    settings = message.content.config_records["config"]
+    server_round = integer(settings["server-round"])
     moment = "after_local" if training else str(settings["moment"])
     try:
         with (
@@ -65,12 +65,12 @@ def _handle(config: Config, key: str, message: Message, context: Context, traini
                 station.workspace,
                 client,
                 server_round,
-                int(settings["last-round"]),
+                integer(settings["last-round"]),
                 moment,
                 _buffers(settings, station.workspace.device),
                 context.state,
             )
-            return Message(_reply(station.client(session), message, settings, training), reply_to=message)
+            return Message(_reply(station.client(session), message, training), reply_to=message)
     except Exception:
         reason = json.dumps(
             {"client": client, "round": server_round, "moment": moment, "traceback": traceback.format_exc()}
@@ -78,14 +78,14 @@ def _handle(config: Config, key: str, message: Message, context: Context, traini
         return Message(client_error(reason), reply_to=message)
 
 
-def _reply(client: NumPyClient, message: Message, settings: ConfigRecord, training: bool) -> RecordDict:
+def _reply(client: NumPyClient, message: Message, training: bool) -> RecordDict:
     """Call the NumPyClient and pack what it returns into the records that strategies expect."""
-    arrays = message.content["arrays"]
+    arrays = message.content.array_records["arrays"]
     parameters = _decode(arrays)
     if not training:
-        loss, count, scalars = client.evaluate(parameters, dict(settings))
+        loss, count, scalars = client.evaluate(parameters, {})
         return _records(None, count, {"loss": loss, **scalars})
-    updated, count, scalars = client.fit(parameters, dict(settings))
+    updated, count, scalars = client.fit(parameters, {})
     return _records(
         ArrayRecord({name: Array(array) for name, array in zip(arrays, updated, strict=True)}), count, scalars
     )
@@ -143,7 +143,7 @@ def _station(key: str, config: Config) -> _Station:
 def build_workspace(config: Config) -> Workspace:
     """Return data, model, layers and metrics of a run, built from its configuration alone."""
     device = resolve_device(config.device)
-    prepare_device(config.deterministic)
+    prepare_process(config.deterministic)
     federation = load_federation(config)
     module = build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
     _, buffers = split_state(module)

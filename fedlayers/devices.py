@@ -1,6 +1,8 @@
 """Devices and threads: where tensors live and how many threads a computation uses."""
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +10,10 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from fedlayers.errors import UserError
+
+# Option numbers of glibc's malloc.h.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
 
 
 def resolve_device(name: str) -> torch.device:
@@ -24,14 +30,31 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def prepare_device(deterministic: bool) -> None:
-    """Choose kernels: full float32 always (no TF32), and on request only those whose result never varies."""
+def prepare_process(deterministic: bool) -> None:
+    """Set up torch in this process: kernels and memory.
+
+    Full float32 always (no TF32); with ``deterministic`` only kernels whose result never varies.
+    """
+    _keep_freed_memory()
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = False
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep freed memory instead of giving every activation tensor's pages back to the kernel.
+
+    By default each tensor of more than 128 KiB is mapped afresh and its page faults take longer than the convolution
+    that fills it: measured on the small CNN, inference is twice as fast with these two settings.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)
+            libc.mallopt(_M_TRIM_THRESHOLD, 512 * 2**20)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from hydra.errors import CompactHydraException
 
 
-class UserError(CompactHydraException):  # type: ignore[misc]
+class UserError(CompactHydraException):
     """A mistake in what the user asked for, told in one sentence and shown without a traceback.
 
     The sentence names the dotted key or argument, what is allowed, what came and what to do.

@@ -18,7 +18,9 @@ __all__ = [
     "NumPyClient",
     "Run",
     "client_error",
+    "integer",
     "make_message",
+    "number",
     "quiet",
     "run_simulation",
     "set_identity",
@@ -43,6 +45,18 @@ def set_message_id(message: object, message_id: str) -> None:
 def client_error(reason: str) -> Error:
     """Return the error of a client that raised, with what there is to say about it."""
     return Error(code=ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason=reason)
+
+
+def integer(value: object) -> int:
+    """Return a record's value as an integer (records are typed as anything they may hold)."""
+    assert isinstance(value, int | float)
+    return int(value)
+
+
+def number(value: object) -> float:
+    """Return a record's value as a float."""
+    assert isinstance(value, int | float)
+    return float(value)
 
 
 def quiet() -> None:

@@ -83,7 +83,7 @@ def _is_alive(path: Path, holder: dict[str, Any]) -> bool:
     """Ask the operating system on the same host, the heartbeat's age elsewhere."""
     if holder.get("host") == socket.gethostname():
         try:
-            return abs(psutil.Process(holder["pid"]).create_time() - holder["started"]) < 1
+            return bool(abs(psutil.Process(holder["pid"]).create_time() - holder["started"]) < 1)
         except psutil.NoSuchProcess:
             return False
     try:

@@ -93,6 +93,21 @@ def _unknown_in_file(file: str, group: str) -> str:
     return f"conf/{file}.yaml overrides {group} below its own group; write '{entry}'"
 
 
+def _bad_file(match: re.Match[str], words: Sequence[str]) -> str:
+    file, text = f"conf/{match[1]}.yaml", match[2]
+    found = re.search(r"full_key: (\S+)", match.string)
+    key = found[1] if found else ""
+    if text.startswith("Key ") and key:
+        return f"{file}: no such key {key!r}; {advice(key, words)}"
+    kind = _KINDS.get(_kind(key) or "")
+    value = re.match(r"Value '(.*)' (?:of type|is not)", text)
+    return (
+        f"{file}: {key} must be {kind}{_or_null(key)}, got {value[1]}"
+        if kind and value
+        else f"{file}: {_one_line(text)}"
+    )
+
+
 def _unknown_to_hydra(key: str, words: Sequence[str]) -> str:
     if "/" in key:
         close = nearest(key, ("hydra/launcher", "hydra/sweeper", "hydra/job_logging", "hydra/hydra_logging"))
@@ -232,6 +247,7 @@ def _hint(key: str) -> Any:
 
 
 _ANSWERS: list[tuple[str, Callable[[re.Match[str], Sequence[str]], str]]] = [
+    (r"In '([^']+)': \w+ raised while composing config:\n([^\n]*)", _bad_file),
     (r"Could not override '([^']+)'", _unknown_key),
     (r"Could not (?:find|load) '([^']+)'", _unknown_option),
     (r"Ambiguous value for argument '([^\n]+)'", _comma),

@@ -98,9 +98,10 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
 def nearest_key(key: str, keys: Sequence[str]) -> str | None:
     """Return the key that was probably meant: its other name, one with the same last part, or spelt like it."""
     plain = key.replace("/", ".").replace("-", "_").lower()
-    if plain in _OTHER_NAMES:
-        return _OTHER_NAMES[plain]
-    parent, _, last = plain.rpartition(".")
+    parent, dot, last = plain.rpartition(".")
+    other = _OTHER_NAMES.get(last)
+    if other and other.startswith(parent + dot):
+        return other
     ends: dict[str, list[str]] = {}
     for known in keys:
         ends.setdefault(known.rpartition(".")[2].lower(), []).append(known)

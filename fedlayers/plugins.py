@@ -5,6 +5,7 @@ import inspect
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -20,7 +21,7 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 def check_plugins(config: Config) -> None:
-    """Check that every ``_target_`` exists and takes the arguments given; nothing is instantiated.
+    """Check that every ``_target_`` exists and takes the arguments given; data and model are not touched.
 
     Raises:
         UserError: naming the dotted key and what is allowed.
@@ -32,6 +33,7 @@ def check_plugins(config: Config) -> None:
                 f"{key}._target_ is missing: give the class or function by its full name, such as package.module.Name"
             )
         check_arguments(key, locate(target, f"{key}._target_"), _arguments(key, node))
+    _try_client(config.algorithm["client"])
 
 
 def locate(target: str, key: str) -> Callable[..., Any]:
@@ -73,6 +75,20 @@ def check_arguments(key: str, target: Callable[..., Any], arguments: Mapping[str
             raise UserError(f"{key}.{name}: {target.__name__} has no argument {name!r}; {advice}")
         if known is not None and not _fits(value, known[name]):
             raise UserError(f"{key}.{name} must be {_in_words(known[name])}, got {value!r}")
+
+
+def _try_client(node: Mapping[str, Any]) -> None:
+    """Make one client without data, to hear now and not in the first round what it says about its arguments."""
+    from fedlayers.flower import NumPyClient
+
+    make = locate(node["_target_"], "algorithm.client._target_")
+    if NumPyClient not in getattr(make, "__mro__", ()):
+        raise UserError(
+            f"algorithm.client._target_ must be a subclass of flwr.client.NumPyClient, got {node['_target_']}; "
+            "see clients/fedavg.py for one"
+        )
+    with suppress(AttributeError, TypeError):  # a constructor that looks at its session gets no further
+        make(None, **_arguments("algorithm.client", node))
 
 
 def _argument_types(target: Callable[..., Any]) -> dict[str, Any] | None:

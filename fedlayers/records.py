@@ -24,7 +24,13 @@ _VALUE = [
     ("null_hi", pa.float64()), ("p", pa.float64()), ("status", _TEXT), ("reason", _TEXT),
 ]  # fmt: skip
 _OTHER = [("other", pa.int32()), ("other_round", pa.int32()), ("other_layer", _TEXT)]
-_CURVE = [("x", pa.list_(pa.float64())), ("y", pa.list_(pa.float64())), ("n", pa.int64()), ("status", _TEXT), ("reason", _TEXT)]
+_CURVE = [
+    ("x", pa.list_(pa.float64())),
+    ("y", pa.list_(pa.float64())),
+    ("n", pa.int64()),
+    ("status", _TEXT),
+    ("reason", _TEXT),
+]
 
 SCHEMAS: Mapping[str, pa.Schema] = {
     "records": pa.schema(_ADDRESS + _VALUE),
@@ -170,7 +176,9 @@ def sort(name: str, table: pa.Table) -> pa.Table:
     if table.num_rows < 2:
         return table
     # Dictionary codes depend on the order of arrival: sort by the strings, then encode afresh.
-    plain = table.cast(pa.schema([(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in table.schema]))
+    plain = table.cast(
+        pa.schema([(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in table.schema])
+    )
     ordered = plain.sort_by([(key, "ascending") for key in KEYS[name]])
     return ordered.combine_chunks().cast(SCHEMAS[name])
 

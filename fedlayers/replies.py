@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fedlayers.clientapp import EXTRA
 from fedlayers.errors import ClientFailed
+from fedlayers.flower import number
 from fedlayers.records import SCHEMAS, Row, from_bytes, missing, table_of, to_table
 from fedlayers.weights import from_safetensors_bytes
 
@@ -47,20 +48,21 @@ class Phase:
         """Return each client's weights as tensors."""
         return {
             client_of(message): {
-                name: torch.from_numpy(array.numpy()) for name, array in message.content["arrays"].items()
+                name: torch.from_numpy(array.numpy()) for name, array in message.content.array_records["arrays"].items()
             }
             for message in self.messages
         }
 
     def mean_buffers(self, key: str) -> dict[str, Tensor]:
         """Return the mean of the clients' buffers, weighted by a metric of their replies, in the buffers' own types."""
-        weights = {client_of(m): float(m.content["metrics"][key]) for m in self.messages}
+        weights = {client_of(m): number(m.content.metric_records["metrics"][key]) for m in self.messages}
         total = sum(weights.values())
         first = next(iter(self.buffers.values()))
         means = {}
         for name, buffer in first.items():
-            mean = sum(weights[c] / total * b[name].to(torch.float64) for c, b in sorted(self.buffers.items()))
-            means[name] = (mean if buffer.is_floating_point() else torch.as_tensor(mean).round()).to(buffer.dtype)
+            shares = [weights[c] / total * b[name].to(torch.float64) for c, b in sorted(self.buffers.items())]
+            mean = torch.stack(shares).sum(0)
+            means[name] = (mean if buffer.is_floating_point() else mean.round()).to(buffer.dtype)
         return means
 
     def add(self, rows: Iterable[Row]) -> None:
@@ -122,9 +124,11 @@ def read_replies(
             _failed(phase, _details(reply, server_round, moment), on_error, note)
             continue
         client = client_of(reply)
-        extra = reply.content.pop(EXTRA)
+        extra = reply.content.config_records[EXTRA]
+        del reply.content[EXTRA]
         phase.messages.append(reply)
         for name, data in extra.items():
+            assert isinstance(data, bytes)
             if name == "payloads":
                 for key, array in load(data).items():
                     metric, part = key.split("/", 1)

@@ -12,7 +12,6 @@ import psutil
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp.strategy import Strategy
-from metrics.measure import measure_clients, measure_server
 from torch import Tensor, nn
 
 from fedlayers.checkpoint import Best, Checkpoint
@@ -29,6 +28,7 @@ from fedlayers.schedule import Schedule
 from fedlayers.seeding import derive, global_state
 from fedlayers.weights import load_state, to_safetensors_bytes
 from metrics.base import ClientView, Metric, ServerView
+from metrics.measure import measure_clients, measure_server
 
 
 @dataclass

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from fedlayers.build import Built, build
 from fedlayers.compose import compose_config
 from fedlayers.config import Config
+from fedlayers.data.cache import data_root
 from fedlayers.engines.base import EngineGrid, Workplace
 from fedlayers.engines.choose import choose
 from fedlayers.engines.make import make_engine
@@ -87,6 +88,8 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
         folder.write_facts({**folder.facts(), **facts_of(folder, config, built, engine), "status": "running"})
         print(f"run: {folder.path}")
         print(f"engine: {engine} ({why})")
+        for remark in built.federation.notes:
+            print(f"note: {remark}")
         if committed is not None:
             print(f"continuing after round {committed}")
         try:
@@ -139,9 +142,16 @@ def _engine(
     folder: RunFolder, config: Config, built: Built, engine: str, stop: threading.Event, progress: Progress
 ) -> EngineGrid:
     costs = [len(records) for records in built.federation.splits["client_train"]]
-    client_config = replace(config, data_dir=str(Path(config.data_dir).resolve()) if config.data_dir else None)
-    place = Workplace(built.client_app(client_config), costs, folder.path / "state", stop, progress.advance)
+    place = Workplace(built.client_app(_for_workers(config)), costs, folder.path / "state", stop, progress.advance)
     return make_engine(engine, place, replace(config.engine, client_gpus=built.client_gpus))
+
+
+def _for_workers(config: Config) -> Config:
+    """Return the configuration with paths that hold in any process, whatever its folder and environment."""
+    dataset = dict(config.dataset)
+    if isinstance(dataset.get("path"), str) and Path(dataset["path"]).exists():
+        dataset["path"] = str(Path(dataset["path"]).resolve())
+    return replace(config, dataset=dataset, data_dir=str(data_root(config.data_dir).resolve()))
 
 
 @contextmanager

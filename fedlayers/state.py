@@ -74,11 +74,9 @@ def pack(state: RecordDict) -> bytes:
     for name, record in state.items():
         if isinstance(record, ArrayRecord):
             scalars[name] = {"kind": "ArrayRecord", "keys": list(record)}
-            arrays.update({f"{name}/{key}": np.ascontiguousarray(array.numpy()) for key, array in record.items()})
+            arrays.update({f"{name}/{key}": _contiguous(array.numpy()) for key, array in record.items()})
         else:
-            values = {
-                key: {"bytes": base64.b64encode(v).decode()} if isinstance(v, bytes) else v for key, v in record.items()
-            }
+            values = {key: _to_json(value) for key, value in record.items()}
             scalars[name] = {"kind": type(record).__name__, "values": values}
     return save(arrays, metadata={"records": json.dumps(scalars)})
 
@@ -91,8 +89,23 @@ def unpack(path: Path) -> RecordDict:
             if record["kind"] == "ArrayRecord":
                 state[name] = ArrayRecord({key: Array(file.get_tensor(f"{name}/{key}")) for key in record["keys"]})
             else:
-                values = {
-                    k: base64.b64decode(v["bytes"]) if isinstance(v, dict) else v for k, v in record["values"].items()
-                }
+                values = {key: _from_json(value) for key, value in record["values"].items()}
                 state[name] = _KINDS[record["kind"]](values)
     return state
+
+
+def _contiguous(array: np.ndarray) -> np.ndarray:
+    # numpy gives a scalar array an axis when it makes it contiguous.
+    return np.ascontiguousarray(array).reshape(array.shape)
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_to_json(item) for item in value]
+    return {"bytes": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_json(item) for item in value]
+    return base64.b64decode(value["bytes"]) if isinstance(value, dict) else value

@@ -84,7 +84,7 @@ class ClientView:
     seed: int
     round: int
     moment: str
-    batch_size: int = 512
+    batch_size: int = 128
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     payload_limit_bytes: int = 64 * 2**20
     cache: dict[Any, Any] = field(default_factory=dict)

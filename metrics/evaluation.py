@@ -162,7 +162,7 @@ def evaluation_rows(
     classes: Sequence[str],
     scope: str,
     *,
-    batch_size: int = 512,
+    batch_size: int = 128,
     device: torch.device | None = None,
 ) -> list[Row]:
     """Return the rows of :class:`Evaluation` for any model and records, such as the server's test set.

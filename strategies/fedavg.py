@@ -13,9 +13,10 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 
 from fedlayers.config import check
+from fedlayers.flower import number
 
 
-class FedAvg(FlowerFedAvg):  # type: ignore[misc]
+class FedAvg(FlowerFedAvg):
     """Moves the global weights towards the weighted mean of the clients' weights.
 
     With Δ = Σ p_k w_k − w and velocity v ← β v + Δ, the global weights become w + η v. Sums run in double precision in
@@ -81,7 +82,7 @@ def weighted_mean(contents: list[RecordDict], key: str) -> dict[str, np.ndarray]
     Returns:
         Name -> array in the replies' own precision; the sum is taken in float64.
     """
-    weights = np.array([float(next(iter(content.metric_records.values()))[key]) for content in contents])  # type: ignore[arg-type]
+    weights = np.array([number(next(iter(content.metric_records.values()))[key]) for content in contents])
     shares = weights / weights.sum()
     sums: dict[str, np.ndarray] = {}
     types: dict[str, np.dtype[Any]] = {}

@@ -7,7 +7,7 @@ from flwr.app import ArrayRecord, Message, MetricRecord
 from flwr.serverapp.strategy import FedAvg
 
 
-class Local(FedAvg):  # type: ignore[misc]
+class Local(FedAvg):
     """Leaves the global model as it was at the start; the clients keep their own.
 
     Args:

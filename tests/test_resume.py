@@ -38,9 +38,7 @@ def crash_at(place: str, server_round: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def undisturbed(quick_run: Run) -> dict[str, Path]:
-    return {
-        name: quick_run("rounds=3", "engine=local", f"algorithm={name}") for name in ("fedavg", "local", "fedadam")
-    }
+    return {name: quick_run("rounds=3", "engine=local", f"algorithm={name}") for name in ("fedavg", "local", "fedadam")}
 
 
 @pytest.mark.parametrize("algorithm", ["fedavg", "local", "fedadam"])
@@ -63,7 +61,9 @@ def test_killed_anywhere_it_continues_bit_for_bit(
     assert tables(run) == tables(undisturbed[algorithm])
 
 
-def test_a_finished_run_says_so_and_is_left_alone(quick_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_run_says_so_and_is_left_alone(
+    quick_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = quick_run(folder=tmp_path)
     before = (run / "run.json").read_bytes()
     assert quick_run(folder=tmp_path) == run
@@ -140,8 +140,8 @@ def test_a_full_disk_is_named(quick_run: Run, tmp_path: Path) -> None:
         with disk_errors(self.path):
             raise OSError(errno.ENOSPC, "No space left on device", "part.parquet")
 
-    with mock.patch.object(RunFolder, "write_part", full):
-        with pytest.raises(UserError, match=r"cannot write part.parquet: the disk is full; .* the same command again"):
-            quick_run("engine=local", folder=tmp_path)
+    sentence = r"cannot write part.parquet: the disk is full; .* the same command again"
+    with mock.patch.object(RunFolder, "write_part", full), pytest.raises(UserError, match=sentence):
+        quick_run("engine=local", folder=tmp_path)
     assert RunFolder(next((tmp_path / "main").glob("digits*"))).last_round() is None
     assert quick_run("engine=local", folder=tmp_path).is_dir()

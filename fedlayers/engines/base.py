@@ -10,7 +10,7 @@ from flwr.app import Context, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedlayers.errors import Stopped
-from fedlayers.flower import RUN_ID, Grid, Run, set_identity, set_message_id
+from fedlayers.flower import RUN_ID, Grid, Run, integer, set_identity, set_message_id
 from fedlayers.state import StateStore
 
 
@@ -103,7 +103,7 @@ class EngineGrid(Grid):
 
 def run_message(app: ClientApp, message: Message, client: int, store: StateStore, num_clients: int) -> Message:
     """Run one message on its client, with the client's personal state around it, and return the reply."""
-    server_round = int(message.content["config"]["server-round"])  # type: ignore[arg-type, index]
+    server_round = integer(message.content.config_records["config"]["server-round"])
     training = message.metadata.message_type == MessageType.TRAIN
     context = Context(
         run_id=RUN_ID,

@@ -22,14 +22,10 @@ def connect(address: str | None) -> None:
     """
     if ray.is_initialized():
         return
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    common = {
-        "log_to_driver": False,
-        "logging_level": "ERROR",
-        "runtime_env": {
-            "env_vars": {"PYTHONPATH": path, "FLWR_TELEMETRY_ENABLED": os.environ["FLWR_TELEMETRY_ENABLED"]}
-        },
-    }
+    passed_on = ("FLWR_TELEMETRY_ENABLED", "FEDLAYERS_CACHE", "CUBLAS_WORKSPACE_CONFIG")
+    variables = {name: os.environ[name] for name in passed_on if name in os.environ}
+    variables["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
+    common = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": {"env_vars": variables}}
     with keep_handlers():
         if address is not None:
             try:

@@ -18,7 +18,7 @@ from fedlayers.engines.base import EngineGrid, Workplace, run_message
 from fedlayers.engines.cluster import connect
 from fedlayers.engines.ray import resources
 from fedlayers.errors import Stopped, WorkerLost
-from fedlayers.flower import Grid, run_simulation
+from fedlayers.flower import Grid, integer, run_simulation
 from fedlayers.state import StateStore
 
 PULL_S = 0.05
@@ -69,7 +69,7 @@ class FlowerGrid(EngineGrid):
                 server,
                 _with_states(self.workplace),
                 num_supernodes=len(self.workplace.costs),
-                backend_config={"client_resources": options},
+                backend_config={"client_resources": {**options}},
             )
         except BaseException as error:
             self._failure.append(error)
@@ -88,7 +88,9 @@ class FlowerGrid(EngineGrid):
             time.sleep(PULL_S)
         content = RecordDict({"config": ConfigRecord({})})
         replies = self._exchange([Message(content, node, MessageType.QUERY) for node in nodes], advance=False)
-        client_of = {r.metadata.src_node_id: int(r.content["partition"]["partition-id"]) for r in replies}
+        client_of = {
+            r.metadata.src_node_id: integer(r.content.metric_records["partition"]["partition-id"]) for r in replies
+        }
         return sorted(client_of, key=client_of.__getitem__), client_of
 
     def _exchange(self, messages: list[Message], advance: bool = True) -> list[Message]:

@@ -122,7 +122,7 @@ class RayGrid(EngineGrid):
         if first.metadata.message_id in phase.attempts:  # alone, to learn which client kills its worker
             return 1
         smallest = DISPATCH_S / self._seconds_per_cost if self._seconds_per_cost else 0.0
-        size_bytes = sum(len(array.data) for array in first.content["arrays"].values()) + 1
+        size_bytes = sum(len(array.data) for array in first.content.array_records["arrays"].values()) + 1
         most = max(1, CHUNK_BYTES // size_bytes)
         return next_chunk([self._cost(m) for m in phase.waiting], len(self._workers), smallest, most)
 
@@ -173,17 +173,6 @@ class _Chunk:
     actor: Any
 
 
-@dataclass
-class _Phase:
-    """The messages of one phase: waiting, running, answered."""
-
-    waiting: list[Message]
-    running: dict[Any, _Chunk] = field(default_factory=dict)
-    replies: list[Message] = field(default_factory=list)
-    attempts: dict[str, int] = field(default_factory=dict)
-    contents: "_Contents" = field(default_factory=lambda: _Contents())
-
-
 class _Contents:
     """Message contents in the object store: strategies send all clients the same one, which is put there once."""
 
@@ -197,6 +186,17 @@ class _Contents:
             self._known[id(content)] = (content, len(self.references))
             self.references.append(ray.put(content))
         return self._known[id(content)][1]
+
+
+@dataclass
+class _Phase:
+    """The messages of one phase: waiting, running, answered."""
+
+    waiting: list[Message]
+    running: dict[Any, _Chunk] = field(default_factory=dict)
+    replies: list[Message] = field(default_factory=list)
+    attempts: dict[str, int] = field(default_factory=dict)
+    contents: _Contents = field(default_factory=_Contents)
 
 
 def resources(engine: Engine, num_clients: int) -> tuple[dict[str, float], int]:
