@@ -100,12 +100,10 @@ def _bad_file(match: re.Match[str], words: Sequence[str]) -> str:
     if text.startswith("Key ") and key:
         return f"{file}: no such key {key!r}; {advice(key, words)}"
     kind = _KINDS.get(_kind(key) or "")
+    if not kind:
+        return f"{file}: {_one_line(text)}"
     value = re.match(r"Value '(.*)' (?:of type|is not)", text)
-    return (
-        f"{file}: {key} must be {kind}{_or_null(key)}, got {value[1]}"
-        if kind and value
-        else f"{file}: {_one_line(text)}"
-    )
+    return f"{file}: {key} must be {kind}{_or_null(key)}" + (f", got {value[1]}" if value else "")
 
 
 def _unknown_to_hydra(key: str, words: Sequence[str]) -> str:

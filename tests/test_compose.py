@@ -149,3 +149,45 @@ def test_experiments_begin_with_their_command() -> None:
         assert package == "# @package _global_"
         assert command == f"# python -m fedlayers -m +experiment={file.stem}"
         assert yaml.safe_load(file.read_text())["study"] == file.stem
+
+
+FILES = {
+    "experiment": (
+        "defaults:\n  - override /dataset: Heart\nrounds: 3\n",
+        "conf/experiment/mine.yaml must begin with the line '# @package _global_', so that it can override dataset",
+    ),
+    "dataset": (
+        "defaults:\n  - override /model: mlp\nname: mine\n_target_: x.y\n",
+        "conf/dataset/mine.yaml overrides model below its own group; write '- override /model@_global_.model: <opt",
+    ),
+    "model": ("name: [mine\n", "cannot read a YAML file: .*line 2"),
+}
+
+
+@pytest.mark.parametrize("group", FILES)
+def test_mistakes_in_files_of_ones_own(group: str, tmp_path: Path) -> None:
+    content, text = FILES[group]
+    (tmp_path / group).mkdir()
+    (tmp_path / group / "mine.yaml").write_text(content)
+    plus = "+" if group == "experiment" else ""
+    with pytest.raises(UserError, match=text) as caught:
+        compose_weights(*read_arguments([f"{plus}{group}=mine", f"--config-dir={tmp_path}"]).overrides)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (
+            "learning_rate: 3",
+            r"^conf/experiment/mine.yaml: no such key 'training.learning_rate'; did you mean training.lr\?$",
+        ),
+        ("lr: fast", "^conf/experiment/mine.yaml: training.lr must be a number, got fast$"),
+        ("augment: crop", r"^conf/experiment/mine.yaml: training.augment must be a list, such as \[a,b\]$"),
+    ],
+)
+def test_mistakes_in_an_experiment_name_the_file(content: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\ntraining:\n  {content}\n")
+    with pytest.raises(UserError, match=text):
+        compose_weights(*read_arguments(["+experiment=mine", f"--config-dir={tmp_path}"]).overrides)

@@ -209,6 +209,17 @@ def test_two_real_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.count("already complete") == 2
 
 
+def test_a_table_that_cannot_be_written_is_told(
+    started: list[Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def aggregate(study: Path) -> None:
+        raise UserError(f"another process has been aggregating {study}")
+
+    monkeypatch.setattr("fedlayers.aggregate.aggregate", aggregate)
+    assert leave("-m", "seed=0,1") == 1
+    assert capsys.readouterr().err == "error: another process has been aggregating results/s\n"
+
+
 @pytest.mark.slow
 def test_real_runs_in_processes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parent.parent))
