@@ -129,6 +129,9 @@ class RunFolder:
             for path in (self.path / table).glob("*"):
                 if path.name.startswith(".") or path.stem == "final" or int(path.stem.removeprefix("round=")) > last:
                     path.unlink()
+        for path in (self.path / "snapshots").glob("*"):
+            if path.name.startswith(".") or ("@" in path.name and _round(path) > last):
+                path.unlink()
         self.states.rewind(last)
         (self.path / "done.json").unlink(missing_ok=True)
 

@@ -38,10 +38,7 @@ def lock(folder: Path) -> Iterator[None]:
                 f"{holder.get('host')}, process {holder.get('pid')}"
                 + (f", job {holder['job']}" if holder.get("job") else "")
             )
-        # Of several that find it stale, one wins the rename and the rest try again.
-        with contextlib.suppress(FileNotFoundError):
-            path.rename(folder / f".run.lock.stale.{os.getpid()}")
-            (folder / f".run.lock.stale.{os.getpid()}").unlink()
+        _remove_stale(path, holder)
     stop = threading.Event()
     thread = threading.Thread(target=_beat, args=(path, stop), daemon=True)
     thread.start()
@@ -79,11 +76,26 @@ def _read(path: Path) -> dict[str, Any] | None:
     return holder
 
 
+def _remove_stale(path: Path, holder: dict[str, Any]) -> None:
+    """Take a dead holder's lock away; of several that find it stale, one wins the rename and the rest try again."""
+    aside = path.parent / f".run.lock.stale.{os.getpid()}"
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(aside)
+        # The winner may have made its own lock since ours was read: that one goes back.
+        if _read(aside) != holder:
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, path)
+        aside.unlink()
+
+
 def _is_alive(path: Path, holder: dict[str, Any]) -> bool:
     """Ask the operating system on the same host, the heartbeat's age elsewhere."""
     if holder.get("host") == socket.gethostname():
         try:
-            return bool(abs(psutil.Process(holder["pid"]).create_time() - holder["started"]) < 1)
+            process = psutil.Process(holder["pid"])
+            same = abs(process.create_time() - holder["started"]) < 1
+            # A killed process stays listed as a zombie until its parent looks at it.
+            return bool(same and process.status() != psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return False
     try:
