@@ -129,7 +129,7 @@ MISTAKES = {
     "study=a/b": "study must be a folder name without '/'",
     "results_dir=~/results": "only the shell understands '~'; write the path out",
     "'results_dir=${nowhere}/x'": "results_dir refers to something that is not there",
-    "results_dir=/etc/hostname": "results_dir=/etc/hostname needs a folder, but /etc/hostname is a file",
+    "results_dir=/etc/hosts": "results_dir=/etc/hosts needs a folder, but /etc/hosts is a file",
     # metrics
     "metrics=weights,evaluation": r"needs brackets to be a list: metrics=\[weights,evaluation\]",
     "metrics=[weights,wieghts]": "metrics has no option 'wieghts'; did you mean metrics=weights",

@@ -72,8 +72,8 @@ def test_metric_can_be_built(option: str) -> None:
 
 
 @pytest.mark.parametrize("option", options()["experiment"])
-def test_every_run_of_an_experiment_composes(option: str) -> None:
-    sweep = compose_sweep([f"+experiment={option}"])
+def test_every_run_of_an_experiment_composes_for_a_seed(option: str) -> None:
+    sweep = compose_sweep([f"+experiment={option}", "seed=0"])
     assert len(sweep.configs) > 1
     assert {config.study for config in sweep.configs} == {option}
     (runs,) = sweep.plans().values()
