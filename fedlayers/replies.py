@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from flwr.app import Message
+from flwr.app import Array, Message
 from safetensors.numpy import load
 from torch import Tensor
 
@@ -29,12 +29,15 @@ class Phase:
 
     Attributes:
         messages: the replies without errors and without our extra record, by client.
+        arrays: client -> name -> the weights it sent, apart from its message, because some strategies of Flower
+            (FedMedian, FedTrimmedAvg) take the arrays out of the messages they aggregate.
         tables: table name -> Arrow tables.
         payloads: metric -> client -> name -> array.
         buffers: client -> its buffers after training.
     """
 
     messages: list[Message] = field(default_factory=list)
+    arrays: dict[int, dict[str, Array]] = field(default_factory=dict)
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
     payloads: dict[str, dict[int, dict[str, np.ndarray]]] = field(default_factory=dict)
     buffers: dict[int, dict[str, Tensor]] = field(default_factory=dict)
@@ -47,10 +50,8 @@ class Phase:
     def weights(self) -> dict[int, dict[str, Tensor]]:
         """Return each client's weights as tensors."""
         return {
-            client_of(message): {
-                name: torch.from_numpy(array.numpy()) for name, array in message.content.array_records["arrays"].items()
-            }
-            for message in self.messages
+            client: {name: torch.from_numpy(array.numpy()) for name, array in arrays.items()}
+            for client, arrays in self.arrays.items()
         }
 
     def mean_buffers(self, key: str) -> dict[str, Tensor]:
@@ -127,6 +128,8 @@ def read_replies(
         extra = reply.content.config_records[EXTRA]
         del reply.content[EXTRA]
         phase.messages.append(reply)
+        if "arrays" in reply.content.array_records:
+            phase.arrays[client] = dict(reply.content.array_records["arrays"])
         for name, data in extra.items():
             assert isinstance(data, bytes)
             if name == "payloads":

@@ -4,6 +4,7 @@ References:
     McMahan et al. 2017, AISTATS; Hsu et al. 2019, arXiv 1909.06335 (server momentum); Reddi et al. 2021, ICLR.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ class FedAvg(FlowerFedAvg):
     """
 
     def __init__(self, server_lr: float = 1.0, server_momentum: float = 0.0, **flower: Any) -> None:
-        check(server_lr > 0, "algorithm.server_lr", "positive", server_lr)
+        check(0 < server_lr < math.inf, "algorithm.server_lr", "a positive number", server_lr)
         check(0 <= server_momentum < 1, "algorithm.server_momentum", "in [0, 1)", server_momentum)
         super().__init__(**flower)
         self.server_lr = server_lr
@@ -54,9 +55,10 @@ class FedAvg(FlowerFedAvg):
             return None, None
         contents = [message.content for message in valid]
         mean = weighted_mean(contents, self.weighted_by_key)
-        arrays = self._step(mean) if self._moves() else mean
-        metrics = self.train_metrics_aggr_fn(contents, self.weighted_by_key)
-        return ArrayRecord({name: Array(array) for name, array in arrays.items()}), metrics
+        exact = self._step(mean) if self._moves() else mean
+        sent = next(iter(contents[0].array_records.values()))
+        arrays = ArrayRecord({name: Array(np.asarray(exact[name], dtype=own.dtype)) for name, own in sent.items()})
+        return arrays, self.train_metrics_aggr_fn(contents, self.weighted_by_key)
 
     def _moves(self) -> bool:
         """Say whether the server's step is anything but taking the mean."""
@@ -64,12 +66,8 @@ class FedAvg(FlowerFedAvg):
 
     def _step(self, mean: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         for name, array in mean.items():
-            change = array.astype(np.float64) - self.current[name]
-            self.velocity[name] = self.server_momentum * self.velocity.get(name, 0.0) + change
-        return {
-            name: (self.current[name] + self.server_lr * self.velocity[name]).astype(array.dtype)
-            for name, array in mean.items()
-        }
+            self.velocity[name] = self.server_momentum * self.velocity.get(name, 0.0) + (array - self.current[name])
+        return {name: self.current[name] + self.server_lr * self.velocity[name] for name in mean}
 
 
 def weighted_mean(contents: list[RecordDict], key: str) -> dict[str, np.ndarray]:
@@ -80,12 +78,11 @@ def weighted_mean(contents: list[RecordDict], key: str) -> dict[str, np.ndarray]
         key: the metric that holds a reply's weight.
 
     Returns:
-        Name -> array in the replies' own precision; the sum is taken in float64.
+        Name -> array in float64, the precision of the sum.
     """
     weights = np.array([number(next(iter(content.metric_records.values()))[key]) for content in contents])
     shares = weights / weights.sum()
     sums: dict[str, np.ndarray] = {}
-    types: dict[str, np.dtype[Any]] = {}
     for content, share in zip(contents, shares, strict=True):
         for name, array in next(iter(content.array_records.values())).items():
             value = array.numpy()
@@ -93,5 +90,4 @@ def weighted_mean(contents: list[RecordDict], key: str) -> dict[str, np.ndarray]
                 sums[name] += value * share
             else:
                 sums[name] = np.multiply(value, share, dtype=np.float64)
-                types[name] = value.dtype
-    return {name: np.asarray(total.astype(types[name])) for name, total in sums.items()}
+    return sums
