@@ -16,8 +16,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 if TYPE_CHECKING:
-    from fedlayers.read import read
-    from fedlayers.run import run
+    from fedlayers.execution import run
+    from fedlayers.tables import read
 
 __all__ = ["read", "run"]
 __version__ = "0.1.0"
@@ -43,11 +43,11 @@ _refuse_foreign_packages()
 def __getattr__(name: str) -> Any:
     """Import ``run`` and ``read`` on first use, so that ``import fedlayers`` stays fast."""
     if name == "run":
-        from fedlayers.run import run
+        from fedlayers.execution import run
 
         return run
     if name == "read":
-        from fedlayers.read import read
+        from fedlayers.tables import read
 
         return read
     raise AttributeError(f"module 'fedlayers' has no attribute '{name}'")

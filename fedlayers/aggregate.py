@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from fedlayers.errors import UserError
-from fedlayers.read import guarded, load, run_facts, run_folders
 from fedlayers.records import SCHEMAS
 from fedlayers.run_columns import Columns, Config, config_of, full_columns, types_of, with_columns
+from fedlayers.tables import guarded, load, run_facts, run_folders
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -71,7 +71,7 @@ def _single(study: Path, arguments: Arguments) -> None:
     raised: list[Exception] = []
 
     def task(content: DictConfig) -> None:
-        from fedlayers.run import execute
+        from fedlayers.execution import execute
 
         try:
             execute(typed(content))

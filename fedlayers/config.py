@@ -160,7 +160,6 @@ class Config:
     progress: str = "auto"
     figures: bool = True
     force: bool = False
-    telemetry: bool = False
 
     def __post_init__(self) -> None:
         """Check every range that needs no data."""
@@ -223,7 +222,6 @@ NOT_IDENTITY = frozenset(
         "progress",
         "figures",
         "force",
-        "telemetry",
         "on_client_error",
         "snapshots",
     }

@@ -10,7 +10,7 @@ import pyarrow as pa
 from omegaconf import OmegaConf
 
 from fedlayers.config import NOT_IDENTITY
-from fedlayers.read import guarded, run_facts
+from fedlayers.tables import guarded, run_facts
 
 # What identifies a run among others -> its column in tables of several runs. The model's name needs another
 # column: "model" of a record is global or personal.

@@ -95,8 +95,8 @@ def job(content: DictConfig) -> None:
     Raises:
         KeyboardInterrupt: the run was stopped, and with it the sweep: no Exception, for Hydra would go on.
     """
+    from fedlayers.execution import execute
     from fedlayers.folder import run_folder
-    from fedlayers.run import execute
 
     config = typed(content)
     folder = run_folder(config)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fedlayers.pace import duration
-from fedlayers.read import Tables, read, run_facts
+from fedlayers.tables import Tables, read, run_facts
 
 _WIDTH = 100
 _LABEL_WIDTH = 30

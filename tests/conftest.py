@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fedlayers.compose import compose_config
-from fedlayers.run import execute
+from fedlayers.execution import execute
 
 QUICK = [
     "clients=4",

@@ -11,7 +11,7 @@ from filelock import FileLock
 import fedlayers.aggregate
 from fedlayers.aggregate import aggregate, main
 from fedlayers.errors import UserError
-from fedlayers.read import read
+from fedlayers.tables import read
 from tests.fake_run import Fake, write_run
 
 

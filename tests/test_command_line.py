@@ -172,7 +172,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """Start every command in an empty folder, and never carry out a run."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    monkeypatch.setattr("fedlayers.run.execute", lambda config: pytest.fail("a run was started"))
+    monkeypatch.setattr("fedlayers.execution.execute", lambda config: pytest.fail("a run was started"))
     yield tmp_path
 
 
@@ -202,7 +202,7 @@ def test_a_mistake_found_while_building_leaves_no_folder(
     def execute(config: Config) -> None:
         raise UserError("data_dir must name a folder with the files of FMNIST")
 
-    monkeypatch.setattr("fedlayers.run.execute", execute)
+    monkeypatch.setattr("fedlayers.execution.execute", execute)
     assert leave("+dataset=FMNIST", "metrics=[weights]") == 1
     assert capsys.readouterr().err == "error: data_dir must name a folder with the files of FMNIST\n"
     assert list(elsewhere.iterdir()) == []
@@ -222,7 +222,7 @@ def test_a_run_is_composed_and_carried_out_once(
     words: list[str], elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[Config] = []
-    monkeypatch.setattr("fedlayers.run.execute", seen.append)
+    monkeypatch.setattr("fedlayers.execution.execute", seen.append)
     assert leave(*words, "metrics=[weights]", "rounds=3") == 0
     assert [(config.dataset["name"], config.rounds) for config in seen] == [("FMNIST", 3)]
     assert capsys.readouterr().out == ""
@@ -232,7 +232,7 @@ def test_a_run_is_composed_and_carried_out_once(
 def test_without_a_data_set_the_first_line_says_which_is_used(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fedlayers.run.execute", lambda config: print("running"))
+    monkeypatch.setattr("fedlayers.execution.execute", lambda config: print("running"))
     assert leave("metrics=[weights]") == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith(
@@ -249,7 +249,7 @@ def test_a_stopped_run_leaves_with_the_code_of_its_signal(
         monkeypatch.setattr("fedlayers.signals._State.received", number)
         raise Stopped
 
-    monkeypatch.setattr("fedlayers.run.execute", execute)
+    monkeypatch.setattr("fedlayers.execution.execute", execute)
     assert leave("metrics=[weights]", "dataset=digits") == code
     assert capsys.readouterr().err == "stopped; the same command continues after the last complete round\n"
 
@@ -260,7 +260,7 @@ def test_a_failed_client_is_told_and_a_bug_keeps_its_traceback(
     def execute(config: Config) -> None:
         raise {0: ClientFailed("client 3, round 2: no memory"), 1: ZeroDivisionError("a bug")}[config.seed]
 
-    monkeypatch.setattr("fedlayers.run.execute", execute)
+    monkeypatch.setattr("fedlayers.execution.execute", execute)
     assert leave("metrics=[weights]", "seed=0") == 1
     assert capsys.readouterr().err == "error: client 3, round 2: no memory\n"
     with pytest.raises(ZeroDivisionError, match="a bug"):

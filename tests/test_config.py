@@ -118,7 +118,7 @@ def test_identity_is_ten_hexadecimal_digits_of_the_canonical_json() -> None:
 
 OTHERWISE: dict[str, Any] = {
     "rounds": 20, "study": "b", "results_dir": "b", "data_dir": "b", "engine": Engine(name="ray", workers=3),
-    "progress": "none", "figures": False, "force": True, "telemetry": True, "on_client_error": "drop",
+    "progress": "none", "figures": False, "force": True, "on_client_error": "drop",
     "snapshots": Snapshots(rounds=["all"], clients=True), "device": "cpu",
 }  # fmt: skip
 

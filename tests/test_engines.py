@@ -8,7 +8,7 @@ import ray
 
 from fedlayers.engines.placement import next_chunk
 from fedlayers.errors import ClientFailed, UserError
-from fedlayers.read import read
+from fedlayers.tables import read
 
 Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
@@ -72,7 +72,9 @@ def frame_without_run(run: Path):  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("engine", ["local", "ray", "flower"])
 def test_a_failing_client_stops_the_run_and_is_named(quick_run: Run, engine: str) -> None:
-    with pytest.raises(ClientFailed, match=r"(?s)client 2 failed in round 2 \(after_local\).*the answer is not a number"):
+    with pytest.raises(
+        ClientFailed, match=r"(?s)client 2 failed in round 2 \(after_local\).*the answer is not a number"
+    ):
         quick_run(
             f"engine={engine}",
             "algorithm.client._target_=tests.odd_clients.FailingClient",

@@ -23,8 +23,8 @@ from fedlayers.figures.partition import partition_matrix
 from fedlayers.figures.quantities import axis_label, unit_of
 from fedlayers.figures.spread import spans_decades, spread_over_clients
 from fedlayers.figures.style import label_categories, new_figure, save
-from fedlayers.read import Tables, read, run_facts
 from fedlayers.records import Record, addressed, to_table
+from fedlayers.tables import Tables, read, run_facts
 from tests.fake_run import Fake, accuracy, write_run
 
 

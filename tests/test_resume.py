@@ -11,8 +11,8 @@ import pytest
 
 from fedlayers.errors import UserError
 from fedlayers.folder import RunFolder, disk_errors
-from fedlayers.read import read
 from fedlayers.rounds import RoundLoop
+from fedlayers.tables import read
 
 Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]

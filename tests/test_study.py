@@ -42,7 +42,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
             folder.mkdir(parents=True)
         return folder
 
-    monkeypatch.setattr("fedlayers.run.execute", execute)
+    monkeypatch.setattr("fedlayers.execution.execute", execute)
     monkeypatch.setattr("fedlayers.aggregate.aggregate", lambda study: f"gathered {study}")
     return seen
 
@@ -74,7 +74,7 @@ def test_a_sweep_plans_runs_and_gathers(started: list[Config], capsys: pytest.Ca
 
 def test_the_plan_is_there_before_the_first_run(started: list[Config], monkeypatch: pytest.MonkeyPatch) -> None:
     planned: list[int] = []
-    monkeypatch.setattr("fedlayers.run.execute", lambda config: planned.append(len(plan())))
+    monkeypatch.setattr("fedlayers.execution.execute", lambda config: planned.append(len(plan())))
     assert leave("-m", "seed=0,1,2") == 0
     assert planned == [3, 3, 3]
 
@@ -92,7 +92,7 @@ def test_a_failed_run_does_not_lose_the_others(started: list[Config], capsys: py
 
 def test_a_second_call_does_what_is_missing(started: list[Config], monkeypatch: pytest.MonkeyPatch) -> None:
     assert leave("-m", "seed=9,0") == 1
-    monkeypatch.setattr("fedlayers.run.execute", started.append)
+    monkeypatch.setattr("fedlayers.execution.execute", started.append)
     assert leave("-m", "seed=9,0") == 0
     assert [config.seed for config in started] == [9, 0, 9, 0]
     assert not (STUDY / ".failed").exists()

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 
-import ray
+import psutil
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
@@ -50,10 +50,13 @@ class FlowerGrid(EngineGrid):
         return replies
 
     def close(self) -> None:
-        """End the runtime, by force if clients are still at work; Flower shuts Ray down with it."""
+        """End the runtime; Flower shuts Ray down with it. After a signal clients still at work here are ended."""
         self._closed.set()
         if self.workplace.stop.is_set():
-            ray.shutdown()
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if "ray::ClientAppActor" in " ".join(process.cmdline()):
+                        process.kill()
         self._thread.join(timeout=10)
 
     def _simulate(self, options: dict[str, float]) -> None:

@@ -12,7 +12,7 @@ from fedlayers.figures.layers import layer_metrics, layer_profile
 from fedlayers.figures.learning import learning_curves
 from fedlayers.figures.partition import partition_matrix
 from fedlayers.figures.style import RC, save
-from fedlayers.read import read, run_facts
+from fedlayers.tables import read, run_facts
 
 logger = logging.getLogger(__name__)
 # Embedding fonts into a PDF is told at INFO, glyph by glyph.

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fedlayers.errors import UserError
-from fedlayers.read import load, parts, read, run_facts
 from fedlayers.records import KEYS, SCHEMAS
+from fedlayers.tables import load, parts, read, run_facts
 from tests.fake_run import accuracy, write_run
 
 

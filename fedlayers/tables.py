@@ -1,12 +1,10 @@
 """Reading results: the tables of a run, a study folder or a ``study.parquet`` as pandas frames."""
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fedlayers.errors import UserError
@@ -222,13 +220,3 @@ def guarded(reader: Callable[[Path], Any], file: Path) -> Any:
         raise UserError(
             f"{file} cannot be read ({cause}): restore it, or start its run again with force=true"
         ) from error
-
-
-class _CallableModule(ModuleType):
-    """Keeps ``fedlayers.read(path)`` a call once importing this module has put it in the function's place."""
-
-    def __call__(self, path: str | Path) -> Tables:
-        return read(path)
-
-
-sys.modules[__name__].__class__ = _CallableModule

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedlayers.build import Built, build
-from fedlayers.compose import compose_config
+from fedlayers.compose import check_plugins, compose_config
 from fedlayers.config import Config
 from fedlayers.data.cache import data_root
 from fedlayers.engines.base import EngineGrid, Workplace
@@ -27,7 +27,7 @@ from fedlayers.rounds import RoundLoop
 from fedlayers.signals import stop_on_signals
 
 if TYPE_CHECKING:
-    from fedlayers.read import Tables
+    from fedlayers.tables import Tables
 
 __all__ = ["execute", "run", "run_folder"]
 
@@ -43,9 +43,11 @@ def run(overrides: Sequence[str] = ()) -> "Tables":
     Raises:
         UserError: a mistake in the arguments; nothing was started.
     """
-    from fedlayers.read import read
+    from fedlayers.tables import read
 
-    return read(execute(compose_config(overrides)))
+    config = compose_config(overrides)
+    check_plugins(config)
+    return read(execute(config))
 
 
 def execute(config: Config) -> Path:

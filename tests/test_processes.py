@@ -1,0 +1,137 @@
+"""The program as a process: signals, kills, two at once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+
+Run = Callable[..., Path]
+Tables = Callable[[Path], dict[str, bytes]]
+ROUNDS = 8
+JOB = ["clients=4", "metrics=[evaluation,weights]", "figures=false"]
+# Slow enough that a signal arrives in the middle, on any machine.
+SLOW = ["training.batch_size=2", "partition=iid"]
+pytestmark = pytest.mark.slow
+
+
+def start(folder: Path, *overrides: str, rounds: int = ROUNDS) -> subprocess.Popen[str]:
+    words = [f"results_dir={folder}", f"rounds={rounds}", *JOB, *SLOW, "progress=plain", *overrides]
+    command = [sys.executable, "-m", "fedlayers", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 200) -> str:
+    output, _ = process.communicate(timeout=timeout)
+    return output
+
+
+def wait_for_round(process: subprocess.Popen[str], folder: Path, server_round: int) -> Path:
+    """Return the run's folder once a round is committed."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            pytest.fail(f"the program ended early:\n{process.communicate()[0]}")
+        for path in folder.glob("main/digits*"):
+            if (path / "state" / f"server@{server_round}.json").exists():
+                return path
+        time.sleep(0.02)
+    process.kill()
+    pytest.fail(f"round {server_round} never came:\n{process.communicate()[0]}")
+
+
+def end_of(processes: Sequence[psutil.Process], seconds: float) -> list[str]:
+    """Return what still runs after a while."""
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    # Ray's two agents notice the end of their node by themselves, a while later.
+    return [process.name() for process in alive if process.is_running() and "Agent" not in process.name()]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(quick_run: Run) -> Path:
+    return quick_run(
+        "engine=local",
+        f"rounds={ROUNDS}",
+        *JOB,
+        *SLOW,
+        "records_per_client=null",
+        "model.hidden=[200]",
+        "progress=none",
+    )
+
+
+@pytest.mark.parametrize(
+    ("engine", "number", "code"),
+    [("local", signal.SIGINT, 130), ("ray", signal.SIGTERM, 143), ("flower", signal.SIGTERM, 143)],
+)
+def test_a_signal_ends_it_cleanly_and_it_continues(
+    undisturbed: Path, tables: Tables, tmp_path: Path, engine: str, number: int, code: int
+) -> None:
+    process = start(tmp_path, f"engine={engine}", "engine.workers=2")
+    run = wait_for_round(process, tmp_path, 2)
+    children = psutil.Process(process.pid).children(recursive=True)
+    sent = time.monotonic()
+    process.send_signal(number)
+    output = finish(process, timeout=30)
+    assert time.monotonic() - sent < 15
+    assert process.returncode == code, output
+    assert "Traceback" not in output
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["status"] == "stopped"
+    assert 2 <= facts["round"] < ROUNDS
+    assert not (run / "run.lock").exists()
+    assert end_of(children, 15) == []
+    again = start(tmp_path, "engine=local")
+    assert f"continuing after round {facts['round']}" in finish(again)
+    assert tables(run) == tables(undisturbed)
+
+
+def test_killed_outright_it_continues_bit_for_bit(undisturbed: Path, tables: Tables, tmp_path: Path) -> None:
+    process = start(tmp_path, "engine=ray", "engine.workers=2")
+    run = wait_for_round(process, tmp_path, 2)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    assert end_of(children, 60) == []
+    assert "complete" in finish(start(tmp_path, "engine=local"))
+    assert tables(run) == tables(undisturbed)
+
+
+def test_a_worker_killed_from_outside_is_replaced(undisturbed: Path, tables: Tables, tmp_path: Path) -> None:
+    process = start(tmp_path, "engine=ray", "engine.workers=2")
+    run = wait_for_round(process, tmp_path, 1)
+    workers = [
+        p for p in psutil.Process(process.pid).children(recursive=True) if "ray::Worker" in " ".join(p.cmdline())
+    ]
+    assert len(workers) == 2
+    workers[0].kill()
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert tables(run) == tables(undisturbed)
+
+
+def test_a_second_process_leaves_a_live_run_alone(tmp_path: Path) -> None:
+    first = start(tmp_path, "engine=local", rounds=1000)
+    wait_for_round(first, tmp_path, 1)
+    second = start(tmp_path, "engine=local", rounds=1000)
+    output = finish(second)
+    assert second.returncode == 0
+    assert f"process {first.pid}" in output
+    first.send_signal(signal.SIGTERM)
+    finish(first)
+
+
+def test_two_jobs_do_not_see_each_others_ray(undisturbed: Path, tables: Tables, tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    processes = [start(folder, "engine=ray", "engine.workers=1") for folder in folders]
+    outputs = [finish(process) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    for folder in folders:
+        assert tables(next(folder.glob("main/digits*"))) == tables(undisturbed)
