@@ -95,7 +95,7 @@ def check_consistent(folder: RunFolder, allowed: tuple[int | None, ...]) -> int 
         assert folder.checkpoint(last) == (f"arrays {last}".encode(), {"round": last})
         for client in range(2):
             state = folder.states.load(client, last + 1, proposed=True)
-            assert state["model"]["w"].numpy() == [10.0 * client + last]  # type: ignore[index]
+            assert state.array_records["model"]["w"].numpy() == [10.0 * client + last]
     return last
 
 
@@ -105,7 +105,7 @@ def test_a_crash_between_any_two_steps_loses_at_most_its_own_round(config: Confi
     for server_round in range(3):
         one_round(undisturbed, server_round)
     expected = contents(undisturbed)
-    committed = []
+    committed: list[int] = []
     for operation in itertools.count(1):
         folder = RunFolder(tmp_path / f"run{operation}")
         folder.create(config)
@@ -115,7 +115,9 @@ def test_a_crash_between_any_two_steps_loses_at_most_its_own_round(config: Confi
             with crash_before(operation):
                 one_round(folder, 2)
         except Crash:
-            committed.append(check_consistent(RunFolder(folder.path), allowed=(1, 2)))
+            last = check_consistent(RunFolder(folder.path), allowed=(1, 2))
+            assert last is not None
+            committed.append(last)
             if committed[-1] == 1:
                 one_round(folder, 2)
             else:  # only the clearing away of older checkpoints was left
@@ -174,7 +176,13 @@ def test_rewind_deletes_exactly_what_is_later(folder: RunFolder) -> None:
     later = ["round=000003", "round=000010", ".round=000001"]
     for table, part in itertools.product(("records", "pairs", "spectra", "resources"), later):
         (folder.path / table / f"{part}.parquet").touch()
-    for path in ("done.json", "state/.0@3", "state/0@3", "state/server@3.safetensors", "snapshots/client1@3.safetensors"):
+    for path in (
+        "done.json",
+        "state/.0@3",
+        "state/0@3",
+        "state/server@3.safetensors",
+        "snapshots/client1@3.safetensors",
+    ):
         (folder.path / path).touch()
     (folder.path / "snapshots" / ".best.safetensors").touch()
     (folder.path / "snapshots" / "best.safetensors").touch()

@@ -114,7 +114,7 @@ def test_of_several_that_find_a_stale_lock_one_wins(tmp_path: Path) -> None:
 def test_a_lock_taken_over_meanwhile_is_not_taken_away(tmp_path: Path) -> None:
     write_lock(tmp_path, started=0.0)
     original = fedlayers.lock._is_alive
-    calls = []
+    calls: list[bool] = []
 
     def slow(path: Path, found: dict[str, Any]) -> bool:
         """Between our look at the stale lock and its removal another process takes it over."""
@@ -124,9 +124,9 @@ def test_a_lock_taken_over_meanwhile_is_not_taken_away(tmp_path: Path) -> None:
         calls.append(alive)
         return alive
 
-    with mock.patch.object(fedlayers.lock, "_is_alive", slow):
-        with pytest.raises(LockedError, match="job 4711"), lock(tmp_path):
-            pass
+    patched = mock.patch.object(fedlayers.lock, "_is_alive", slow)
+    with patched, pytest.raises(LockedError, match="job 4711"), lock(tmp_path):
+        pass
     assert calls == [False, True]
     assert [path.name for path in tmp_path.iterdir()] == ["run.lock"]
 
@@ -153,9 +153,8 @@ def test_the_lock_is_released_after_an_exception(tmp_path: Path) -> None:
     with pytest.raises(ArithmeticError), lock(tmp_path):
         raise ArithmeticError
     assert list(tmp_path.iterdir()) == []
-    with lock(tmp_path):
-        with pytest.raises(LockedError, match=f"process {os.getpid()}"), lock(tmp_path):
-            pass
+    with lock(tmp_path), pytest.raises(LockedError, match=f"process {os.getpid()}"), lock(tmp_path):
+        pass
 
 
 def test_the_job_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,8 +78,21 @@ def test_rows_are_sorted_by_every_key(name: str) -> None:
 
 
 def test_the_columns_are_those_of_the_design() -> None:
-    address = "run round moment owner model client layer layer_index subject metric variant scope".split()
-    value = "value stderr n null null_hi p status reason".split()
+    address = [
+        "run",
+        "round",
+        "moment",
+        "owner",
+        "model",
+        "client",
+        "layer",
+        "layer_index",
+        "subject",
+        "metric",
+        "variant",
+        "scope",
+    ]
+    value = ["value", "stderr", "n", "null", "null_hi", "p", "status", "reason"]
     assert SCHEMAS["records"].names == address + value
     assert SCHEMAS["pairs"].names == [*address, "other", "other_round", "other_layer", *value]
     assert SCHEMAS["spectra"].names == [*address, "x", "y", "n", "status", "reason"]
@@ -113,7 +126,11 @@ def test_the_table_of_a_row() -> None:
 
 
 def test_addressed_fills_only_what_is_empty() -> None:
-    rows = [Record("a", 1.0, client=0, layer_index=0), Record("b", 2.0), Spectrum("c", [0.0], [1.0], model="global")]
+    rows: list[Row] = [
+        Record("a", 1.0, client=0, layer_index=0),
+        Record("b", 2.0),
+        Spectrum("c", [0.0], [1.0], model="global"),
+    ]
     found = addressed(rows, client=7, model="personal", round=0)
     assert [(row.client, row.model, row.round) for row in found] == [
         (0, "personal", 0),

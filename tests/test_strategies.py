@@ -188,8 +188,8 @@ def test_centralized_trains_on_one_node_and_evaluates_on_all() -> None:
     strategy, config = Centralized(), ConfigRecord({"moment": "x"})
     (message,) = strategy.configure_train(4, record(START), config, Nodes())
     assert (message.metadata.dst_node_id, message.metadata.message_type) == (1, MessageType.TRAIN)
-    assert values_of(message.content["arrays"]) == START  # type: ignore[arg-type]
-    assert dict(message.content["config"]) == {"moment": "x", "server-round": 4}  # type: ignore[arg-type]
+    assert values_of(message.content["arrays"]) == START
+    assert dict(message.content["config"]) == {"moment": "x", "server-round": 4}
     evaluated = strategy.configure_evaluate(4, record(START), config, Nodes())
     assert sorted(message.metadata.dst_node_id for message in evaluated) == [1, 2, 3]
     assert values_of(strategy.aggregate_train(4, [two_replies()[0]])[0]) == TWO[0][0]
@@ -349,11 +349,11 @@ def test_local_buffers_stay_with_their_client(quick_run: Run, algorithm: str) ->
         *BATCH_NORM, "engine=local", f"algorithm={algorithm}", "training.buffers=local", "snapshots.clients=true"
     )
     store = RunFolder(run).states
-    states = [store.load(client, 3, proposed=False)["buffers"] for client in range(4)]
+    states = [store.load(client, 3, proposed=False).array_records["buffers"] for client in range(4)]
     for state, snapshot in zip(states, client_weights(run, 2), strict=True):
-        for name, array in state.items():  # type: ignore[union-attr]
+        for name, array in state.items():
             assert array.numpy().shape == snapshot[name].shape
             assert np.array_equal(array.numpy(), snapshot[name].numpy())
         # 60 records of a client, 80 % to train on, 16 a batch, 2 rounds: its own count goes on.
         assert snapshot["norm.num_batches_tracked"].item() == 6
-    assert not np.array_equal(states[0]["norm.running_mean"].numpy(), states[1]["norm.running_mean"].numpy())  # type: ignore[index]
+    assert not np.array_equal(states[0]["norm.running_mean"].numpy(), states[1]["norm.running_mean"].numpy())

@@ -111,7 +111,10 @@ def test_a_checkpoint_comes_back(best: Best | None) -> None:
     assert {name: (a.shape, a.dtype, a.tolist()) for name, a in found_weights.items()} == {
         name: (a.shape, a.dtype, a.tolist()) for name, a in weights.items()
     }
-    assert {name: (a.shape, a.tolist()) for name, a in found_buffers.items()} == {"mean": ((1,), [0.5]), "count": ((), 7)}
+    assert {name: (a.shape, a.tolist()) for name, a in found_buffers.items()} == {
+        "mean": ((1,), [0.5]),
+        "count": ((), 7),
+    }
     assert found_best == best
     assert fresh.eta == 0.3
     assert same(fresh.m_t, {"a": np.array(0.125)})
