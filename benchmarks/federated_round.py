@@ -1,0 +1,196 @@
+"""A whole FedAvg round of the program against a bare PyTorch loop over the same records, in one run.
+
+The bare loop is the floor: two persistent single-threaded processes with all data normalised in memory beforehand, which
+exchange weights through shared memory. Both sides train the same network on the same clients, evaluate each client's test
+records after training and after aggregation, and the global model on the server's test set. Nothing else is measured. The
+two sides run in turn; the smallest of the medians counts.
+
+Workloads: ``mlp`` and ``cnn`` (10 clients × 6,000 FMNIST records, 10 % of them for testing, batch 64, one epoch),
+``cross-device`` (200 clients × 50 CIFAR-10 records, 50 a round, batch 10, two convolutions, 1.6 M parameters).
+Needs the data sets (FEDLAYERS_DATA). Usage: ``python benchmarks/federated_round.py [mlp cnn cross-device]``.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+
+import fedlayers
+from fedlayers.compose import compose_config
+from fedlayers.config import Config
+from fedlayers.data import load_federation
+from fedlayers.data.federation import Records
+from fedlayers.devices import prepare_process
+from fedlayers.models import build_model
+
+FMNIST = ["+dataset=FMNIST", "clients=10", "split.train=0.9", "split.val=0", "split.test=0.1", "partition=iid"]
+CIFAR = ["+dataset=CIFAR10", "clients=200", "split.train=1", "split.val=0", "split.test=0", "partition=iid"]
+WORKLOADS = {
+    "mlp": [*FMNIST, "model=mlp"],
+    "cnn": [*FMNIST, "model=cnn"],
+    "cross-device": [
+        *CIFAR,
+        "fraction=0.25",
+        "training.batch_size=10",
+        "model=cnn",
+        "model.channels=[32,64]",
+        "model.kernel_size=3",
+        "model.hidden=390",
+    ],
+}
+COMMON = ["metrics=[evaluation]", "metrics.evaluation.splits=[test]", "figures=false", "progress=none"]
+ROUNDS = 7
+REPEATS = 3
+LIMIT = 1.10
+
+
+def ours(overrides: Sequence[str]) -> float:
+    """Return the median seconds a round of the program, everything included, from when its parts reached the disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = fedlayers.run([*overrides, f"results_dir={folder}", "engine=ray", "engine.workers=2"])
+        parts = [Path(run.path) / "records" / f"round={r:06d}.parquet" for r in range(1, ROUNDS + 1)]
+        times = [path.stat().st_mtime for path in parts]
+    return statistics.median(later - earlier for earlier, later in zip(times[1:-1], times[2:], strict=True))
+
+
+class Bare:
+    """The bare loop: two processes, shared memory, no framework."""
+
+    def __init__(self, config: Config) -> None:
+        context = mp.get_context("spawn")
+        module = network(config)
+        self.share = [parameter.detach().clone().share_memory_() for parameter in module.parameters()]
+        self.clients = config.clients or 0
+        self.sampled = max(1, int(self.clients * config.fraction))
+        self.slots = [[tensor.clone().share_memory_() for tensor in self.share] for _ in range(self.sampled)]
+        self.pipes, self.processes = [], []
+        for half in range(2):
+            mine, theirs = context.Pipe()
+            process = context.Process(target=work, args=(theirs, config, half, self.share, self.slots), daemon=True)
+            process.start()
+            self.pipes.append(mine)
+            self.processes.append(process)
+        for pipe in self.pipes:
+            pipe.recv()
+
+    def round(self, number: int) -> float:
+        """Return the seconds of one round."""
+        generator = torch.Generator().manual_seed(number)
+        chosen = torch.randperm(self.clients, generator=generator)[: self.sampled].sort().values.tolist()
+        began = time.perf_counter()
+        self._phase("train", chosen)
+        for place, tensor in enumerate(self.share):
+            tensor.copy_(torch.stack([slot[place] for slot in self.slots]).mean(0))
+        self._phase("evaluate", chosen)
+        return time.perf_counter() - began
+
+    def _phase(self, name: str, chosen: list[int]) -> None:
+        for half, pipe in enumerate(self.pipes):
+            pipe.send((name, [(slot, client) for slot, client in enumerate(chosen) if slot % 2 == half]))
+        for pipe in self.pipes:
+            pipe.recv()
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self.processes:
+            process.kill()
+
+
+def network(config: Config) -> nn.Module:
+    """Return the workload's network."""
+    federation = load_federation(config)
+    return build_model(config.model, federation.shape, len(federation.classes), config.seed)
+
+
+def in_memory(records: Records) -> tuple[Tensor, Tensor]:
+    """Return all records normalised."""
+    return records.batch(torch.arange(len(records)))
+
+
+def work(pipe: Any, config: Config, half: int, share: list[Tensor], slots: list[list[Tensor]]) -> None:
+    """Train and evaluate on request; the even half also tests the first half of the server's records."""
+    torch.set_num_threads(1)
+    prepare_process(deterministic=False)
+    federation = load_federation(config)
+    module = network(config)
+    parameters = list(module.parameters())
+    train = [in_memory(records) for records in federation.splits["client_train"]]
+    test = [in_memory(records) for records in federation.splits["client_test"]]
+    server = [part.chunk(2)[half] for part in in_memory(federation.server_test)]
+    pipe.send("ready")
+    while True:
+        name, jobs = pipe.recv()
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, share)
+        if name == "evaluate":
+            evaluate(module, server[0], server[1])
+        for slot, client in jobs:
+            if name == "train":
+                with torch.no_grad():
+                    torch._foreach_copy_(parameters, share)
+                train_epoch(module, *train[client], config.training.batch_size, config.training.lr)
+            evaluate(module, *test[client])
+            if name == "train":
+                with torch.no_grad():
+                    torch._foreach_copy_(slots[slot], parameters)
+        pipe.send("done")
+
+
+def train_epoch(module: nn.Module, features: Tensor, labels: Tensor, batch_size: int, lr: float) -> None:
+    """Run the textbook loop over one epoch."""
+    module.train()
+    optimizer = torch.optim.SGD(module.parameters(), lr=lr, momentum=0.9, foreach=True)
+    order = torch.randperm(len(labels))
+    for batch in order.split(batch_size):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(module(features[batch]), labels[batch]).backward()
+        optimizer.step()
+
+
+def evaluate(module: nn.Module, features: Tensor, labels: Tensor) -> tuple[float, int]:
+    """Return summed loss and number of hits."""
+    module.eval()
+    loss, hits = torch.zeros(()), torch.zeros(())
+    with torch.inference_mode():
+        for x, y in zip(features.split(128), labels.split(128), strict=True):
+            logits = module(x)
+            loss += nn.functional.cross_entropy(logits, y, reduction="sum")
+            hits += (logits.argmax(1) == y).sum()
+    return float(loss), int(hits)
+
+
+def compare(name: str) -> tuple[float, float]:
+    """Return the seconds a round of ours and of the bare loop."""
+    overrides = [*WORKLOADS[name], *COMMON, f"rounds={ROUNDS}"]
+    config = compose_config(overrides)
+    mine, floor = [], []
+    for _ in range(REPEATS):
+        mine.append(ours(overrides))
+        bare = Bare(config)
+        floor.append(statistics.median([bare.round(number) for number in range(ROUNDS)][2:]))
+        bare.close()
+    return min(mine), min(floor)
+
+
+def main() -> None:
+    """Print one line per workload; leave with 1 if one costs more than the limit."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    missed = False
+    print(f"workload      ours (s)  bare (s)   ratio  at most {LIMIT}")
+    for name in sys.argv[1:] or list(WORKLOADS):
+        mine, floor = compare(name)
+        missed |= mine / floor > LIMIT
+        print(f"{name:12s}  {mine:8.3f}  {floor:8.3f}  {mine / floor:6.2f}", flush=True)
+    sys.exit(missed)
+
+
+if __name__ == "__main__":
+    main()
