@@ -112,7 +112,8 @@ def _decode(record: ArrayRecord) -> list[Any]:
     if _LastDecoded.record is not record:
         _LastDecoded.arrays = record.to_numpy_ndarrays()
         _LastDecoded.record = record
-    return list(_LastDecoded.arrays)
+    # Copies, because a client may train in what it is given, and the next one starts from the same weights.
+    return [array.copy() for array in _LastDecoded.arrays]
 
 
 def _buffers(settings: ConfigRecord, device: torch.device) -> dict[str, torch.Tensor]:

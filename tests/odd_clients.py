@@ -38,3 +38,14 @@ class DyingClient(FedAvgClient):
             self.marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().fit(parameters, config)
+
+
+class InPlaceClient(FedAvgClient):
+    """Trains in the very arrays it was given, as clients of Flower's examples may."""
+
+    def fit(self, parameters: list[np.ndarray], config: Scalars) -> tuple[list[np.ndarray], int, dict[str, Any]]:
+        """Add 1 to every weight, in place."""
+        sent, count, scalars = super().fit(parameters, config)
+        for array, trained in zip(parameters, sent, strict=True):
+            array[...] = trained + 1
+        return parameters, count, scalars

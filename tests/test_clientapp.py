@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 from ray import cloudpickle
 
@@ -49,9 +49,10 @@ def send(config: Config, built: Built) -> Send:
         server_round: int = 1,
         state: RecordDict | None = None,
         app: ClientApp | None = None,
+        arrays: ArrayRecord | None = None,
     ) -> Message:
         settings = ConfigRecord({"server-round": server_round, "last-round": 2, "moment": "after_aggregate"})
-        content = RecordDict({"arrays": model.record(), "config": settings})
+        content = RecordDict({"arrays": arrays or model.record(), "config": settings})
         state = RecordDict() if state is None else state
         context = Context(1, client + 1, {"partition-id": client, "num-partitions": 4}, state, {})
         return (app or built.client_app(config))(Message(content, client + 1, kind), context)
@@ -158,3 +159,13 @@ def test_personal_state_is_written_in_training_only(send: Send) -> None:
     further = weights_of(send(0, server_round=2, state=state, app=app))
     assert further != trained
     assert [array.numpy().tobytes() for array in state.array_records["model"].values()] == further
+
+
+def test_a_client_that_trains_in_place_does_not_change_what_others_receive(send: Send, built: Built) -> None:
+    app = clientapp.client_app(compose_config([*TINY, "algorithm.client._target_=tests.odd_clients.InPlaceClient"]))
+    # One record for both, as an engine sends it: it is decoded once.
+    weights, _ = split_state(built.module)
+    arrays = GlobalModel({name: tensor.numpy() for name, tensor in weights.items()}, {}).record()
+    first, second = (weights_of(send(client, app=app, arrays=arrays)) for client in (0, 1))
+    assert second == weights_of(send(1, app=app))
+    assert first != second

@@ -188,7 +188,7 @@ def test_centralized_trains_on_one_node_and_evaluates_on_all() -> None:
     strategy, config = Centralized(), ConfigRecord({"moment": "x"})
     (message,) = strategy.configure_train(4, record(START), config, Nodes())
     assert (message.metadata.dst_node_id, message.metadata.message_type) == (1, MessageType.TRAIN)
-    assert values_of(message.content["arrays"]) == START
+    assert values_of(message.content.array_records["arrays"]) == START
     assert dict(message.content["config"]) == {"moment": "x", "server-round": 4}
     evaluated = strategy.configure_evaluate(4, record(START), config, Nodes())
     assert sorted(message.metadata.dst_node_id for message in evaluated) == [1, 2, 3]
