@@ -1,6 +1,8 @@
 """Devices and threads."""
 
 import os
+import subprocess
+import sys
 from unittest import mock
 
 import pytest
@@ -27,6 +29,29 @@ def test_threads_hold_for_a_block_only(fails: bool) -> None:
         if fails:
             raise ArithmeticError
     assert (torch.get_num_threads(), blas_threads()) == before
+
+
+LATE = """
+from fedlayers.devices import threads
+with threads(1):
+    pass
+import scipy.linalg, sklearn.linear_model
+from threadpoolctl import threadpool_info
+with threads(1):
+    print({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})
+"""
+
+
+def test_libraries_loaded_later_are_held_too() -> None:
+    # A metric may import scipy, with a linear algebra of its own, long after the first message.
+    found = subprocess.run(
+        [sys.executable, "-c", LATE],
+        env={**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout == "{1}\n"
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,10 @@ def rows_of(table: str) -> list[Row]:
     return made
 
 
+def sorted_table(name: str, rows: list[Row]) -> pa.Table:
+    return sort(name, to_table(name, rows))
+
+
 def parquet(table: pa.Table) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
@@ -57,11 +61,11 @@ def parquet(table: pa.Table) -> bytes:
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_the_order_of_arrival_leaves_no_trace(name: str) -> None:
     rows = rows_of(name)
-    expected = to_table(name, rows)
+    expected = sorted_table(name, rows)
     assert expected.schema.equals(SCHEMAS[name])
     for seed in range(5):
         shuffled = random.Random(seed).sample(rows, len(rows))
-        assert parquet(to_table(name, shuffled)) == parquet(expected)
+        assert parquet(sorted_table(name, shuffled)) == parquet(expected)
         cut = seed + 1
         pieces = [to_table(name, shuffled[:cut]), to_table(name, shuffled[cut:])]
         assert parquet(sort(name, pa.concat_tables(pieces))) == parquet(expected)
@@ -70,7 +74,7 @@ def test_the_order_of_arrival_leaves_no_trace(name: str) -> None:
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_rows_are_sorted_by_every_key(name: str) -> None:
     rows = rows_of(name)
-    found = to_table(name, random.Random(0).sample(rows, len(rows))).to_pylist()
+    found = sorted_table(name, random.Random(0).sample(rows, len(rows))).to_pylist()
     # None comes last.
     order = [tuple((row[key] is None, row[key]) for key in KEYS[name]) for row in found]
     assert order == sorted(order, key=lambda keys: [(none, 0 if none else value) for none, value in keys])
