@@ -93,7 +93,14 @@ def test_own_network_and_metric_run(reader: Path, capsys: pytest.CaptureFixture[
 
 def test_reading_and_last_snippet_run(reader: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = next(command for command in COMMANDS if "study=drift" in command and "dataset" not in command)
-    quick = ["records_per_client=30", "clients=3", "metrics=[weights]", "figures=false", "progress=none", "engine=local"]
+    quick = [
+        "records_per_client=30",
+        "clients=3",
+        "metrics=[weights]",
+        "figures=false",
+        "progress=none",
+        "engine=local",
+    ]
     with pytest.raises(SystemExit) as left:
         main([*words_of(command), *quick])
     assert left.value.code == 0
