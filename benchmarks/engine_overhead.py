@@ -15,6 +15,7 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
+from fedlayers.arrays import decode, encode
 from fedlayers.config import Engine
 from fedlayers.engines.base import Workplace
 from fedlayers.engines.make import make_engine
@@ -31,10 +32,9 @@ def make_app() -> ClientApp:
 
     @app.train()
     def train(message: Message, _context: Context) -> Message:
-        arrays = message.content.array_records["arrays"].to_numpy_ndarrays()
-        content = RecordDict(
-            {"arrays": ArrayRecord([array + 1 for array in arrays]), "metrics": MetricRecord({"num-examples": 1})}
-        )
+        received = message.content.array_records["arrays"]
+        arrays = ArrayRecord({name: encode(decode(array) + 1) for name, array in received.items()})
+        content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})})
         return Message(content, reply_to=message)
 
     @app.query()

@@ -1,15 +1,16 @@
 """A whole FedAvg round of the program against a bare PyTorch loop over the same records, in one run.
 
-The bare loop is the floor: two persistent single-threaded processes with all data normalised in memory beforehand, which
-exchange weights through shared memory. Both sides train the same network on the same clients, evaluate each client's test
-records after training and after aggregation, and the global model on the server's test set. Nothing else is measured. The
-two sides run in turn; the smallest of the medians counts.
+The bare loop is the floor: two persistent single-threaded processes with all data normalised in memory beforehand,
+which exchange weights through shared memory. Both sides train the same network on the same clients, evaluate each
+client's test records after training and after aggregation, and the global model on the server's test set. Nothing
+else is measured. The two sides run in turn; the smallest of the medians counts.
 
 Workloads: ``mlp`` and ``cnn`` (10 clients × 6,000 FMNIST records, 10 % of them for testing, batch 64, one epoch),
 ``cross-device`` (200 clients × 50 CIFAR-10 records, 50 a round, batch 10, two convolutions, 1.6 M parameters).
 Needs the data sets (FEDLAYERS_DATA). Usage: ``python benchmarks/federated_round.py [mlp cnn cross-device]``.
 """
 
+import itertools
 import os
 import statistics
 import sys
@@ -58,7 +59,7 @@ def ours(overrides: Sequence[str]) -> float:
         run = fedlayers.run([*overrides, f"results_dir={folder}", "engine=ray", "engine.workers=2"])
         parts = [Path(run.path) / "records" / f"round={r:06d}.parquet" for r in range(1, ROUNDS + 1)]
         times = [path.stat().st_mtime for path in parts]
-    return statistics.median(later - earlier for earlier, later in zip(times[1:-1], times[2:], strict=True))
+    return statistics.median(later - earlier for earlier, later in itertools.pairwise(times[1:]))
 
 
 class Bare:
@@ -149,9 +150,9 @@ def train_epoch(module: nn.Module, features: Tensor, labels: Tensor, batch_size:
     module.train()
     optimizer = torch.optim.SGD(module.parameters(), lr=lr, momentum=0.9, foreach=True)
     order = torch.randperm(len(labels))
-    for batch in order.split(batch_size):
+    for batch in torch.split(order, batch_size):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(module(features[batch]), labels[batch]).backward()
+        torch.autograd.backward(nn.functional.cross_entropy(module(features[batch]), labels[batch]))
         optimizer.step()
 
 
@@ -160,7 +161,7 @@ def evaluate(module: nn.Module, features: Tensor, labels: Tensor) -> tuple[float
     module.eval()
     loss, hits = torch.zeros(()), torch.zeros(())
     with torch.inference_mode():
-        for x, y in zip(features.split(128), labels.split(128), strict=True):
+        for x, y in zip(torch.split(features, 128), torch.split(labels, 128), strict=True):
             logits = module(x)
             loss += nn.functional.cross_entropy(logits, y, reduction="sum")
             hits += (logits.argmax(1) == y).sum()

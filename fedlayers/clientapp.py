@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from hydra.utils import instantiate
 
+from fedlayers.arrays import decode, encode
 from fedlayers.config import Config
 from fedlayers.data import load_federation
 from fedlayers.data.augment import make_augmentation
@@ -81,13 +82,14 @@ def _handle(config: Config, key: str, message: Message, context: Context, traini
 def _reply(client: NumPyClient, message: Message, training: bool) -> RecordDict:
     """Call the NumPyClient and pack what it returns into the records that strategies expect."""
     arrays = message.content.array_records["arrays"]
-    parameters = _decode(arrays)
+    # Copies, because a client may train in what it is given, and the next one starts from the same weights.
+    parameters = [decode(array).copy() for array in arrays.values()]
     if not training:
         loss, count, scalars = client.evaluate(parameters, {})
         return _records(None, count, {"loss": loss, **scalars})
     updated, count, scalars = client.fit(parameters, {})
     return _records(
-        ArrayRecord({name: Array(array) for name, array in zip(arrays, updated, strict=True)}), count, scalars
+        ArrayRecord({name: encode(array) for name, array in zip(arrays, updated, strict=True)}), count, scalars
     )
 
 
@@ -99,21 +101,6 @@ def _records(arrays: ArrayRecord | None, count: int, scalars: dict[str, Any]) ->
         content["arrays"] = arrays
     content[EXTRA] = ConfigRecord({key: value for key, value in scalars.items() if isinstance(value, bytes)})
     return content
-
-
-class _LastDecoded:
-    """The arrays decoded last: clients of a chunk receive the same record, which is then decoded once."""
-
-    record: ArrayRecord | None = None
-    arrays: list[Any] = []  # noqa: RUF012
-
-
-def _decode(record: ArrayRecord) -> list[Any]:
-    if _LastDecoded.record is not record:
-        _LastDecoded.arrays = record.to_numpy_ndarrays()
-        _LastDecoded.record = record
-    # Copies, because a client may train in what it is given, and the next one starts from the same weights.
-    return [array.copy() for array in _LastDecoded.arrays]
 
 
 def _buffers(settings: ConfigRecord, device: torch.device) -> dict[str, torch.Tensor]:

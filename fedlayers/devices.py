@@ -5,9 +5,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from fedlayers.errors import UserError
 
@@ -66,7 +67,16 @@ def threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        with threadpool_limits(count, user_api="blas"):
+        with _libraries(len(sys.modules)).limit(limits=count, user_api="blas"):
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def _libraries(num_modules: int) -> ThreadpoolController:
+    """Return the loaded linear-algebra libraries, looked up again only if something was imported since.
+
+    The look-up takes longer than a small client's evaluation.
+    """
+    return ThreadpoolController()

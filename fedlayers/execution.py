@@ -65,7 +65,7 @@ def execute(config: Config) -> Path:
         print(f"already complete: {folder.path} ({folder.last_round()} rounds); force=true runs it again")
         return folder.path
     built = build(config)
-    name, why = choose(config, built.federation)
+    name, why = choose(config, built.federation, built.module)
     try:
         _start(folder, config, built, name, why)
     except LockedError as holder:

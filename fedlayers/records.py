@@ -164,11 +164,10 @@ def table_of(row: Row) -> str:
 
 
 def to_table(name: str, rows: Sequence[Row]) -> pa.Table:
-    """Return rows of one kind as an Arrow table in the fixed schema, sorted by every key."""
+    """Return rows of one kind as an Arrow table in the fixed schema, in the order they came."""
     schema = SCHEMAS[name]
     columns = {field.name: [getattr(row, field.name) for row in rows] for field in schema}
-    table = pa.table({key: pa.array(column, schema.field(key).type) for key, column in columns.items()}, schema=schema)
-    return sort(name, table)
+    return pa.table({key: pa.array(column, schema.field(key).type) for key, column in columns.items()}, schema=schema)
 
 
 def sort(name: str, table: pa.Table) -> pa.Table:

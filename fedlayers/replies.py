@@ -14,6 +14,7 @@ from flwr.app import Array, Message
 from safetensors.numpy import load
 from torch import Tensor
 
+from fedlayers.arrays import decode
 from fedlayers.clientapp import EXTRA
 from fedlayers.errors import ClientFailed
 from fedlayers.flower import number
@@ -50,7 +51,7 @@ class Phase:
     def weights(self) -> dict[int, dict[str, Tensor]]:
         """Return each client's weights as tensors."""
         return {
-            client: {name: torch.from_numpy(array.numpy()) for name, array in arrays.items()}
+            client: {name: torch.from_numpy(decode(array)) for name, array in arrays.items()}
             for client, arrays in self.arrays.items()
         }
 
@@ -78,25 +79,29 @@ class Phase:
         """Return the tables of both phases."""
         return {name: self.tables.get(name, []) + other.tables.get(name, []) for name in SCHEMAS}
 
-    def mean(self, metric: str, scope: str) -> float | None:
-        """Return the mean of a model-level metric over all records of a scope, None if it was not measured."""
-        total, weight = 0.0, 0
-        for table in self.tables.get("records", []):
-            chosen = table.filter(
-                (pc.field("metric") == metric) & (pc.field("scope") == scope) & (pc.field("status") == "ok")
-            )
-            for value, n, layer in zip(*(chosen[name].to_pylist() for name in ("value", "n", "layer")), strict=True):
-                if layer is None and n:
-                    total, weight = total + value * n, weight + n
-        return total / weight if weight else None
+    def means(self) -> "Means":
+        """Return the model-level metrics of the phase, each a mean over records."""
+        pieces = self.tables.get("records", [])
+        sums: dict[tuple[str, str], tuple[float, int]] = {}
+        if pieces:
+            table = pa.concat_tables(pieces, promote_options="none")
+            whole = table.filter(pc.field("layer").is_null() & (pc.field("status") == "ok") & (pc.field("n") > 0))
+            columns = [whole[name].to_pylist() for name in ("metric", "scope", "value", "n")]
+            for metric, scope, value, n in zip(*columns, strict=True):
+                total, weight = sums.get((metric, scope), (0.0, 0))
+                sums[metric, scope] = (total + value * n, weight + n)
+        return Means({key: total / weight for key, (total, weight) in sums.items()})
 
-    def value(self, metric: str) -> float | None:
-        """Return a metric of the global model on the server's test set, else the mean on the clients' test sets."""
-        for scope in ("server_test", "client_test", "client_val"):
-            found = self.mean(metric, scope)
-            if found is not None:
-                return found
-        return None
+
+@dataclass(frozen=True)
+class Means:
+    """Means over records, by metric and scope."""
+
+    values: dict[tuple[str, str], float]
+
+    def of(self, metric: str, *scopes: str) -> float | None:
+        """Return a metric's mean on the first of the scopes on which it was measured, None if on none."""
+        return next((self.values[metric, scope] for scope in scopes if (metric, scope) in self.values), None)
 
 
 def client_of(message: Message) -> int:

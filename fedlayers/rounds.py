@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp.strategy import Strategy
 from torch import Tensor, nn
 
+from fedlayers.arrays import decode, encode
 from fedlayers.checkpoint import Best, Checkpoint
 from fedlayers.config import Config
 from fedlayers.data.federation import Federation
@@ -40,7 +41,7 @@ class GlobalModel:
 
     def record(self) -> ArrayRecord:
         """Return the weights as the record that strategies pass around."""
-        return ArrayRecord({name: Array(array) for name, array in self.weights.items()})
+        return ArrayRecord({name: encode(array) for name, array in self.weights.items()})
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights as tensors that share memory with the arrays."""
@@ -90,12 +91,14 @@ class RoundLoop:
             settings = self._settings(server_round, "after_aggregate")
             messages = list(self.strategy.configure_evaluate(server_round, self.model.record(), settings, self.grid))
         evaluate = self._evaluate(server_round, "after_aggregate", messages)
-        self._update_best(server_round, evaluate)
+        means = evaluate.means()
+        self._update_best(server_round, means.of("loss", "client_val"))
         self._save_snapshots(server_round, train)
         tables = train.merged(evaluate)
         self._write(f"round={server_round:06d}", server_round, "after_aggregate", tables, time.perf_counter() - began)
         self._commit(server_round, train.clients)
-        self.progress.round_done(server_round, evaluate.value("accuracy"), evaluate.value("loss"))
+        scopes = ("server_test", "client_test", "client_val")
+        self.progress.round_done(server_round, means.of("accuracy", *scopes), means.of("loss", *scopes))
 
     def _train(self, server_round: int) -> Phase:
         """Let clients train, move the global model, and compare the clients."""
@@ -208,9 +211,8 @@ class RoundLoop:
         rows = measure_server(due, view, phase.payloads, last, self._on_error)
         phase.add(addressed(rows, round=server_round, moment=moment))
 
-    def _update_best(self, server_round: int, phase: Phase) -> None:
+    def _update_best(self, server_round: int, value: float | None) -> None:
         """Remember the round whose model had the lowest validation loss; validation never sees test records."""
-        value = phase.mean("loss", "client_val")
         if value is None or (self.best is not None and value >= self.best.value):
             return
         self.best = Best(server_round, "client_val loss, mean over records", value)
@@ -268,7 +270,7 @@ class RoundLoop:
 
 def _like(arrays: ArrayRecord, current: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return aggregated arrays in the order and precision of the model (FedAdam returns float64)."""
-    found = {name: array.numpy() for name, array in arrays.items()}
+    found = {name: decode(array) for name, array in arrays.items()}
     return {
         name: np.ascontiguousarray(found[name].astype(array.dtype)).reshape(array.shape)
         for name, array in current.items()

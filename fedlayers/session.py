@@ -58,9 +58,10 @@ class Session:
         return [name for name, _ in self.workspace.module.named_parameters()]
 
     def tensors(self, parameters: list[np.ndarray]) -> dict[str, Tensor]:
-        """Return the arrays of a message as named tensors on this client's device; the arrays are not changed."""
+        """Return the arrays of a message as named tensors on this client's device (on a CPU they share memory)."""
         device = self.workspace.device
-        return {name: torch.tensor(array, device=device) for name, array in zip(self.names, parameters, strict=True)}
+        pairs = zip(self.names, parameters, strict=True)
+        return {name: torch.from_numpy(array).to(device) for name, array in pairs}
 
     def data(self) -> dict[str, Records]:
         """Return this client's records by scope."""

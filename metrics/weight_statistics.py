@@ -52,7 +52,7 @@ def moments(tensors: Sequence[Tensor]) -> Moments:
     References:
         Chan, Golub & LeVeque 1983, Algorithms for computing the sample variance (two passes, then merged).
     """
-    return merged([_moments(tensor) for tensor in tensors if tensor.numel()])
+    return merged([_moments(tensor.detach()) for tensor in tensors if tensor.numel()])
 
 
 def merged(parts: Sequence[Moments]) -> Moments:

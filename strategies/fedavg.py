@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 
+from fedlayers.arrays import decode, encode
 from fedlayers.config import check
 from fedlayers.flower import number
 
@@ -42,7 +43,7 @@ class FedAvg(FlowerFedAvg):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Remember the weights that the clients start from, and sample clients."""
-        self.current = {name: array.numpy() for name, array in arrays.items()} if self._moves() else {}
+        self.current = {name: decode(array) for name, array in arrays.items()} if self._moves() else {}
         messages: Iterable[Message] = super().configure_train(server_round, arrays, config, grid)
         return messages
 
@@ -57,7 +58,7 @@ class FedAvg(FlowerFedAvg):
         mean = weighted_mean(contents, self.weighted_by_key)
         exact = self._step(mean) if self._moves() else mean
         sent = next(iter(contents[0].array_records.values()))
-        arrays = ArrayRecord({name: Array(np.asarray(exact[name], dtype=own.dtype)) for name, own in sent.items()})
+        arrays = ArrayRecord({name: encode(np.asarray(exact[name], dtype=own.dtype)) for name, own in sent.items()})
         return arrays, self.train_metrics_aggr_fn(contents, self.weighted_by_key)
 
     def _moves(self) -> bool:
@@ -83,11 +84,14 @@ def weighted_mean(contents: list[RecordDict], key: str) -> dict[str, np.ndarray]
     weights = np.array([number(next(iter(content.metric_records.values()))[key]) for content in contents])
     shares = weights / weights.sum()
     sums: dict[str, np.ndarray] = {}
+    products: dict[str, np.ndarray] = {}
     for content, share in zip(contents, shares, strict=True):
         for name, array in next(iter(content.array_records.values())).items():
-            value = array.numpy()
+            value = decode(array)
             if name in sums:
-                sums[name] += value * share
+                np.multiply(value, share, out=products[name], dtype=np.float64)
+                np.add(sums[name], products[name], out=sums[name])
             else:
-                sums[name] = np.multiply(value, share, dtype=np.float64)
+                sums[name] = np.asarray(np.multiply(value, share, dtype=np.float64))
+                products[name] = np.empty_like(sums[name])
     return sums

@@ -23,6 +23,7 @@ OPTIONS = [(group, option) for group in GROUPS for option in options()[group]]
 ASKED = {
     "algorithm=flower": ["algorithm.strategy._target_=flwr.serverapp.strategy.FedYogi"],
     "dataset=hub": ["dataset.path=owner/name"],
+    "model=custom": ["model._target_=fedlayers.models.mlp.MLP"],
 }
 
 

@@ -11,6 +11,7 @@ import ray
 from flwr.app import Message, Metadata, RecordDict
 from flwr.clientapp import ClientApp
 
+from fedlayers.arrays import pack, pack_reply, unpack
 from fedlayers.config import Engine
 from fedlayers.engines.base import EngineGrid, Workplace, run_message
 from fedlayers.engines.cluster import connect
@@ -39,20 +40,21 @@ class Worker:
         """Return the process id."""
         return os.getpid()
 
-    def run(self, tasks: Sequence[tuple[Metadata, int]], *contents: RecordDict) -> tuple[list[Message], float]:
+    def run(self, tasks: Sequence[tuple[Metadata, int]], *contents: tuple[Any, ...]) -> tuple[list[Any], float]:
         """Run one chunk of messages (each a message's metadata and the place of its content); add the seconds."""
         began = time.perf_counter()
+        unpacked = [unpack(content) for content in contents]
         replies = [
             run_message(
                 self.app,
-                make_message(content=contents[place], metadata=metadata),
+                make_message(content=unpacked[place], metadata=metadata),
                 metadata.dst_node_id - 1,
                 self.store,
                 self.num_clients,
             )
             for metadata, place in tasks
         ]
-        return replies, time.perf_counter() - began
+        return [pack_reply(reply) for reply in replies], time.perf_counter() - began
 
 
 class RayGrid(EngineGrid):
@@ -144,7 +146,12 @@ class RayGrid(EngineGrid):
         except ray.exceptions.RayError as error:
             raise WorkerLost(f"Ray stopped answering: {error}") from error
         else:
-            phase.replies += replies
+            phase.replies += [
+                make_message(metadata=metadata, error=error)
+                if content is None
+                else make_message(metadata=metadata, content=unpack(content))
+                for metadata, content, error in replies
+            ]
             self.workplace.advance(len(replies))
             self._seconds_per_cost = seconds / max(sum(self._cost(m) for m in chunk.messages), 1)
 
@@ -184,7 +191,7 @@ class _Contents:
         """Return the place of a content among the references, putting it there if it is new."""
         if id(content) not in self._known:
             self._known[id(content)] = (content, len(self.references))
-            self.references.append(ray.put(content))
+            self.references.append(ray.put(pack(content)))
         return self._known[id(content)][1]
 
 

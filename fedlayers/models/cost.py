@@ -1,0 +1,42 @@
+"""What a network costs: multiply-adds of one forward pass."""
+
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fedlayers.layers import layers_of
+
+
+def multiply_adds(module: nn.Module, shape: tuple[int, ...]) -> int:
+    """Return the multiply-adds of one record's forward pass in the layers that own parameters.
+
+    A weight of shape (out, …) meets each of the output's positions once: numel(weight) × positions. That is exact for
+    linear layers and convolutions and a fair guess for the rest.
+
+    Args:
+        module: the network.
+        shape: one record's feature shape.
+    """
+    counts: list[int] = []
+
+    def count(owner: nn.Module, _inputs: Any, output: Any) -> None:
+        for parameter in owner.parameters(recurse=False):
+            if parameter.dim() >= 2 and isinstance(output, Tensor):
+                channels_last = isinstance(owner, nn.Linear)
+                positions = output.shape[1:-1] if channels_last else output.shape[2:]
+                counts.append(parameter.numel() * prod(positions))
+
+    owners = {layer.name for layer in layers_of(module)}
+    handles = [owner.register_forward_hook(count) for name, owner in module.named_modules() if name in owners]
+    was_training = module.training
+    try:
+        with torch.no_grad():
+            device = next(module.parameters()).device
+            module.eval()(torch.zeros(1, *shape, device=device))
+    finally:
+        module.train(was_training)
+        for handle in handles:
+            handle.remove()
+    return sum(counts)
