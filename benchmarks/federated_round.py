@@ -68,10 +68,10 @@ class Bare:
     def __init__(self, config: Config) -> None:
         context = mp.get_context("spawn")
         module = network(config)
-        self.share = [parameter.detach().clone().share_memory_() for parameter in module.parameters()]
+        self.share = [shared(parameter) for parameter in module.parameters()]
         self.clients = config.clients or 0
         self.sampled = max(1, int(self.clients * config.fraction))
-        self.slots = [[tensor.clone().share_memory_() for tensor in self.share] for _ in range(self.sampled)]
+        self.slots = [[shared(tensor) for tensor in self.share] for _ in range(self.sampled)]
         self.pipes, self.processes = [], []
         for half in range(2):
             mine, theirs = context.Pipe()
@@ -105,6 +105,12 @@ class Bare:
             process.kill()
 
 
+def shared(tensor: Tensor) -> Tensor:
+    """Return a copy that other processes see."""
+    copy: Tensor = tensor.detach().clone().share_memory_()  # type: ignore[no-untyped-call]
+    return copy
+
+
 def network(config: Config) -> nn.Module:
     """Return the workload's network."""
     federation = load_federation(config)
@@ -122,7 +128,7 @@ def work(pipe: Any, config: Config, half: int, share: list[Tensor], slots: list[
     prepare_process(deterministic=False)
     federation = load_federation(config)
     module = network(config)
-    parameters = list(module.parameters())
+    parameters: list[Tensor] = list(module.parameters())
     train = [in_memory(records) for records in federation.splits["client_train"]]
     test = [in_memory(records) for records in federation.splits["client_test"]]
     server = [part.chunk(2)[half] for part in in_memory(federation.server_test)]
@@ -137,7 +143,7 @@ def work(pipe: Any, config: Config, half: int, share: list[Tensor], slots: list[
             if name == "train":
                 with torch.no_grad():
                     torch._foreach_copy_(parameters, share)
-                train_epoch(module, *train[client], config.training.batch_size, config.training.lr)
+                train_epoch(module, train[client], config)
             evaluate(module, *test[client])
             if name == "train":
                 with torch.no_grad():
@@ -145,12 +151,13 @@ def work(pipe: Any, config: Config, half: int, share: list[Tensor], slots: list[
         pipe.send("done")
 
 
-def train_epoch(module: nn.Module, features: Tensor, labels: Tensor, batch_size: int, lr: float) -> None:
+def train_epoch(module: nn.Module, data: tuple[Tensor, Tensor], config: Config) -> None:
     """Run the textbook loop over one epoch."""
+    features, labels = data
     module.train()
-    optimizer = torch.optim.SGD(module.parameters(), lr=lr, momentum=0.9, foreach=True)
+    optimizer = torch.optim.SGD(module.parameters(), lr=config.training.lr, momentum=0.9, foreach=True)
     order = torch.randperm(len(labels))
-    for batch in torch.split(order, batch_size):
+    for batch in torch.split(order, config.training.batch_size):
         optimizer.zero_grad()
         torch.autograd.backward(nn.functional.cross_entropy(module(features[batch]), labels[batch]))
         optimizer.step()

@@ -6,8 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fedlayers.layers import layers_of
-
 
 def multiply_adds(module: nn.Module, shape: tuple[int, ...]) -> int:
     """Return the multiply-adds of one record's forward pass in the layers that own parameters.
@@ -28,8 +26,8 @@ def multiply_adds(module: nn.Module, shape: tuple[int, ...]) -> int:
                 positions = output.shape[1:-1] if channels_last else output.shape[2:]
                 counts.append(parameter.numel() * prod(positions))
 
-    owners = {layer.name for layer in layers_of(module)}
-    handles = [owner.register_forward_hook(count) for name, owner in module.named_modules() if name in owners]
+    modules = [owner for owner in module.modules() if any(True for _ in owner.parameters(recurse=False))]
+    handles = [owner.register_forward_hook(count) for owner in modules]
     was_training = module.training
     try:
         with torch.no_grad():
