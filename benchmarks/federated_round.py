@@ -10,6 +10,7 @@ Workloads: ``mlp`` and ``cnn`` (10 clients × 6,000 FMNIST records, 10 % of them
 Needs the data sets (FEDLAYERS_DATA). Usage: ``python benchmarks/federated_round.py [mlp cnn cross-device]``.
 """
 
+import contextlib
 import itertools
 import os
 import statistics
@@ -56,7 +57,8 @@ LIMIT = 1.10
 def ours(overrides: Sequence[str]) -> float:
     """Return the median seconds a round of the program, everything included, from when its parts reached the disk."""
     with tempfile.TemporaryDirectory() as folder:
-        run = fedlayers.run([*overrides, f"results_dir={folder}", "engine=ray", "engine.workers=2"])
+        with contextlib.redirect_stdout(None):
+            run = fedlayers.run([*overrides, f"results_dir={folder}", "engine=ray", "engine.workers=2"])
         parts = [Path(run.path) / "records" / f"round={r:06d}.parquet" for r in range(1, ROUNDS + 1)]
         times = [path.stat().st_mtime for path in parts]
     return statistics.median(later - earlier for earlier, later in itertools.pairwise(times[1:]))

@@ -16,7 +16,7 @@ from torch import Tensor
 from clients.measuring import measure
 from clients.training import LocalResult, learning_rate, train_locally
 from fedlayers.data.federation import Records
-from fedlayers.flower import NumPyClient
+from fedlayers.flower import NumPyClient, records_of
 from fedlayers.records import Record, Resource, Row, addressed, missing
 from fedlayers.seeding import torch_generator
 from fedlayers.session import Scalars, Session
@@ -94,7 +94,7 @@ class FedAvgClient(NumPyClient):
     def buffers(self) -> dict[str, Tensor]:
         """Return the buffers to work with: the client's own if they stay local, else the server's."""
         session = self.session
-        own = session.state.array_records.get("buffers")
+        own = records_of(session.state, ArrayRecord).get("buffers")
         if own is not None:
             device = session.workspace.device
             return {name: tensor.to(device) for name, tensor in own.to_torch_state_dict().items()}

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
+from flwr.app import ArrayRecord
 from torch import Tensor
 
 from clients.fedavg import FedAvgClient, as_record
+from fedlayers.flower import records_of
 
 
 class LocalClient(FedAvgClient):
@@ -19,7 +21,7 @@ class LocalClient(FedAvgClient):
 
     def initial(self, received: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the client's own model, or before its first round the initial one."""
-        own = self.session.state.array_records.get("model")
+        own = records_of(self.session.state, ArrayRecord).get("model")
         if own is None:
             return super().initial(received)
         device = self.session.workspace.device

@@ -7,12 +7,18 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import torch
 from flwr.app import Array, ArrayRecord, Message, RecordDict
+from torch import Tensor
 
-# Torch notes that a view of received bytes is read-only; nothing here writes to one.
-warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+from fedlayers.flower import records_of
 
 _STYPE = "numpy.ndarray"
+
+# Torch notes, once a process, that a view of received bytes is read-only; it does so here and nobody sees it.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    torch.from_numpy(np.frombuffer(b"\0", np.uint8))
 
 
 def encode(array: np.ndarray) -> Array:
@@ -36,6 +42,11 @@ def decode(array: Array) -> np.ndarray:
     return view
 
 
+def tensor_of(array: Array) -> Tensor:
+    """Return a serialised array as a tensor over its bytes: read it, never write to it."""
+    return torch.from_numpy(decode(array))
+
+
 @lru_cache(maxsize=4096)
 def _header(descr: str, shape: tuple[int, ...]) -> bytes:
     file = BytesIO()
@@ -56,7 +67,7 @@ def pack(content: RecordDict) -> tuple[Any, ...]:
             (key, array.dtype, array.shape, array.stype, np.frombuffer(array.data, np.uint8))
             for key, array in record.items()
         ]
-        for name, record in content.array_records.items()
+        for name, record in records_of(content, ArrayRecord).items()
     }
     rest = {name: record for name, record in content.items() if name not in arrays}
     return list(content), arrays, rest

@@ -17,8 +17,7 @@ from fedlayers.config import Config
 from fedlayers.data import load_federation
 from fedlayers.data.augment import make_augmentation
 from fedlayers.data.federation import Federation
-from fedlayers.devices import prepare_process, resolve_device
-from fedlayers.engines.cluster import available_cpus
+from fedlayers.devices import available_cpus, prepare_process, resolve_device
 from fedlayers.errors import UserError
 from fedlayers.layers import Layer, layers_of
 from fedlayers.models import build_model

@@ -16,7 +16,7 @@ from fedlayers.config import Config
 from fedlayers.data import load_federation
 from fedlayers.data.augment import make_augmentation
 from fedlayers.devices import prepare_process, resolve_device, threads
-from fedlayers.flower import NumPyClient, client_error, integer
+from fedlayers.flower import NumPyClient, client_error, integer, records_of
 from fedlayers.layers import layers_of
 from fedlayers.models import build_model
 from fedlayers.seeding import global_state
@@ -53,7 +53,7 @@ def client_app(config: Config) -> ClientApp:
 def _handle(config: Config, key: str, message: Message, context: Context, training: bool) -> Message:
     """Run one message; a client's exception becomes an error reply with client, round, moment and traceback."""
     client = int(context.node_config["partition-id"])
-    settings = message.content.config_records["config"]
+    settings = records_of(message.content, ConfigRecord)["config"]
     server_round = integer(settings["server-round"])
     moment = "after_local" if training else str(settings["moment"])
     try:
@@ -81,7 +81,7 @@ def _handle(config: Config, key: str, message: Message, context: Context, traini
 
 def _reply(client: NumPyClient, message: Message, training: bool) -> RecordDict:
     """Call the NumPyClient and pack what it returns into the records that strategies expect."""
-    arrays = message.content.array_records["arrays"]
+    arrays = records_of(message.content, ArrayRecord)["arrays"]
     # Copies, because a client may train in what it is given, and the next one starts from the same weights.
     parameters = [decode(array).copy() for array in arrays.values()]
     if not training:

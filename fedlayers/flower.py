@@ -2,7 +2,9 @@
 
 import logging
 import warnings
+from typing import TypeVar
 
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.app.error import Error
 from flwr.app.message import make_message
 from flwr.client import NumPyClient
@@ -22,12 +24,15 @@ __all__ = [
     "make_message",
     "number",
     "quiet",
+    "records_of",
     "run_simulation",
     "set_identity",
     "set_message_id",
 ]
 
 RUN_ID = 1
+
+R = TypeVar("R", ArrayRecord, MetricRecord, ConfigRecord)
 
 
 def set_identity() -> None:
@@ -45,6 +50,15 @@ def set_message_id(message: object, message_id: str) -> None:
 def client_error(reason: str) -> Error:
     """Return the error of a client that raised, with what there is to say about it."""
     return Error(code=ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason=reason)
+
+
+def records_of(content: RecordDict, kind: type[R]) -> dict[str, R]:
+    """Return a content's records of one kind by name.
+
+    Flower's properties for this (``array_records``) leave a reference cycle behind, which keeps the arrays in memory
+    until the garbage collector comes by.
+    """
+    return {name: record for name, record in content.items() if isinstance(record, kind)}
 
 
 def integer(value: object) -> int:

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from flwr.app import Array, Message
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from safetensors.numpy import load
 from torch import Tensor
 
-from fedlayers.arrays import decode
+from fedlayers.arrays import tensor_of
 from fedlayers.clientapp import EXTRA
 from fedlayers.errors import ClientFailed
-from fedlayers.flower import number
+from fedlayers.flower import number, records_of
 from fedlayers.records import SCHEMAS, Row, from_bytes, missing, table_of, to_table
 from fedlayers.weights import from_safetensors_bytes
 
@@ -51,13 +51,12 @@ class Phase:
     def weights(self) -> dict[int, dict[str, Tensor]]:
         """Return each client's weights as tensors."""
         return {
-            client: {name: torch.from_numpy(decode(array)) for name, array in arrays.items()}
-            for client, arrays in self.arrays.items()
+            client: {name: tensor_of(array) for name, array in arrays.items()} for client, arrays in self.arrays.items()
         }
 
     def mean_buffers(self, key: str) -> dict[str, Tensor]:
         """Return the mean of the clients' buffers, weighted by a metric of their replies, in the buffers' own types."""
-        weights = {client_of(m): number(m.content.metric_records["metrics"][key]) for m in self.messages}
+        weights = {client_of(m): number(records_of(m.content, MetricRecord)["metrics"][key]) for m in self.messages}
         total = sum(weights.values())
         first = next(iter(self.buffers.values()))
         means = {}
@@ -130,11 +129,12 @@ def read_replies(
             _failed(phase, _details(reply, server_round, moment), on_error, note)
             continue
         client = client_of(reply)
-        extra = reply.content.config_records[EXTRA]
+        extra = records_of(reply.content, ConfigRecord)[EXTRA]
         del reply.content[EXTRA]
         phase.messages.append(reply)
-        if "arrays" in reply.content.array_records:
-            phase.arrays[client] = dict(reply.content.array_records["arrays"])
+        arrays = records_of(reply.content, ArrayRecord)
+        if "arrays" in arrays:
+            phase.arrays[client] = dict(arrays["arrays"])
         for name, data in extra.items():
             assert isinstance(data, bytes)
             if name == "payloads":

@@ -18,7 +18,7 @@ from fedlayers.arrays import decode, encode
 from fedlayers.checkpoint import Best, Checkpoint
 from fedlayers.config import Config
 from fedlayers.data.federation import Federation
-from fedlayers.devices import threads
+from fedlayers.devices import available_cpus, threads
 from fedlayers.engines.base import EngineGrid
 from fedlayers.folder import RunFolder, write_bytes
 from fedlayers.layers import Layer
@@ -27,6 +27,7 @@ from fedlayers.records import Resource, addressed
 from fedlayers.replies import Phase, read_replies
 from fedlayers.schedule import Schedule
 from fedlayers.seeding import derive, global_state
+from fedlayers.sums import averaged, block_of
 from fedlayers.weights import load_state, to_safetensors_bytes
 from metrics.base import ClientView, Metric, ServerView
 from metrics.measure import measure_clients, measure_server
@@ -107,11 +108,15 @@ class RoundLoop:
         with global_state(seed, "sample", server_round):
             settings = self._settings(server_round, "after_local")
             messages = list(self.strategy.configure_train(server_round, before, settings, self.grid))
+        average_by, blocks = self._average_by, block_of(messages)
         with self._timed("train_phase_s"):
+            self.grid.average_by = None if self._needs_every_client(server_round) else average_by
             phase = self._send("train", server_round, "after_local", messages)
+            self.grid.average_by = None
         with self._timed("aggregate_s"), threads(self.config.server_threads):
+            replies = averaged(phase.messages, blocks, average_by) if average_by else phase.messages
             with global_state(seed, "aggregate", server_round):
-                arrays, _ = self.strategy.aggregate_train(server_round, phase.messages)
+                arrays, _ = self.strategy.aggregate_train(server_round, replies)
             started_from = self.model.tensors()
             if arrays is not None:
                 self.model.weights = _like(arrays, self.model.weights)
@@ -180,6 +185,7 @@ class RoundLoop:
                 round=server_round,
                 moment=moment,
                 device=self.device,
+                batches_at_once=min(available_cpus(), 4) if self.device.type == "cpu" else 1,
             )
             chosen = {name: metric for name, metric in self.metrics.items() if metric.on_server}
             rows, _ = measure_clients(chosen, view, self.config.rounds, self._on_error)
@@ -188,13 +194,8 @@ class RoundLoop:
 
     def _measure_server(self, server_round: int, moment: str, phase: Phase, before: Mapping[str, Tensor]) -> None:
         """Run the metrics' server halves on a phase's replies."""
-        last = self.config.rounds
-        due = {
-            name: metric
-            for name, metric in self.metrics.items()
-            if type(metric).server is not Metric.server and metric.schedule.is_due(server_round, last, moment)
-        }
-        if not due or not phase.messages or getattr(self.strategy, "pooled", False):
+        due = self._due_on_server(server_round, moment)
+        if not due or not phase.messages:
             return
         view = ServerView(
             layers=self.layers,
@@ -208,8 +209,27 @@ class RoundLoop:
             round=server_round,
             moment=moment,
         )
-        rows = measure_server(due, view, phase.payloads, last, self._on_error)
+        rows = measure_server(due, view, phase.payloads, self.config.rounds, self._on_error)
         phase.add(addressed(rows, round=server_round, moment=moment))
+
+    def _due_on_server(self, server_round: int, moment: str) -> dict[str, Metric]:
+        """Return the metrics whose server halves compare the clients of a phase."""
+        if getattr(self.strategy, "pooled", False):
+            return {}
+        return {
+            name: metric
+            for name, metric in self.metrics.items()
+            if type(metric).server is not Metric.server
+            and metric.schedule.is_due(server_round, self.config.rounds, moment)
+        }
+
+    def _needs_every_client(self, server_round: int) -> bool:
+        """Say whether a training phase must bring every client's own weights, not only sums."""
+        snapshots = self.config.snapshots.clients and self._saves_snapshots(server_round)
+        return snapshots or bool(self._due_on_server(server_round, "after_local"))
+
+    def _saves_snapshots(self, server_round: int) -> bool:
+        return Schedule(self.config.snapshots.rounds, key="snapshots").is_due_round(server_round, self.config.rounds)
 
     def _update_best(self, server_round: int, value: float | None) -> None:
         """Remember the round whose model had the lowest validation loss; validation never sees test records."""
@@ -220,7 +240,7 @@ class RoundLoop:
             write_bytes(self.folder.path / "snapshots" / "best.safetensors", self.model.packed())
 
     def _save_snapshots(self, server_round: int, train: Phase) -> None:
-        if not Schedule(self.config.snapshots.rounds, key="snapshots").is_due_round(server_round, self.config.rounds):
+        if not self._saves_snapshots(server_round):
             return
         folder = self.folder.path / "snapshots"
         if self._has_global_model:
@@ -254,6 +274,11 @@ class RoundLoop:
             yield
         finally:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - began
+
+    @property
+    def _average_by(self) -> str | None:
+        """The metric that weighs clients, if the strategy only averages."""
+        return str(vars(self.strategy)["weighted_by_key"]) if getattr(self.strategy, "averages", False) else None
 
     @property
     def _has_global_model(self) -> bool:

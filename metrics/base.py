@@ -70,6 +70,7 @@ class ClientView:
         seed: seed for this client, round and moment; derive generators from it with a purpose.
         round, moment: when this is.
         batch_size: records per forward pass when a pass runs over a whole split.
+        batches_at_once: batches that such a pass computes at the same time: 1 on a client, which has one core.
         payload_limit_bytes: the most one metric may send to the server.
         cache: results shared by the metrics of this view, keyed by what they are.
     """
@@ -85,6 +86,7 @@ class ClientView:
     round: int
     moment: str
     batch_size: int = 128
+    batches_at_once: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     payload_limit_bytes: int = 64 * 2**20
     cache: dict[Any, Any] = field(default_factory=dict)

@@ -1,7 +1,9 @@
 """How well a model predicts: loss, and scores from one confusion matrix, on a client's or server's records."""
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -91,7 +93,7 @@ class Predictions:
 
 
 def evaluate_model(
-    module: nn.Module, records: RecordSet, num_classes: int, batch_size: int, device: torch.device
+    module: nn.Module, records: RecordSet, num_classes: int, batch_size: int, device: torch.device, at_once: int = 1
 ) -> Predictions:
     """Run a model over records in evaluation mode and compare its predictions with the labels.
 
@@ -101,6 +103,7 @@ def evaluate_model(
         num_classes: the number C of classes.
         batch_size: records a forward pass; part of the numbers' last bits.
         device: where the model is.
+        at_once: batches computed at the same time, each part of them by a copy of the model; changes no number.
 
     Returns:
         The predictions; nothing is read back from the device before the last batch.
@@ -110,26 +113,37 @@ def evaluate_model(
     """
     if not len(records):
         raise ValueError("records must hold at least one record, got none")
-    labels, logits, losses = [], [], []
-    with torch.inference_mode(), evaluation_mode(module):
-        for positions in torch.split(torch.arange(len(records)), batch_size):
-            features, batch_labels = records.batch(positions)
-            output = module(features.to(device))
-            if output.shape[1:] != (num_classes,):
-                raise ValueError(f"module must give {num_classes} logits a record, got {tuple(output.shape[1:])}")
-            labels.append(batch_labels)
-            logits.append(output)
-            losses.append(F.cross_entropy(output.double(), batch_labels.to(device), reduction="none"))
+    batches = torch.split(torch.arange(len(records)), batch_size)
+    size = -(-len(batches) // at_once)
+    parts = [batches[start : start + size] for start in range(0, len(batches), size)]
+    with evaluation_mode(module):
+        copies = [module, *(copy.deepcopy(module) for _ in parts[1:])]
+        with ThreadPoolExecutor(len(parts)) as pool:
+            done = pool.map(lambda own, part: _outputs(own, records, part, device), copies[1:], parts[1:])
+            found = [*_outputs(module, records, parts[0], device), *(pair for part in done for pair in part)]
     # Made outside of inference mode, so that whoever shares these may use them under autograd.
-    all_labels, all_logits = torch.cat(labels).cpu(), torch.cat(logits)
-    predicted = all_logits.argmax(1).cpu()
+    logits, labels = (torch.cat(pieces) for pieces in zip(*found, strict=True))
+    if logits.shape[1:] != (num_classes,):
+        raise ValueError(f"module must give {num_classes} logits a record, got {tuple(logits.shape[1:])}")
     return Predictions(
-        labels=all_labels,
-        logits=all_logits,
-        losses=torch.cat(losses).cpu(),
-        confusion=confusion_matrix(all_labels, predicted, num_classes),
-        unusable=int((~all_logits.isfinite()).any(1).sum()),
+        labels=labels,
+        logits=logits,
+        losses=F.cross_entropy(logits.double(), labels.to(device), reduction="none").cpu(),
+        confusion=confusion_matrix(labels, logits.argmax(1).cpu(), num_classes),
+        unusable=int((~logits.isfinite()).any(1).sum()),
     )
+
+
+def _outputs(
+    module: nn.Module, records: RecordSet, batches: Sequence[Tensor], device: torch.device
+) -> list[tuple[Tensor, Tensor]]:
+    """Return the logits and, on the CPU, the labels of each batch of positions."""
+    found = []
+    with torch.inference_mode():
+        for positions in batches:
+            features, labels = records.batch(positions)
+            found.append((module(features.to(device)), labels.cpu()))
+    return found
 
 
 def predictions_of(view: ClientView, scope: str) -> Predictions | None:
@@ -138,7 +152,9 @@ def predictions_of(view: ClientView, scope: str) -> Predictions | None:
         return None
     key = ("predictions", scope)
     if key not in view.cache:
-        view.cache[key] = evaluate_model(view.module, view.data[scope], len(view.classes), view.batch_size, view.device)
+        records, classes = view.data[scope], len(view.classes)
+        at_once = view.batches_at_once
+        view.cache[key] = evaluate_model(view.module, records, classes, view.batch_size, view.device, at_once)
     found: Predictions = view.cache[key]
     return found
 

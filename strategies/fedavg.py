@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 
 from fedlayers.arrays import decode, encode
 from fedlayers.config import check
-from fedlayers.flower import number
+from fedlayers.flower import records_of
+from fedlayers.sums import weighted_mean
 
 
 class FedAvg(FlowerFedAvg):
@@ -29,6 +30,9 @@ class FedAvg(FlowerFedAvg):
         server_momentum: β in [0, 1); 0 is FedAvg.
         **flower: arguments of Flower's FedAvg (sampling fractions, the key of the weights p_k).
     """
+
+    # The replies count only through their weighted mean, so all clients may arrive as one reply.
+    averages = True
 
     def __init__(self, server_lr: float = 1.0, server_momentum: float = 0.0, **flower: Any) -> None:
         check(0 < server_lr < math.inf, "algorithm.server_lr", "a positive number", server_lr)
@@ -55,9 +59,9 @@ class FedAvg(FlowerFedAvg):
         if not valid:
             return None, None
         contents = [message.content for message in valid]
-        mean = weighted_mean(contents, self.weighted_by_key)
+        mean = {name: array.numpy() for name, array in weighted_mean(contents, self.weighted_by_key).items()}
         exact = self._step(mean) if self._moves() else mean
-        sent = next(iter(contents[0].array_records.values()))
+        sent = next(iter(records_of(contents[0], ArrayRecord).values()))
         arrays = ArrayRecord({name: encode(np.asarray(exact[name], dtype=own.dtype)) for name, own in sent.items()})
         return arrays, self.train_metrics_aggr_fn(contents, self.weighted_by_key)
 
@@ -69,29 +73,3 @@ class FedAvg(FlowerFedAvg):
         for name, array in mean.items():
             self.velocity[name] = self.server_momentum * self.velocity.get(name, 0.0) + (array - self.current[name])
         return {name: self.current[name] + self.server_lr * self.velocity[name] for name in mean}
-
-
-def weighted_mean(contents: list[RecordDict], key: str) -> dict[str, np.ndarray]:
-    """Return the mean of the replies' arrays, weighted by one of their metrics.
-
-    Args:
-        contents: the replies, each with one ArrayRecord and one MetricRecord, in the order of the clients.
-        key: the metric that holds a reply's weight.
-
-    Returns:
-        Name -> array in float64, the precision of the sum.
-    """
-    weights = np.array([number(next(iter(content.metric_records.values()))[key]) for content in contents])
-    shares = weights / weights.sum()
-    sums: dict[str, np.ndarray] = {}
-    products: dict[str, np.ndarray] = {}
-    for content, share in zip(contents, shares, strict=True):
-        for name, array in next(iter(content.array_records.values())).items():
-            value = decode(array)
-            if name in sums:
-                np.multiply(value, share, out=products[name], dtype=np.float64)
-                np.add(sums[name], products[name], out=sums[name])
-            else:
-                sums[name] = np.asarray(np.multiply(value, share, dtype=np.float64))
-                products[name] = np.empty_like(sums[name])
-    return sums

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from fedlayers.engines.placement import next_chunk
+from fedlayers.engines.placement import Chunks
 from fedlayers.errors import ClientFailed, UserError
 from fedlayers.tables import read
 
@@ -136,19 +136,28 @@ def test_an_unreachable_cluster_is_named(quick_run: Run) -> None:
         quick_run("engine=ray", "engine.address='127.0.0.1:1'")
 
 
-def test_chunks_cover_the_work_and_shrink() -> None:
-    costs = [1.0] * 100
-    sizes = []
+def sizes(costs: list[float], chunks: Chunks, most: int | None = None) -> list[int]:
+    found = []
     while costs:
-        sizes.append(next_chunk(costs, workers=4))
-        costs = costs[sizes[-1] :]
-    assert sum(sizes) == 100
-    assert sizes == sorted(sizes, reverse=True)
-    assert sizes[0] == 12
-    assert sizes[-1] == 1
+        found.append(chunks.next(costs, most))
+        costs = costs[found[-1] :]
+    return found
+
+
+def test_chunks_cover_the_work_and_shrink() -> None:
+    found = sizes([1.0] * 100, Chunks(workers=4))
+    assert sum(found) == 100
+    assert found == sorted(found, reverse=True)
+    assert found[:4] == [12] * 4
+    assert found[-4:] == [1] * 4
 
 
 def test_cheap_work_is_sent_in_one_dispatch_per_worker() -> None:
-    assert next_chunk([1.0] * 10, workers=2, smallest=1e9) == 5
-    assert next_chunk([1.0] * 1000, workers=2, smallest=1e9, most=30) == 30
-    assert next_chunk([7.0], workers=3) == 1
+    assert sizes([1.0] * 10, Chunks(workers=2, smallest=1e9)) == [5, 5]
+    assert sizes([1.0] * 10, Chunks(workers=2, smallest=4.0)) == [4, 4, 1, 1]
+    assert sizes([1.0] * 100, Chunks(workers=2, smallest=1e9), most=30) == [30, 30, 20, 20]
+    assert sizes([7.0], Chunks(workers=3)) == [1]
+
+
+def test_the_costliest_client_travels_alone() -> None:
+    assert sizes([50.0, *[1.0] * 50], Chunks(workers=2))[0] == 1

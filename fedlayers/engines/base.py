@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flwr.app import Context, Message, MessageType, RecordDict
+from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedlayers.errors import Stopped
-from fedlayers.flower import RUN_ID, Grid, Run, integer, set_identity, set_message_id
+from fedlayers.flower import RUN_ID, Grid, Run, integer, records_of, set_identity, set_message_id
 from fedlayers.state import StateStore
 
 
@@ -40,6 +40,8 @@ class EngineGrid(Grid):
         set_identity()
         self.workplace = workplace
         self._run = Run.create_empty(run_id=RUN_ID)
+        # The metric that weighs clients where a strategy only averages: workers may then add up what they have.
+        self.average_by: str | None = None
         self._sent = 0
         self._pushed: dict[str, Message] = {}
 
@@ -103,7 +105,7 @@ class EngineGrid(Grid):
 
 def run_message(app: ClientApp, message: Message, client: int, store: StateStore, num_clients: int) -> Message:
     """Run one message on its client, with the client's personal state around it, and return the reply."""
-    server_round = integer(message.content.config_records["config"]["server-round"])
+    server_round = integer(records_of(message.content, ConfigRecord)["config"]["server-round"])
     training = message.metadata.message_type == MessageType.TRAIN
     context = Context(
         run_id=RUN_ID,

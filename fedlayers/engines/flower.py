@@ -9,7 +9,7 @@ import threading
 import time
 
 import psutil
-from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
@@ -18,7 +18,7 @@ from fedlayers.engines.base import EngineGrid, Workplace, run_message
 from fedlayers.engines.cluster import connect
 from fedlayers.engines.ray import resources
 from fedlayers.errors import Stopped, WorkerLost
-from fedlayers.flower import Grid, integer, run_simulation
+from fedlayers.flower import Grid, integer, records_of, run_simulation
 from fedlayers.state import StateStore
 
 PULL_S = 0.05
@@ -92,7 +92,8 @@ class FlowerGrid(EngineGrid):
         content = RecordDict({"config": ConfigRecord({})})
         replies = self._exchange([Message(content, node, MessageType.QUERY) for node in nodes], advance=False)
         client_of = {
-            r.metadata.src_node_id: integer(r.content.metric_records["partition"]["partition-id"]) for r in replies
+            r.metadata.src_node_id: integer(records_of(r.content, MetricRecord)["partition"]["partition-id"])
+            for r in replies
         }
         return sorted(client_of, key=client_of.__getitem__), client_of
 

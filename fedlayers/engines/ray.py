@@ -1,29 +1,31 @@
 """The ``ray`` engine: persistent Ray actors, weights shared through the object store, longest clients first."""
 
+import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ray
-from flwr.app import Message, Metadata, RecordDict
+from flwr.app import ArrayRecord, Message, Metadata, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedlayers.arrays import pack, pack_reply, unpack
 from fedlayers.config import Engine
 from fedlayers.engines.base import EngineGrid, Workplace, run_message
 from fedlayers.engines.cluster import connect
-from fedlayers.engines.placement import next_chunk
+from fedlayers.engines.placement import Chunks
 from fedlayers.errors import Stopped, UserError, WorkerLost
-from fedlayers.flower import make_message, set_identity
+from fedlayers.flower import make_message, records_of, set_identity
 from fedlayers.state import StateStore
+from fedlayers.sums import add_up_on_worker, block_of
 
 ATTEMPTS = 3
 POLL_S = 0.2
 # Work worth one dispatch, and the most weights that travel back in one chunk.
-DISPATCH_S = 0.05
+DISPATCH_S = 0.25
 CHUNK_BYTES = 64 * 2**20
 
 
@@ -40,8 +42,21 @@ class Worker:
         """Return the process id."""
         return os.getpid()
 
-    def run(self, tasks: Sequence[tuple[Metadata, int]], *contents: tuple[Any, ...]) -> tuple[list[Any], float]:
-        """Run one chunk of messages (each a message's metadata and the place of its content); add the seconds."""
+    def run(
+        self,
+        tasks: Sequence[tuple[Metadata, int]],
+        blocks: Mapping[int, Sequence[int]],
+        average_by: str | None,
+        *contents: tuple[Any, ...],
+    ) -> tuple[list[Any], float]:
+        """Run one chunk of messages and return its packed replies and the seconds it took.
+
+        Args:
+            tasks: each message's metadata and the place of its content.
+            blocks: block -> the places among the tasks of its messages, for the blocks that are here as a whole.
+            average_by: the metric that weighs clients when whole blocks are added up here; None sends all arrays.
+            *contents: the packed contents.
+        """
         began = time.perf_counter()
         unpacked = [unpack(content) for content in contents]
         replies = [
@@ -54,6 +69,10 @@ class Worker:
             )
             for metadata, place in tasks
         ]
+        if average_by:
+            members = {block: [replies[place] for place in places] for block, places in blocks.items()}
+            whole = {b: [r.content for r in found] for b, found in members.items() if not any(map(_failed, found))}
+            add_up_on_worker(whole, average_by)
         return [pack_reply(reply) for reply in replies], time.perf_counter() - began
 
 
@@ -67,8 +86,8 @@ class RayGrid(EngineGrid):
         # One copy of the app in the object store serves every actor, replacements included.
         self._app = ray.put(workplace.app)
         self._workers = [self._start() for _ in range(count)]
-        # How long a unit of cost took last: cheap clients are sent in fewer, larger chunks.
-        self._seconds_per_cost = 0.0
+        # How long a unit of cost took last, by message type: cheap clients are sent in fewer, larger chunks.
+        self._seconds_per_cost: dict[str, float] = {}
 
     @property
     def num_workers(self) -> int:
@@ -81,7 +100,7 @@ class RayGrid(EngineGrid):
 
     def deliver(self, messages: list[Message]) -> list[Message]:
         """Hand chunks of messages to free workers, costliest clients first, until all replies are in."""
-        phase = _Phase(sorted(messages, key=lambda m: (-self._cost(m), m.metadata.dst_node_id)))
+        phase = self._plan(messages)
         while phase.waiting or phase.running:
             self._dispatch(phase)
             ready, _ = ray.wait(list(phase.running), num_returns=1, timeout=POLL_S)
@@ -114,26 +133,42 @@ class RayGrid(EngineGrid):
         for worker in range(len(self._workers)):
             if worker in busy or not phase.waiting:
                 continue
-            size = self._chunk_size(phase)
-            chunk = _Chunk(phase.waiting[:size], worker, self._workers[worker])
-            phase.waiting = phase.waiting[size:]
-            phase.running[self._send(chunk, phase.contents)] = chunk
+            chunk = _Chunk(self._next_chunk(phase), worker, self._workers[worker])
+            phase.running[self._send(chunk, phase)] = chunk
 
-    def _chunk_size(self, phase: "_Phase") -> int:
+    def _plan(self, messages: list[Message]) -> "_Phase":
+        """Cut a phase into units: blocks of clients if those are cheap, else single clients, costliest first."""
+        blocks = block_of(messages)
+        smallest = DISPATCH_S / self._seconds_per_cost.get(messages[0].metadata.message_type, math.inf)
+        members: dict[int, list[Message]] = {}
+        for message in sorted(messages, key=lambda m: m.metadata.dst_node_id):
+            members.setdefault(blocks[message.metadata.dst_node_id], []).append(message)
+        units = list(members.values())
+        if max(sum(map(self._cost, unit)) for unit in units) > smallest:
+            units = sorted(([message] for unit in units for message in unit), key=lambda unit: -self._cost(unit[0]))
+        sizes = {block: len(unit) for block, unit in members.items()}
+        return _Phase(units, Chunks(len(self._workers), smallest), sizes, blocks)
+
+    def _next_chunk(self, phase: "_Phase") -> list[Message]:
         first = phase.waiting[0]
-        if first.metadata.message_id in phase.attempts:  # alone, to learn which client kills its worker
-            return 1
-        smallest = DISPATCH_S / self._seconds_per_cost if self._seconds_per_cost else 0.0
-        size_bytes = sum(len(array.data) for array in first.content.array_records["arrays"].values()) + 1
-        most = max(1, CHUNK_BYTES // size_bytes)
-        return next_chunk([self._cost(m) for m in phase.waiting], len(self._workers), smallest, most)
+        if any(message.metadata.message_id in phase.attempts for message in first):
+            # Alone, to learn which client kills its worker.
+            phase.waiting = [[message] for message in first[1:]] + phase.waiting[1:]
+            phase.waiting = [unit for unit in phase.waiting if unit]
+            return first[:1]
+        size_bytes = sum(len(a.data) for a in records_of(first[0].content, ArrayRecord)["arrays"].values()) + 1
+        most = max(1, CHUNK_BYTES // (size_bytes * len(first)))
+        count = phase.chunks.next([sum(map(self._cost, unit)) for unit in phase.waiting], most)
+        taken, phase.waiting = phase.waiting[:count], phase.waiting[count:]
+        return [message for unit in taken for message in unit]
 
-    def _send(self, chunk: "_Chunk", contents: "_Contents") -> Any:
+    def _send(self, chunk: "_Chunk", phase: "_Phase") -> Any:
         """Dispatch a chunk; the contents it needs travel by reference, once each."""
-        places = [contents.place(message.content) for message in chunk.messages]
+        places = [phase.contents.place(message.content) for message in chunk.messages]
         used = sorted(set(places))
         tasks = [(m.metadata, used.index(place)) for m, place in zip(chunk.messages, places, strict=True)]
-        return chunk.actor.run.remote(tasks, *(contents.references[place] for place in used))
+        references = [phase.contents.references[place] for place in used]
+        return chunk.actor.run.remote(tasks, phase.whole_blocks(chunk.messages), self.average_by, *references)
 
     def _receive(self, phase: "_Phase", reference: Any, chunk: "_Chunk") -> None:
         """Take in a chunk's replies; if its worker died, start another and send the chunk again."""
@@ -153,7 +188,8 @@ class RayGrid(EngineGrid):
                 for metadata, content, error in replies
             ]
             self.workplace.advance(len(replies))
-            self._seconds_per_cost = seconds / max(sum(self._cost(m) for m in chunk.messages), 1)
+            kind = chunk.messages[0].metadata.message_type
+            self._seconds_per_cost[kind] = seconds / max(sum(map(self._cost, chunk.messages)), 1)
 
     def _replace(self, phase: "_Phase", chunk: "_Chunk") -> None:
         """Start a new worker in the place of a dead one, unless a client has killed several already."""
@@ -166,7 +202,7 @@ class RayGrid(EngineGrid):
                     "most likely it needs more memory than there is: use fewer workers (engine.workers) or a smaller "
                     "training.batch_size"
                 )
-        phase.waiting = chunk.messages + phase.waiting
+        phase.waiting = [[message] for message in chunk.messages] + phase.waiting
         if self._workers[chunk.worker] is chunk.actor:
             self._workers[chunk.worker] = self._start()
 
@@ -197,13 +233,27 @@ class _Contents:
 
 @dataclass
 class _Phase:
-    """The messages of one phase: waiting, running, answered."""
+    """The messages of one phase: waiting (in units that stay together), running, answered."""
 
-    waiting: list[Message]
+    waiting: list[list[Message]]
+    chunks: Chunks
+    block_sizes: dict[int, int]
+    blocks: dict[int, int]
     running: dict[Any, _Chunk] = field(default_factory=dict)
     replies: list[Message] = field(default_factory=list)
     attempts: dict[str, int] = field(default_factory=dict)
     contents: _Contents = field(default_factory=_Contents)
+
+    def whole_blocks(self, messages: Sequence[Message]) -> dict[int, list[int]]:
+        """Return block -> places of its members, by node id, for the blocks that are complete among the messages."""
+        places: dict[int, list[int]] = {}
+        for place in sorted(range(len(messages)), key=lambda p: messages[p].metadata.dst_node_id):
+            places.setdefault(self.blocks[messages[place].metadata.dst_node_id], []).append(place)
+        return {block: found for block, found in places.items() if len(found) == self.block_sizes[block]}
+
+
+def _failed(reply: Message) -> bool:
+    return bool(reply.has_error())
 
 
 def resources(engine: Engine, num_clients: int) -> tuple[dict[str, float], int]:
