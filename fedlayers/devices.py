@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -66,6 +67,12 @@ def _keep_freed_memory() -> None:
             libc.mallopt(_M_ARENA_MAX, 1)
             libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)
             libc.mallopt(_M_TRIM_THRESHOLD, 512 * 2**20)
+
+
+def give_way() -> None:
+    """Let this thread, and those it starts, yield to the one that hands out work, as Ray's workers do."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
 
 
 @contextmanager

@@ -29,8 +29,9 @@ def run_folder(config: Config) -> Path:
 class RunFolder:
     """Reads and writes one run's folder.
 
-    A round's parts are written under names that start with a dot, fsynced and renamed; then the clients' states are
-    renamed; the checkpoint, last of all, makes the round count. What is later than the checkpoint is deleted on resume.
+    The clients' states are renamed first, since the next round starts from them; then the round's parts are written
+    under names that start with a dot, fsynced and renamed; the checkpoint, last of all, makes the round count. What is
+    later than the checkpoint is deleted on resume, and the states before it are still there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,11 +105,15 @@ class RunFolder:
         rounds = sorted(_round(path) for path in (self.path / "state").glob("server@*.json"))
         return rounds[-1] if rounds else None
 
-    def commit(self, server_round: int, clients: Sequence[int], arrays: bytes, scalars: Mapping[str, Any]) -> None:
-        """Make a round count: the clients' states first, then the server's; the last two rounds are kept."""
+    def commit_clients(self, server_round: int, clients: Sequence[int]) -> None:
+        """Make what the clients proposed in a round their states."""
+        with disk_errors(self.path / "state"):
+            self.states.commit(server_round, clients)
+
+    def commit(self, server_round: int, arrays: bytes, scalars: Mapping[str, Any]) -> None:
+        """Make a round count by the server's state; the last two rounds are kept."""
         state = self.path / "state"
         with disk_errors(state):
-            self.states.commit(server_round, clients)
             write_bytes(state / f"server@{server_round}.safetensors", arrays)
             write_text(state / f"server@{server_round}.json", json.dumps(scalars))
             for path in state.glob("server@*"):

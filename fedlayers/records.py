@@ -7,6 +7,7 @@ columns, ``resources/`` times, memory and bytes. The Arrow schemas are fixed her
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
@@ -166,8 +167,9 @@ def table_of(row: Row) -> str:
 def to_table(name: str, rows: Sequence[Row]) -> pa.Table:
     """Return rows of one kind as an Arrow table in the fixed schema, in the order they came."""
     schema = SCHEMAS[name]
-    columns = {field.name: [getattr(row, field.name) for row in rows] for field in schema}
-    return pa.table({key: pa.array(column, schema.field(key).type) for key, column in columns.items()}, schema=schema)
+    columns = zip(*map(attrgetter(*schema.names), rows), strict=True) if rows else [()] * len(schema)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def sort(name: str, table: pa.Table) -> pa.Table:

@@ -84,11 +84,12 @@ class Phase:
         sums: dict[tuple[str, str], tuple[float, int]] = {}
         if pieces:
             table = pa.concat_tables(pieces, promote_options="none")
-            whole = table.filter(pc.field("layer").is_null() & (pc.field("status") == "ok") & (pc.field("n") > 0))
-            columns = [whole[name].to_pylist() for name in ("metric", "scope", "value", "n")]
-            for metric, scope, value, n in zip(*columns, strict=True):
-                total, weight = sums.get((metric, scope), (0.0, 0))
-                sums[metric, scope] = (total + value * n, weight + n)
+            whole = table.filter(pc.is_null(table["layer"]))
+            columns = [whole[name].to_pylist() for name in ("metric", "scope", "value", "n", "status")]
+            for metric, scope, value, n, status in zip(*columns, strict=True):
+                if status == "ok" and n:
+                    total, weight = sums.get((metric, scope), (0.0, 0))
+                    sums[metric, scope] = (total + value * n, weight + n)
         return Means({key: total / weight for key, (total, weight) in sums.items()})
 
 

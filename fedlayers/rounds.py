@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from fedlayers.arrays import decode, encode
 from fedlayers.checkpoint import Best, Checkpoint
 from fedlayers.config import Config
 from fedlayers.data.federation import Federation
-from fedlayers.devices import available_cpus, threads
+from fedlayers.devices import available_cpus, give_way, threads
 from fedlayers.engines.base import EngineGrid
 from fedlayers.folder import RunFolder, write_bytes
 from fedlayers.layers import Layer
@@ -29,6 +30,7 @@ from fedlayers.schedule import Schedule
 from fedlayers.seeding import derive, global_state
 from fedlayers.sums import averaged, block_of
 from fedlayers.weights import load_state, to_safetensors_bytes
+from fedlayers.writer import Writer
 from metrics.base import ClientView, Metric, ServerView
 from metrics.measure import measure_clients, measure_server
 
@@ -75,15 +77,19 @@ class RoundLoop:
     best: Best | None = None
     # Whether the server's test may run beside the clients (not where they share this process).
     concurrent: bool = True
+    writer: Writer = field(default_factory=Writer)
     _seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self, committed: int | None) -> None:
         """Run what is missing after the committed round (None: nothing is committed yet)."""
-        if committed is None:
-            self._evaluate_all(0, "start")
-        for server_round in range((committed or 0) + 1, self.config.rounds + 1):
-            self._round(server_round)
-        self._evaluate_all(self.config.rounds, "final")
+        try:
+            if committed is None:
+                self._evaluate_all(0, "start")
+            for server_round in range((committed or 0) + 1, self.config.rounds + 1):
+                self._round(server_round)
+            self._evaluate_all(self.config.rounds, "final")
+        finally:
+            self.writer.close()
 
     def _round(self, server_round: int) -> None:
         began = time.perf_counter()
@@ -92,12 +98,15 @@ class RoundLoop:
             settings = self._settings(server_round, "after_aggregate")
             messages = list(self.strategy.configure_evaluate(server_round, self.model.record(), settings, self.grid))
         evaluate = self._evaluate(server_round, "after_aggregate", messages)
+        # Not before the last round counts: only the last two states of a client are kept.
+        self.writer.settle()
+        self.folder.commit_clients(server_round, train.clients)
         means = evaluate.means()
-        self._update_best(server_round, means.of("loss", "client_val"))
-        self._save_snapshots(server_round, train)
+        snapshots = self._best_snapshot(server_round, means.of("loss", "client_val"))
+        snapshots.update(self._snapshots(server_round, train))
         tables = train.merged(evaluate)
-        self._write(f"round={server_round:06d}", server_round, "after_aggregate", tables, time.perf_counter() - began)
-        self._commit(server_round, train.clients)
+        self._add_own(tables, server_round, "after_aggregate", time.perf_counter() - began)
+        self._save(server_round, f"round={server_round:06d}", tables, snapshots)
         scopes = ("server_test", "client_test", "client_val")
         self.progress.round_done(server_round, means.of("accuracy", *scopes), means.of("loss", *scopes))
 
@@ -150,9 +159,11 @@ class RoundLoop:
         messages = [Message(content, node, MessageType.EVALUATE) for node in self.grid.get_node_ids()]
         phase = self._evaluate(server_round, moment, messages)
         part = "final" if moment == "final" else f"round={server_round:06d}"
-        self._write(part, server_round, moment, phase.tables, time.perf_counter() - began)
+        self._add_own(phase.tables, server_round, moment, time.perf_counter() - began)
         if moment == "start":
-            self._commit(0, [])
+            self._save(0, part, phase.tables, {})
+        else:
+            self.writer.later(partial(self.folder.write_part, part, phase.tables))
 
     def _send(self, name: str, server_round: int, moment: str, messages: list[Message]) -> Phase:
         self.progress.phase(server_round, name, len(messages))
@@ -168,6 +179,8 @@ class RoundLoop:
 
     def _test(self, server_round: int, moment: str) -> list[Any]:
         """Measure the global model on the server: its test set, its weights."""
+        if self.concurrent:
+            give_way()
         began = time.perf_counter()
         with threads(self.config.server_threads):
             load_state(self.module, self.model.tensors(), self.model.buffers)
@@ -231,41 +244,46 @@ class RoundLoop:
     def _saves_snapshots(self, server_round: int) -> bool:
         return Schedule(self.config.snapshots.rounds, key="snapshots").is_due_round(server_round, self.config.rounds)
 
-    def _update_best(self, server_round: int, value: float | None) -> None:
+    def _best_snapshot(self, server_round: int, value: float | None) -> dict[str, bytes]:
         """Remember the round whose model had the lowest validation loss; validation never sees test records."""
         if value is None or (self.best is not None and value >= self.best.value):
-            return
+            return {}
         self.best = Best(server_round, "client_val loss, mean over records", value)
-        if self._has_global_model:
-            write_bytes(self.folder.path / "snapshots" / "best.safetensors", self.model.packed())
+        return {"best.safetensors": self.model.packed()} if self._has_global_model else {}
 
-    def _save_snapshots(self, server_round: int, train: Phase) -> None:
+    def _snapshots(self, server_round: int, train: Phase) -> dict[str, bytes]:
+        """Return the files of a round at which snapshots are due, by name."""
         if not self._saves_snapshots(server_round):
-            return
-        folder = self.folder.path / "snapshots"
-        if self._has_global_model:
-            write_bytes(folder / f"server@{server_round}.safetensors", self.model.packed())
+            return {}
+        files = {f"server@{server_round}.safetensors": self.model.packed()} if self._has_global_model else {}
         if self.config.snapshots.clients:
             for client, weights in train.weights().items():
                 packed = to_safetensors_bytes({**weights, **train.buffers.get(client, {})})
-                write_bytes(folder / f"client{client}@{server_round}.safetensors", packed)
+                files[f"client{client}@{server_round}.safetensors"] = packed
+        return files
 
-    def _write(self, part: str, server_round: int, moment: str, tables: dict[str, list[Any]], seconds: float) -> None:
-        """Write one part of every table, the server's own times among them."""
+    def _add_own(self, tables: dict[str, list[Any]], server_round: int, moment: str, seconds: float) -> None:
+        """Add the server's own times and memory to the tables of a part."""
         times = {**self._seconds, "round_s": seconds}
         self._seconds = {}
         own = Phase(tables=tables)
         rows = [Resource(name, value, "s") for name, value in times.items()]
         rows.append(Resource("server_memory", psutil.Process().memory_info().rss / 2**20, "MiB"))
         own.add(addressed(rows, owner="server", round=server_round, moment=moment))
-        self.folder.write_part(part, own.tables)
 
-    def _commit(self, server_round: int, clients: Sequence[int]) -> None:
-        checkpoint = Checkpoint(self.model.weights, self.model.buffers, self.strategy, self.best)
-        self.folder.commit(server_round, clients, *checkpoint.packed())
-        facts = self.folder.facts()
+    def _save(self, server_round: int, part: str, tables: dict[str, list[Any]], snapshots: dict[str, bytes]) -> None:
+        """Let the writer put a round on the disk, in the order that makes it count; what changes is packed now."""
+        arrays, scalars = Checkpoint(self.model.weights, self.model.buffers, self.strategy, self.best).packed()
         best = self.best.as_json() if self.best else None
-        self.folder.write_facts({**facts, "round": server_round, "best": best})
+
+        def job() -> None:
+            for name, data in snapshots.items():
+                write_bytes(self.folder.path / "snapshots" / name, data)
+            self.folder.write_part(part, tables)
+            self.folder.commit(server_round, arrays, scalars)
+            self.folder.write_facts({**self.folder.facts(), "round": server_round, "best": best})
+
+        self.writer.later(job)
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

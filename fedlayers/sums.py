@@ -38,6 +38,8 @@ def weighted_mean(contents: Sequence[RecordDict], key: str) -> Sums:
         contents: the replies, each with one ArrayRecord and one MetricRecord, in the order in which they are summed.
         key: the metric that holds a reply's weight.
     """
+    if len(contents) == 1:
+        return {name: tensor_of(array).double() for name, array in _only(contents[0], ArrayRecord).items()}
     total = sum(_weight(content, key) for content in contents)
     return {name: value.div_(total) for name, value in _weighted_sum(contents, key).items()}
 

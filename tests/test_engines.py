@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 import ray
+from flwr.app import Message
 
 from fedlayers.engines.placement import Chunks
 from fedlayers.errors import ClientFailed, UserError
+from fedlayers.sums import averaged
 from fedlayers.tables import read
 
 Run = Callable[..., Path]
@@ -30,6 +34,22 @@ def test_ray_equals_local_bit_for_bit(local: Path, quick_run: Run, tables: Table
     run = quick_run("engine=ray", f"engine.workers={workers}")
     assert run.name == local.name
     assert tables(run) == tables(local)
+
+
+def test_workers_add_up_cheap_clients_and_the_numbers_stay(quick_run: Run, tables: Tables) -> None:
+    overrides = ["clients=23", "rounds=3", "records_per_client=30", "metrics=[evaluation]"]
+    seen: list[str] = []
+
+    def noted(replies: list[Message], *rest: Any) -> list[Message]:
+        seen.extend(name for reply in replies for name in reply.content if name.startswith("sum/"))
+        return averaged(replies, *rest)
+
+    with mock.patch("fedlayers.rounds.averaged", noted):
+        alone = quick_run("engine=local", *overrides)
+        assert seen == []
+        shared = quick_run("engine=ray", "engine.workers=2", *overrides)
+    assert seen
+    assert tables(shared) == tables(alone)
 
 
 def test_flower_equals_local_bit_for_bit(local: Path, quick_run: Run, tables: Tables) -> None:

@@ -71,7 +71,8 @@ def one_round(folder: RunFolder, server_round: int) -> None:
     write_bytes(folder.path / "snapshots" / f"server@{server_round}.safetensors", b"snapshot")
     rows = [Record("loss", float(server_round), client=client, round=server_round) for client in range(2)]
     folder.write_part(f"round={server_round:06d}", {"records": [to_table("records", rows)], "pairs": []})
-    folder.commit(server_round, [0, 1], f"arrays {server_round}".encode(), {"round": server_round})
+    folder.commit_clients(server_round, [0, 1])
+    folder.commit(server_round, f"arrays {server_round}".encode(), {"round": server_round})
 
 
 def contents(folder: RunFolder) -> dict[str, bytes]:
@@ -273,4 +274,4 @@ def test_a_full_disk_while_writing_is_told_by_every_writer(folder: RunFolder) ->
         with pytest.raises(UserError, match="the disk is full"):
             folder.write_part("final", {"records": [to_table("records", [Record("loss", 1.0)])]})
         with pytest.raises(UserError, match="the disk is full"):
-            folder.commit(0, [], b"", {})
+            folder.commit(0, b"", {})

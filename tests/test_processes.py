@@ -49,9 +49,20 @@ def wait_for_round(process: subprocess.Popen[str], folder: Path, server_round: i
 
 def end_of(processes: Sequence[psutil.Process], seconds: float) -> list[str]:
     """Return what still runs after a while."""
-    _, alive = psutil.wait_procs(processes, timeout=seconds)
-    # Ray's two agents notice the end of their node by themselves, a while later.
-    return [process.name() for process in alive if process.is_running() and "Agent" not in process.name()]
+    deadline = time.monotonic() + seconds
+    while True:
+        # Ray's two agents notice the end of their node by themselves, a while later.
+        alive = [name for name in map(name_if_alive, processes) if name and "Agent" not in name]
+        if not alive or time.monotonic() > deadline:
+            return alive
+        time.sleep(0.05)
+
+
+def name_if_alive(process: psutil.Process) -> str | None:
+    try:
+        return process.name() if process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None
 
 
 @pytest.fixture(scope="module")

@@ -24,15 +24,16 @@ class Crash(BaseException):
 
 @contextmanager
 def crash_at(place: str, server_round: int) -> Iterator[None]:
-    """Let the program die at a place of the round loop."""
-    original = getattr(RoundLoop, place)
+    """Let the program die at a place of the round loop, or while a round is written to the folder."""
+    owner = RoundLoop if hasattr(RoundLoop, place) else RunFolder
+    original = getattr(owner, place)
 
-    def dying(self: RoundLoop, *args: object, **kwargs: object) -> object:
+    def dying(self: object, *args: object, **kwargs: object) -> object:
         if args and args[0] in (server_round, f"round={server_round:06d}"):
             raise Crash
         return original(self, *args, **kwargs)
 
-    with mock.patch.object(RoundLoop, place, dying):
+    with mock.patch.object(owner, place, dying):
         yield
 
 
@@ -42,7 +43,7 @@ def undisturbed(quick_run: Run) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("algorithm", ["fedavg", "local", "fedadam"])
-@pytest.mark.parametrize("place", ["_train", "_evaluate", "_write", "_commit"])
+@pytest.mark.parametrize("place", ["_train", "_evaluate", "_save", "commit_clients", "write_part", "commit"])
 @pytest.mark.parametrize("server_round", [0, 2])
 def test_killed_anywhere_it_continues_bit_for_bit(
     undisturbed: dict[str, Path],
@@ -54,7 +55,7 @@ def test_killed_anywhere_it_continues_bit_for_bit(
     server_round: int,
 ) -> None:
     overrides = ["rounds=3", "engine=local", f"algorithm={algorithm}"]
-    if not (place == "_train" and server_round == 0):
+    if server_round or place not in ("_train", "commit_clients"):
         with crash_at(place, server_round), pytest.raises(Crash):
             quick_run(*overrides, folder=tmp_path)
     run = quick_run(*overrides, folder=tmp_path)

@@ -1,5 +1,6 @@
 """The ``ray`` engine: persistent Ray actors, weights shared through the object store, longest clients first."""
 
+import itertools
 import math
 import os
 import time
@@ -128,13 +129,13 @@ class RayGrid(EngineGrid):
         return self.workplace.costs[message.metadata.dst_node_id - 1]
 
     def _dispatch(self, phase: "_Phase") -> None:
-        """Give every free worker a chunk of the waiting messages."""
-        busy = {chunk.worker for chunk in phase.running.values()}
-        for worker in range(len(self._workers)):
-            if worker in busy or not phase.waiting:
-                continue
-            chunk = _Chunk(self._next_chunk(phase), worker, self._workers[worker])
-            phase.running[self._send(chunk, phase)] = chunk
+        """Give every worker a chunk to run and one to run next, so that none waits for its next dispatch."""
+        for depth in range(2):
+            for worker in range(len(self._workers)):
+                queue = [chunk for chunk in phase.running.values() if chunk.worker == worker]
+                if phase.waiting and len(queue) == depth and not (depth and phase.suspects(queue)):
+                    chunk = _Chunk(self._next_chunk(phase), worker, self._workers[worker])
+                    phase.running[self._send(chunk, phase)] = chunk
 
     def _plan(self, messages: list[Message]) -> "_Phase":
         """Cut a phase into units: blocks of clients if those are cheap, else single clients, costliest first."""
@@ -193,7 +194,9 @@ class RayGrid(EngineGrid):
 
     def _replace(self, phase: "_Phase", chunk: "_Chunk") -> None:
         """Start a new worker in the place of a dead one, unless a client has killed several already."""
-        for message in chunk.messages:
+        # Chunks are in the order in which they were sent: only the first of a worker had begun.
+        began = all(other.actor is not chunk.actor for other in phase.running.values() if other.number < chunk.number)
+        for message in chunk.messages if began else ():
             key = message.metadata.message_id
             phase.attempts[key] = phase.attempts.get(key, 0) + 1
             if phase.attempts[key] >= ATTEMPTS:
@@ -214,6 +217,7 @@ class _Chunk:
     messages: list[Message]
     worker: int
     actor: Any
+    number: int = field(default_factory=itertools.count().__next__)
 
 
 class _Contents:
@@ -243,6 +247,11 @@ class _Phase:
     replies: list[Message] = field(default_factory=list)
     attempts: dict[str, int] = field(default_factory=dict)
     contents: _Contents = field(default_factory=_Contents)
+
+    def suspects(self, queue: Sequence[_Chunk]) -> bool:
+        """Say whether a message that is next, or one of a queue, was in a worker that died: those run alone."""
+        messages = itertools.chain(self.waiting[0], *(chunk.messages for chunk in queue))
+        return any(message.metadata.message_id in self.attempts for message in messages)
 
     def whole_blocks(self, messages: Sequence[Message]) -> dict[int, list[int]]:
         """Return block -> places of its members, by node id, for the blocks that are complete among the messages."""
