@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, Message, MessageType, MetricRecord, RecordDict
 
-from fedlayers.flower import set_identity
+from fedlayers.flower import number, records_of, set_identity
 from fedlayers.sums import BLOCK, add_up_on_worker, averaged, block_of, weighted_mean
 
 
@@ -43,8 +43,16 @@ def replies_to(sent: list[Message], seed: int = 0) -> list[Message]:
     ]
 
 
-def arrays_of(reply: Message) -> dict[str, list[float]]:
-    return {name: array.numpy().ravel().tolist() for name, array in reply.content["arrays"].items()}
+def array_of(reply: Message, name: str) -> np.ndarray:
+    return records_of(reply.content, ArrayRecord)["arrays"][name].numpy()
+
+
+def metric_of(reply: Message, name: str) -> float:
+    return number(records_of(reply.content, MetricRecord)["metrics"][name])
+
+
+def arrays_of(reply: Message) -> list[list[float]]:
+    return [array_of(reply, name).ravel().tolist() for name in ("w", "b")]
 
 
 def add_up(replies: list[Message], blocks: dict[int, int], chosen: set[int], key: str = "num-examples") -> None:
@@ -59,7 +67,6 @@ def add_up(replies: list[Message], blocks: dict[int, int], chosen: set[int], key
 
 def test_blocks_are_five_clients_each_in_the_order_of_their_ids() -> None:
     sent = sent_to(12)
-    assert list(block_of(reversed(sent)).values()) != []
     assert [block_of(reversed(sent))[message.metadata.dst_node_id] for message in sent] == [0] * 5 + [1] * 5 + [2] * 2
 
 
@@ -68,20 +75,19 @@ def test_blocks_are_five_clients_each_in_the_order_of_their_ids() -> None:
 def test_the_mean_is_numpys(count: int, key: str) -> None:
     sent = sent_to(count)
     replies = replies_to(sent)
-    weights = [float(reply.content["metrics"][key]) for reply in replies]
+    weights = [metric_of(reply, key) for reply in replies]
     expected = {
-        name: np.average([reply.content["arrays"][name].numpy().astype(float) for reply in replies], 0, weights)
-        for name in ("w", "b")
+        name: np.average([array_of(reply, name).astype(float) for reply in replies], 0, weights) for name in ("w", "b")
     }
-    losses = np.average([reply.content["metrics"]["loss"] for reply in replies], weights=weights)
+    losses = np.average([metric_of(reply, "loss") for reply in replies], weights=weights)
+    records = sum(metric_of(reply, "num-examples") for reply in replies)
     [mean] = averaged(replies, block_of(sent), key)
     for name, array in expected.items():
-        np.testing.assert_allclose(mean.content["arrays"][name].numpy(), array, rtol=1e-13, atol=1e-15)
-        assert mean.content["arrays"][name].numpy().dtype == np.float64
-    metrics = mean.content["metrics"]
-    assert metrics["num-examples"] == sum(int(reply.content["metrics"]["num-examples"]) for reply in replies)
-    assert metrics["one"] == count
-    assert metrics["loss"] == pytest.approx(losses)
+        np.testing.assert_allclose(array_of(mean, name), array, rtol=1e-13, atol=1e-15)
+        assert array_of(mean, name).dtype == np.float64
+    assert metric_of(mean, "num-examples") == records
+    assert metric_of(mean, "one") == count
+    assert metric_of(mean, "loss") == pytest.approx(losses)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -118,7 +124,7 @@ def test_clients_that_dropped_out_are_left_out_wherever_the_others_are_added_up(
     [some], [none] = (averaged(replies, blocks, "num-examples") for replies in kept)
     assert arrays_of(some) == arrays_of(none)
     expected = weighted_mean([reply.content for reply in kept[1]], "num-examples")
-    np.testing.assert_allclose(some.content["arrays"]["w"].numpy(), expected["w"].numpy(), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(array_of(some, "w"), expected["w"].numpy(), rtol=1e-13, atol=1e-15)
 
 
 def test_no_replies_give_no_reply() -> None:

@@ -1,6 +1,7 @@
 """The writer: one job at a time, in order, none forgotten."""
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -8,7 +9,8 @@ from fedlayers.writer import Writer
 
 
 def test_jobs_run_in_order_and_the_next_waits_for_the_last() -> None:
-    writer, done, gate = Writer(), [], threading.Event()
+    writer, gate = Writer(), threading.Event()
+    done: list[int] = []
 
     def first() -> None:
         gate.wait()
@@ -23,10 +25,8 @@ def test_jobs_run_in_order_and_the_next_waits_for_the_last() -> None:
     assert done == [1, 2]
 
 
-@pytest.mark.parametrize(
-    "ask", [lambda writer: writer.settle(), lambda writer: writer.close(), lambda writer: writer.later(print)]
-)
-def test_what_a_job_raised_is_raised_at_the_next_call_once(ask) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("ask", [Writer.settle, Writer.close, lambda writer: writer.later(print)])
+def test_what_a_job_raised_is_raised_at_the_next_call_once(ask: Callable[[Writer], None]) -> None:
     writer = Writer()
 
     def failing() -> None:
