@@ -25,6 +25,7 @@ from fedlayers.outcome import facts_of, finish, note_stretch, save_partition
 from fedlayers.progress import Progress, make_progress
 from fedlayers.rounds import RoundLoop
 from fedlayers.signals import stop_on_signals
+from fedlayers.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from fedlayers.tables import Tables
@@ -129,7 +130,7 @@ def _run_rounds(folder: RunFolder, config: Config, built: Built, engine: str, co
                 progress=progress,
                 device=built.device,
                 model=model,
-                best=best,
+                snapshots=Snapshots(config, bool(getattr(built.strategy, "has_global_model", True)), best),
                 concurrent=engine != "local",
             )
             loop.run(committed)

@@ -12,7 +12,7 @@ from fedlayers.checkpoint import Best, restore
 from fedlayers.config import Config
 from fedlayers.errors import UserError
 from fedlayers.folder import RunFolder
-from fedlayers.rounds import GlobalModel
+from fedlayers.global_model import GlobalModel
 from fedlayers.weights import split_state
 
 

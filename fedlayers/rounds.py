@@ -8,51 +8,30 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
 import psutil
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
+from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp.strategy import Strategy
 from torch import Tensor, nn
 
-from fedlayers.arrays import decode, encode
-from fedlayers.checkpoint import Best, Checkpoint
+from fedlayers.checkpoint import Checkpoint
 from fedlayers.config import Config
 from fedlayers.data.federation import Federation
 from fedlayers.devices import available_cpus, give_way, threads
 from fedlayers.engines.base import EngineGrid
 from fedlayers.folder import RunFolder, write_bytes
+from fedlayers.global_model import GlobalModel
 from fedlayers.layers import Layer
 from fedlayers.progress import Progress
 from fedlayers.records import Resource, addressed
 from fedlayers.replies import Phase, read_replies
-from fedlayers.schedule import Schedule
 from fedlayers.seeding import derive, global_state
+from fedlayers.snapshots import Snapshots
 from fedlayers.sums import averaged, block_of
 from fedlayers.weights import load_state, to_safetensors_bytes
 from fedlayers.writer import Writer
 from metrics.base import ClientView, Metric, ServerView
 from metrics.measure import measure_clients, measure_server
-
-
-@dataclass
-class GlobalModel:
-    """The server's weights and buffers, by name in the order of the model."""
-
-    weights: dict[str, np.ndarray]
-    buffers: dict[str, Tensor]
-
-    def record(self) -> ArrayRecord:
-        """Return the weights as the record that strategies pass around."""
-        return ArrayRecord({name: encode(array) for name, array in self.weights.items()})
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the weights as tensors that share memory with the arrays."""
-        return {name: torch.from_numpy(array) for name, array in self.weights.items()}
-
-    def packed(self) -> bytes:
-        """Return weights and buffers as safetensors."""
-        return to_safetensors_bytes({**self.tensors(), **self.buffers})
 
 
 @dataclass
@@ -74,7 +53,7 @@ class RoundLoop:
     progress: Progress
     device: torch.device
     model: GlobalModel
-    best: Best | None = None
+    snapshots: Snapshots
     # Whether the server's test may run beside the clients (not where they share this process).
     concurrent: bool = True
     writer: Writer = field(default_factory=Writer)
@@ -102,8 +81,7 @@ class RoundLoop:
         self.writer.settle()
         self.folder.commit_clients(server_round, train.clients)
         means = evaluate.means()
-        snapshots = self._best_snapshot(server_round, means.of("loss", "client_val"))
-        snapshots.update(self._snapshots(server_round, train))
+        snapshots = self.snapshots.of_round(server_round, means.of("loss", "client_val"), self.model, train)
         tables = train.merged(evaluate)
         self._add_own(tables, server_round, "after_aggregate", time.perf_counter() - began)
         self._save(server_round, f"round={server_round:06d}", tables, snapshots)
@@ -128,8 +106,8 @@ class RoundLoop:
                 arrays, _ = self.strategy.aggregate_train(server_round, replies)
             started_from = self.model.tensors()
             if arrays is not None:
-                self.model.weights = _like(arrays, self.model.weights)
-            if phase.buffers and self._has_global_model:
+                self.model.take(arrays)
+            if phase.buffers and self.snapshots.has_global_model:
                 self.model.buffers = phase.mean_buffers(self._weighting)
             self._measure_server(server_round, "after_local", phase, started_from)
         return phase
@@ -138,7 +116,7 @@ class RoundLoop:
         """Let clients evaluate while the server tests the global model itself."""
         with ThreadPoolExecutor(1) as pool, self._timed("evaluate_phase_s"):
             test: Future[list[Any]] | None = None
-            if self._has_global_model or moment == "start":
+            if self.snapshots.has_global_model or moment == "start":
                 test = pool.submit(self._test, server_round, moment)
                 if not self.concurrent:
                     test.result()
@@ -238,29 +216,7 @@ class RoundLoop:
 
     def _needs_every_client(self, server_round: int) -> bool:
         """Say whether a training phase must bring every client's own weights, not only sums."""
-        snapshots = self.config.snapshots.clients and self._saves_snapshots(server_round)
-        return snapshots or bool(self._due_on_server(server_round, "after_local"))
-
-    def _saves_snapshots(self, server_round: int) -> bool:
-        return Schedule(self.config.snapshots.rounds, key="snapshots").is_due_round(server_round, self.config.rounds)
-
-    def _best_snapshot(self, server_round: int, value: float | None) -> dict[str, bytes]:
-        """Remember the round whose model had the lowest validation loss; validation never sees test records."""
-        if value is None or (self.best is not None and value >= self.best.value):
-            return {}
-        self.best = Best(server_round, "client_val loss, mean over records", value)
-        return {"best.safetensors": self.model.packed()} if self._has_global_model else {}
-
-    def _snapshots(self, server_round: int, train: Phase) -> dict[str, bytes]:
-        """Return the files of a round at which snapshots are due, by name."""
-        if not self._saves_snapshots(server_round):
-            return {}
-        files = {f"server@{server_round}.safetensors": self.model.packed()} if self._has_global_model else {}
-        if self.config.snapshots.clients:
-            for client, weights in train.weights().items():
-                packed = to_safetensors_bytes({**weights, **train.buffers.get(client, {})})
-                files[f"client{client}@{server_round}.safetensors"] = packed
-        return files
+        return self.snapshots.need_clients(server_round) or bool(self._due_on_server(server_round, "after_local"))
 
     def _add_own(self, tables: dict[str, list[Any]], server_round: int, moment: str, seconds: float) -> None:
         """Add the server's own times and memory to the tables of a part."""
@@ -273,15 +229,16 @@ class RoundLoop:
 
     def _save(self, server_round: int, part: str, tables: dict[str, list[Any]], snapshots: dict[str, bytes]) -> None:
         """Let the writer put a round on the disk, in the order that makes it count; what changes is packed now."""
-        arrays, scalars = Checkpoint(self.model.weights, self.model.buffers, self.strategy, self.best).packed()
-        best = self.best.as_json() if self.best else None
+        best = self.snapshots.best
+        arrays, scalars = Checkpoint(self.model.weights, self.model.buffers, self.strategy, best).packed()
+        facts = {"round": server_round, "best": best.as_json() if best else None}
 
         def job() -> None:
             for name, data in snapshots.items():
                 write_bytes(self.folder.path / "snapshots" / name, data)
             self.folder.write_part(part, tables)
             self.folder.commit(server_round, arrays, scalars)
-            self.folder.write_facts({**self.folder.facts(), "round": server_round, "best": best})
+            self.folder.write_facts({**self.folder.facts(), **facts})
 
         self.writer.later(job)
 
@@ -299,25 +256,12 @@ class RoundLoop:
         return str(vars(self.strategy)["weighted_by_key"]) if getattr(self.strategy, "averages", False) else None
 
     @property
-    def _has_global_model(self) -> bool:
-        return bool(getattr(self.strategy, "has_global_model", True))
-
-    @property
     def _on_error(self) -> str:
         return str(self.config.metrics.get("on_error", "record"))
 
     @property
     def _weighting(self) -> str:
         return "num-examples" if self.config.weighting == "records" else "one"
-
-
-def _like(arrays: ArrayRecord, current: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return aggregated arrays in the order and precision of the model (FedAdam returns float64)."""
-    found = {name: decode(array) for name, array in arrays.items()}
-    return {
-        name: np.ascontiguousarray(found[name].astype(array.dtype)).reshape(array.shape)
-        for name, array in current.items()
-    }
 
 
 def _has_records(message: Message) -> bool:

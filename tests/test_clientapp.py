@@ -16,8 +16,8 @@ from fedlayers.build import Built, build
 from fedlayers.compose import compose_config
 from fedlayers.config import Config
 from fedlayers.flower import set_identity
+from fedlayers.global_model import GlobalModel
 from fedlayers.records import from_bytes
-from fedlayers.rounds import GlobalModel
 from fedlayers.weights import split_state
 
 Send = Callable[..., Message]
