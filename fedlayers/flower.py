@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.app.error import Error
@@ -10,7 +10,6 @@ from flwr.app.message import make_message
 from flwr.client import NumPyClient
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
-from flwr.simulation.run_simulation import run_simulation
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
@@ -71,6 +70,16 @@ def number(value: object) -> float:
     """Return a record's value as a float."""
     assert isinstance(value, int | float)
     return float(value)
+
+
+def run_simulation(**arguments: Any) -> None:
+    """Run two apps in Flower's own runtime; the arguments are those of its function of this name.
+
+    Imported here, because its data base and web server take longer to import than everything else of Flower together.
+    """
+    from flwr.simulation.run_simulation import run_simulation as run
+
+    run(**arguments)
 
 
 def quiet() -> None:

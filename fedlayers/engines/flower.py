@@ -4,6 +4,7 @@ Flower's runtime lives in a thread of its own; its ServerApp hands its Grid over
 """
 
 import contextlib
+import logging
 import queue
 import threading
 import time
@@ -53,6 +54,8 @@ class FlowerGrid(EngineGrid):
         """End the runtime; Flower shuts Ray down with it. After a signal clients still at work here are ended."""
         self._closed.set()
         if self.workplace.stop.is_set():
+            # Flower would print how each of them died.
+            logging.getLogger("flwr").setLevel(logging.CRITICAL)
             for process in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     if "ray::ClientAppActor" in " ".join(process.cmdline()):
@@ -69,8 +72,8 @@ class FlowerGrid(EngineGrid):
 
         try:
             run_simulation(
-                server,
-                _with_states(self.workplace),
+                server_app=server,
+                client_app=_with_states(self.workplace),
                 num_supernodes=len(self.workplace.costs),
                 backend_config={"client_resources": {**options}},
             )
