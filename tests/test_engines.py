@@ -1,16 +1,22 @@
 """The three engines give the same numbers, and notice what goes wrong."""
 
+import importlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import pytest
 import ray
-from flwr.app import Message
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
+from flwr.clientapp import ClientApp
 
+from fedlayers.config import Engine
+from fedlayers.engines.base import Workplace
 from fedlayers.engines.placement import Chunks
-from fedlayers.errors import ClientFailed, UserError
+from fedlayers.engines.ray import RayGrid
+from fedlayers.errors import ClientFailed, UserError, WorkerLost
 from fedlayers.sums import averaged
 from fedlayers.tables import read
 
@@ -148,6 +154,22 @@ def test_engine_address_joins_a_running_cluster_and_several_runs_share_it(
         assert tables(quick_run("engine=ray", f"engine.address='{address}'")) == tables(local)
     assert ray.is_initialized()
     ray.shutdown()
+
+
+class Unloadable:
+    """Stands for an app that refers to a module which a worker does not find."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return importlib.import_module, ("nowhere",)
+
+
+def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
+    app = cast(ClientApp, Unloadable())
+    grid = RayGrid(Workplace(app, [1], tmp_path, threading.Event(), lambda _: None), Engine(name="ray", workers=1))
+    content = RecordDict({"arrays": ArrayRecord({}), "config": ConfigRecord({"server-round": 1})})
+    with pytest.raises(WorkerLost, match="a worker process could not start: ModuleNotFoundError: No module named 'now"):
+        grid.send_and_receive([Message(content, 1, MessageType.TRAIN)])
+    grid.close()
 
 
 def test_an_unreachable_cluster_is_named(quick_run: Run) -> None:

@@ -175,7 +175,10 @@ class RayGrid(EngineGrid):
         """Take in a chunk's replies; if its worker died, start another and send the chunk again."""
         try:
             replies, seconds = ray.get(reference)
-        except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError):
+        except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            if "creation task" in lines[0]:
+                raise WorkerLost(f"a worker process could not start: {lines[-1]}") from error
             self._replace(phase, chunk)
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error
