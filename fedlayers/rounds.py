@@ -27,7 +27,7 @@ from fedlayers.records import Resource, addressed
 from fedlayers.replies import Phase, read_replies
 from fedlayers.seeding import derive, global_state
 from fedlayers.snapshots import Snapshots
-from fedlayers.sums import averaged, block_of
+from fedlayers.sums import averaged, block_of, only_averages
 from fedlayers.weights import load_state, to_safetensors_bytes
 from fedlayers.writer import Writer
 from metrics.base import ClientView, Metric, ServerView
@@ -253,7 +253,7 @@ class RoundLoop:
     @property
     def _average_by(self) -> str | None:
         """The metric that weighs clients, if the strategy only averages."""
-        return str(vars(self.strategy)["weighted_by_key"]) if getattr(self.strategy, "averages", False) else None
+        return str(vars(self.strategy)["weighted_by_key"]) if only_averages(self.strategy) else None
 
     @property
     def _on_error(self) -> str:
