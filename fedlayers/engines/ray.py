@@ -4,6 +4,7 @@ import itertools
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +73,8 @@ class Worker:
         ]
         if average_by:
             members = {block: [replies[place] for place in places] for block, places in blocks.items()}
-            whole = {b: [r.content for r in found] for b, found in members.items() if not any(map(_failed, found))}
+            failed = {block for block, found in members.items() if any(reply.has_error() for reply in found)}
+            whole = {block: [r.content for r in found] for block, found in members.items() if block not in failed}
             add_up_on_worker(whole, average_by)
         return [pack_reply(reply) for reply in replies], time.perf_counter() - began
 
@@ -147,16 +149,12 @@ class RayGrid(EngineGrid):
         units = list(members.values())
         if max(sum(map(self._cost, unit)) for unit in units) > smallest:
             units = sorted(([message] for unit in units for message in unit), key=lambda unit: -self._cost(unit[0]))
-        sizes = {block: len(unit) for block, unit in members.items()}
-        return _Phase(units, Chunks(len(self._workers), smallest), sizes, blocks)
+        return _Phase(units, Chunks(len(self._workers), smallest), blocks)
 
     def _next_chunk(self, phase: "_Phase") -> list[Message]:
+        if phase.suspects([]):  # alone, as _replace put it back, to learn which client kills its worker
+            return phase.waiting.pop(0)
         first = phase.waiting[0]
-        if any(message.metadata.message_id in phase.attempts for message in first):
-            # Alone, to learn which client kills its worker.
-            phase.waiting = [[message] for message in first[1:]] + phase.waiting[1:]
-            phase.waiting = [unit for unit in phase.waiting if unit]
-            return first[:1]
         size_bytes = sum(len(a.data) for a in records_of(first[0].content, ArrayRecord)["arrays"].values()) + 1
         most = max(1, CHUNK_BYTES // (size_bytes * len(first)))
         count = phase.chunks.next([sum(map(self._cost, unit)) for unit in phase.waiting], most)
@@ -169,16 +167,17 @@ class RayGrid(EngineGrid):
         used = sorted(set(places))
         tasks = [(m.metadata, used.index(place)) for m, place in zip(chunk.messages, places, strict=True)]
         references = [phase.contents.references[place] for place in used]
-        return chunk.actor.run.remote(tasks, phase.whole_blocks(chunk.messages), self.average_by, *references)
+        blocks = phase.whole_blocks(chunk.messages) if self.average_by else {}
+        return chunk.actor.run.remote(tasks, blocks, self.average_by, *references)
 
     def _receive(self, phase: "_Phase", reference: Any, chunk: "_Chunk") -> None:
         """Take in a chunk's replies; if its worker died, start another and send the chunk again."""
         try:
             replies, seconds = ray.get(reference)
         except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            if "creation task" in lines[0]:
-                raise WorkerLost(f"a worker process could not start: {lines[-1]}") from error
+            if "creation task" in str(error):
+                reason = str(error).strip().splitlines()[-1].strip()
+                raise WorkerLost(f"a worker process could not start: {reason}") from error
             self._replace(phase, chunk)
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error
@@ -244,7 +243,6 @@ class _Phase:
 
     waiting: list[list[Message]]
     chunks: Chunks
-    block_sizes: dict[int, int]
     blocks: dict[int, int]
     running: dict[Any, _Chunk] = field(default_factory=dict)
     replies: list[Message] = field(default_factory=list)
@@ -261,11 +259,8 @@ class _Phase:
         places: dict[int, list[int]] = {}
         for place in sorted(range(len(messages)), key=lambda p: messages[p].metadata.dst_node_id):
             places.setdefault(self.blocks[messages[place].metadata.dst_node_id], []).append(place)
-        return {block: found for block, found in places.items() if len(found) == self.block_sizes[block]}
-
-
-def _failed(reply: Message) -> bool:
-    return bool(reply.has_error())
+        sizes = Counter(self.blocks.values())
+        return {block: found for block, found in places.items() if len(found) == sizes[block]}
 
 
 def resources(engine: Engine, num_clients: int) -> tuple[dict[str, float], int]:

@@ -26,8 +26,7 @@ def multiply_adds(module: nn.Module, shape: tuple[int, ...]) -> int:
                 positions = output.shape[1:-1] if channels_last else output.shape[2:]
                 counts.append(parameter.numel() * prod(positions))
 
-    modules = [owner for owner in module.modules() if any(True for _ in owner.parameters(recurse=False))]
-    handles = [owner.register_forward_hook(count) for owner in modules]
+    handles = [owner.register_forward_hook(count) for owner in module.modules()]
     was_training = module.training
     try:
         with torch.no_grad():
