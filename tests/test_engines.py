@@ -35,7 +35,7 @@ def local_personal(quick_run: Run) -> Path:
     return quick_run("engine=local", *PERSONAL)
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [1, 2, 4])
 def test_ray_equals_local_bit_for_bit(local: Path, quick_run: Run, tables: Tables, workers: int) -> None:
     run = quick_run("engine=ray", f"engine.workers={workers}")
     assert run.name == local.name
