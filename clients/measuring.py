@@ -99,10 +99,14 @@ def measure(
         round=session.round,
         moment=session.moment,
         device=workspace.device,
-        payload_limit_bytes=int(workspace.config.metrics.get("payload_mb", 64) * 2**20),
+        payload_limit_bytes=workspace.config.payload_limit_bytes,
+        probe=workspace.probe,
     )
     on_error = str(workspace.config.metrics.get("on_error", "record"))
-    rows, payloads = measure_clients(workspace.metrics, view, session.last_round, on_error)
+    # The server measures the global model itself; with buffers of its own a client's is another model.
+    elsewhere = model == "global" and client is not None and workspace.config.training.buffers != "local"
+    metrics = {name: metric for name, metric in workspace.metrics.items() if not (elsewhere and metric.per_model)}
+    rows, payloads = measure_clients(metrics, view, session.last_round, on_error)
     owner = "server" if client is None else "client"
     address = {
         "owner": owner,

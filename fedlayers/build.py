@@ -16,7 +16,8 @@ from fedlayers.clientapp import client_app
 from fedlayers.config import Config
 from fedlayers.data import load_federation
 from fedlayers.data.augment import make_augmentation
-from fedlayers.data.federation import Federation
+from fedlayers.data.federation import Federation, Records
+from fedlayers.data.probe import probe_for
 from fedlayers.devices import available_cpus, prepare_process, resolve_device
 from fedlayers.errors import UserError
 from fedlayers.layers import Layer, layers_of
@@ -35,6 +36,7 @@ class Built:
     layers: tuple[Layer, ...]
     strategy: Strategy
     metrics: Mapping[str, Metric]
+    probe: Records | None
     device: torch.device
     client_gpus: float
 
@@ -63,6 +65,7 @@ def build(config: Config) -> Built:
         layers_of(module),
         strategy,
         metrics,
+        probe_for(metrics, config, federation),
         device,
         _client_gpus(config, device, federation),
     )

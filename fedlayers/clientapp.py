@@ -16,6 +16,7 @@ from fedlayers.arrays import decode, encode
 from fedlayers.config import Config
 from fedlayers.data import load_federation
 from fedlayers.data.augment import make_augmentation
+from fedlayers.data.probe import probe_for
 from fedlayers.devices import prepare_process, resolve_device, threads
 from fedlayers.flower import NumPyClient, client_error, integer, records_of
 from fedlayers.layers import layers_of
@@ -138,13 +139,15 @@ def build_workspace(config: Config) -> Workspace:
     federation = load_federation(config)
     module = build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
     _, buffers = split_state(module)
+    metrics = build_metrics(config.metrics)
     return Workspace(
         config,
         federation,
         module,
         layers_of(module),
-        build_metrics(config.metrics),
+        metrics,
         device,
         make_augmentation(config.training.augment),
         buffers,
+        probe_for(metrics, config, federation),
     )

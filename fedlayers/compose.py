@@ -48,7 +48,7 @@ def typed(content: DictConfig, words: Sequence[str] = ()) -> Config:
         for key in sorted(OmegaConf.missing_keys(content)):
             example = "flwr.serverapp.strategy.FedYogi" if key == "algorithm.strategy._target_" else "<value>"
             raise UserError(f"{key} has no value yet; give it one, such as {key}={example}")
-        refuse_unread(content)
+        refuse_unread(content, words)
         config = OmegaConf.to_object(content)
     assert isinstance(config, Config)
     return config

@@ -130,6 +130,19 @@ class Snapshots:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """The fixed records on which representations are compared: where they come from and how many."""
+
+    policy: str = "server"
+    size: int = 1000
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        _one_of("probe.policy", self.policy, ("server", "pooled", "synthetic"))
+        check(self.size >= 4, "probe.size", "4 or more", self.size)
+
+
+@dataclass(frozen=True)
 class Config:
     """One run: everything that decides its numbers, and where and how it is carried out."""
 
@@ -138,6 +151,8 @@ class Config:
     model: dict[str, Any]
     algorithm: dict[str, Any]
     metrics: dict[str, Any]
+    similarity: dict[str, Any] = field(default_factory=dict)
+    probe: Probe = field(default_factory=Probe)
     training: Training = field(default_factory=Training)
     split: Split = field(default_factory=Split)
     engine: Engine = field(default_factory=Engine)
@@ -170,6 +185,11 @@ class Config:
         _one_of("device", self.device, ("auto", "cpu", "cuda"))
         _one_of("on_client_error", self.on_client_error, ("stop", "drop"))
         _one_of("progress", self.progress, ("auto", "live", "plain", "none"))
+
+    @property
+    def payload_limit_bytes(self) -> int:
+        """How much one metric of one client may send to the server at one moment."""
+        return int(self.metrics.get("payload_mb", 64) * 2**20)
 
     def _check_sizes(self) -> None:
         # Rounds are 32-bit and seeds 64-bit integers in the tables.
@@ -204,15 +224,17 @@ class Config:
         limit = self.metrics.get("payload_mb", 1)
         number = isinstance(limit, int | float) and not isinstance(limit, bool)
         check(number and _positive(limit), "metrics.payload_mb", "a positive number of megabytes", limit)
-        for name in self.metrics.keys() - {"on_error", "payload_mb"}:
-            plugin = self.metrics[name]
-            proper = plugin is None or isinstance(plugin, dict)
-            check(proper, f"metrics.{name}", "a metric's settings, or null", plugin, "choose with metrics=[...]")
+        for group, settings in (("metrics", {"on_error", "payload_mb"}), ("similarity", set())):
+            chosen = getattr(self, group)
+            for name in chosen.keys() - settings:
+                proper = chosen[name] is None or isinstance(chosen[name], dict)
+                check(proper, f"{group}.{name}", "its settings, or null", chosen[name], f"choose with {group}=[...]")
 
 
 # What decides where and how a run is carried out, but not its numbers.
 NOT_IDENTITY = frozenset(
     {
+        "similarity",  # what of it is used stands in metrics.similarity.measures
         "rounds",
         "study",
         "results_dir",

@@ -24,6 +24,7 @@ from fedlayers.lock import LockedError, lock
 from fedlayers.outcome import facts_of, finish, note_stretch, save_partition
 from fedlayers.progress import Progress, make_progress
 from fedlayers.rounds import RoundLoop
+from fedlayers.server_measuring import ServerMeasuring
 from fedlayers.signals import stop_on_signals
 from fedlayers.snapshots import Snapshots
 
@@ -118,20 +119,18 @@ def _run_rounds(folder: RunFolder, config: Config, built: Built, engine: str, co
         with stop_on_signals(stop):
             progress.start(title, (committed or 0) + 1, config.rounds)
             note_stretch(folder, built, engine, committed, progress.note)
+            measuring = _server_measuring(folder, config, built, engine)
+            for remark in measuring.remarks(model):
+                progress.note(remark)
             loop = RoundLoop(
                 config=config,
-                federation=built.federation,
-                module=built.module,
-                layers=built.layers,
                 strategy=built.strategy,
-                metrics=built.metrics,
+                measuring=measuring,
                 grid=grid,
                 folder=folder,
                 progress=progress,
-                device=built.device,
                 model=model,
-                snapshots=Snapshots(config, bool(getattr(built.strategy, "has_global_model", True)), best),
-                concurrent=engine != "local",
+                snapshots=Snapshots(config, measuring.has_global_model, best),
             )
             loop.run(committed)
     finally:
@@ -139,6 +138,23 @@ def _run_rounds(folder: RunFolder, config: Config, built: Built, engine: str, co
         grid.close()
         facts = folder.facts()
         folder.write_facts({**facts, "wall_s": facts.get("wall_s", 0.0) + time.time() - began})
+
+
+def _server_measuring(folder: RunFolder, config: Config, built: Built, engine: str) -> ServerMeasuring:
+    return ServerMeasuring(
+        config=config,
+        federation=built.federation,
+        module=built.module,
+        layers=built.layers,
+        metrics=built.metrics,
+        probe=built.probe,
+        kept=folder.kept,
+        device=built.device,
+        has_global_model=bool(getattr(built.strategy, "has_global_model", True)),
+        pooled=bool(getattr(built.strategy, "pooled", False)),
+        # In one process clients and server share the model.
+        concurrent=engine != "local",
+    )
 
 
 def _engine(

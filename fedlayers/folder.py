@@ -1,11 +1,8 @@
 """The folder of one run: its name, its parts, its checkpoint, and the order in which they reach the disk."""
 
-import errno
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,9 @@ import pyarrow.parquet as pq
 import yaml
 
 from fedlayers.config import Config, canonical, identity
+from fedlayers.disk import disk_errors, fsync, read_json, write_bytes, write_text
 from fedlayers.errors import UserError
+from fedlayers.kept import Kept
 from fedlayers.records import SCHEMAS, sort
 from fedlayers.state import StateStore
 
@@ -37,6 +36,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.states = StateStore(path / "state")
+        self.kept = Kept(path)
 
     @property
     def name(self) -> str:
@@ -138,6 +138,7 @@ class RunFolder:
             if path.name.startswith(".") or ("@" in path.name and _round(path) > last):
                 path.unlink()
         self.states.rewind(last)
+        self.kept.rewind(last)
         (self.path / "done.json").unlink(missing_ok=True)
 
 
@@ -148,56 +149,3 @@ def _round(path: Path) -> int:
 def plain(config: Config) -> dict[str, Any]:
     """Return the configuration as plain dictionaries and lists."""
     return asdict(config)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON file's content, empty if the file is not there."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    return content
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file atomically."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace a file atomically: written under a name with a dot, fsynced, renamed."""
-    scratch = path.parent / f".{path.name}"
-    with disk_errors(path), scratch.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-
-
-def fsync(path: Path) -> None:
-    """Wait until a file is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into one sentence that names the place."""
-    reasons = {
-        errno.ENOSPC: "the disk is full",
-        errno.EDQUOT: "the disk quota is used up",
-        errno.EROFS: "the file system is read-only",
-        errno.EACCES: "permission is denied",
-    }
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in reasons:
-            raise
-        raise UserError(
-            f"cannot write {error.filename or path}: {reasons[error.errno]}; mend that (or choose another "
-            "results_dir=...) and start the same command again: every committed round is safe"
-        ) from error

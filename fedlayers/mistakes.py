@@ -12,7 +12,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedlayers.config import Config
 from fedlayers.errors import UserError
-from fedlayers.options import advice, choice, choices_like, known_keys, nearest, nearest_key, options, options_with
+from fedlayers.options import (
+    LISTS,
+    advice,
+    choice,
+    choices_like,
+    known_keys,
+    nearest,
+    nearest_key,
+    options,
+    options_with,
+)
 
 _KINDS = {
     "int": "a whole number",
@@ -131,7 +141,7 @@ def _unknown_option(match: re.Match[str], words: Sequence[str]) -> str:
 def _comma(match: re.Match[str], words: Sequence[str]) -> str:
     key, _, value = match[1].partition("=")
     kind = _kind(key)
-    if key in ("metrics", "+metrics") or kind == "list":
+    if key.lstrip("+") in LISTS or kind == "list":
         return f"{match[1]} needs brackets to be a list: {key}=[{value}]; as a sweep it needs -m"
     dotted = value.replace(",", ".", 1)
     is_decimal = kind == "float" and value.count(",") == 1

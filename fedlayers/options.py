@@ -10,6 +10,9 @@ import yaml
 
 from fedlayers.config import Config
 
+# Groups of which several options are chosen at once, as in metrics=[weights,gradients].
+LISTS = ("metrics", "similarity")
+
 # What other programs call it -> what it is called here.
 _OTHER_NAMES = {
     "learning_rate": "training.lr",

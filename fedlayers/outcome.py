@@ -18,7 +18,8 @@ from fedlayers.build import Built
 from fedlayers.checkpoint import check_resumable
 from fedlayers.config import Config, identity
 from fedlayers.data.federation import Federation
-from fedlayers.folder import RunFolder, disk_errors, write_text
+from fedlayers.disk import disk_errors, write_text
+from fedlayers.folder import RunFolder
 from fedlayers.layers import total
 
 logger = logging.getLogger(__name__)

@@ -108,9 +108,14 @@ def _argument_types(target: Callable[..., Any]) -> dict[str, Any] | None:
     return None if functions else {}
 
 
-def refuse_unread(composed: DictConfig) -> None:
+def refuse_unread(composed: DictConfig, words: Sequence[str]) -> None:
     """Raise UserError for keys that were added (``+key=value``) where nothing would read them."""
     _refuse_unknown(composed, Config, "")
+    chosen = next((word for word in words if word.lstrip("+~").startswith(("similarity=", "similarity."))), None)
+    entries = {str(name): metric for name, metric in composed.metrics.items() if isinstance(metric, DictConfig)}
+    if chosen and not any("measures" in metric for metric in entries.values()):
+        wanted = ",".join([*entries, "similarity"])
+        raise UserError(f"{chosen} would have no effect without the metric that compares: add metrics=[{wanted}]")
     algorithm = OmegaConf.to_container(composed.algorithm, resolve=False)
     assert isinstance(algorithm, dict)
     used = str([algorithm.get("strategy"), algorithm.get("client")])
@@ -144,9 +149,10 @@ def _plugins(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
     yield from _nested("model", config.model)
     for part in ("strategy", "client"):
         yield from _nested(f"algorithm.{part}", config.algorithm.get(part, {}))
-    for name, node in config.metrics.items():
-        if isinstance(node, dict):
-            yield from _nested(f"metrics.{name}", node)
+    for group in ("metrics", "similarity"):
+        for name, node in getattr(config, group).items():
+            if isinstance(node, dict):
+                yield from _nested(f"{group}.{name}", node)
 
 
 def _nested(key: str, node: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

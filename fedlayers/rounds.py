@@ -1,37 +1,34 @@
 """The round loop: Flower's strategy hooks in our order, measured, written and committed round by round."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import psutil
-import torch
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp.strategy import Strategy
-from torch import Tensor, nn
 
 from fedlayers.checkpoint import Checkpoint
 from fedlayers.config import Config
-from fedlayers.data.federation import Federation
-from fedlayers.devices import available_cpus, give_way, threads
+from fedlayers.devices import threads
+from fedlayers.disk import write_bytes
 from fedlayers.engines.base import EngineGrid
-from fedlayers.folder import RunFolder, write_bytes
+from fedlayers.folder import RunFolder
 from fedlayers.global_model import GlobalModel
-from fedlayers.layers import Layer
 from fedlayers.progress import Progress
 from fedlayers.records import Resource, addressed
 from fedlayers.replies import Phase, read_replies
-from fedlayers.seeding import derive, global_state
+from fedlayers.seeding import global_state
+from fedlayers.server_measuring import ServerMeasuring
 from fedlayers.snapshots import Snapshots
 from fedlayers.sums import averaged, block_of, only_averages
-from fedlayers.weights import load_state, to_safetensors_bytes
+from fedlayers.weights import to_safetensors_bytes
 from fedlayers.writer import Writer
-from metrics.base import ClientView, Metric, ServerView
-from metrics.measure import measure_clients, measure_server
+from metrics.measure import Payload
 
 
 @dataclass
@@ -43,21 +40,17 @@ class RoundLoop:
     """
 
     config: Config
-    federation: Federation
-    module: nn.Module
-    layers: Sequence[Layer]
     strategy: Strategy
-    metrics: Mapping[str, Metric]
+    measuring: ServerMeasuring
     grid: EngineGrid
     folder: RunFolder
     progress: Progress
-    device: torch.device
     model: GlobalModel
     snapshots: Snapshots
-    # Whether the server's test may run beside the clients (not where they share this process).
-    concurrent: bool = True
     writer: Writer = field(default_factory=Writer)
     _seconds: dict[str, float] = field(default_factory=dict)
+    # What metrics asked to keep in the current round, by moment.
+    _kept: dict[str, Payload] = field(default_factory=dict)
 
     def run(self, committed: int | None) -> None:
         """Run what is missing after the committed round (None: nothing is committed yet)."""
@@ -104,12 +97,12 @@ class RoundLoop:
             replies = averaged(phase.messages, blocks, average_by) if average_by else phase.messages
             with global_state(seed, "aggregate", server_round):
                 arrays, _ = self.strategy.aggregate_train(server_round, replies)
-            started_from = self.model.tensors()
+            received = replace(self.model)
             if arrays is not None:
                 self.model.take(arrays)
             if phase.buffers and self.snapshots.has_global_model:
                 self.model.buffers = phase.mean_buffers(self._weighting)
-            self._measure_server(server_round, "after_local", phase, started_from)
+            self._compare(phase, received, server_round, "after_local")
         return phase
 
     def _evaluate(self, server_round: int, moment: str, messages: list[Message]) -> Phase:
@@ -117,8 +110,8 @@ class RoundLoop:
         with ThreadPoolExecutor(1) as pool, self._timed("evaluate_phase_s"):
             test: Future[list[Any]] | None = None
             if self.snapshots.has_global_model or moment == "start":
-                test = pool.submit(self._test, server_round, moment)
-                if not self.concurrent:
+                test = pool.submit(self.measuring.test, self.model, server_round, moment)
+                if not self.measuring.concurrent:
                     test.result()
             phase = self._send(moment if moment != "after_aggregate" else "evaluate", server_round, moment, messages)
             if test is not None:
@@ -126,7 +119,7 @@ class RoundLoop:
         with threads(self.config.server_threads):
             if phase.messages and moment == "after_aggregate":
                 self.strategy.aggregate_evaluate(server_round, [m for m in phase.messages if _has_records(m)])
-            self._measure_server(server_round, moment, phase, self.model.tensors())
+            self._compare(phase, self.model, server_round, moment)
         return phase
 
     def _evaluate_all(self, server_round: int, moment: str) -> None:
@@ -155,68 +148,19 @@ class RoundLoop:
             settings["buffers"] = to_safetensors_bytes(self.model.buffers)
         return settings
 
-    def _test(self, server_round: int, moment: str) -> list[Any]:
-        """Measure the global model on the server: its test set, its weights."""
-        if self.concurrent:
-            give_way()
-        began = time.perf_counter()
-        with threads(self.config.server_threads):
-            load_state(self.module, self.model.tensors(), self.model.buffers)
-            self.module.eval()
-            weights = {name: tensor.to(self.device) for name, tensor in self.model.tensors().items()}
-            view = ClientView(
-                layers=self.layers,
-                module=self.module,
-                parameters=weights,
-                buffers=self.model.buffers,
-                reference=weights,
-                data={"server_test": self.federation.server_test},
-                classes=self.federation.classes,
-                seed=derive(self.config.seed, f"measure/{moment}", server_round),
-                round=server_round,
-                moment=moment,
-                device=self.device,
-                batches_at_once=min(available_cpus(), 4) if self.device.type == "cpu" else 1,
-            )
-            chosen = {name: metric for name, metric in self.metrics.items() if metric.on_server}
-            rows, _ = measure_clients(chosen, view, self.config.rounds, self._on_error)
-        rows.append(Resource("server_test_s", time.perf_counter() - began, "s"))
-        return addressed(rows, owner="server", model="global", round=server_round, moment=moment)
-
-    def _measure_server(self, server_round: int, moment: str, phase: Phase, before: Mapping[str, Tensor]) -> None:
-        """Run the metrics' server halves on a phase's replies."""
-        due = self._due_on_server(server_round, moment)
-        if not due or not phase.messages:
+    def _compare(self, phase: Phase, received: GlobalModel, server_round: int, moment: str) -> None:
+        """Run the metrics' server halves on a phase's replies, and hold on to what they keep."""
+        if not self.measuring.due(server_round, moment):
             return
-        view = ServerView(
-            layers=self.layers,
-            clients=phase.clients,
-            weights=phase.weights() if moment == "after_local" else {},
-            before=before,
-            after=self.model.tensors(),
-            records={client: len(self.federation.splits["client_train"][client]) for client in phase.clients},
-            payloads={},
-            seed=derive(self.config.seed, f"measure/{moment}", server_round),
-            round=server_round,
-            moment=moment,
-        )
-        rows = measure_server(due, view, phase.payloads, self.config.rounds, self._on_error)
-        phase.add(addressed(rows, round=server_round, moment=moment))
-
-    def _due_on_server(self, server_round: int, moment: str) -> dict[str, Metric]:
-        """Return the metrics whose server halves compare the clients of a phase."""
-        if getattr(self.strategy, "pooled", False):
-            return {}
-        return {
-            name: metric
-            for name, metric in self.metrics.items()
-            if type(metric).server is not Metric.server
-            and metric.schedule.is_due(server_round, self.config.rounds, moment)
-        }
+        # What the last round kept may still be on its way to the disk.
+        self.writer.settle()
+        kept = self.measuring.compare(phase, received, self.model, server_round, moment)
+        if kept and moment != "final":
+            self._kept[moment] = kept
 
     def _needs_every_client(self, server_round: int) -> bool:
         """Say whether a training phase must bring every client's own weights, not only sums."""
-        return self.snapshots.need_clients(server_round) or bool(self._due_on_server(server_round, "after_local"))
+        return self.snapshots.need_clients(server_round) or bool(self.measuring.due(server_round, "after_local"))
 
     def _add_own(self, tables: dict[str, list[Any]], server_round: int, moment: str, seconds: float) -> None:
         """Add the server's own times and memory to the tables of a part."""
@@ -232,10 +176,13 @@ class RoundLoop:
         best = self.snapshots.best
         arrays, scalars = Checkpoint(self.model.weights, self.model.buffers, self.strategy, best).packed()
         facts = {"round": server_round, "best": best.as_json() if best else None}
+        kept, self._kept = self._kept, {}
 
         def job() -> None:
             for name, data in snapshots.items():
                 write_bytes(self.folder.path / "snapshots" / name, data)
+            for moment, held in kept.items():
+                self.folder.kept.write(server_round, moment, held)
             self.folder.write_part(part, tables)
             self.folder.commit(server_round, arrays, scalars)
             self.folder.write_facts({**self.folder.facts(), **facts})
@@ -254,10 +201,6 @@ class RoundLoop:
     def _average_by(self) -> str | None:
         """The metric that weighs clients, if the strategy only averages."""
         return str(vars(self.strategy)["weighted_by_key"]) if only_averages(self.strategy) else None
-
-    @property
-    def _on_error(self) -> str:
-        return str(self.config.metrics.get("on_error", "record"))
 
     @property
     def _weighting(self) -> str:

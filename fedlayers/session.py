@@ -29,6 +29,8 @@ class Workspace:
     device: torch.device
     augment: Augmentation | None
     initial_buffers: Mapping[str, Tensor]
+    # The probe, if a metric uses one.
+    probe: Records | None
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 
 from fedlayers.errors import UserError
-from fedlayers.options import choice, choices_like, known_keys, nearest, nearest_key, options
+from fedlayers.options import LISTS, choice, choices_like, known_keys, nearest, nearest_key, options
 
 _QUOTES = re.compile("[“”‘’«»„]")
 _KEY = re.compile(r"[+~]{0,2}\w[\w./@-]*")
-_REMOVES = "nothing is removed with '~' but a metric (~metrics.<name>); give another value, or null"
+_REMOVES = "nothing is removed with '~' but a metric or measure (~metrics.<name>); give another value, or null"
 
 
 def check_words(words: Sequence[str]) -> None:
@@ -29,7 +29,7 @@ def _slip(word: str, before: str, after: Sequence[str]) -> str:
         follows = value or next((item for item in after if item.strip("= ")), "")
         return _spaces(key.strip() or before, follows)
     if not equals:
-        return "" if word.startswith("~metrics.") else _without_equals(word, before, after)
+        return "" if word.startswith(tuple(f"~{group}." for group in LISTS)) else _without_equals(word, before, after)
     if word[0] == "~":
         return f"{word}: {_REMOVES}"
     return _bad_key(word, key) or _bad_value(key, value) or _bad_choice(key, value)
@@ -58,7 +58,7 @@ def _bad_value(key: str, value: str) -> str:
 def _bad_choice(key: str, value: str) -> str:
     """Refuse a list of options where one is chosen, and labels that would misname the results."""
     group, _, last = key.lstrip("+").partition(".")
-    if group not in options() or group in ("metrics", "engine"):
+    if group not in options() or group in (*LISTS, "engine"):
         return ""
     if not last and value.startswith("["):
         return f"{group} takes one option; to run each write -m {choice(group, value.strip('[]'))}"

@@ -1,7 +1,7 @@
 """What a metric is: its facts, when it is due, a client half and a server half."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -66,6 +66,8 @@ class ClientView:
             moment is ``after_local``.
         data: scope (``client_train``, ``client_val``, ``client_test``) -> records; a split without records is
             absent.
+        probe: the fixed records on which representations are compared, the same for all clients, moments and
+            rounds; label -1 where there is none. None if no metric of the run asks for them.
         classes: the class names, in the order of the labels.
         seed: seed for this client, round and moment; derive generators from it with a purpose.
         round, moment: when this is.
@@ -89,6 +91,7 @@ class ClientView:
     batches_at_once: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     payload_limit_bytes: int = 64 * 2**20
+    probe: RecordSet | None = None
     cache: dict[Any, Any] = field(default_factory=dict)
 
 
@@ -106,6 +109,11 @@ class ServerView:
         payloads: client -> what this metric's client half sent, name -> array.
         seed: seed for this round and moment on the server.
         round, moment: when this is.
+        global_views: ``received`` (the global model the clients started from) and, at ``after_local``, ``aggregated``
+            (the one made of them) -> a function that returns a view of it; the view holds until the next call.
+            Empty for an algorithm without a global model.
+        earlier: returns what this metric kept at the same moment of the first round that kept something and of the
+            last one before this round: round -> name -> array.
         cache: results shared by the metrics of this view, keyed by what they are.
     """
 
@@ -119,18 +127,33 @@ class ServerView:
     seed: int
     round: int
     moment: str
+    global_views: Mapping[str, Callable[[], ClientView]] = field(default_factory=dict)
+    earlier: Callable[..., Mapping[int, Mapping[str, np.ndarray]]] = lambda *_: {}
     cache: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass
 class Measurement:
-    """What one half of a metric returns: rows of any table, and a client's compact payload for the server."""
+    """What one half of a metric returns.
+
+    Attributes:
+        rows: rows of any table.
+        payload: what a client half sends to the server half, compact: name -> array.
+        kept: what a server half asks to get back in later rounds: name -> array.
+    """
 
     rows: list[Row] = field(default_factory=list)
     payload: dict[str, np.ndarray] = field(default_factory=dict)
+    kept: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-class Metric:
+class Described:
+    """What states how its values are to be read; figures look for all of its subclasses."""
+
+    facts: tuple[Facts, ...] = ()
+
+
+class Metric(Described):
     """A family of metrics that share work: subclass, state the facts, implement one half or both.
 
     Args:
@@ -141,9 +164,13 @@ class Metric:
     (``metrics.on_error=raise`` makes it fatal).
     """
 
-    facts: ClassVar[tuple[Facts, ...]] = ()
     # Whether the client half also measures the global model on the server, where ``server_test`` is all data.
     on_server: ClassVar[bool] = False
+    # Whether the run needs a probe for it.
+    uses_probe: ClassVar[bool] = False
+    # Whether model and probe alone decide its values, so that the global model is measured once, on the server,
+    # and not again on every client that evaluates it.
+    per_model: ClassVar[bool] = False
 
     def __init__(
         self, rounds: Sequence[str | int] = ("first", "last"), moments: Sequence[str] = ("after_local",)
@@ -157,6 +184,10 @@ class Metric:
     def server(self, view: ServerView) -> Measurement:
         """Measure across clients; the default measures nothing."""
         return Measurement()
+
+    def remarks(self, view: ClientView) -> list[str]:
+        """Return what the user should know before the first round, given the initial global model; nothing here."""
+        return []
 
 
 def at(layer: Layer | None) -> dict[str, Any]:

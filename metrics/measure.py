@@ -72,27 +72,32 @@ def measure_server(
     payloads: Mapping[str, Mapping[int, Mapping[str, np.ndarray]]],
     last_round: int,
     on_error: str = "record",
-) -> list[Row]:
+) -> tuple[list[Row], Payload]:
     """Run the server halves that are due at the view's round and moment.
 
     Args:
         metrics: name -> metric.
-        view: what the server knows; its own ``payloads`` are replaced by those of each metric.
+        view: what the server knows; its ``payloads`` are replaced by those of each metric, and its ``earlier``,
+            which takes the metric's name, by a function without arguments.
         payloads: metric -> client -> name -> array, as :func:`measure_clients` gave them.
         last_round: the number of rounds of the run.
         on_error: see :func:`measure_clients`.
 
     Returns:
-        The rows, owned by the server where a metric names no other owner.
+        The rows, owned by the server where a metric names no other owner, and what is to be kept for later rounds,
+        named ``<metric>/<array>``.
     """
     rows: list[Row] = []
+    kept: Payload = {}
     for name, metric in metrics.items():
         has_half = type(metric).server is not Metric.server
         if not has_half or not metric.schedule.is_due(view.round, last_round, view.moment):
             continue
-        own = replace(view, payloads=payloads.get(name, {}))
-        rows += _timed(name, partial(metric.server, own), torch.device("cpu"), on_error).rows
-    return addressed(rows, owner="server")
+        own = replace(view, payloads=payloads.get(name, {}), earlier=partial(view.earlier, name))
+        measurement = _timed(name, partial(metric.server, own), torch.device("cpu"), on_error)
+        rows += measurement.rows
+        kept |= {f"{name}/{key}": array for key, array in measurement.kept.items()}
+    return addressed(rows, owner="server"), kept
 
 
 def _build(name: str, entry: Any) -> Metric:
@@ -128,7 +133,7 @@ def _timed(name: str, half: Callable[[], Measurement], device: torch.device, on_
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     seconds = Resource(f"measure_{name}", time.perf_counter() - began, "s")
-    return Measurement([*measurement.rows, seconds], measurement.payload)
+    return replace(measurement, rows=[*measurement.rows, seconds])
 
 
 def _client_half(metric: Metric, view: ClientView) -> Measurement:

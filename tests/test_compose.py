@@ -79,7 +79,7 @@ def test_the_result_is_typed() -> None:
 def test_the_yaml_repeats_the_defaults_of_the_dataclasses() -> None:
     # Otherwise config.yaml would say one thing and Config(...) in Python do another.
     config = compose_weights("engine=auto")
-    plain = Config(config.dataset, config.partition, config.model, config.algorithm, config.metrics)
+    plain = Config(config.dataset, config.partition, config.model, config.algorithm, config.metrics, config.similarity)
     assert config == plain
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fedlayers.compose import compose_config
-from fedlayers.config import NOT_IDENTITY, Config, Engine, Snapshots, Split, Training, canonical, identity
+from fedlayers.config import NOT_IDENTITY, Config, Engine, Probe, Snapshots, Split, Training, canonical, identity
 from fedlayers.errors import UserError
 
 
@@ -81,7 +81,7 @@ BAD = [
     (config, "metrics", {"on_error": "ignore"}, "metrics.on_error must be one of record, raise, got 'ignore'"),
     (config, "metrics", {"payload_mb": 0}, "metrics.payload_mb must be a positive number of megabytes, got 0"),
     (config, "metrics", {"payload_mb": True}, "metrics.payload_mb must be a positive number"),
-    (config, "metrics", {"weights": 3}, "metrics.weights must be a metric's settings, or null, got 3; choose with"),
+    (config, "metrics", {"weights": 3}, "metrics.weights must be its settings, or null, got 3; choose with"),
 ]
 
 
@@ -119,7 +119,7 @@ def test_identity_is_ten_hexadecimal_digits_of_the_canonical_json() -> None:
 OTHERWISE: dict[str, Any] = {
     "rounds": 20, "study": "b", "results_dir": "b", "data_dir": "b", "engine": Engine(name="ray", workers=3),
     "progress": "none", "figures": False, "force": True, "on_client_error": "drop",
-    "snapshots": Snapshots(rounds=["all"], clients=True), "device": "cpu",
+    "snapshots": Snapshots(rounds=["all"], clients=True), "device": "cpu", "similarity": {"rsa": {"_target_": "x.Y"}},
 }  # fmt: skip
 
 
@@ -138,7 +138,7 @@ NUMBERS: dict[str, Any] = {
     "model": {"name": "mlp", "hidden": [5]}, "algorithm": {"name": "fedavg", "mu": 1}, "metrics": {},
     "training": Training(lr=0.1), "split": Split(server_test=0.2), "seed": 1, "clients": 3, "fraction": 0.5,
     "records_per_client": 9, "weighting": "uniform", "deterministic": True, "client_threads": 2, "server_threads": 2,
-    "init": "weights.safetensors",
+    "init": "weights.safetensors", "probe": Probe("pooled", 50),
 }  # fmt: skip
 
 

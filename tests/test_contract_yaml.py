@@ -12,12 +12,13 @@ from hydra.utils import get_class
 from fedlayers.build import build_strategy
 from fedlayers.compose import check_plugins, compose_config, composed, config_dir, hydra_ready
 from fedlayers.config import Config
-from fedlayers.options import options
+from fedlayers.options import LISTS, options
 from fedlayers.study import compose_sweep
 from metrics.base import Metric
 from metrics.measure import build_metrics
+from metrics.similarity import Similarity
 
-GROUPS = ("algorithm", "dataset", "engine", "metrics", "model", "partition")
+GROUPS = ("algorithm", "dataset", "engine", "metrics", "model", "partition", "similarity")
 OPTIONS = [(group, option) for group in GROUPS for option in options()[group]]
 # What an option leaves for the user to say.
 ASKED = {
@@ -28,8 +29,9 @@ ASKED = {
 
 
 def chosen(group: str, option: str) -> Config:
-    value = f"[{option}]" if group == "metrics" else option
-    return compose_config([f"{group}={value}", *ASKED.get(f"{group}={option}", [])])
+    value = f"[{option}]" if group in LISTS else option
+    beside = ["metrics=[similarity]"] if group == "similarity" else []
+    return compose_config([f"{group}={value}", *beside, *ASKED.get(f"{group}={option}", [])])
 
 
 def content(group: str, option: str) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def test_option_composes_and_fits_its_constructor(group: str, option: str) -> No
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=[f"{group}={option}" for group, option in OPTIONS])
 def test_option_names_itself_as_its_file(group: str, option: str) -> None:
     found = content(group, option)
-    assert (set(found) == {option}) if group == "metrics" else found["name"] == option
+    assert (set(found) == {option}) if group in LISTS else found["name"] == option
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=[f"{group}={option}" for group, option in OPTIONS])
@@ -70,6 +72,13 @@ def test_metric_can_be_built(option: str) -> None:
     built = build_metrics(chosen("metrics", option).metrics)
     assert isinstance(built[option], Metric)
     assert built[option].facts
+
+
+@pytest.mark.parametrize("option", options()["similarity"])
+def test_similarity_can_be_built_and_stands_in_the_metric(option: str) -> None:
+    built = build_metrics(chosen("similarity", option).metrics)["similarity"]
+    assert isinstance(built, Similarity)
+    assert list(built.measures) == [option] and built.facts
 
 
 @pytest.mark.parametrize("option", options()["experiment"])

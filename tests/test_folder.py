@@ -18,8 +18,9 @@ from flwr.app import Array, ArrayRecord, RecordDict
 
 from fedlayers.compose import compose_config
 from fedlayers.config import Config, identity
+from fedlayers.disk import disk_errors, write_bytes, write_text
 from fedlayers.errors import UserError
-from fedlayers.folder import RunFolder, disk_errors, run_folder, write_bytes, write_text
+from fedlayers.folder import RunFolder, run_folder
 from fedlayers.records import Record, to_table
 
 

@@ -1,14 +1,15 @@
 """Building metrics from their YAML, running those that are due, and turning failures into missing values."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
 
+from fedlayers.compose import compose_config
 from fedlayers.errors import UserError
 from fedlayers.records import Record, Resource
 from metrics.base import ClientView, Measurement, Metric, ServerView
@@ -43,14 +44,12 @@ class Broken(Metric):
 
 def view_() -> ClientView:
     data = {f"client_{split}": some_rows(n, seed=n) for split, n in (("train", 30), ("val", 8), ("test", 9))}
-    return client_view(network(), data, reference=network(1))
+    return replace(client_view(network(), data, reference=network(1)), probe=some_rows(40, seed=9))
 
 
 @pytest.mark.parametrize("path", OPTIONS, ids=lambda path: path.stem)
 def test_every_option_builds_measures_and_states_its_facts(path: Path) -> None:
-    content = yaml.safe_load(path.read_text())
-    assert list(content) == [path.stem], "an option's content is keyed by its own name"
-    metric = build_metrics(content)[path.stem]
+    metric = build_metrics(compose_config([f"metrics=[{path.stem}]"]).metrics)[path.stem]
     rng = torch.get_rng_state()
     for moment in metric.schedule.moments:
         view = view_()
@@ -60,7 +59,7 @@ def test_every_option_builds_measures_and_states_its_facts(path: Path) -> None:
         trained = {k: weights_of(network(k + 1)) for k in range(3)} if moment == "after_local" else {}
         server = server_view(network(), trained, {0: 30, 1: 30, 2: 30}, moment=moment)
         sent = {name: dict.fromkeys(range(3), payload) for name, payload in payloads.items()}
-        compared = measure_server({path.stem: metric}, server, sent, 1, "raise")
+        compared, _ = measure_server({path.stem: metric}, server, sent, 1, "raise")
         if compared:
             assert_in_range(metric, compared)
     assert torch.equal(rng, torch.get_rng_state())
@@ -71,10 +70,8 @@ def test_every_option_builds_measures_and_states_its_facts(path: Path) -> None:
 
 
 def test_options_work_together() -> None:
-    content: dict[str, Any] = {"on_error": "raise", "payload_mb": 8}
-    for path in OPTIONS:
-        content |= yaml.safe_load(path.read_text())
-    metrics = build_metrics(content)
+    names = ",".join(path.stem for path in OPTIONS)
+    metrics = build_metrics(compose_config([f"metrics=[{names}]", "metrics.on_error=raise"]).metrics)
     assert list(metrics) == sorted(path.stem for path in OPTIONS)
     rows, _ = measure_clients(metrics, view_(), 1, "raise")
     times = [row.metric for row in rows if isinstance(row, Resource)]
@@ -89,7 +86,7 @@ def test_payloads_travel_from_clients_to_the_server() -> None:
         view.seed = client + 40
         payloads[client] = measure_clients(metrics, view, 3)[1]["echo"]
     server = server_view(network(), {}, {0: 1, 1: 1})
-    rows = measure_server(metrics, server, {"echo": payloads}, 3)
+    rows, _ = measure_server(metrics, server, {"echo": payloads}, 3)
     values = {row.client: row.value for row in rows if isinstance(row, Record)}
     assert values == {0: 40.0, 1: 41.0}
     assert all(row.owner == "server" for row in rows)
@@ -102,7 +99,7 @@ def test_a_failing_metric_is_one_missing_value_and_the_others_go_on() -> None:
     assert [(row.metric, row.reason) for row in failed] == [("broken", "ZeroDivisionError: nothing to divide")]
     assert list(payloads) == ["echo"]
     server = server_view(network(), {}, {0: 1})
-    compared = measure_server(metrics, server, {"echo": {0: payloads["echo"]}}, 1)
+    compared, _ = measure_server(metrics, server, {"echo": {0: payloads["echo"]}}, 1)
     assert [row.reason for row in compared if isinstance(row, Record)] == ["KeyError: 'gone'", None]
 
 
@@ -116,7 +113,7 @@ def test_on_error_raise_lets_it_through() -> None:
 def test_only_what_is_due_runs() -> None:
     metrics: dict[str, Metric] = {"echo": Echo(rounds=[2]), "broken": Broken(moments=["final"])}
     assert measure_clients(metrics, view_(), 5) == ([], {})
-    assert measure_server(metrics, server_view(network(), {}, {0: 1}), {}, 5) == []
+    assert measure_server(metrics, server_view(network(), {}, {0: 1}), {}, 5) == ([], {})
 
 
 def test_a_payload_above_the_limit_is_not_sent() -> None:

@@ -9,8 +9,9 @@ from unittest import mock
 
 import pytest
 
+from fedlayers.disk import disk_errors
 from fedlayers.errors import UserError
-from fedlayers.folder import RunFolder, disk_errors
+from fedlayers.folder import RunFolder
 from fedlayers.rounds import RoundLoop
 from fedlayers.tables import read
 

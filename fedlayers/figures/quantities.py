@@ -6,21 +6,21 @@ import pkgutil
 from functools import cache
 
 import metrics
-from metrics.base import Facts, Metric
+from metrics.base import Described, Facts
 
 logger = logging.getLogger(__name__)
 
 
 @cache
 def known_facts() -> dict[str, Facts]:
-    """Return metric name -> facts of all metrics in the ``metrics`` package."""
-    for module in pkgutil.iter_modules(metrics.__path__):
+    """Return metric name -> facts of everything in the ``metrics`` package that states some."""
+    for module in pkgutil.walk_packages(metrics.__path__, "metrics."):
         try:
-            importlib.import_module(f"metrics.{module.name}")
+            importlib.import_module(module.name)
         except ImportError as error:  # a metric whose optional library is not there has no unit on its axis
-            logger.debug("metrics.%s cannot be imported: %s", module.name, error)
+            logger.debug("%s cannot be imported: %s", module.name, error)
     found: dict[str, Facts] = {}
-    families = [Metric]
+    families: list[type[Described]] = [Described]
     while families:
         family = families.pop()
         families += family.__subclasses__()

@@ -1,0 +1,70 @@
+"""The probe: fixed records on which the representations of all clients, moments and rounds are compared."""
+
+from collections.abc import Mapping
+
+import torch
+
+from fedlayers.config import Config, Probe
+from fedlayers.data.federation import Federation, Records
+from fedlayers.errors import UserError
+from fedlayers.seeding import torch_generator
+from metrics.base import Metric
+
+
+def probe_for(metrics: Mapping[str, Metric], config: Config, federation: Federation) -> Records | None:
+    """Return the probe of a run, None if none of its metrics uses one; :func:`probe_records` says how it is drawn."""
+    if not any(metric.uses_probe for metric in metrics.values()):
+        return None
+    return probe_records(config.probe, federation, config.seed)
+
+
+def probe_records(probe: Probe, federation: Federation, seed: int) -> Records:
+    """Return the probe of a run, normalised as the server's records are, in an order that never changes.
+
+    - ``server``: public records that the server holds: drawn from its test set, in which no client trains.
+    - ``pooled``: as many from every client's training records, the first system's way. In a real federation that
+      would disclose them.
+    - ``synthetic``: independent standard normal features (what normalised features are on average), without labels.
+
+    Args:
+        probe: the policy and the number of records; fewer come if there are fewer.
+        federation: the run's data.
+        seed: the run's seed.
+
+    Raises:
+        UserError: there are fewer than four records to draw from.
+    """
+    generator = torch_generator(seed, f"probe/{probe.policy}")
+    if probe.policy == "synthetic":
+        return _synthetic(probe.size, federation, generator)
+    if probe.policy == "server":
+        source, chosen = federation.server_test, _some(len(federation.server_test), probe.size, generator)
+    else:
+        source, chosen = federation.pooled_train, _shares(federation, probe.size, generator)
+    if len(chosen) < 4:
+        held = "split.server_test" if probe.policy == "server" else "records_per_client"
+        raise UserError(
+            f"probe.policy={probe.policy} needs 4 or more records, got {len(chosen)}; raise {held} or choose "
+            "probe.policy=synthetic"
+        )
+    index = source.index.index_select(0, chosen)
+    return Records(source.features, source.labels, index, source.scale, source.shift)
+
+
+def _some(count: int, wanted: int, generator: torch.Generator) -> torch.Tensor:
+    """Return so many of the places 0 … count - 1 in random order, all of them if there are no more."""
+    return torch.randperm(count, generator=generator)[:wanted]
+
+
+def _shares(federation: Federation, wanted: int, generator: torch.Generator) -> torch.Tensor:
+    """Return places in the pooled training records, as many of every client as it has, at most an equal share."""
+    share, first, places = max(wanted // federation.num_clients, 1), 0, []
+    for records in federation.splits["client_train"]:
+        places.append(first + _some(len(records), share, generator))
+        first += len(records)
+    return torch.cat(places)
+
+
+def _synthetic(size: int, federation: Federation, generator: torch.Generator) -> Records:
+    features = torch.randn(size, *federation.shape, generator=generator)
+    return Records(features, torch.full((size,), -1), torch.arange(size), torch.ones(1), torch.zeros(1))

@@ -1,0 +1,145 @@
+"""The measuring half of the server: the global model by itself, and the metrics that compare clients."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+
+from fedlayers.config import Config
+from fedlayers.data.federation import Federation, Records
+from fedlayers.devices import available_cpus, give_way, threads
+from fedlayers.global_model import GlobalModel
+from fedlayers.kept import Kept
+from fedlayers.layers import Layer
+from fedlayers.records import Resource, Row, addressed
+from fedlayers.replies import Phase
+from fedlayers.seeding import derive
+from fedlayers.weights import load_state
+from metrics.base import ClientView, Metric, ServerView
+from metrics.measure import Payload, measure_clients, measure_server
+
+
+@dataclass
+class ServerMeasuring:
+    """Measures what the server knows at a round and moment.
+
+    Attributes:
+        has_global_model: whether the algorithm makes one global model.
+        pooled: whether one participant trains on all clients' records, so that there are no clients to compare.
+        concurrent: whether the server's test runs beside the clients, which then go first.
+    """
+
+    config: Config
+    federation: Federation
+    module: nn.Module
+    layers: Sequence[Layer]
+    metrics: Mapping[str, Metric]
+    probe: Records | None
+    kept: Kept
+    device: torch.device
+    has_global_model: bool
+    pooled: bool
+    concurrent: bool
+
+    def test(self, model: GlobalModel, server_round: int, moment: str) -> list[Row]:
+        """Return what is measured on the global model: on the server's test set, on the probe, of its weights."""
+        if self.concurrent:
+            give_way()
+        began = time.perf_counter()
+        with threads(self.config.server_threads):
+            chosen = {name: metric for name, metric in self.metrics.items() if metric.on_server}
+            rows, _ = measure_clients(
+                chosen, self.view(model, server_round, moment), self.config.rounds, self._on_error
+            )
+        rows.append(Resource("server_test_s", time.perf_counter() - began, "s"))
+        return addressed(rows, owner="server", model="global", round=server_round, moment=moment)
+
+    def compare(
+        self, phase: Phase, received: GlobalModel, model: GlobalModel, server_round: int, moment: str
+    ) -> Payload:
+        """Add to a phase what the metrics' server halves find in its replies, and return what they want to keep.
+
+        Args:
+            phase: the replies.
+            received: the global model that the clients were sent.
+            model: the global model now.
+            server_round: the round.
+            moment: the moment.
+        """
+        due = self.due(server_round, moment)
+        if not due or not phase.messages:
+            return {}
+        globals_now = {"received": received, "aggregated": model} if moment == "after_local" else {"received": model}
+        view = ServerView(
+            layers=self.layers,
+            clients=phase.clients,
+            weights=phase.weights() if moment == "after_local" else {},
+            before=received.tensors(),
+            after=model.tensors(),
+            records={client: len(self.federation.splits["client_train"][client]) for client in phase.clients},
+            payloads={},
+            seed=derive(self.config.seed, f"measure/{moment}", server_round),
+            round=server_round,
+            moment=moment,
+            global_views={
+                name: partial(self.view, one, server_round, moment)
+                for name, one in globals_now.items()
+                if self.has_global_model
+            },
+            earlier=partial(self.kept.read, moment=moment, before=server_round),
+        )
+        rows, kept = measure_server(due, view, phase.payloads, self.config.rounds, self._on_error)
+        if moment == "after_local":
+            rows = [one for row in rows for one in addressed([row], **_whose(row))]
+        phase.add(addressed(rows, round=server_round, moment=moment))
+        return kept
+
+    def due(self, server_round: int, moment: str) -> dict[str, Metric]:
+        """Return the metrics whose server halves compare the clients at a round and moment."""
+        if self.pooled:
+            return {}
+        return {
+            name: metric
+            for name, metric in self.metrics.items()
+            if type(metric).server is not Metric.server
+            and metric.schedule.is_due(server_round, self.config.rounds, moment)
+        }
+
+    def remarks(self, model: GlobalModel) -> list[str]:
+        """Return what the metrics have to say about the run before it starts, each sentence once."""
+        view = self.view(model, 0, "start")
+        return list(dict.fromkeys(remark for metric in self.metrics.values() for remark in metric.remarks(view)))
+
+    def view(self, model: GlobalModel, server_round: int, moment: str) -> ClientView:
+        """Return a view of the global model; the one resident module holds its weights until the next call."""
+        load_state(self.module, model.tensors(), model.buffers)
+        self.module.eval()
+        weights = {name: tensor.to(self.device) for name, tensor in model.tensors().items()}
+        return ClientView(
+            layers=self.layers,
+            module=self.module,
+            parameters=weights,
+            buffers=model.buffers,
+            reference=weights,
+            data={"server_test": self.federation.server_test},
+            classes=self.federation.classes,
+            seed=derive(self.config.seed, f"measure/{moment}", server_round),
+            round=server_round,
+            moment=moment,
+            device=self.device,
+            batches_at_once=min(available_cpus(), 4) if self.device.type == "cpu" else 1,
+            payload_limit_bytes=self.config.payload_limit_bytes,
+            probe=self.probe,
+        )
+
+    @property
+    def _on_error(self) -> str:
+        return str(self.config.metrics.get("on_error", "record"))
+
+
+def _whose(row: Row) -> dict[str, str]:
+    """Return the column ``model`` of what was measured on a client's weights after it trained."""
+    return {"model": "personal"} if row.owner == "client" else {}

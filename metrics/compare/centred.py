@@ -1,0 +1,76 @@
+"""A representation with its mean taken away, and what its Gram matrix needs to be centred without bias."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Centred:
+    """The rows of one representation.
+
+    Attributes:
+        rows: X, shape (N, units), float64, each column with mean 0, scaled to ‖X‖_F² = N.
+        records: n; N = n · positions, and rows of one record are neighbours.
+        precise: whether it came in float64 and has to stay in it.
+        reason: why nothing can be compared with it, None if it can.
+    """
+
+    rows: Tensor
+    records: int
+    precise: bool = True
+    reason: str | None = None
+
+    @cached_property
+    def squares(self) -> Tensor:
+        """The diagonal of the Gram matrix K = X Xᵀ: k_i = ‖x_i‖², shape (N,)."""
+        return self.rows.square().sum(1)
+
+    @cached_property
+    def shift(self) -> Tensor:
+        """The vector u of the U-centred Gram matrix Ã_ij = K_ij + u_i + u_j − c, shape (N,): u_i = k_i / (N − 2)."""
+        return self.squares / (len(self.rows) - 2)
+
+    @cached_property
+    def constant(self) -> Tensor:
+        """The scalar c of the U-centred Gram matrix: Σ k_i / ((N − 1)(N − 2))."""
+        return self.shift.sum() / (len(self.rows) - 1)
+
+    def shuffled(self, order: Tensor) -> "Centred":
+        """Return the same with its records, each with all its rows, in another order (n,)."""
+        by_record = self.rows.reshape(self.records, -1, self.rows.shape[1])
+        return replace(self, rows=by_record.index_select(0, order).flatten(0, 1))
+
+    def by_record(self, values: Tensor) -> Tensor:
+        """Return the sums of values of rows (…, N) over each record's rows, shape (…, n)."""
+        return values.reshape(*values.shape[:-1], self.records, -1).sum(-1)
+
+
+def centred(features: Tensor) -> Centred:
+    """Return a representation without its mean, in float64: what is left of a large mean must not be rounded.
+
+    Args:
+        features: shape (n, units), or (n, positions, units).
+    """
+    raw = features.double().flatten(0, -2)
+    rows = raw - raw.mean(0)
+    energy = rows.square().sum()
+    reason = None
+    if len(features) < 4:
+        reason = f"4 records or more are needed, got {len(features)}"
+    elif not bool(energy > 1e-24 * raw.square().sum()):
+        reason = "a representation is the same for all records"
+    scale = (energy / len(rows)).sqrt() if reason is None else torch.ones(())
+    return Centred(rows / scale, len(features), features.dtype == torch.float64, reason)
+
+
+def pair_reason(a: Centred, b: Centred) -> str | None:
+    """Return why two representations cannot be compared, None if they can."""
+    if a.reason or b.reason:
+        return a.reason or b.reason
+    if len(a.rows) != len(b.rows):
+        ways = f"{len(a.rows) // a.records} and {len(b.rows) // b.records}"
+        return f"the layers have {ways} positions; compare them with positions=pooled"
+    return None

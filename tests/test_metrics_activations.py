@@ -1,0 +1,108 @@
+"""What layers put out on the probe: by hand, for every kind of layer, and why there may be nothing."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fedlayers.layers import layers_of
+from metrics.activations import check_positions, layer_outputs, probe_activations, probe_remark
+from tests.metric_views import client_view, network, some_rows
+
+CONV = nn.Sequential(nn.Conv2d(1, 3, 2), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(27, 2)).eval()
+IMAGES = torch.randn(10, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+def outputs(module: nn.Module, features: Tensor, positions: str = "pooled") -> dict[str, Tensor]:
+    return layer_outputs(module, layers_of(module), features.split(4), positions).outputs  # type: ignore[no-untyped-call]
+
+
+def test_outputs_are_the_layers_own_before_the_activation_function() -> None:
+    found = outputs(CONV, IMAGES)
+    maps = CONV[0](IMAGES).detach()
+    assert list(found) == ["0", "3"]
+    assert torch.allclose(found["0"], maps.mean((2, 3)), atol=1e-6)
+    assert torch.allclose(found["3"], CONV(IMAGES).detach(), atol=1e-6)
+    assert found["0"].min() < 0
+
+
+def test_positions_are_pooled_flattened_or_samples() -> None:
+    maps = CONV[0](IMAGES).detach()
+    samples = outputs(CONV, IMAGES, "samples")
+    assert samples["0"].shape == (10, 9, 3) and samples["3"].shape == (10, 1, 2)
+    assert torch.allclose(samples["0"], maps.flatten(2).transpose(1, 2), atol=1e-6)
+    assert torch.allclose(outputs(CONV, IMAGES, "flattened")["0"], samples["0"].flatten(1), atol=1e-6)
+    assert torch.allclose(outputs(CONV, IMAGES)["0"], samples["0"].mean(1), atol=1e-6)
+
+
+def test_steps_of_a_sequence_are_positions_and_attention_means_its_first_output() -> None:
+    encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    with torch.no_grad():
+        found = layer_outputs(encoder, layers_of(encoder), [torch.randn(5, 7, 8)], "samples")
+    assert found.outputs["norm2"].shape == (5, 7, 8)
+    assert found.outputs["linear1"].shape == (5, 7, 16)
+    # A fused kernel goes round the modules: said, not guessed.
+    assert all("times a forward pass" in reason for reason in found.reasons.values())
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    before = {name: tensor.clone() for name, tensor in CONV.state_dict().items()}
+    outputs(CONV, IMAGES)
+    assert all(torch.equal(before[name], tensor) for name, tensor in CONV.state_dict().items())
+    assert not any(module._forward_hooks for module in CONV.modules())
+
+
+class Odd(nn.Module):
+    """One layer runs twice, one never, one returns no row a record, one returns NaN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.twice, self.never, self.flat, self.bad = (nn.Linear(6, 6) for _ in range(4))
+        self.flat.weight.data.zero_()
+        self.bad.bias.data.fill_(torch.nan)
+
+    def forward(self, features: Tensor) -> Tensor:
+        first: Tensor = self.twice(self.twice(features))
+        self.flat(features.mean(0))
+        last: Tensor = self.bad(features)
+        return first + last
+
+
+def test_a_layer_without_usable_output_has_a_reason() -> None:
+    module = Odd().eval()
+    found = layer_outputs(module, layers_of(module), [torch.randn(5, 6)], "pooled")
+    assert found.outputs == {}
+    assert found.reasons == {
+        "twice": "it runs 2 times a forward pass, once is needed",
+        "never": "it runs 0 times a forward pass, once is needed",
+        "flat": "its output is not one tensor with a row a record",
+        "bad": "its output is not finite",
+    }
+
+
+def test_a_view_computes_them_once() -> None:
+    view = client_view(network(), {})
+    view.probe = some_rows(300)
+    found = probe_activations(view, "pooled")
+    assert found.outputs["0"].shape == (300, 8)
+    assert probe_activations(view, "pooled") is found
+
+
+def test_without_a_probe_there_is_nothing_to_measure_on() -> None:
+    with pytest.raises(ValueError, match="there is no probe"):
+        probe_activations(client_view(network(), {}), "pooled")
+    assert probe_remark(client_view(network(), {}), "pooled") == []
+
+
+@pytest.mark.parametrize(("records", "remarks"), [(31, 1), (32, 0)])
+def test_a_probe_too_small_for_a_layer_is_remarked(records: int, remarks: int) -> None:
+    view = client_view(network(), {})
+    view.probe = some_rows(records)
+    found = probe_remark(view, "pooled")
+    assert len(found) == remarks
+    assert all("the probe has 31 records, and layer 0 8 units (pooled)" in one for one in found)
+    assert all("raise probe.size to 32" in one for one in found)
+
+
+def test_unknown_positions_are_refused() -> None:
+    with pytest.raises(ValueError, match="positions must be one of pooled, flattened, samples, got 'mean'"):
+        check_positions("mean")
