@@ -22,6 +22,7 @@ from fedlayers.devices import available_cpus, prepare_process, resolve_device
 from fedlayers.errors import UserError
 from fedlayers.layers import Layer, layers_of
 from fedlayers.models import build_model
+from fedlayers.plugins import check_plugins
 from fedlayers.schedule import Schedule
 from metrics.base import Metric
 from metrics.measure import build_metrics
@@ -51,6 +52,7 @@ def build(config: Config) -> Built:
     Raises:
         UserError: something in the configuration cannot be built; the message names the key.
     """
+    check_plugins(config)
     device = resolve_device(config.device)
     prepare_process(config.deterministic)
     Schedule(config.snapshots.rounds, key="snapshots")

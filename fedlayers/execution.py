@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedlayers.build import Built, build
-from fedlayers.compose import check_plugins, compose_config
+from fedlayers.compose import compose_config
 from fedlayers.config import Config
 from fedlayers.data.cache import data_root
 from fedlayers.engines.base import EngineGrid, Workplace
@@ -47,9 +47,7 @@ def run(overrides: Sequence[str] = ()) -> "Tables":
     """
     from fedlayers.tables import read
 
-    config = compose_config(overrides)
-    check_plugins(config)
-    return read(execute(config))
+    return read(execute(compose_config(overrides)))
 
 
 def execute(config: Config) -> Path:

@@ -10,7 +10,7 @@ from torch import Tensor
 from metrics.compare.base import Pairs
 from metrics.compare.centred import Centred
 
-_MOST_BYTES = 2**26
+_MOST_BYTES = 2**25
 # Above so many records a full Gram matrix costs more than the error of minibatches is worth.
 _MINIBATCH_ABOVE = 4000
 _MINIBATCH = 1000
@@ -98,10 +98,11 @@ def _from_gram(items: Sequence[Centred], pairs: Pairs, debiased: bool, dtype: to
     first, second = (torch.tensor([pair[side] for pair in pairs], dtype=torch.long) for side in (0, 1))
     own, pair = [], []
     buffer = torch.empty(min(block, count), len(items), count, dtype=dtype)
+    scratch = torch.empty(min(block, count), count, dtype=dtype)
     for start, end in pairwise([*range(0, count, block), count]):
-        rows = buffer[: end - start]
+        rows, part = buffer[: end - start], scratch[: end - start]
         for place, (item, x) in enumerate(zip(items, held, strict=True)):
-            torch.mm(x[start:end], x.T, out=(part := torch.empty(end - start, count, dtype=dtype)))
+            torch.mm(x[start:end], x.T, out=part)
             if debiased:
                 part += item.shift[start:end, None].sub(item.constant).to(dtype)
                 part += item.shift.to(dtype)

@@ -1,0 +1,45 @@
+"""Products of two representations over their records, after one side's records were shuffled."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metrics.compare.centred import Centred
+
+_MOST_BYTES = 2**26
+# With fewer records a random permutation may change nothing, and its value has to equal the observed one.
+_FLOAT32_FROM = 32
+
+
+def shuffled_products(a: Centred, b: Centred, orders: Tensor) -> Iterator[Tensor]:
+    """Yield XᵀΠY for permutations Π of whole records, many at a time, shape (k, p, q), float64.
+
+    Args:
+        a: X, shape (N, p).
+        b: Y, shape (N, q).
+        orders: the permutations, shape (permutations, n).
+    """
+    dtype = torch.float64 if a.records < _FLOAT32_FROM else torch.float32
+    x, y = a.rows.to(dtype), b.rows.to(dtype)
+    by_record = y.reshape(b.records, -1)
+    at_once = max(1, _MOST_BYTES // (y.numel() * y.element_size()))
+    for some in orders.split(at_once):
+        # Side by side, so that one large product gives all: (n, k, positions, q) to (n · positions, k · q).
+        shuffled = by_record.index_select(0, some.T.flatten()).reshape(b.records, len(some), -1, y.shape[1])
+        product = x.T @ shuffled.transpose(1, 2).reshape(len(y), -1)
+        yield product.reshape(x.shape[1], len(some), -1).transpose(0, 1).double()
+
+
+def shuffled_norms(a: Centred, b: Centred, orders: Tensor) -> np.ndarray:
+    """Return the nuclear norm ‖XᵀΠY‖_* for every permutation, shape (permutations,).
+
+    The singular values are roots of eigenvalues, known to 1e-8 of the largest: enough for what is compared with chance.
+    """
+    found = []
+    for matrices in shuffled_products(a, b, orders):
+        small = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.transpose(1, 2)
+        squares = torch.linalg.eigvalsh(small @ small.transpose(1, 2))
+        found.append(squares.clamp(min=0).sqrt().sum(1))
+    return torch.cat(found).numpy() if found else np.empty(0)

@@ -1,0 +1,22 @@
+"""A representation in the coordinates of its principal directions."""
+
+import torch
+from torch import Tensor
+
+
+def principal(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a centred representation rotated to its principal directions, and their shares of ‖X‖_F².
+
+    With X = U S Vᵀ: X V = U S and S². The eigenvectors come from the smaller of XᵀX and X Xᵀ.
+
+    Args:
+        rows: X, shape (N, d), columns with mean 0.
+
+    Returns:
+        X V, shape (N, r) with r = min(N, d), and S², shape (r,), descending, 0 or more.
+    """
+    wide = rows.shape[1] > len(rows)
+    eigenvalues, vectors = torch.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
+    squares = eigenvalues.flip(0).clamp(min=0)
+    vectors = vectors.flip(1)
+    return (vectors * squares.sqrt() if wide else rows @ vectors), squares

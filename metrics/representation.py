@@ -1,0 +1,222 @@
+"""The geometry of what every layer computes on the probe: dimension, entropy, labels that can be read off, classes."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from fedlayers.layers import Layer
+from fedlayers.records import Row
+from fedlayers.seeding import torch_generator
+from metrics.activations import probe_activations
+from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
+from metrics.geometry.chance import Chance, against_chance
+from metrics.geometry.class_variance import within_class_share
+from metrics.geometry.effective_rank import effective_rank
+from metrics.geometry.gaussian_entropy import gaussian_entropy
+from metrics.geometry.label_information import label_information
+from metrics.geometry.linear_probe import held_out_predictions, shuffled_within_folds, stratified_folds
+from metrics.geometry.participation_ratio import debiased_participation_ratio, plain_participation_ratio
+from metrics.geometry.principal_coordinates import PrincipalCoordinates, principal_coordinates, why_undefined
+from metrics.jackknife import block_sizes
+
+_GAO = "Gao et al. 2017, A theory of multineuronal dimensionality, dynamics and measurement, bioRxiv 214262"
+_ROY = "Roy & Vetterli 2007, The effective rank: a measure of effective dimensionality, EUSIPCO"
+_COVER = "Cover & Thomas 2006, Elements of Information Theory, theorem 8.4.1"
+_ALAIN = "Alain & Bengio 2016, Understanding intermediate layers using linear classifier probes, arXiv 1610.01644"
+_MODDEMEIJER = "Moddemeijer 1989, On estimation of entropy and mutual information of continuous distributions"
+_PAPYAN = "Papyan, Han & Donoho 2020, Prevalence of neural collapse, arXiv 2008.08186"
+# A part of the mean variance of a unit: above the rounding of float32, below what a unit that works has.
+_RELATIVE_EPSILON = 1e-3
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """The probe's labels and everything drawn for them, the same for all layers, clients, moments, rounds and runs.
+
+    Attributes:
+        codes: classes 0 … K − 1, shape (n,); the first row of ``labellings``, the others are shuffled.
+        labellings: shape (1 + permutations, n).
+        folds: shape (n,).
+        reason: why nothing can be said about labels, None if it can.
+    """
+
+    codes: Tensor
+    labellings: Tensor
+    folds: Tensor
+    reason: str | None
+
+
+class Representation(Metric):
+    """Geometry of every layer's representation of the probe: what its module puts out, before the activation function.
+
+    Per layer, on the probe's n records; S the sample covariance of its d units, λ_j its eigenvalues:
+
+    - participation_ratio: tr(S)² / tr(S²) = (Σλ)² / Σλ²: how many directions carry the variance. Variant ``debiased``:
+      numerator and denominator as unbiased estimates for the distribution the records come from, so that values of
+      different n compare, with delete-a-block jackknife error; ``plain``: of S itself, at most min(n − 1, d), as in
+      most papers.
+    - effective_rank: exp(−Σ p ln p), p = λ / Σλ; not corrected for n.
+    - gaussian_entropy: ½ ln det(2πe (S + εI)), ε = 0.001 tr(S) / d; missing unless n > d, as it would be that of ε.
+    - probe_accuracy: share of the records whose label a ridge classifier predicts that was fitted to the other
+      ``folds`` − 1 folds of the records; error √(a(1 − a) / n), that of given classifiers.
+    - label_information: mutual information of those predictions and the labels, biased up by about ``null``.
+    - within_class_share: tr(S_W) / tr(S), the share of the variance within classes, with delete-a-block jackknife
+      error; ``null`` is the exact expectation for shuffled labels, (n − K) / (n − 1) with K classes.
+
+    ``null``, ``null_hi`` and ``p`` of the two that predict come from repeating everything with shuffled labels; a
+    binomial null would be too narrow, as every record trains the probes that predict the others (it rejected 7 to 11 %
+    of representations without information at the 5 % level). All but the entropy are the same for any scale and rotation
+    of the units.
+
+    At ``after_local`` and ``after_aggregate`` of one round these are the layers before and after aggregation on the
+    same records.
+
+    Args:
+        positions: what becomes of pixels and sequence steps: ``pooled`` or ``flattened``, see
+            :func:`metrics.activations.layer_outputs`; as further samples they would not be independent.
+        folds: of the cross-validation, 2 or more.
+        penalty: of the ridge classifier, positive: it halves the weight of a direction that holds penalty / m of the
+            variance, with m training records.
+        permutations: shuffles of the labels, 0 or more; 0 leaves out the null of the two that predict.
+        blocks: of the jackknife, 2 or more.
+        rounds, moments: see :class:`metrics.base.Metric`.
+
+    References:
+        Chun et al. 2025, Estimating Dimensionality of Neural Representations from Finite Samples, arXiv 2509.26560;
+        Zhu et al. 2025, arXiv 2502.03231 (layers before and after aggregation).
+    """
+
+    on_server = True
+    uses_probe = True
+    per_model = True
+
+    facts = (
+        Facts("participation_ratio", "dimensions", 1.0, math.inf, "neutral", _GAO, cost="pass", minimum_n=4),
+        Facts("effective_rank", "dimensions", 1.0, math.inf, "neutral", _ROY, cost="pass", minimum_n=4),
+        Facts("gaussian_entropy", "nat", -math.inf, math.inf, "neutral", _COVER, cost="pass", minimum_n=4),
+        Facts("probe_accuracy", "1", 0.0, 1.0, "higher", _ALAIN, cost="pass", minimum_n=4),
+        Facts("label_information", "nat", 0.0, math.inf, "higher", _MODDEMEIJER, cost="pass", minimum_n=4),
+        Facts("within_class_share", "1", 0.0, 1.0, "neutral", _PAPYAN, cost="pass", minimum_n=4),
+    )
+
+    def __init__(
+        self,
+        positions: str = "pooled",
+        folds: int = 5,
+        penalty: float = 1.0,
+        permutations: int = 100,
+        blocks: int = 8,
+        rounds: Sequence[str | int] = ("first", "last"),
+        moments: Sequence[str] = ("after_local", "after_aggregate"),
+    ) -> None:
+        super().__init__(rounds, moments)
+        if positions not in ("pooled", "flattened"):
+            raise ValueError(f"positions must be pooled or flattened, got {positions!r}")
+        for name, value, least in (("folds", folds, 2), ("permutations", permutations, 0), ("blocks", blocks, 2)):
+            if value < least:
+                raise ValueError(f"{name} must be {least} or more, got {value!r}")
+        if not 0 < penalty < math.inf:
+            raise ValueError(f"penalty must be positive and finite, got {penalty!r}")
+        self.positions, self.folds, self.penalty = positions, folds, penalty
+        self.permutations, self.blocks = permutations, blocks
+        probe = f"penalty={penalty:g}, folds={folds}, {positions}"
+        self.variants = (
+            ("participation_ratio", f"debiased, {positions}"),
+            ("participation_ratio", f"plain, {positions}"),
+            ("effective_rank", positions),
+            ("gaussian_entropy", f"eps={_RELATIVE_EPSILON:g}, {positions}"),
+            ("probe_accuracy", probe),
+            ("label_information", probe),
+            ("within_class_share", positions),
+        )
+
+    def client(self, view: ClientView) -> Measurement:
+        """Measure every layer of one model."""
+        found = probe_activations(view, self.positions)
+        assert view.probe is not None  # probe_activations raises
+        n = len(view.probe)
+        order = torch.randperm(n, generator=torch_generator(0, "representation/blocks"))
+        blocks = torch.split(order, block_sizes(n, self.blocks))
+        labels = self._labels(view.probe.batch(torch.arange(n))[1].cpu())
+        rows: list[Row] = []
+        for layer in view.layers:
+            output = found.outputs.get(layer.name)
+            reason = found.reasons[layer.name] if output is None else why_undefined(output)
+            if output is None or reason:
+                rows += self._missing(self.variants, str(reason), layer, n)
+                continue
+            coordinates = principal_coordinates(output)
+            rows += self._dimensions(coordinates, blocks, layer)
+            rows += self._predictions(coordinates, labels, layer) + self._classes(coordinates, labels, blocks, layer)
+        return Measurement(rows)
+
+    def _labels(self, labels: Tensor) -> _Labels:
+        present, codes = torch.unique(labels, return_inverse=True)
+        reason = f"all labels of the probe are of one class, {int(present[0])}" if len(present) < 2 else None
+        reason = "the probe has no labels" if int(present[0]) < 0 else reason
+        # Seeds of their own: records must not change folds from one client or round to the next.
+        folds = stratified_folds(codes, self.folds, torch_generator(0, "representation/folds"))
+        generator = torch_generator(0, "representation/permutations")
+        shuffled = shuffled_within_folds(codes, folds, self.permutations, generator)
+        return _Labels(codes, torch.cat([codes[None], shuffled]), folds, reason)
+
+    def _missing(self, variants: Sequence[tuple[str, str]], reason: str, layer: Layer, n: int) -> list[Row]:
+        return [_row(named, math.nan, None, layer, n, reason) for named in variants]
+
+    def _dimensions(self, coordinates: PrincipalCoordinates, blocks: Sequence[Tensor], layer: Layer) -> list[Row]:
+        """Return what needs no labels."""
+        n, d = len(coordinates.rows), coordinates.units
+        few = "too few records: tr(Σ²) cannot be told from zero"
+        debiased, plain, rank, entropy = self.variants[:4]
+        rows = [
+            _row(debiased, *debiased_participation_ratio(coordinates, blocks), layer, n, few),
+            _row(plain, plain_participation_ratio(coordinates), None, layer, n),
+            _row(rank, *effective_rank(coordinates), layer, n),
+        ]
+        if n <= d:
+            return rows + self._missing([entropy], f"more records than units are needed, got {n} and {d}", layer, n)
+        return [*rows, _row(entropy, *gaussian_entropy(coordinates, _RELATIVE_EPSILON), layer, n)]
+
+    def _predictions(self, coordinates: PrincipalCoordinates, labels: _Labels, layer: Layer) -> list[Row]:
+        """Return what held-out predictions say, against the same with shuffled labels."""
+        variants, n = self.variants[4:6], len(labels.codes)
+        if labels.reason:
+            return self._missing(variants, labels.reason, layer, n)
+        predictions = held_out_predictions(coordinates, labels.labellings, labels.folds, self.penalty)
+        accuracies = (predictions == labels.labellings).double().mean(1)
+        accuracy = float(accuracies[0])
+        known = [label_information(own, found) for own, found in zip(labels.labellings, predictions, strict=True)]
+        information = torch.tensor([value for value, _ in known], dtype=torch.float64)
+        error, chance = math.sqrt(accuracy * (1 - accuracy) / n), against_chance(accuracy, accuracies[1:])
+        return [
+            _row(variants[0], accuracy, error, layer, n, chance=chance),
+            _row(variants[1], *known[0], layer, n, chance=against_chance(known[0][0], information[1:])),
+        ]
+
+    def _classes(
+        self, coordinates: PrincipalCoordinates, labels: _Labels, blocks: Sequence[Tensor], layer: Layer
+    ) -> list[Row]:
+        """Return the share of variance within classes."""
+        n, classes = len(labels.codes), int(labels.codes.max()) + 1
+        reason = labels.reason or ("every record is a class of its own" if classes == n else None)
+        if reason:
+            return self._missing(self.variants[6:], reason, layer, n)
+        value, error = within_class_share(coordinates, labels.codes, blocks)
+        return [_row(self.variants[6], value, error, layer, n, chance=Chance((n - classes) / (n - 1)))]
+
+
+def _row(
+    named: tuple[str, str],
+    value: float,
+    stderr: float | None,
+    layer: Layer,
+    n: int,
+    reason: str = "the value is not finite",
+    chance: Chance | None = None,
+) -> Row:
+    name, variant = named
+    columns = {"stderr": stderr, "variant": variant, "scope": "probe", "n": n, **at(layer)}
+    return measured(name, value, reason, **columns, **(asdict(chance) if chance else {}))
