@@ -66,6 +66,11 @@ class Layer:
         """Full names of all parameters."""
         return tuple(parameter.name for parameter in self.parameters)
 
+    @property
+    def weights(self) -> tuple[Parameter, ...]:
+        """The parameters that are no biases (roles other than ``bias`` and ``norm_bias``)."""
+        return tuple(parameter for parameter in self.parameters if not parameter.role.endswith("bias"))
+
 
 def layers_of(model: nn.Module) -> tuple[Layer, ...]:
     """Return the layers of a model: one for each module that owns parameters itself, in order of definition.

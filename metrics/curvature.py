@@ -34,11 +34,13 @@ class Curvature(Metric):
     - hessian_nuclear: Σ |λ_i|. hessian_negative_share: Σ_{λ<0} |λ_i| / Σ |λ_i|. hessian_singular_skewness: of the
       |λ_i|. hessian_singular_share_small: share of |λ_i| below 1 % of the largest. By stochastic Lanczos quadrature,
       standard error over n = ``density_runs`` runs.
-    - hessian_condition: max |λ_i| / min |λ_i|, of blocks that were computed whole.
+    - hessian_condition: max |λ_i| / min |λ_i|; a row only for blocks that were computed whole, since nothing less
+      resolves the smallest eigenvalue.
     - hessian_density (in ``spectra/``): x eigenvalues, y their density, n runs.
 
     ``variant`` is ``exact`` for a block of ``dense_below`` parameters or fewer, which is computed whole; else
-    ``lanczos``.
+    ``lanczos``. A network that is piecewise linear in one layer's parameters (ReLU, max-pooling) has no negative
+    curvature within a layer: its block is the Gauss-Newton matrix.
 
     Args:
         scope: records to differentiate: ``client_train``, ``client_val`` or ``client_test``.
@@ -54,7 +56,8 @@ class Curvature(Metric):
         rounds, moments: see :class:`metrics.base.Metric`.
 
     References:
-        Pearlmutter 1994; Hutchinson 1989; Ghorbani et al. 2019, arXiv 1901.10159; Yao et al. 2020, arXiv 1912.07145.
+        Pearlmutter 1994; Hutchinson 1989; Ghorbani et al. 2019, arXiv 1901.10159; Yao et al. 2020, arXiv 1912.07145;
+        Botev, Ritter & Barber 2017, Practical Gauss-Newton Optimisation, arXiv 1706.03662 (piecewise linear networks).
     """
 
     facts = (
@@ -152,8 +155,8 @@ class Curvature(Metric):
         for place, (value, known) in enumerate(zip(block.top, block.converged, strict=True), 1):
             found = float(value) if known else math.nan
             rows.append(measured("hessian_eigenvalue", found, slow, subject=str(place), **columns))
-        unknown = "the block is singular" if block.exact else f"the smallest of {size} eigenvalues is not resolved"
-        rows.append(measured("hessian_condition", block.condition, unknown, **columns))
+        if block.exact:
+            rows.append(measured("hessian_condition", block.condition, "the block is singular", **columns))
         return rows + self._spectrum_rows(block, columns)
 
     def _spectrum_rows(self, block: Block, columns: dict[str, object]) -> list[Row]:
@@ -177,5 +180,6 @@ class Curvature(Metric):
         return measured("hessian_trace", sum(b.trace.trace for b in blocks), stderr=error, n=n, scope=self.scope)
 
     def _missing(self, layer: Layer, reason: str, n: int) -> list[Row]:
-        names = [fact.name for fact in self.facts if fact.name != "hessian_density"]
+        left_out = ("hessian_density", "hessian_condition")
+        names = [fact.name for fact in self.facts if fact.name not in left_out]
         return [measured(name, math.nan, reason, scope=self.scope, n=n, **at(layer)) for name in names]

@@ -175,7 +175,7 @@ def gradient_sample(view: ClientView, scope: str, batch_records: int, blocks: in
 
 def _client_rows(view: ClientView, sample: GradientSample, found: Spread, layer: Layer | None, scope: str) -> list[Row]:
     layers = [layer] if layer else view.layers
-    weights = moments([sample.mean[p.name] for own in layers for p in own.parameters if not p.role.endswith("bias")])
+    weights = moments([sample.mean[p.name] for own in layers for p in own.weights])
     columns = {"scope": scope, "n": sample.n, **at(layer)}
     single = "one record has no variance" if sample.n < 2 else "not finite"
     signal = "the expected gradient is not distinguishable from zero" if found.signal <= 0 else single

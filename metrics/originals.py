@@ -12,7 +12,6 @@ from fedlayers.records import Row
 from fedlayers.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
 from metrics.hessian.products import GradientGraph
-from metrics.layer_weights import layer_weights
 from metrics.singular_values import slice_singular_values, summarise
 from metrics.taylor_scores import taylor_score
 from metrics.weight_statistics import count_small, moments, squared_norm
@@ -111,7 +110,7 @@ class Originals(Metric):
         graph = self._graph(view)
         rows: list[Row] = []
         for layer in view.layers:
-            weights = layer_weights(layer)
+            weights = layer.weights
             if not weights:
                 rows += _without_weights(layer)
             for parameter in weights:

@@ -11,7 +11,6 @@ from fedlayers.records import Row
 from fedlayers.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
 from metrics.hessian.products import GradientGraph
-from metrics.layer_weights import layer_weights
 from metrics.taylor_scores import cumulative_scores, taylor_score
 
 _ELHUSSEIN = "Elhussein & Gürsoy 2025, PLayer-FL, arXiv 2502.08829"
@@ -158,7 +157,7 @@ def _scores(
     graph = GradientGraph(view.module, view.layers, features, labels)
     first, second = [], []
     for layer in layers:
-        names = [parameter.name for parameter in layer_weights(layer)]
+        names = [parameter.name for parameter in layer.weights]
         weights = [view.parameters[name] for name in names]
         slopes = dict(zip(layer.names, graph.gradients(layer), strict=True))
         first.append(taylor_score(weights, [slopes[name] for name in names]))
@@ -173,4 +172,4 @@ def _stacked(parts: Sequence[Sequence[float]], layers: int) -> Tensor:
 
 
 def _numbers(layer: Layer) -> int:
-    return sum(math.prod(parameter.shape) for parameter in layer_weights(layer))
+    return sum(math.prod(parameter.shape) for parameter in layer.weights)

@@ -88,7 +88,7 @@ class Weights(Metric):
         rows: list[Row] = []
         parts, small = [], []
         for layer in view.layers:
-            values = [view.parameters[p.name] for p in layer.parameters if not p.role.endswith("bias")]
+            values = [view.parameters[p.name] for p in layer.weights]
             part = moments(values)
             counts = [count_small(values, threshold) for threshold in self.thresholds]
             counts += [count_small(values, ratio * part.rms) for ratio in self.relative_thresholds]

@@ -69,6 +69,15 @@ def test_the_blocks_traces_sum_to_that_of_the_whole_and_their_eigenvalues_interl
         assert np.linalg.eigvalsh(block).max() <= whole.max() + 1e-12
 
 
+def test_a_network_of_relus_has_none_within_a_layer_and_conditions_are_of_whole_blocks() -> None:
+    module = made(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))
+    for dense_below in (0, 100):
+        rows = Curvature(dense_below=dense_below).client(double_view(module)).rows
+        assert value_of(rows, "hessian_negative_share", layer="0").value == pytest.approx(0, abs=1e-9)
+        conditions = [row for row in rows if row.metric == "hessian_condition"]
+        assert len(conditions) == (2 if dense_below else 0)
+
+
 def test_a_linear_model_has_no_negative_curvature() -> None:
     view = double_view(made(nn.Linear(6, 4)))
     for dense_below in (0, 100):

@@ -14,7 +14,6 @@ from fedlayers.layers import Layer, layers_of
 from fedlayers.records import Record, Row
 from fedlayers.seeding import torch_generator
 from metrics.base import ClientView
-from metrics.layer_weights import layer_weights
 from metrics.sensitivity import Sensitivity
 from metrics.taylor_scores import cumulative_scores, taylor_score
 from tests.metric_views import Rows, assert_in_range, client_view, network, some_rows, value_of
@@ -277,7 +276,7 @@ def test_second_order_can_be_left_out() -> None:
 
 def test_weights_are_what_is_no_bias() -> None:
     layers: tuple[Layer, ...] = layers_of(nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2), nn.MultiheadAttention(2, 1)))
-    found = [parameter.name for layer in layers for parameter in layer_weights(layer)]
+    found = [parameter.name for layer in layers for parameter in layer.weights]
     assert found == ["0.weight", "1.weight", "2.in_proj_weight", "2.out_proj.weight"]
 
 
