@@ -61,15 +61,17 @@ class Representation(Metric):
     - effective_rank: exp(−Σ p ln p), p = λ / Σλ; not corrected for n.
     - gaussian_entropy: ½ ln det(2πe (S + εI)), ε = 0.001 tr(S) / d; missing unless n > d, as it would be that of ε.
     - probe_accuracy: share of the records whose label a ridge classifier predicts that was fitted to the other
-      ``folds`` − 1 folds of the records; error √(a(1 − a) / n), that of given classifiers.
-    - label_information: mutual information of those predictions and the labels, biased up by about ``null``.
+      ``folds`` − 1 folds of the records; error √(a(1 − a) / n), that of given classifiers: from one probe to another
+      values spread up to 1.3 times as much.
+    - label_information: mutual information of those predictions and the labels, biased up by about ``null``; error of
+      given classifiers, too: from one probe to another values spread up to 1.5 times as much.
     - within_class_share: tr(S_W) / tr(S), the share of the variance within classes, with delete-a-block jackknife
       error; ``null`` is the exact expectation for shuffled labels, (n − K) / (n − 1) with K classes.
 
-    ``null``, ``null_hi`` and ``p`` of the two that predict come from repeating everything with shuffled labels; a
-    binomial null would be too narrow, as every record trains the probes that predict the others (it rejected 7 to 11 %
-    of representations without information at the 5 % level). All but the entropy are the same for any scale and rotation
-    of the units.
+    ``null``, ``null_hi`` and ``p`` of the two that predict come from repeating everything with shuffled labels. A
+    binomial null would be too narrow, as every record trains the probes that predict the others: at the 5 % level it
+    rejected 7 to 9 % of representations without information. All but the entropy are the same for any scale and
+    rotation of the units.
 
     At ``after_local`` and ``after_aggregate`` of one round these are the layers before and after aggregation on the
     same records.
@@ -78,8 +80,8 @@ class Representation(Metric):
         positions: what becomes of pixels and sequence steps: ``pooled`` or ``flattened``, see
             :func:`metrics.activations.layer_outputs`; as further samples they would not be independent.
         folds: of the cross-validation, 2 or more.
-        penalty: of the ridge classifier, positive: it halves the weight of a direction that holds penalty / m of the
-            variance, with m training records.
+        records_per_degree: training records for each effective degree of freedom of the ridge classifier, 1 or more,
+            which sets its penalty (:func:`metrics.geometry.linear_probe.held_out_predictions`).
         permutations: shuffles of the labels, 0 or more; 0 leaves out the null of the two that predict.
         blocks: of the jackknife, 2 or more.
         rounds, moments: see :class:`metrics.base.Metric`.
@@ -106,7 +108,7 @@ class Representation(Metric):
         self,
         positions: str = "pooled",
         folds: int = 5,
-        penalty: float = 1.0,
+        records_per_degree: float = 4.0,
         permutations: int = 100,
         blocks: int = 8,
         rounds: Sequence[str | int] = ("first", "last"),
@@ -115,14 +117,18 @@ class Representation(Metric):
         super().__init__(rounds, moments)
         if positions not in ("pooled", "flattened"):
             raise ValueError(f"positions must be pooled or flattened, got {positions!r}")
-        for name, value, least in (("folds", folds, 2), ("permutations", permutations, 0), ("blocks", blocks, 2)):
-            if value < least:
+        least_values = (
+            ("folds", folds, 2),
+            ("records_per_degree", records_per_degree, 1),
+            ("permutations", permutations, 0),
+            ("blocks", blocks, 2),
+        )
+        for name, value, least in least_values:
+            if not value >= least:
                 raise ValueError(f"{name} must be {least} or more, got {value!r}")
-        if not 0 < penalty < math.inf:
-            raise ValueError(f"penalty must be positive and finite, got {penalty!r}")
-        self.positions, self.folds, self.penalty = positions, folds, penalty
+        self.positions, self.folds, self.records_per_degree = positions, folds, records_per_degree
         self.permutations, self.blocks = permutations, blocks
-        probe = f"penalty={penalty:g}, folds={folds}, {positions}"
+        probe = f"records/df={records_per_degree:g}, folds={folds}, {positions}"
         self.variants = (
             ("participation_ratio", f"debiased, {positions}"),
             ("participation_ratio", f"plain, {positions}"),
@@ -185,7 +191,7 @@ class Representation(Metric):
         variants, n = self.variants[4:6], len(labels.codes)
         if labels.reason:
             return self._missing(variants, labels.reason, layer, n)
-        predictions = held_out_predictions(coordinates, labels.labellings, labels.folds, self.penalty)
+        predictions = held_out_predictions(coordinates, labels.labellings, labels.folds, self.records_per_degree)
         accuracies = (predictions == labels.labellings).double().mean(1)
         accuracy = float(accuracies[0])
         known = [label_information(own, found) for own, found in zip(labels.labellings, predictions, strict=True)]

@@ -19,4 +19,7 @@ def principal(rows: Tensor) -> tuple[Tensor, Tensor]:
     eigenvalues, vectors = torch.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
     squares = eigenvalues.flip(0).clamp(min=0)
     vectors = vectors.flip(1)
-    return (vectors * squares.sqrt() if wide else rows @ vectors), squares
+    if not wide:
+        return rows @ vectors, squares
+    # The root would turn a rounding error of 1e-15 into 3e-8.
+    return vectors * squares.where(squares > 1e-13 * squares[0], 0.0).sqrt(), squares

@@ -1,0 +1,37 @@
+"""Where a value stands among those that chance alone produces."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Chance:
+    """The values that chance produces, and how likely it reaches the one that was measured; None if unknown.
+
+    Attributes:
+        null: their mean.
+        null_hi: their 95 % quantile.
+        p: (1 + number of those that reach the value) / (1 + their number), the p value of a permutation test.
+    """
+
+    null: float | None = None
+    null_hi: float | None = None
+    p: float | None = None
+
+
+def against_chance(value: float, by_chance: Tensor) -> Chance:
+    """Return how a value compares with those of a permutation test; high values count.
+
+    Args:
+        value: the value measured.
+        by_chance: the values of shuffled data, shape (s,), float64; nothing is known if s = 0.
+
+    References:
+        Ojala & Garriga 2010, Permutation Tests for Studying Classifier Performance, JMLR 11.
+    """
+    if not len(by_chance):
+        return Chance()
+    # Equal values may differ by rounding.
+    reached = int((by_chance >= value - 1e-12).sum())
+    return Chance(float(by_chance.mean()), float(by_chance.quantile(0.95)), (1 + reached) / (1 + len(by_chance)))
