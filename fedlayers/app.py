@@ -103,7 +103,7 @@ def _sweep(arguments: Arguments) -> int:
         reason = str(error.args[0] if error.args else error).strip().partition("\n")[0]
         raise WorkerLost(f"a job ended without a result ({reason}); {_AGAIN}") from error
     finally:
-        went_well = report(plans)
+        went_well = report(plans, figures=any(config.figures for config in sweep.configs))
     return 0 if went_well else 1
 
 

@@ -118,10 +118,10 @@ def finish(folder: RunFolder, config: Config) -> None:
     from fedlayers.summary import summarise
 
     if config.figures:
-        from fedlayers.figures import draw_run
+        from fedlayers.figures import draw_main
 
         try:
-            draw_run(folder.path)
+            draw_main(folder.path)
         except Exception:
             logger.exception("the figures could not be drawn")
             print("the figures could not be drawn (log.txt says why); the tables are complete", file=sys.stderr)

@@ -124,14 +124,21 @@ def failures(study: Path, runs: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return {run: note.read_text(encoding="utf-8").splitlines()[0] for run, note in notes.items() if note.is_file()}
 
 
-def report(plans: Mapping[Path, Mapping[str, Sequence[str]]]) -> bool:
-    """Gather the complete runs of each study, tell what there is, and say whether every run went well."""
+def report(plans: Mapping[Path, Mapping[str, Sequence[str]]], figures: bool) -> bool:
+    """Gather the complete runs of each study, tell what there is, and say whether every run went well.
+
+    Args:
+        plans: study folder -> run -> arguments.
+        figures: whether to draw the studies' figures.
+    """
     from fedlayers.aggregate import aggregate
 
     went_well = True
     for study, runs in plans.items():
         try:
             print(aggregate(study))
+            if figures:
+                _draw(study)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             went_well = False
@@ -139,6 +146,17 @@ def report(plans: Mapping[Path, Mapping[str, Sequence[str]]]) -> bool:
             print(f"failed: {run}: {reason}", file=sys.stderr)
             went_well = False
     return went_well
+
+
+def _draw(study: Path) -> None:
+    """Draw what the study's complete runs show together; figures that fail lose nothing else."""
+    from fedlayers.figures import draw_main
+
+    try:
+        drawn = draw_main(study)
+    except UserError:
+        return  # no run is complete
+    print(f"figures: {study / 'figures'} ({len(drawn)} as PNG and PDF)")
 
 
 def _note(folder: Path) -> Path:

@@ -304,7 +304,7 @@ def test_server_rows_equal_the_dense_computation() -> None:
     module, metric = network(), Gradients()
     data = [some_rows(n, seed=n) for n in (12, 20, 31)]
     view = server_view(module, {}, {k: len(rows) for k, rows in enumerate(data)}, moment="after_aggregate")
-    rows = measure_server({"gradients": metric}, view, {"gradients": federation(metric, data)}, 1, "raise")
+    rows, _ = measure_server({"gradients": metric}, view, {"gradients": federation(metric, data)}, 1, "raise")
     assert_in_range(metric, rows)
     flat = [torch.cat([g.flatten(1) for g in naive_gradients(module, part).values()], 1) for part in data]
     shares = torch.tensor([12.0, 20, 31]).double() / 63
@@ -328,7 +328,7 @@ def test_client_order_changes_nothing() -> None:
     payloads = federation(metric, data)
     backwards = dict(reversed(payloads.items()))
     view = server_view(network(), {}, {k: len(rows) for k, rows in enumerate(data)}, moment="after_aggregate")
-    one, two = (measure_server({"g": metric}, view, {"g": sent}, 1, "raise")[:-1] for sent in (payloads, backwards))
+    one, two = (measure_server({"g": metric}, view, {"g": sent}, 1, "raise")[0][:-1] for sent in (payloads, backwards))
     assert one == two
 
 
@@ -343,8 +343,8 @@ def test_above_the_limit_gradients_are_sketched() -> None:
         short.append(metric.client(view).payload)
         assert sum(array.nbytes for array in short[-1].values()) <= view.payload_limit_bytes
     view_ = server_view(wide, {}, dict.fromkeys(range(3), 30), moment="after_aggregate")
-    full = measure_server({"g": metric}, view_, {"g": dict(enumerate(exact))}, 1, "raise")
-    sketched = measure_server({"g": metric}, view_, {"g": dict(enumerate(short))}, 1, "raise")
+    full, _ = measure_server({"g": metric}, view_, {"g": dict(enumerate(exact))}, 1, "raise")
+    sketched, _ = measure_server({"g": metric}, view_, {"g": dict(enumerate(short))}, 1, "raise")
     row = value_of(sketched, "between_client_variance")
     assert row.variant == "sketch"
     assert row.value == pytest.approx(value_of(full, "between_client_variance").value, rel=0.3)
@@ -356,7 +356,7 @@ def test_one_client_cannot_be_compared() -> None:
     metric = Gradients()
     payloads = federation(metric, [some_rows(12)])
     view = server_view(network(), {}, {0: 12, 1: 5}, moment="after_aggregate")
-    rows = measure_server({"gradients": metric}, view, {"gradients": payloads}, 1, "raise")
+    rows, _ = measure_server({"gradients": metric}, view, {"gradients": payloads}, 1, "raise")
     assert_in_range(metric, rows)
     assert value_of(rows, "variance_ratio").reason == "1 of 2 clients sent usable gradients, 2 are needed"
 

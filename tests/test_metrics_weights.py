@@ -172,7 +172,7 @@ def server_rows(
     clients: dict[int, dict[str, Tensor]], records: dict[int, int], after: dict[str, Tensor] | None = None
 ) -> list[Row]:
     view = server_view(network(0), clients, records, after)
-    return measure_server({"weights": Weights()}, view, {}, 1, "raise")
+    return measure_server({"weights": Weights()}, view, {}, 1, "raise")[0]
 
 
 def test_server_rows_for_orthogonal_and_equal_updates() -> None:
@@ -201,7 +201,7 @@ def test_opposite_updates_cancel_into_a_reason() -> None:
     clients = {k: {n: torch.full_like(t, sign) for n, t in names.items()} for k, sign in ((0, 0.5), (1, -0.5))}
     view = server_view(network(0), clients, {0: 1, 1: 1})
     view.before = {n: torch.zeros_like(t) for n, t in names.items()}
-    rows = measure_server({"weights": Weights()}, view, {}, 1, "raise")
+    rows, _ = measure_server({"weights": Weights()}, view, {}, 1, "raise")
     assert value_of(rows, "b_dissimilarity").reason == "the mean update is zero"
     assert value_of(rows, "update_cosine", client=0).reason == "the mean update is zero"
 

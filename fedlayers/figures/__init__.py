@@ -1,5 +1,5 @@
 """Figures of runs and studies, as PNG and PDF files that can go into a paper."""
 
-from fedlayers.figures.draw import draw_run
+from fedlayers.figures.draw import draw_main
 
-__all__ = ["draw_run"]
+__all__ = ["draw_main"]

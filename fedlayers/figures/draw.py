@@ -1,60 +1,57 @@
-"""Draws all figures of a run or a study; one that fails does not lose the others."""
+"""Drawing figures into files; one that fails does not lose the others."""
 
 import logging
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib import rc_context
-from matplotlib.figure import Figure
 
-from fedlayers.figures.layers import layer_metrics, layer_profile
-from fedlayers.figures.learning import learning_curves
-from fedlayers.figures.partition import partition_matrix
-from fedlayers.figures.style import RC, save
-from fedlayers.tables import read, run_facts
+from fedlayers.figures.available import figures_of
+from fedlayers.figures.drawing import Drawing
+from fedlayers.figures.style import FORMATS, RC, save
 
 logger = logging.getLogger(__name__)
 # Embedding fonts into a PDF is told at INFO, glyph by glyph.
 logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 
-def draw_run(run_dir: Path) -> list[Path]:
-    """Draw a run's figures into ``figures/`` of its folder, as PNG (150 dpi) and PDF.
+def draw_main(folder: Path) -> list[Path]:
+    """Draw the main figures of a run or a study into its ``figures/``, as PNG (150 dpi) and PDF.
 
-    These are ``learning_curves``, ``partition``, and ``layer_profile_<metric>`` for each metric with values of
-    single layers. What a run has no records for is not drawn; a figure that fails is logged with its reason.
+    Those of a run are learning curves, partition, all layer metrics in small panels, the composites, and a profile
+    and matrices of one similarity; those of a study are learning curves and layer metrics, averaged over its complete
+    runs. What has no records is not drawn. The others: ``python -m fedlayers.plot``.
 
     Args:
-        run_dir: the run folder, of a run that may still be going on.
+        folder: of a run, which may still be going on, or of a study.
 
     Returns:
         The PNG files that were written.
 
     Raises:
-        UserError: if it is no run folder or its tables cannot be read.
+        UserError: if it is neither, no run of the study is complete, or its tables cannot be read.
     """
-    run = Path(run_dir)
-    tables = read(run)
-    facts = run_facts(run)
-    records = tables.records
-    makers: dict[str, Callable[[], Figure | None]] = {
-        "learning_curves": lambda: learning_curves(records, facts),
-        "partition": lambda: partition_matrix(tables.partition, facts),
-    }
-    for metric in layer_metrics(records):
-        makers[f"layer_profile_{metric}"] = partial(layer_profile, records, metric, facts)
-    return _draw(makers, run / "figures")
+    return draw([figure for figure in figures_of(folder) if figure.main], Path(folder) / "figures")
 
 
-def _draw(makers: Mapping[str, Callable[[], Figure | None]], folder: Path) -> list[Path]:
+def draw(figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Draw figures into a folder; one that fails is logged with its reason and does not lose the others.
+
+    Args:
+        figures: which.
+        folder: made if it is not there.
+        formats: some of ``FORMATS``.
+
+    Returns:
+        The files that were written, of the first format.
+    """
     written = []
-    for name, make in makers.items():
+    for drawing in figures:
         try:
             with rc_context(RC):
-                figure = make()
+                figure = drawing.make()
                 if figure is not None:
-                    written.append(save(figure, folder, name))
+                    written.append(save(figure, folder, drawing.name, formats))
         except Exception as error:
-            logger.exception("the figure %s could not be drawn: %s", name, error)
+            logger.exception("the figure %s could not be drawn: %s", drawing.name, error)
     return written

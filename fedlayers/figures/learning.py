@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fedlayers.figures.quantities import axis_label
-from fedlayers.figures.spread import Spread, band_name, spread_over_clients, usable
+from fedlayers.figures.spread import Spread, band_name, spread_along, usable
 from fedlayers.figures.style import (
     BAND_ALPHA,
     MARKERS,
@@ -21,8 +21,15 @@ from fedlayers.figures.style import (
     new_figure,
 )
 
-_CURVES = ("accuracy", "loss")
+CURVES = ("accuracy", "loss")
 _MOST_MARKERS = 25
+
+
+def curve_rows(records: pd.DataFrame) -> pd.DataFrame:
+    """Return accuracy and loss of whole models on the server's and clients' test records, or else validation."""
+    rows = usable(records[records["metric"].isin(CURVES) & records["layer"].isna() & records["subject"].isna()])
+    scope = next((name for name in ("client_test", "client_val") if (rows["scope"] == name).any()), None)
+    return rows[rows["scope"].isin([scope, "server_test"])]
 
 
 def learning_curves(records: pd.DataFrame, facts: Mapping[str, Any]) -> Figure | None:
@@ -31,17 +38,15 @@ def learning_curves(records: pd.DataFrame, facts: Mapping[str, Any]) -> Figure |
     Clients are measured on ``client_test``, or on ``client_val`` if there is no test. What is measured before
     training (round 0) begins the line after aggregation: both are the model that clients receive.
     """
-    rows = usable(records[records["metric"].isin(_CURVES) & records["layer"].isna() & records["subject"].isna()])
-    scope = next((name for name in ("client_test", "client_val") if (rows["scope"] == name).any()), None)
-    rows = rows[rows["scope"].isin([scope, "server_test"])]
+    rows = curve_rows(records)
     if rows.empty:
         return None
-    shown = [metric for metric in _CURVES if (rows["metric"] == metric).any()]
+    shown = [metric for metric in CURVES if (rows["metric"] == metric).any()]
     figure = new_figure(0.6 + 3.7 * len(shown), 3.9)
     most = 1
     for place, metric in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), place + 1)
-        most = max(most, _draw(axes, rows[rows["metric"] == metric], scope))
+        most = max(most, _draw(axes, rows[rows["metric"] == metric]))
         axes.set(xlabel="round", ylabel=axis_label(metric))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if metric == "accuracy":
@@ -52,10 +57,10 @@ def learning_curves(records: pd.DataFrame, facts: Mapping[str, Any]) -> Figure |
     return figure
 
 
-def _draw(axes: Axes, rows: pd.DataFrame, scope: str | None) -> int:
+def _draw(axes: Axes, rows: pd.DataFrame) -> int:
     """Draw the lines of one metric and return the largest number of clients behind a mean."""
     most = 1
-    clients = rows[rows["scope"] == scope]
+    clients = rows[rows["scope"] != "server_test"]
     both = clients.groupby("moment", observed=True)["model"].nunique() > 1
     for moment in ("after_local", "after_aggregate", "final"):
         same = [moment, "start"] if moment == "after_aggregate" else [moment]
@@ -63,8 +68,8 @@ def _draw(axes: Axes, rows: pd.DataFrame, scope: str | None) -> int:
             chosen = clients[(clients["model"] == model) & clients["moment"].isin(same)]
             if not (chosen["moment"] == moment).any():
                 continue
-            spread = spread_over_clients(chosen, "round")
-            most = max(most, spread.clients)
+            spread = spread_along(chosen, "round")
+            most = max(most, spread.count)
             which = f", {model} model" if both[moment] else ""
             style = "--" if both[moment] and model == "personal" else "-"
             _line(axes, spread, moment, f"clients, {MOMENT_NAMES[moment]}{which}", style)
@@ -79,7 +84,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, scope: str | None) -> int:
 def _line(axes: Axes, spread: Spread, moment: str, label: str, style: str) -> None:
     colour = MOMENT_COLOURS[moment]
     marker = MARKERS[moment] if len(spread.x) <= _MOST_MARKERS else ""
-    if spread.clients > 1:
+    if spread.count > 1:
         label = f"mean over {label}"
     if len(spread.x) == 1:
         below, above = spread.mean - spread.low, spread.high - spread.mean

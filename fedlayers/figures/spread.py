@@ -1,4 +1,4 @@
-"""Mean and spread over clients, the band that most figures show."""
+"""Mean and spread over clients or pairs, the band that most figures show."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ _FEWEST_FOR_PERCENTILES = 10
 
 @dataclass(frozen=True)
 class Spread:
-    """Values summarised over clients along an axis.
+    """Values summarised over clients, or over pairs, along an axis.
 
     Attributes:
         x: places on the axis, ascending, shape (n,).
-        mean: unweighted mean over clients, shape (n,).
-        low, high: the band, shape (n,): 10th and 90th percentile, or lowest and highest if clients are few.
-        clients: the largest number of clients behind one mean.
+        mean: unweighted mean, shape (n,).
+        low, high: the band, shape (n,): 10th and 90th percentile, or lowest and highest if values are few.
+        count: the largest number of clients, or pairs, behind one mean.
         stderr: standard error of single values, NaN where there are several or it is not known, shape (n,).
     """
 
@@ -25,36 +25,38 @@ class Spread:
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    clients: int
+    count: int
     stderr: np.ndarray
 
 
-def band_name(clients: int) -> str:
-    """Return what a band over so many clients is, for a legend; empty if there is none."""
-    if clients < 2:
+def band_name(count: int, of: str = "clients") -> str:
+    """Return what a band over so many clients or pairs is, for a legend; empty if there is none."""
+    if count < 2:
         return ""
-    ends = "10th to 90th percentile" if clients >= _FEWEST_FOR_PERCENTILES else "lowest to highest"
-    return f"bands: {ends} of clients"
+    ends = "10th to 90th percentile" if count >= _FEWEST_FOR_PERCENTILES else "lowest to highest"
+    return f"bands: {ends} of {of}"
 
 
-def spread_over_clients(rows: pd.DataFrame, along: str) -> Spread:
+def spread_along(rows: pd.DataFrame, along: str, band_of: int | None = None) -> Spread:
     """Summarise ``value`` over the rows that share a value of the column ``along``.
 
     Args:
-        rows: records with finite values.
-        along: an integer column, such as ``round`` or ``layer_index``.
+        rows: records or pairs with finite values.
+        along: an integer column, such as ``round`` or ``place``.
+        band_of: choose the ends of the band as for so many values, so that all bands of a figure mean the same;
+            None for as many as there are.
 
     Returns:
         The summary; percentiles interpolate linearly.
     """
     groups = rows.groupby(rows[along].astype(int), sort=True)
     values = groups["value"]
-    clients = int(values.size().max())
-    few = clients < _FEWEST_FOR_PERCENTILES
+    count = int(values.size().max())
+    few = (band_of or count) < _FEWEST_FOR_PERCENTILES
     low, high = (values.min(), values.max()) if few else (values.quantile(0.1), values.quantile(0.9))
-    stderr = groups["stderr"].first().to_numpy(float) if clients == 1 else np.full(len(low), np.nan)
+    stderr = groups["stderr"].first().to_numpy(float) if count == 1 else np.full(len(low), np.nan)
     mean = values.mean()
-    return Spread(mean.index.to_numpy(), mean.to_numpy(), low.to_numpy(), high.to_numpy(), clients, stderr)
+    return Spread(mean.index.to_numpy(), mean.to_numpy(), low.to_numpy(), high.to_numpy(), count, stderr)
 
 
 def usable(rows: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 # Okabe & Ito 2008, Color universal design: told apart with every kind of colour vision.
@@ -27,7 +28,9 @@ MOMENT_NAMES: Mapping[str, str] = {
 MARKERS: Mapping[str, str] = {"start": "v", "after_local": "o", "after_aggregate": "s", "final": "D"}
 SERVER_COLOUR = "#000000"
 BAND_ALPHA = 0.2
+FORMATS = ("png", "pdf")
 _DPI = 150
+_BAR = Line2D([], [], color="#777777", marker="|", ms=9, ls="")
 
 RC: Any = {
     "font.size": 9.0,
@@ -56,18 +59,24 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     return Figure(figsize=(width_in, height_in), layout="constrained", dpi=_DPI)
 
 
-def save(figure: Figure, folder: Path, name: str) -> Path:
-    """Write ``name.png`` and ``name.pdf`` and return the PNG; equal figures give equal files."""
-    folder.mkdir(exist_ok=True)
+def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = FORMATS) -> Path:
+    """Write ``name.png`` and ``name.pdf``, or those of them in ``formats``; equal figures give equal files.
+
+    Returns:
+        The file of the first format.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     # Laying out costs as much as drawing, and Figure.savefig would do both twice for each file.
     if engine := figure.get_layout_engine():
         engine.execute(figure)
     figure.set_layout_engine("none")
-    with (folder / f"{name}.png").open("wb") as file:
-        FigureCanvasAgg(figure).print_png(file)  # type: ignore[no-untyped-call]
-    with (folder / f"{name}.pdf").open("wb") as file:
-        FigureCanvasPdf(figure).print_pdf(file, metadata={"CreationDate": None})  # type: ignore[no-untyped-call]
-    return folder / f"{name}.png"
+    if "png" in formats:
+        with (folder / f"{name}.png").open("wb") as file:
+            FigureCanvasAgg(figure).print_png(file)  # type: ignore[no-untyped-call]
+    if "pdf" in formats:
+        with (folder / f"{name}.pdf").open("wb") as file:
+            FigureCanvasPdf(figure).print_pdf(file, metadata={"CreationDate": None})  # type: ignore[no-untyped-call]
+    return folder / f"{name}.{formats[0]}"
 
 
 def headline(figure: Figure, facts: Mapping[str, Any], *more: str) -> None:
@@ -92,7 +101,7 @@ def label_categories(axes: Axes, labels: Sequence[str], inches: float, axis: str
         inches: the length of the axis.
         axis: ``x`` or ``y``.
     """
-    shown = [_shortened(text) for text in labels]
+    shown = [shortened(text) for text in labels]
     longest = max((len(text) for text in shown), default=0)
     flat_in = 0.075 * longest + 0.08
     turn: dict[str, Any] = {}
@@ -109,23 +118,25 @@ def label_categories(axes: Axes, labels: Sequence[str], inches: float, axis: str
     set_ticks(places, [shown[place] for place in places], **turn)
 
 
-def legend_below(figure: Figure, band: str) -> None:
-    """Put one legend for all axes below them: each label once, then what the bands are.
+def legend_below(figure: Figure, *notes: str) -> None:
+    """Put one legend for all axes below them: each label once, those of chance last, then what bands and bars are.
 
     Args:
         figure: its axes hold the labelled lines.
-        band: what the bands are, empty if there are none.
+        notes: what bands or bars are; empty ones are left out.
     """
     entries: dict[str, Any] = {}
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
         entries |= {label: handle for label, handle in zip(labels, handles, strict=True) if label not in entries}
-    if band:
-        entries[band] = Patch(color="#777777", alpha=BAND_ALPHA, lw=0)
+    entries = dict(sorted(entries.items(), key=lambda entry: entry[0].startswith("chance")))
+    for note in filter(None, notes):
+        entries[note] = _BAR if note.startswith("bars") else Patch(color="#777777", alpha=BAND_ALPHA, lw=0)
     if entries:
         columns = 2 if figure.get_figwidth() < 9 else 3
         figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
 
 
-def _shortened(text: str, length: int = 24) -> str:
+def shortened(text: str, length: int = 24) -> str:
+    """Return the text, or its end if it is longer than so many characters."""
     return text if len(text) <= length else "…" + text[1 - length :]

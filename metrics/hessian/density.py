@@ -81,20 +81,22 @@ def summaries(runs: Sequence[Ritz], size: int, exact: bool) -> Summaries:
 def spectral_density(runs: Sequence[Ritz]) -> tuple[np.ndarray, np.ndarray]:
     """Return eigenvalues and the density of the spectrum at each, a sum of Gaussians that integrates to 1.
 
-    Each Ritz value is widened by a hundredth of the range of all; the mean of the density is that of the eigenvalues.
+    Each Ritz value θ is widened by 0.1 |θ| and a thousandth of the largest, so that the bulk around zero stays as
+    narrow as it is beside outliers; the mean of the density is that of the eigenvalues.
 
     Args:
         runs: see :func:`summaries`.
 
     Returns:
-        Eigenvalues, ascending, and densities, each of shape (201,).
+        Eigenvalues, ascending, as close together as the widths are there, and densities, each of shape (201,).
     """
     values = np.concatenate([run.values for run in runs])
     weights = np.concatenate([run.weights for run in runs]) / len(runs)
-    reach = float(values.max() - values.min()) or max(abs(float(values.max())), 1e-12)
-    width = reach / 100
-    grid = np.linspace(values.min() - 4 * width, values.max() + 4 * width, _POINTS)
-    bumps = np.exp(-((grid[:, None] - values) ** 2) / (2 * width**2)) / (width * math.sqrt(2 * math.pi))
+    least = 1e-3 * (float(np.abs(values).max()) or 1e-12)
+    widths = 0.1 * np.abs(values) + least
+    low, high = float((values - 4 * widths).min()), float((values + 4 * widths).max())
+    grid = least * np.sinh(np.linspace(np.arcsinh(low / least), np.arcsinh(high / least), _POINTS))
+    bumps = np.exp(-((grid[:, None] - values) ** 2) / (2 * widths**2)) / (widths * math.sqrt(2 * math.pi))
     return grid, bumps @ weights
 
 

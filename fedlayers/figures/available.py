@@ -1,0 +1,134 @@
+"""Which figures can be drawn of a run or a study, from what is in its tables."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fedlayers.errors import UserError
+from fedlayers.figures.client_matrix import client_matrices
+from fedlayers.figures.curvature import curvature_rows, gradient_curvature_sensitivity
+from fedlayers.figures.density import density_rows, hessian_density
+from fedlayers.figures.distances import distance_rows, similarity_composite
+from fedlayers.figures.drawing import Drawing
+from fedlayers.figures.layer_matrix import layer_matrices
+from fedlayers.figures.layers import layer_metrics, layer_profile
+from fedlayers.figures.learning import curve_rows, learning_curves
+from fedlayers.figures.overview import PANELS_A_FIGURE, layer_overview
+from fedlayers.figures.pairs import pair_metrics
+from fedlayers.figures.partition import partition_matrix
+from fedlayers.figures.rounds import in_round
+from fedlayers.figures.run_groups import Setting, settings_of
+from fedlayers.figures.similarity import PROFILED, similarity_profile
+from fedlayers.figures.study_curves import study_curves
+from fedlayers.figures.study_layers import study_overview, study_profile
+from fedlayers.tables import Tables, read, run_facts
+
+# Of the metrics of pairs, the first of these that is there is a main figure.
+_MAIN_PAIRS = ("cka", "procrustes_distance", "cka_distance")
+
+
+def figures_of(folder: Path, only_round: int | None = None) -> list[Drawing]:
+    """Return the figures that can be drawn of a run, or of the complete runs of a study.
+
+    Args:
+        folder: of a run or of a study.
+        only_round: show values of layers in this round instead of the first and the last one measured, and leave out
+            what is not about layers.
+
+    Raises:
+        UserError: if it is neither, no run of the study is complete, its tables cannot be read, or nothing of layers
+            was measured in that round.
+    """
+    tables = read(folder)
+    if not tables.runs:
+        raise UserError(f"{folder} is one table: give the study folder, {Path(folder).parent}")
+    return _of_study(tables, only_round) if tables.several else _of_run(tables, only_round)
+
+
+def _of_run(tables: Tables, only_round: int | None) -> list[Drawing]:
+    facts = run_facts(tables.path)
+    whole = (tables.records, tables.pairs, tables.spectra)
+    _check_round(tables.path, whole, only_round)
+    records, pairs, spectra = (in_round(rows, only_round) for rows in whole)
+    found = [] if only_round is not None else _of_whole_run(tables, facts)
+    metrics = layer_metrics(records)
+    for part, page in _pages(metrics):
+        found.append(Drawing("layer_overview", partial(layer_overview, records, page, facts), part=part, main=True))
+    if not curvature_rows(records).empty:
+        make = partial(gradient_curvature_sensitivity, records, facts)
+        found.append(Drawing("gradient_curvature_sensitivity", make, main=True))
+    if not density_rows(spectra).empty:
+        found.append(Drawing("hessian_density", partial(hessian_density, spectra, facts), main=True))
+    if distance_rows(pairs):
+        found.append(Drawing("similarity_composite", partial(similarity_composite, pairs, facts), main=True))
+    for family, function, relations in (
+        ("similarity", similarity_profile, tuple(PROFILED)),
+        ("clients", client_matrices, ("clients",)),
+        ("layers", layer_matrices, ("layers",)),
+    ):
+        of_family = pair_metrics(pairs, relations)
+        main = next((metric for metric in _MAIN_PAIRS if metric in of_family), None)
+        found += [
+            Drawing(family, partial(function, pairs, metric, facts), metric, main=metric == main)
+            for metric in of_family
+        ]
+    return found + [
+        Drawing("layer_profile", partial(layer_profile, records, metric, facts), metric) for metric in metrics
+    ]
+
+
+def _of_whole_run(tables: Tables, facts: Mapping[str, Any]) -> list[Drawing]:
+    """Return the figures that are not about layers."""
+    found = []
+    if not curve_rows(tables.records).empty:
+        found.append(Drawing("learning_curves", partial(learning_curves, tables.records, facts), main=True))
+    if tables.partition["records"].sum() > 0:
+        found.append(Drawing("partition", partial(partition_matrix, tables.partition, facts), main=True))
+    return found
+
+
+def _check_round(folder: Path, tables: Sequence[pd.DataFrame], only_round: int | None) -> None:
+    """Raise UserError if nothing of layers was measured in the round."""
+    measured = sorted({int(number) for rows in tables for number in rows.loc[rows["layer"].notna(), "round"].unique()})
+    if only_round is not None and only_round not in measured:
+        rounds = ", ".join(map(str, measured)) or "none"
+        raise UserError(f"{folder} has no values of layers in round {only_round}; rounds with some: {rounds}")
+
+
+def _of_study(tables: Tables, only_round: int | None) -> list[Drawing]:
+    runs = tuple(run for run in tables.runs if run_facts(run)["status"] == "complete")
+    if not runs:
+        raise UserError(f"no run of {tables.path} is complete: wait for one, or give the folder of a run")
+    records = Tables(tables.path, runs, several=True).records
+    _check_round(tables.path, [records], only_round)
+    found = []
+    for setting in settings_of(runs):
+        found += _of_setting(records[records["run"].isin(setting.runs)], setting, only_round)
+    return found
+
+
+def _of_setting(records: pd.DataFrame, setting: Setting, only_round: int | None) -> list[Drawing]:
+    found = []
+    if only_round is None and not curve_rows(records).empty:
+        make = partial(study_curves, records, setting)
+        found.append(Drawing("learning_curves", make, part=setting.name, main=True))
+    records = in_round(records, only_round)
+    metrics = layer_metrics(records)
+    for number, page in _pages(metrics):
+        part = "_".join(word for word in (setting.name, number) if word)
+        found.append(Drawing("layer_overview", partial(study_overview, records, page, setting), part=part, main=True))
+    return found + [
+        Drawing("layer_profile", partial(study_profile, records, metric, setting), metric, setting.name)
+        for metric in metrics
+    ]
+
+
+def _pages(metrics: list[str]) -> list[tuple[str, list[str]]]:
+    """Return the number, from the second on, and the metrics of each figure of small panels."""
+    starts = range(0, len(metrics), PANELS_A_FIGURE)
+    return [
+        (str(page + 1) if page else "", metrics[start : start + PANELS_A_FIGURE]) for page, start in enumerate(starts)
+    ]

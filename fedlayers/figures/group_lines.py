@@ -1,0 +1,50 @@
+"""A line per group of runs: the mean over runs with its 95 % interval."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from fedlayers.figures.over_runs import mean_over_runs
+from fedlayers.figures.profile_line import side_by_side
+from fedlayers.figures.run_groups import Group
+from fedlayers.figures.style import BAND_ALPHA, PALETTE
+
+INTERVAL = "bands: 95 % t interval over runs"
+_MARKERS = "osD^vP*X"
+_STYLES = ("-", "--", "-.", ":")
+_MOST_MARKERS = 25
+
+
+def draw_groups(
+    axes: Axes, rows: pd.DataFrame, groups: Sequence[Group], along: str, lined: np.ndarray | None = None
+) -> bool:
+    """Draw the groups that have rows; the number of runs stands in the label. Say whether there is an interval.
+
+    Args:
+        axes: where.
+        rows: usable records with columns ``run``, ``value`` and ``along``.
+        groups: all groups of the figure, so that each keeps its colour.
+        along: the column of the x axis.
+        lined: the places at which a line has a gap if there is no value; None for none.
+    """
+    interval = False
+    for number, group in enumerate(groups):
+        mine = rows[rows["run"].isin(group.runs)]
+        if mine.empty:
+            continue
+        means = mean_over_runs(mine, along)
+        x = means.x if lined is None else lined[(lined >= means.x.min()) & (lined <= means.x.max())]
+        mean, half = (pd.Series(column, index=means.x).reindex(x) for column in (means.mean, means.half))
+        colour, style = PALETTE[number % len(PALETTE)], _STYLES[number // len(PALETTE) % len(_STYLES)]
+        marker = _MARKERS[number % len(_MARKERS)] if len(x) <= _MOST_MARKERS else ""
+        label = f"{group.name} ({means.count})"
+        shift = 0.0 if lined is None else side_by_side(number, len(groups))
+        if len(x) == 1:
+            axes.errorbar(x + shift, mean, half, color=colour, marker=marker, label=label, capsize=2)
+        else:
+            axes.plot(x + shift, mean, color=colour, ls=style, marker=marker, label=label)
+            axes.fill_between(x + shift, mean - half, mean + half, color=colour, alpha=BAND_ALPHA, lw=0)
+        interval |= bool(np.isfinite(means.half).any())
+    return interval
