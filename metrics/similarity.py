@@ -73,7 +73,7 @@ class Similarity(Metric):
         measures: Mapping[str, Comparison | None],
         positions: str = "pooled",
         relations: Sequence[str] = RELATIONS,
-        permutations: int = 100,
+        permutations: int = 20,
         send: str = "auto",
         sketch_numbers: int = 1024,
         rounds: Sequence[str | int] = ("first", "last"),

@@ -211,6 +211,8 @@ def test_what_is_not_defined_is_missing_with_a_reason(estimator: str) -> None:
     dead = compare(torch.full((9, 4), 0.1), normal(1, 9, 4), normal(2, 9, 4), estimator=estimator)["cka"]
     assert np.isnan(dead.value).tolist() == [True, True, False]
     assert dead.reasons[0] == "a representation is the same for all records"
+    diverged = compare(torch.full((9, 4), torch.nan), normal(1, 9, 4), estimator=estimator)["cka"]
+    assert diverged.reasons[0] == "a representation is not finite"
 
 
 def test_other_pairs_and_their_order_change_nothing() -> None:

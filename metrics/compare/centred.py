@@ -60,6 +60,8 @@ def centred(features: Tensor) -> Centred:
     reason = None
     if len(features) < 4:
         reason = f"4 records or more are needed, got {len(features)}"
+    elif not bool(energy.isfinite()):
+        reason = "a representation is not finite"
     elif not bool(energy > 1e-24 * raw.square().sum()):
         reason = "a representation is the same for all records"
     scale = (energy / len(rows)).sqrt() if reason is None else torch.ones(())

@@ -14,7 +14,9 @@ _FLOAT32_FROM = 32
 
 
 def shuffled_products(a: Centred, b: Centred, orders: Tensor) -> Iterator[Tensor]:
-    """Yield XᵀΠY for permutations Π of whole records, many at a time, shape (k, p, q), float64.
+    """Yield XᵀΠY for permutations Π of whole records, many at a time, shape (k, p, q).
+
+    In float32 if there are 32 records or more.
 
     Args:
         a: X, shape (N, p).
@@ -25,11 +27,12 @@ def shuffled_products(a: Centred, b: Centred, orders: Tensor) -> Iterator[Tensor
     x, y = a.rows.to(dtype), b.rows.to(dtype)
     by_record = y.reshape(b.records, -1)
     at_once = max(1, _MOST_BYTES // (y.numel() * y.element_size()))
-    for some in orders.split(at_once):
+    for start in range(0, len(orders), at_once):
+        some = orders[start : start + at_once]
         # Side by side, so that one large product gives all: (n, k, positions, q) to (n · positions, k · q).
         shuffled = by_record.index_select(0, some.T.flatten()).reshape(b.records, len(some), -1, y.shape[1])
         product = x.T @ shuffled.transpose(1, 2).reshape(len(y), -1)
-        yield product.reshape(x.shape[1], len(some), -1).transpose(0, 1).double()
+        yield product.reshape(x.shape[1], len(some), -1).transpose(0, 1)
 
 
 def shuffled_norms(a: Centred, b: Centred, orders: Tensor) -> np.ndarray:
@@ -39,7 +42,8 @@ def shuffled_norms(a: Centred, b: Centred, orders: Tensor) -> np.ndarray:
     """
     found = []
     for matrices in shuffled_products(a, b, orders):
-        small = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.transpose(1, 2)
-        squares = torch.linalg.eigvalsh(small @ small.transpose(1, 2))
+        exact = matrices.double()
+        small = exact if exact.shape[1] <= exact.shape[2] else exact.mT
+        squares = torch.linalg.eigvalsh(small @ small.mT)
         found.append(squares.clamp(min=0).sqrt().sum(1))
-    return torch.cat(found).numpy() if found else np.empty(0)
+    return torch.cat(found).numpy()
