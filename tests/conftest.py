@@ -1,7 +1,11 @@
 """Fixtures that several test files share."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+# Several workers test at once: each with the threads of all cores, they would wait for one another. Before numpy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
@@ -19,6 +23,12 @@ QUICK = [
     "progress=none",
     "figures=false",
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let files with slow tests begin first: at the end one worker would wait for them alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,8 @@ Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
 PERSONAL = ["algorithm=local", "metrics=[evaluation,weights]"]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def local(quick_run: Run) -> Path:
