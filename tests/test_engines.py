@@ -24,6 +24,12 @@ Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
 PERSONAL = ["algorithm=local", "metrics=[evaluation,weights]"]
 
+EVERYTHING = (
+    "metrics=[evaluation,weights,gradients,sensitivity,curvature,similarity,representation,originals]",
+    "similarity=[cka,procrustes]",
+    "records_per_client=100",
+)
+
 pytestmark = pytest.mark.slow
 
 
@@ -33,15 +39,20 @@ def local(quick_run: Run) -> Path:
 
 
 @pytest.fixture(scope="module")
+def everything(quick_run: Run) -> Path:
+    return quick_run("engine=local", *EVERYTHING)
+
+
+@pytest.fixture(scope="module")
 def local_personal(quick_run: Run) -> Path:
     return quick_run("engine=local", *PERSONAL)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
-def test_ray_equals_local_bit_for_bit(local: Path, quick_run: Run, tables: Tables, workers: int) -> None:
-    run = quick_run("engine=ray", f"engine.workers={workers}")
-    assert run.name == local.name
-    assert tables(run) == tables(local)
+def test_ray_equals_local_bit_for_bit(everything: Path, quick_run: Run, tables: Tables, workers: int) -> None:
+    run = quick_run("engine=ray", f"engine.workers={workers}", *EVERYTHING)
+    assert run.name == everything.name
+    assert tables(run) == tables(everything)
 
 
 def test_workers_add_up_cheap_clients_and_the_numbers_stay(quick_run: Run, tables: Tables) -> None:
@@ -60,8 +71,8 @@ def test_workers_add_up_cheap_clients_and_the_numbers_stay(quick_run: Run, table
     assert tables(shared) == tables(alone)
 
 
-def test_flower_equals_local_bit_for_bit(local: Path, quick_run: Run, tables: Tables) -> None:
-    assert tables(quick_run("engine=flower")) == tables(local)
+def test_flower_equals_local_bit_for_bit(everything: Path, quick_run: Run, tables: Tables) -> None:
+    assert tables(quick_run("engine=flower", *EVERYTHING)) == tables(everything)
 
 
 @pytest.mark.parametrize("engine", ["ray", "flower"])

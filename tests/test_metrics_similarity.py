@@ -194,3 +194,12 @@ def test_a_run_compares_rounds_and_leaves_pairs(quick_run: Callable[..., Path]) 
     assert (pairs["status"] == "ok").all() and set(pairs["model"]) == {"personal"}
     rounds = pairs[(pairs["subject"] == "rounds") & (pairs["round"] == 3)]
     assert set(rounds["other_round"]) == {1, 2}
+
+
+def test_a_continued_run_finds_what_earlier_rounds_kept(
+    quick_run: Callable[..., Path], tables: Callable[[Path], dict[str, bytes]], tmp_path: Path
+) -> None:
+    words = ["metrics=[similarity]", "similarity=[cka]", "metrics.similarity.rounds=[all]"]
+    quick_run(*words, "rounds=2", folder=tmp_path)
+    continued, straight = quick_run(*words, "rounds=4", folder=tmp_path), quick_run(*words, "rounds=4")
+    assert tables(continued) == tables(straight)
