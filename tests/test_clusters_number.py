@@ -125,7 +125,7 @@ def test_planted_numbers_are_found(groups: int, distance: Callable[[np.ndarray],
         assert list(found.scores) == list(range(2, min(10, len(data) // 2) + 1))
 
 
-@pytest.mark.parametrize("sizes", [(60, 3), (40, 10, 5, 3), (2, 2, 3, 2), (4, 4)])
+@pytest.mark.parametrize("sizes", [(60, 3), (40, 10, 5, 3), (2, 2, 3, 2), (4, 4), (2, 2)])
 def test_unequal_and_small_groups_are_found(sizes: tuple[int, ...]) -> None:
     data, truth = planted(sizes, 500, 4.0)
     assert same_partition(Agglomerative(rule=QUICK).labels(euclidean(data), 0), truth)
