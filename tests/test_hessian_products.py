@@ -55,10 +55,39 @@ def dense(module: nn.Module, layer: Layer, features: Tensor, labels: Tensor) -> 
     return found
 
 
-CASES = [(mlp(), (4,)), (convolutional(), (1, 6, 6))]
+def settings() -> nn.Sequential:
+    """Return convolutions with every setting, smooth in between, the last behind a linear layer."""
+    return made(
+        nn.Conv2d(2, 4, 3, stride=2, padding=1, groups=2, bias=False),
+        nn.Tanh(),
+        nn.Conv2d(4, 3, (3, 1), dilation=(1, 2), padding="same"),
+        nn.Flatten(2),
+        nn.Linear(9, 5),
+        nn.Tanh(),
+        nn.Conv1d(3, 2, 2, padding=1),
+        nn.Flatten(),
+        nn.Linear(12, 3),
+    )
 
 
-@pytest.mark.parametrize(("module", "shape"), CASES, ids=["mlp", "conv"])
+class Repeated(nn.Module):
+    """A convolution that runs twice, and one whose weight has a second use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.tied, self.head = nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 1), nn.Linear(8, 3)
+
+    def forward(self, features: Tensor) -> Tensor:
+        features = torch.tanh(features @ self.tied.weight.flatten(1))
+        found: Tensor = self.head(self.tied(self.conv(torch.tanh(self.conv(features)))).flatten(1))
+        return found
+
+
+CASES: list[tuple[nn.Module, tuple[int, ...]]] = [(mlp(), (4,)), (convolutional(), (1, 6, 6))]
+CONVOLUTIONS: list[tuple[nn.Module, tuple[int, ...]]] = [(settings(), (2, 5, 5)), (made(Repeated()), (2, 2, 2))]
+
+
+@pytest.mark.parametrize(("module", "shape"), CASES + CONVOLUTIONS, ids=["mlp", "conv", "settings", "repeated"])
 def test_products_are_those_of_the_dense_block(module: nn.Module, shape: tuple[int, ...]) -> None:
     features, labels = batch(shape)
     graph = GradientGraph(module, layers_of(module), features, labels)

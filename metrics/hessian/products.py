@@ -9,6 +9,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fedlayers.layers import Layer
+from metrics.hessian.convolutions import LeanConvolutions
 
 
 class GradientGraph:
@@ -31,9 +32,14 @@ class GradientGraph:
     def __init__(self, module: nn.Module, layers: Sequence[Layer], features: Tensor, labels: Tensor) -> None:
         own = dict(module.named_parameters())
         self._weights = {name: own[name].detach().requires_grad_() for layer in layers for name in layer.names}
+        own_layer = {self._weights[name]: layer.name for layer in layers for name in layer.names}
+        self._convolutions = LeanConvolutions(own_layer)
         # The fused attention kernels cannot be differentiated twice.
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-            logits = functional_call(module, self._weights, (features,))
+            with self._convolutions:
+                logits = functional_call(module, self._weights, (features,))
+            if self._convolutions.any_shared:
+                logits = functional_call(module, self._weights, (features,))
             loss = F.cross_entropy(logits, labels)
             found = torch.autograd.grad(loss, list(self._weights.values()), create_graph=True, allow_unused=True)
         self._gradients = dict(zip(self._weights, found, strict=True))
@@ -56,6 +62,7 @@ class GradientGraph:
             vectors: v, one tensor for each parameter, in its shape.
             names: the parameters that make up the block; all of the layer's if not given.
         """
+        self._convolutions.ask(layer.name)
         return self._product(layer.names if names is None else names, vectors, batched=False)
 
     def products(self, layer: Layer, vectors: Tensor) -> Tensor:
@@ -68,6 +75,7 @@ class GradientGraph:
         Returns:
             Shape (k, d).
         """
+        self._convolutions.ask(layer.name)
         shapes = [parameter.shape for parameter in layer.parameters]
         sizes = [self._weights[name].numel() for name in layer.names]
         parts = torch.split(vectors, sizes, dim=1)
