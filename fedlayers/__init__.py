@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedlayers.deferred import defer
+
 # Before anything imports Flower or Ray: neither may report home unless the user asks for it.
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -38,6 +40,8 @@ def _refuse_foreign_packages() -> None:
 
 
 _refuse_foreign_packages()
+# flwr-datasets imports its figures, and with them seaborn and scipy.stats, for whoever wants a partitioner: a second.
+defer("flwr_datasets.visualization")
 
 
 def __getattr__(name: str) -> Any:
