@@ -62,10 +62,14 @@ def build(config: Config) -> Built:
     metrics = build_metrics(config.metrics)
     federation = load_federation(config)
     module = build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
+    layers = layers_of(module)
+    # Flower's strategies see names and arrays; those that compare layers have this method.
+    if hasattr(strategy, "know_layers"):
+        strategy.know_layers(layers)
     return Built(
         federation,
         module,
-        layers_of(module),
+        layers,
         strategy,
         metrics,
         probe_for(metrics, config, federation),

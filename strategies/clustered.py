@@ -8,7 +8,8 @@ References:
 import logging
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from flwr.app import Message
 from scipy.optimize import linear_sum_assignment
 
 from fedlayers.config import check
+from fedlayers.layers import Layer
+from metrics.distances.weights import Model, model_of
 from strategies.client_clusters import clustering, labels_of
-from strategies.client_distances import metric_named, symmetric_distances
+from strategies.client_distances import metric_named, model_from_names, symmetric_distances
 from strategies.cluster_models import ClusterModels, Weights, difference, node_of, weights_of
 
 logger = logging.getLogger(__name__)
@@ -87,8 +90,13 @@ class Clustered(ClusterModels):
         self.number = number
         self.newcomers = start
         self.beta = beta
+        self.as_model: Callable[[Weights], Model] = model_from_names
         # Node id -> cluster -> share, of clients that start from a mixture.
         self.mixtures: dict[str, dict[str, float]] = {}
+
+    def know_layers(self, layers: Sequence[Layer]) -> None:
+        """Take weights for those of these layers from now on, with their roles and axes."""
+        self.as_model = partial(model_of, layers)
 
     def weights_for(self, node: int) -> Weights:
         """Return the weights that a node is sent: its cluster's, a mixture, or the global ones."""
@@ -130,7 +138,8 @@ class Clustered(ClusterModels):
 
     def _distances(self, models: Sequence[Weights]) -> np.ndarray:
         updates = [difference(model, self.current) for model in models]
-        return symmetric_distances(self.distance, updates if self.of == "updates" else models, updates)
+        compared = updates if self.of == "updates" else models
+        return symmetric_distances(self.distance, compared, updates, self.as_model)
 
 
 def inherited(labels: Sequence[int], before: Sequence[str | None]) -> dict[int, str | None]:

@@ -378,6 +378,7 @@ def test_no_reply_gives_no_weights(strategy: ClusterModels) -> None:
         (lambda: Clustered(first_round=0), r"algorithm.first_round must be 1 or more, got 0"),
         (lambda: Clustered(of="losses"), r"algorithm.of must be updates or weights, got 'losses'"),
         (lambda: Clustered(distance="l7_dst"), r"algorithm.distance must be the name of a distance, got 'l7_dst': "),
+        (lambda: Clustered(distance="cka_dst"), r"algorithm.distance must be the name of a distance, got 'cka_dst': "),
         (lambda: Clustered(method="kmeans"), r"algorithm.method must be one of louvain, agglomerative, spectral, got"),
         (lambda: Clustered(method="spectral", number=0), r"algorithm.number must be 1 or more, or null .*, got 0"),
         (lambda: Clustered(number=2), r"algorithm.number must be null with algorithm.method=louvain, .*, got 2"),
