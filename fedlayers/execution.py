@@ -118,7 +118,7 @@ def _run_rounds(folder: RunFolder, config: Config, built: Built, engine: str, co
         with stop_on_signals(stop):
             progress.start(title, (committed or 0) + 1, config.rounds)
             note_stretch(folder, built, engine, committed, progress.note)
-            measuring = _server_measuring(folder, config, built, engine)
+            measuring = _server_measuring(folder, config, built, engine, grid)
             for remark in measuring.remarks(model):
                 progress.note(remark)
             loop = RoundLoop(
@@ -139,7 +139,9 @@ def _run_rounds(folder: RunFolder, config: Config, built: Built, engine: str, co
         folder.write_facts({**facts, "wall_s": facts.get("wall_s", 0.0) + time.time() - began})
 
 
-def _server_measuring(folder: RunFolder, config: Config, built: Built, engine: str) -> ServerMeasuring:
+def _server_measuring(
+    folder: RunFolder, config: Config, built: Built, engine: str, grid: EngineGrid
+) -> ServerMeasuring:
     return ServerMeasuring(
         config=config,
         federation=built.federation,
@@ -153,6 +155,7 @@ def _server_measuring(folder: RunFolder, config: Config, built: Built, engine: s
         pooled=bool(getattr(built.strategy, "pooled", False)),
         # In one process clients and server share the model.
         concurrent=engine != "local",
+        spread=grid.spread,
     )
 
 

@@ -19,7 +19,7 @@ from fedlayers.records import Resource, Row, addressed
 from fedlayers.replies import Phase
 from fedlayers.seeding import derive
 from fedlayers.weights import load_state
-from metrics.base import ClientView, Metric, ServerView
+from metrics.base import ClientView, Metric, ServerView, Spread
 from metrics.measure import Payload, measure_clients, measure_server
 
 
@@ -31,6 +31,7 @@ class ServerMeasuring:
         has_global_model: whether the algorithm makes one global model.
         pooled: whether one participant trains on all clients' records, so that there are no clients to compare.
         concurrent: whether the server's test runs beside the clients, which then go first.
+        spread: the engine's way to spread large work over its workers.
     """
 
     config: Config
@@ -44,6 +45,7 @@ class ServerMeasuring:
     has_global_model: bool
     pooled: bool
     concurrent: bool
+    spread: Spread
 
     def test(self, model: GlobalModel, server_round: int, moment: str) -> list[Row]:
         """Return what is measured on the global model: on the server's test set, on the probe, of its weights."""
@@ -91,6 +93,7 @@ class ServerMeasuring:
                 if self.has_global_model
             },
             earlier=partial(self.kept.read, moment=moment, before=server_round),
+            spread=self.spread,
             planted=dict(enumerate(self.federation.planted or ())),
         )
         rows, kept = measure_server(due, view, phase.payloads, self.config.rounds, self._on_error)

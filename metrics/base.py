@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,10 @@ from torch import Tensor, nn
 from fedlayers.layers import Layer
 from fedlayers.records import Record, Row, missing
 from fedlayers.schedule import Schedule
+
+S = TypeVar("S")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,29 @@ class ClientView:
     cache: dict[Any, Any] = field(default_factory=dict)
 
 
+class Spread(Protocol):
+    """A way to compute the same function of many items, on whatever processes there are.
+
+    All ways give the same bits if every result depends on nothing but its item and what is shared.
+    """
+
+    def __call__(self, function: Callable[[S, T], R], shared: S, items: Sequence[T], /) -> list[R]:
+        """Return ``[function(shared, item) for item in items]``.
+
+        Args:
+            function: leaves its arguments as they are; elsewhere arrays are read-only.
+            shared: what all items need, sent once to each node. Arrays that are contiguous arrive as they are, others
+                in another layout, whose sums may differ in the last bits.
+            items: sent in chunks.
+        """
+        ...
+
+
+def spread_here(function: Callable[[S, T], R], shared: S, items: Sequence[T], /) -> list[R]:
+    """Return ``[function(shared, item) for item in items]``, computed here, one after the other."""
+    return [function(shared, item) for item in items]
+
+
 @dataclass
 class ServerView:
     """What the server half of a metric sees once a phase's replies are in.
@@ -115,6 +142,8 @@ class ServerView:
         earlier: returns what this metric kept at the same moment of the first round that kept something and of the
             last one before this round: round -> name -> array.
         planted: client -> the group that was planted in its data; empty if none was.
+        spread: the run's way to spread work over its workers; :func:`metrics.spreading.spread_if_large` takes it where
+            that saves time.
         cache: results shared by the metrics of this view, keyed by what they are.
     """
 
@@ -131,6 +160,7 @@ class ServerView:
     global_views: Mapping[str, Callable[[], ClientView]] = field(default_factory=dict)
     earlier: Callable[..., Mapping[int, Mapping[str, np.ndarray]]] = lambda *_: {}
     planted: Mapping[int, int] = field(default_factory=dict)
+    spread: Spread = spread_here
     cache: dict[Any, Any] = field(default_factory=dict)
 
 
@@ -169,7 +199,7 @@ class Metric(Described):
     # Whether the client half also measures the global model on the server, where ``server_test`` is all data.
     on_server: ClassVar[bool] = False
     # Whether the run needs a probe for it.
-    uses_probe: ClassVar[bool] = False
+    uses_probe: bool = False
     # Whether model and probe alone decide its values, so that the global model is measured once, on the server,
     # and not again on every client that evaluates it.
     per_model: ClassVar[bool] = False

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedlayers.errors import UserError
+from fedlayers.errors import Stopped, UserError
 from fedlayers.layers import Layer
 from fedlayers.records import Resource, Row, addressed, missing
 from metrics.base import ClientView, Measurement, Metric, ServerView
+from metrics.spreading import spreading
 
 # Keys of the group ``metrics`` that are settings, not metrics.
 RESERVED = ("on_error", "payload_mb")
@@ -122,7 +123,7 @@ def measure_server(
         if not has_half or not metric.schedule.is_due(view.round, last_round, view.moment):
             continue
         own = replace(view, payloads=payloads.get(name, {}), earlier=partial(view.earlier, name))
-        measurement = _timed(name, partial(metric.server, own), torch.device("cpu"), on_error)
+        measurement = _timed(name, partial(_server_half, metric, own), torch.device("cpu"), on_error)
         rows += measurement.rows
         kept |= {f"{name}/{key}": array for key, array in measurement.kept.items()}
     return addressed(rows, owner="server"), kept
@@ -154,6 +155,8 @@ def _timed(name: str, half: Callable[[], Measurement], device: torch.device, on_
     began = time.perf_counter()
     try:
         measurement = half()
+    except Stopped:
+        raise
     except Exception as error:
         if on_error == "raise":
             raise
@@ -170,6 +173,11 @@ def _client_half(metric: Metric, view: ClientView) -> Measurement:
     if size > limit:
         raise ValueError(f"payload must be {limit} bytes or less, got {size}; raise metrics.payload_mb")
     return measurement
+
+
+def _server_half(metric: Metric, view: ServerView) -> Measurement:
+    with spreading(view.spread):
+        return metric.server(view)
 
 
 def _epoch_half(

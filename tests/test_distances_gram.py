@@ -1,18 +1,26 @@
 """All pairs of clients from matrix products against exact arithmetic, pair by pair and scipy."""
 
 import itertools
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from unittest import mock
 
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from metrics.distances import shared_products as shared_products_module
 from metrics.distances.angle import cosine_distance
+from metrics.distances.built_in import built_in_metrics
+from metrics.distances.families import LayerMetric, ModelMetric
 from metrics.distances.gram_pairs import GramDistances, pairwise_by_gram, part_pairs
-from metrics.distances.lp import lp_distance
+from metrics.distances.lp import ModelLpMetric, lp_distance
+from metrics.distances.metric_set import MetricSet
+from metrics.distances.shared_products import shared_products
+from metrics.distances.weights import LayerWeights, Model, RoleArray, vector_of
 
 CLIENTS = 8
 
@@ -203,3 +211,80 @@ def test_few_clients_have_small_tables(count: int) -> None:
 def test_layers_must_have_the_same_clients(parts: list[np.ndarray], counts: str) -> None:
     with pytest.raises(ValueError, match=f"same clients in each of one or more layers, got {counts}"):
         pairwise_by_gram(parts)
+
+
+# --- Products that several metrics share
+
+GRAM_METRICS = ("model_cosine_dst", "cosine_dst", "l2_dst", "model_l2_dst", "symmetric_trusted_dst")
+
+
+def some_models(shift: float = 0.0) -> list[Model]:
+    return [
+        tuple(
+            LayerWeights(name, "linear", (RoleArray("weight", shift + normal(10 * client + place, 4, 3)),))
+            for place, name in enumerate("abc")
+        )
+        for client in range(CLIENTS)
+    ]
+
+
+def tables_of(models: list[Model]) -> list[bytes]:
+    """Return all tables of all metrics that are made of matrix products."""
+    found = []
+    for metric in MetricSet(built_in_metrics()).get_metrics(GRAM_METRICS):
+        assert isinstance(metric, ModelMetric)
+        found.append(metric.model_distance_matrix(models).tobytes())
+        found += [metric.layer_distances(models).tobytes()] if isinstance(metric, LayerMetric) else []
+    return found
+
+
+@pytest.fixture
+def products(monkeypatch: pytest.MonkeyPatch) -> mock.Mock:
+    counted = mock.Mock(wraps=pairwise_by_gram)
+    monkeypatch.setattr(shared_products_module, "pairwise_by_gram", counted)
+    return counted
+
+
+def test_metrics_share_the_products_of_the_same_models(products: mock.Mock) -> None:
+    models, others = some_models(), some_models(shift=1.0)
+    alone = [tables_of(models), tables_of(others)]
+    assert products.call_count == 14
+    products.reset_mock()
+    with shared_products():
+        assert tables_of(models) == alone[0]
+        assert tables_of(list(models)) == alone[0]
+        assert products.call_count == 1
+        assert tables_of(others) == alone[1]
+        assert tables_of(models[:-1]) == tables_of(some_models()[:-1])
+    assert products.call_count == 4
+
+
+def test_as_many_arrays_in_other_models_are_other_models(products: mock.Mock) -> None:
+    models = some_models()
+    one_layer_each = [(layer,) for model in models for layer in model]
+    with shared_products():
+        for some in (models, one_layer_each):
+            found = ModelLpMetric(2).model_distance_matrix(some)
+            assert found == pytest.approx(cdist(*[np.array([vector_of(model) for model in some])] * 2), rel=1e-9)
+    assert products.call_count == 2
+
+
+def test_nothing_is_shared_outside_of_the_block(products: mock.Mock) -> None:
+    models = some_models()
+    with shared_products():
+        before = tables_of(models)
+    models[0][0].arrays[0].values[0, 0] += 1.0
+    after = tables_of(models)
+    assert not set(before) & set(after)
+    with shared_products():
+        assert tables_of(models) == after
+    assert products.call_count == 1 + 7 + 1
+
+
+def test_models_that_nobody_needs_are_let_go() -> None:
+    models = some_models()
+    array = weakref.ref(models[2][1].arrays[0].values)
+    with shared_products():
+        tables_of(models)
+        del models
+        assert array() is None

@@ -11,8 +11,8 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from fedlayers.engines import ray as ray_engine
 from fedlayers.engines import shared_files
+from fedlayers.engines import workers as ray_workers
 from fedlayers.engines.shared_files import check_shared
 from fedlayers.errors import UserError, WorkerLost
 
@@ -66,7 +66,7 @@ def test_when_no_worker_can_be_had_any_more_the_run_says_so(cluster: Cluster, qu
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with mock.patch.object(ray_engine, "START_S", 1.0), pytest.raises(WorkerLost, match="no worker process could be"):
+    with mock.patch.object(ray_workers, "START_S", 1.0), pytest.raises(WorkerLost, match="no worker process could be"):
         quick_run("engine=ray", f"engine.address='{cluster.address}'", *SLOW, folder=tmp_path)
     killer.join()
 

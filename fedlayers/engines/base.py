@@ -5,13 +5,19 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedlayers.errors import Stopped
 from fedlayers.flower import RUN_ID, Grid, Run, integer, records_of, set_identity, set_message_id
+from fedlayers.signals import interruptible
 from fedlayers.state import StateStore
+
+S = TypeVar("S")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,20 @@ class EngineGrid(Grid):
     @abstractmethod
     def deliver(self, messages: list[Message]) -> list[Message]:
         """Run the messages on their clients and return the replies in any order."""
+
+    def spread(self, function: Callable[[S, T], R], shared: S, items: Sequence[T], /) -> list[R]:
+        """Return ``[function(shared, item) for item in items]``, computed here unless the engine knows better.
+
+        Raises:
+            Stopped: a signal asked the run to stop.
+        """
+        results = []
+        for item in items:
+            if self.workplace.stop.is_set():
+                raise Stopped
+            with interruptible():
+                results.append(function(shared, item))
+        return results
 
     def close(self) -> None:
         """Give back what the engine holds."""

@@ -4,7 +4,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +14,27 @@ from flwr.clientapp import ClientApp
 
 from fedlayers.arrays import pack_reply, unpack
 from fedlayers.config import Engine
-from fedlayers.engines.base import EngineGrid, Workplace, run_message
+from fedlayers.engines.base import EngineGrid, R, S, T, Workplace, run_message
 from fedlayers.engines.cluster import connect
 from fedlayers.engines.phase import Chunk, Phase
 from fedlayers.engines.placement import Chunks
 from fedlayers.engines.shared_files import check_shared
-from fedlayers.errors import Stopped, UserError, WorkerLost
+from fedlayers.engines.spread import ItemWorker, SpreadWork
+from fedlayers.engines.workers import ATTEMPTS, WorkerDied, Workers, answer
+from fedlayers.errors import UserError, WorkerLost, one_line
 from fedlayers.flower import make_message, records_of, set_identity
 from fedlayers.state import StateStore
 from fedlayers.sums import add_up_on_worker, block_of
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS = 3
-POLL_S = 0.2
-# How long to wait for any worker when all have died.
-START_S = 300.0
 # Work worth one dispatch, and the most weights that travel back in one chunk.
 DISPATCH_S = 0.25
 CHUNK_BYTES = 64 * 2**20
 
 
-class Worker:
-    """A process that runs clients; it keeps model, data and metrics from one message to the next."""
+class Worker(ItemWorker):
+    """A process that runs clients and helps the server; it keeps model, data and metrics from message to message."""
 
     def __init__(self, app: ClientApp, state_dir: Path, num_clients: int) -> None:
         set_identity()
@@ -94,10 +92,7 @@ class RayGrid(EngineGrid):
         self._options, count = resources(engine, len(workplace.costs))
         # One copy of the app in the object store serves every actor, replacements included.
         self._app = ray.put(workplace.app)
-        self._workers = [self._start() for _ in range(count)]
-        # Replacements that have not said yet that they are there: on a cluster that lost a node they may never be.
-        self._starting: dict[Any, int] = {}
-        self._idle_since: float | None = None
+        self._workers = Workers(self._start, count, workplace.stop)
         # How long a unit of cost took last, by message type: cheap clients are sent in fewer, larger chunks.
         self._seconds_per_cost: dict[str, float] = {}
 
@@ -108,58 +103,48 @@ class RayGrid(EngineGrid):
 
     def worker_pids(self) -> list[int]:
         """Return the workers' process ids."""
-        return list(ray.get([worker.pid.remote() for worker in self._workers]))
+        return list(ray.get([actor.pid.remote() for actor in self._workers.actors]))
 
     def deliver(self, messages: list[Message]) -> list[Message]:
         """Hand chunks of messages to free workers, costliest clients first, until all replies are in."""
         phase = self._plan(messages)
         while phase.waiting or phase.running:
             self._dispatch(phase)
-            ready, _ = ray.wait([*phase.running, *self._starting], num_returns=1, timeout=POLL_S)
-            if self.workplace.stop.is_set():
-                raise Stopped
-            self._welcome(ready, anything_runs=bool(phase.running))
-            finished = [(reference, phase.running.pop(reference)) for reference in ready if reference in phase.running]
+            ready = self._workers.wait(phase.running)
+            finished = [(reference, phase.running.pop(reference)) for reference in ready]
             # Workers get their next chunk before the replies of the last are fetched.
             self._dispatch(phase)
             for reference, chunk in finished:
                 self._receive(phase, reference, chunk)
         return phase.replies
 
+    def spread(self, function: Callable[[S, T], R], shared: S, items: Sequence[T], /) -> list[R]:
+        """Return ``[function(shared, item) for item in items]``, computed by the workers.
+
+        What cannot be pickled, and what fails there, is computed here: an exception reaches the caller as itself.
+
+        Raises:
+            Stopped: a signal asked the run to stop.
+            WorkerLost: an item killed its worker again and again, or there are no workers any more.
+        """
+        try:
+            task = ray.put((function, shared, items))
+        except Exception as error:  # objects refuse to be pickled in any way they like
+            logger.warning("work of the server cannot be sent to workers: %s", one_line(error))
+            return super().spread(function, shared, items)
+        done = SpreadWork(self._workers, task, len(items)).run()
+        left = [place for place in range(len(items)) if place not in done]
+        done.update(zip(left, super().spread(function, shared, [items[place] for place in left]), strict=True))
+        return [done[place] for place in range(len(items))]
+
     def close(self) -> None:
         """End the workers; Ray itself stays for the next run of this process."""
-        for worker in self._workers:
-            ray.kill(worker)
-        self._workers = []
+        self._workers.close()
 
     def _start(self) -> Any:
         place = self.workplace
         actor = ray.remote(Worker).options(**self._options)
         return actor.remote(self._app, place.state_dir.resolve(), len(place.costs))
-
-    def _welcome(self, ready: Sequence[Any], anything_runs: bool) -> None:
-        """Give work from now on to the replacements that have started."""
-        for reference in ready:
-            if reference in self._starting:
-                worker = self._starting.pop(reference)
-                try:
-                    ray.get(reference)
-                except ray.exceptions.RayError:
-                    self._restart(worker)
-        now = time.monotonic()
-        self._idle_since = None if anything_runs else self._idle_since or now
-        if self._idle_since is not None and now - self._idle_since > START_S:
-            raise WorkerLost(
-                f"no worker process could be started for {START_S:.0f} s after the last one died: Ray has "
-                f"{ray.cluster_resources().get('CPU', 0):g} CPUs left; the same command continues after the last "
-                "complete round"
-            )
-
-    def _restart(self, worker: int) -> None:
-        """Start another worker in the place of a dead one; the others have its work until it is there."""
-        logger.warning("worker process %d died; another is started, and its clients are run again", worker)
-        self._workers[worker] = self._start()
-        self._starting[self._workers[worker].pid.remote()] = worker
 
     def _cost(self, message: Message) -> float:
         return self.workplace.costs[message.metadata.dst_node_id - 1]
@@ -167,10 +152,10 @@ class RayGrid(EngineGrid):
     def _dispatch(self, phase: Phase) -> None:
         """Give every worker a chunk to run and one to run next, so that none waits for its next dispatch."""
         for depth in range(2):
-            for worker in set(range(len(self._workers))) - set(self._starting.values()):
+            for worker in self._workers.present():
                 queue = [chunk for chunk in phase.running.values() if chunk.worker == worker]
                 if phase.waiting and len(queue) == depth and not (depth and phase.suspects(queue)):
-                    chunk = Chunk(self._next_chunk(phase), worker, self._workers[worker])
+                    chunk = Chunk(self._next_chunk(phase), worker, self._workers.actors[worker])
                     phase.running[self._send(chunk, phase)] = chunk
 
     def _plan(self, messages: list[Message]) -> Phase:
@@ -207,16 +192,11 @@ class RayGrid(EngineGrid):
     def _receive(self, phase: Phase, reference: Any, chunk: Chunk) -> None:
         """Take in a chunk's replies; if its worker died, start another and send the chunk again."""
         try:
-            replies, seconds = ray.get(reference)
-        except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
-            if "creation task" in str(error):
-                reason = str(error).strip().splitlines()[-1].strip()
-                raise WorkerLost(f"a worker process could not start: {reason}") from error
+            replies, seconds = answer(reference)
+        except WorkerDied:
             self._replace(phase, chunk)
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error
-        except ray.exceptions.RayError as error:
-            raise WorkerLost(f"Ray stopped answering: {error}") from error
         else:
             phase.replies += [
                 make_message(metadata=metadata, error=error)
@@ -242,8 +222,7 @@ class RayGrid(EngineGrid):
                     "training.batch_size"
                 )
         phase.waiting = [[message] for message in chunk.messages] + phase.waiting
-        if self._workers[chunk.worker] is chunk.actor:
-            self._restart(chunk.worker)
+        self._workers.replace(chunk.worker, chunk.actor)
 
 
 def resources(engine: Engine, num_clients: int) -> tuple[dict[str, float], int]:

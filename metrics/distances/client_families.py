@@ -6,6 +6,7 @@ from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
+from metrics.distances.pair_tables import table_of_pairs
 from metrics.distances.preprocessing import PreprocessingStep, preprocess_clients
 from metrics.distances.weights import Client, Model
 
@@ -45,7 +46,9 @@ class ClientMatrixMetric:
     """A distance that is known for all clients together: the base of all families; supply ``_client_distance_matrix``.
 
     The author declares what holds for the function supplied, for clients, models or layers as the steps leave them.
-    Only i < j is computed if pairs are declared symmetric, and no diagonal that is declared zero.
+    Only i < j is computed if pairs are declared symmetric, and no diagonal that is declared zero. Where there are
+    functions of pairs and they take long, the workers of a run compute them, see :mod:`metrics.spreading`: such a
+    function leaves its arguments as they are and depends on nothing else that changes.
 
     Args:
         name: unique among the metrics used together; without ``-`` and ``&``, which build variants.
@@ -140,16 +143,7 @@ class ClientMatrixMetric:
     def _matrix_of_pairs(self, items: Sequence[T], distance: Callable[[T, T], float]) -> np.ndarray:
         """Return the distances between all clients or models, using what is declared, shape (n, n), float64."""
         declared = self.between_clients
-        matrix = np.full((len(items), len(items)), np.nan)
-        for i, first in enumerate(items):
-            for j, second in enumerate(items):
-                if i == j and declared.zero_self:
-                    matrix[i, j] = 0.0
-                elif j < i and declared.symmetric:
-                    matrix[i, j] = matrix[j, i]
-                else:
-                    matrix[i, j] = distance(first, second)
-        return matrix
+        return table_of_pairs(distance, items, declared.symmetric, declared.zero_self)
 
 
 class ClientMetric(ClientMatrixMetric):

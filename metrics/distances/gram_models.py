@@ -7,7 +7,8 @@ import numpy as np
 
 from metrics.distances.aligned import aligned_arrays
 from metrics.distances.families import LayerMetric
-from metrics.distances.gram_pairs import GramDistances, pairwise_by_gram
+from metrics.distances.gram_pairs import GramDistances
+from metrics.distances.shared_products import products_of
 from metrics.distances.weights import Model
 
 # Such as GramDistances.l2: distances of all pairs in some parts of the model, shape (n, n).
@@ -19,7 +20,7 @@ def layer_tables(models: Sequence[Model], table: Table) -> np.ndarray | None:
     aligned = aligned_arrays(models)
     if aligned is None:
         return None
-    pairs = pairwise_by_gram(aligned.vectors)
+    pairs = products_of(models, aligned)
     found = np.stack([table(pairs, parts) for parts in aligned.layers])
     found[:, range(len(models)), range(len(models))] = 0.0
     return found
@@ -30,7 +31,7 @@ def whole_table(models: Sequence[Model], table: Table) -> np.ndarray | None:
     aligned = aligned_arrays(models)
     if aligned is None:
         return None
-    found = table(pairwise_by_gram(aligned.vectors), range(len(aligned.vectors)))
+    found = table(products_of(models, aligned), range(len(aligned.vectors)))
     np.fill_diagonal(found, 0.0)
     return found
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from metrics.distances.angle import cosine_distance
+from metrics.spreading import spread_if_large
 
 # One vector a client: an array of shape (n, d), or n arrays of shape (d,).
 Vectors = np.ndarray | Sequence[np.ndarray]
@@ -116,7 +117,7 @@ def pairwise_by_gram(vectors_per_layer: Sequence[Vectors]) -> GramDistances:
     """Return the distances of all pairs of clients, relative error below 1e-9, from one product per layer.
 
     The whole model costs nothing more: squared distances and differences of squared norms add up over layers.
-    To spread the work, run :func:`part_pairs` for every layer wherever you like and put the results together.
+    If it takes long, every layer's product is the work of one of the run's workers, see :mod:`metrics.spreading`.
 
     Args:
         vectors_per_layer: for every layer (or any other part) one vector a client; n clients in all, at least one
@@ -128,7 +129,9 @@ def pairwise_by_gram(vectors_per_layer: Sequence[Vectors]) -> GramDistances:
     if not vectors_per_layer or len({len(vectors) for vectors in vectors_per_layer}) > 1:
         counts = [len(vectors) for vectors in vectors_per_layer]
         raise ValueError(f"vectors_per_layer must hold the same clients in each of one or more layers, got {counts}")
-    return GramDistances(tuple(part_pairs(vectors) for vectors in vectors_per_layer), tuple(vectors_per_layer))
+    sizes = [float(vectors[0].size + 1) if len(vectors) else 1.0 for vectors in vectors_per_layer]
+    parts = spread_if_large(_pairs_of_part, vectors_per_layer, range(len(vectors_per_layer)), sizes)
+    return GramDistances(tuple(parts), tuple(vectors_per_layer))
 
 
 def part_pairs(vectors: Vectors) -> PartPairs:
@@ -156,6 +159,10 @@ def part_pairs(vectors: Vectors) -> PartPairs:
         labels = connected_components(close, directed=False)[1]
         pending += [group[labels == label] for label in np.flatnonzero(np.bincount(labels) > 1)]
     return PartPairs(squares, gaps, norms, exponent)
+
+
+def _pairs_of_part(vectors_per_layer: Sequence[Vectors], part: int) -> PartPairs:
+    return part_pairs(vectors_per_layer[part])
 
 
 def _products(vectors: Sequence[np.ndarray], exponent: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """Distances between layers, and those between models that follow from them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -9,6 +9,7 @@ import numpy as np
 from metrics.distances.aggregation import aggregated, check_aggregation
 from metrics.distances.client_families import Declarations, Scale, Steps
 from metrics.distances.model_families import ModelMetric
+from metrics.distances.pair_tables import filled, rectangle
 from metrics.distances.weights import LayerWeights, Model
 
 # Whoever supplies one of these leaves nothing to aggregate; matrices may be a class' fast way to the same numbers.
@@ -203,25 +204,17 @@ class LayerMetric(LayerMatrixMetric):
 
     def _tables_of_pairs(self, models: Sequence[Model]) -> np.ndarray:
         depths = {len(model) for model in models}
-        found = np.full((depths.pop() if len(depths) == 1 else 0, len(models), len(models)), np.nan)
-        for layer, i, j in np.ndindex(found.shape):
-            if i == j and self.zero_self:
-                found[layer, i, j] = 0.0
-            elif j < i and self.symmetric:
-                found[layer, i, j] = found[layer, j, i]
-            else:
-                found[layer, i, j] = self._cell(models[i][layer], models[j][layer])
-        return found
+        shape = depths.pop() if len(depths) == 1 else 0, len(models), len(models)
+        return filled(shape, _cell_of, (self._cell, models), self.symmetric, self.zero_self)
 
     def _layer_distance(self, a: LayerWeights, b: LayerWeights) -> float:
         raise self._missing("_layer_distance(a, b)")
 
     def _built_layer_distance_matrix(self, a: Model, b: Model) -> np.ndarray:
-        matrix = np.full((len(a), len(b)), np.nan)
         if not self.pairwise:
-            for i, first in enumerate(a):
-                matrix[i] = [self._cell(first, second) for second in b]
-        elif len(a) == len(b):
+            return rectangle(self._cell, a, b)
+        matrix = np.full((len(a), len(b)), np.nan)
+        if len(a) == len(b):
             np.fill_diagonal(matrix, [self._cell(first, second) for first, second in zip(a, b, strict=True)])
         return matrix
 
@@ -229,6 +222,14 @@ class LayerMetric(LayerMatrixMetric):
         if self.needs_equal_shapes and a.shapes() != b.shapes():
             return float("nan")
         return float(self._layer_distance(a, b))
+
+
+def _cell_of(
+    shared: tuple[Callable[[LayerWeights, LayerWeights], float], Sequence[Model]], cell: tuple[int, ...]
+) -> float:
+    distance, models = shared
+    layer, i, j = cell
+    return distance(models[i][layer], models[j][layer])
 
 
 def _is_finite(model: Model) -> bool:
