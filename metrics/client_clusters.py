@@ -10,7 +10,8 @@ import numpy as np
 
 from fedlayers.records import Pair, Record, missing
 from fedlayers.seeding import derive
-from metrics.base import Facts, Measurement, Metric, ServerView, measured
+from metrics.activations import check_positions, probe_remark
+from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, measured
 from metrics.clusters.agglomerative import Agglomerative
 from metrics.clusters.cluster import Clustering, Clusters
 from metrics.clusters.evaluation import (
@@ -24,7 +25,9 @@ from metrics.clusters.evaluation import (
 from metrics.clusters.similarity import GaussianMedian, Similarity
 from metrics.distances.built_in import built_in_metrics
 from metrics.distances.metric_set import MetricSet
-from metrics.distances.weights import Client, model_of
+from metrics.distances.participants import LayerTables, Participants, by_weights
+from metrics.distances.probe_models import by_representations, send_representations
+from metrics.distances.representations import RepresentationMetric
 
 OF = ("updates", "weights")
 _ROUSSEEUW = "Rousseeuw 1987, Silhouettes, Journal of Computational and Applied Mathematics 20"
@@ -42,7 +45,10 @@ def _number(
 class ClientClusters(Metric):
     """Clusters of clients found from the distances between them.
 
-    Server half, in ``records/``, ``variant`` names the distance:
+    Client half, if the distance is one between representations: as in :class:`metrics.client_distances.Distances`.
+
+    Server half, in ``records/``, ``variant`` names the distance and what it is between, ``scope`` is ``probe`` for
+    representations:
 
     - ``clusters``: how many there are; ``p`` of "there are none" where that was tested, ``n`` clients;
     - ``cluster``: of every client, its cluster, numbered by the first client in it; ``silhouette`` and
@@ -58,7 +64,8 @@ class ClientClusters(Metric):
 
     Args:
         distance: a name, see :mod:`metrics.distances.names`.
-        of: ``updates`` (what training changed) or ``weights``.
+        of: ``updates`` (what training changed) or ``weights``; distances between representations leave it aside.
+        positions: of representations, see :class:`metrics.client_distances.Distances`.
         method: how clusters are found; None: average linkage, as many as stand out.
         similarity: what makes similarities of distances; None: exp(−(d / median)² / 2).
         resamples: draws of clients for the stability, 0 leaves it out.
@@ -87,6 +94,7 @@ class ClientClusters(Metric):
         self,
         distance: str = "model_cosine_dst",
         of: str = "updates",
+        positions: str = "pooled",
         method: Clustering | None = None,
         similarity: Similarity | None = None,
         resamples: int = 100,
@@ -102,17 +110,29 @@ class ClientClusters(Metric):
             if moment != "after_local":
                 raise ValueError(f"moments must be after_local, when clients' weights are known, got {moment!r}")
         self.metric = MetricSet(built_in_metrics()).get_metric(distance)
-        self.of, self.resamples = of, resamples
+        self.uses_probe = isinstance(self.metric, RepresentationMetric)
+        self.of, self.positions, self.resamples = of, check_positions(positions), resamples
         self.method: Clustering = method or Agglomerative()
         self.similarity: Similarity = similarity or _SIMILARITY
 
+    def remarks(self, view: ClientView) -> list[str]:
+        """Say where the probe is small for a layer's width, if there are representations."""
+        return probe_remark(view, self.positions) if self.uses_probe else []
+
+    def client(self, view: ClientView) -> Measurement:
+        """Return the representations as payload, if the distance is between them."""
+        return send_representations(view, self.positions, ["cluster_distance"]) if self.uses_probe else Measurement()
+
     def server(self, view: ServerView) -> Measurement:
         """Return the clusters, how good they are, and the distances they come from."""
-        distances = self._distances(view)
-        variant = f"{self.metric.name} of {self.of}"
+        clients = by_representations(view, self.positions, ()) if self.uses_probe else self._by_weights(view)
+        of = f"representations, {self.positions}" if self.uses_probe else self.of
+        address: dict[str, Any] = {"variant": f"{self.metric.name} of {of}", "scope": clients.scope}
+        if clients.refusal is not None:
+            return Measurement([missing("clusters", clients.refusal, **address)])
+        distances = self._distances(clients)
         if not np.isfinite(distances).all():
-            reason = "a distance between clients is missing: weights that are not finite, or of other shapes"
-            return Measurement([missing("clusters", reason, variant=variant)])
+            return Measurement([missing("clusters", self._why(clients), **address)])
         found = self.method.find(distances, derive(view.seed, "clusters"), self.resamples)
         likeness = self.similarity(distances)
         rows = [
@@ -121,21 +141,35 @@ class ClientClusters(Metric):
             *_of_clusters(found),
         ]
         return Measurement(
-            [*(replace(row, variant=variant) for row in rows), *_pairs(distances, view, variant)],
+            [replace(row, **address) for row in [*rows, *_pairs(distances, view, clients.records)]],
             kept={"distances": distances},
         )
 
-    def _distances(self, view: ServerView) -> np.ndarray:
+    def _by_weights(self, view: ServerView) -> Participants:
+        """Return the clients' updates or weights."""
+        found = by_weights(replace(view, global_views={}))
+        if self.of == "weights":
+            return found
+        updates = tuple(replace(client, model=client.gradient or ()) for client in found.clients)
+        return replace(found, clients=updates)
+
+    def _distances(self, clients: Participants) -> np.ndarray:
         """Return the distances between the clients, shape (n, n), symmetric."""
-        clients = []
-        for client in view.clients:
-            own = view.weights[client]
-            update = {name: own[name].double() - view.before[name].double() for name in own}
-            models = model_of(view.layers, own), model_of(view.layers, update)
-            clients.append(Client(models[1] if self.of == "updates" else models[0], models[1]))
-        found = self.metric.client_distance_matrix(clients)
+        found = self.metric.client_distance_matrix(clients.clients)
         symmetric: np.ndarray = (found + found.T) / 2
         return symmetric
+
+    def _why(self, clients: Participants) -> str:
+        """Return why a distance is missing."""
+        missing_distance = "a distance between clients is missing"
+        if not self.uses_probe:
+            return f"{missing_distance}: weights that are not finite, or of other shapes"
+        reasons = LayerTables.of(self.metric, clients).why_whole()
+        if not reasons:
+            return f"{missing_distance}: {clients.incomparable}"
+        pair = min(reasons)
+        one, other = (clients.owners[place] for place in pair)
+        return f"{missing_distance}, {one} and {other}: {reasons[pair]}"
 
 
 def _of_all(found: Clusters, distances: np.ndarray, likeness: np.ndarray, view: ServerView) -> Iterator[Record]:
@@ -193,14 +227,14 @@ def _of_clusters(found: Clusters) -> Iterator[Record]:
             )
 
 
-def _pairs(distances: np.ndarray, view: ServerView, variant: str) -> Iterator[Pair]:
-    """Yield the distance of every pair of clients."""
+def _pairs(distances: np.ndarray, view: ServerView, records: int | None) -> Iterator[Pair]:
+    """Yield the distance of every pair of clients, on so many probe records."""
     for i, j in combinations(range(len(distances)), 2):
         yield Pair(
             "cluster_distance",
             float(distances[i, j]),
             subject="clients",
-            variant=variant,
+            n=records,
             owner="client",
             client=view.clients[i],
             other=view.clients[j],

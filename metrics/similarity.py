@@ -6,17 +6,24 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from fedlayers.layers import Layer
-from fedlayers.records import Pair, Row, missing
+from fedlayers.records import Pair, Row
 from fedlayers.seeding import derive
-from metrics.activations import check_positions, probe_activations, probe_remark
+from metrics.activations import check_positions, probe_remark
 from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, at
 from metrics.compare.base import Compared, Comparison
-from metrics.compare.compact import compact
 from metrics.compare.gram_sketch import gram_sketch
+from metrics.probe_payload import (
+    compact_outputs,
+    global_outputs,
+    packed,
+    records_in,
+    too_large,
+    unpacked,
+    without_output,
+)
 
 RELATIONS = ("clients", "layers", "rounds", "received", "aggregated")
 SEND = ("auto", "activations", "sketch")
@@ -105,12 +112,8 @@ class Similarity(Metric):
 
     def client(self, view: ClientView) -> Measurement:
         """Return the representations as payload, and missing values for layers that have none."""
-        found = probe_activations(view, self.positions)
-        reasons = [(layer, found.reasons[layer.name]) for layer in view.layers if layer.name in found.reasons]
-        rows: list[Row] = [
-            missing(fact.name, reason, scope="probe", **at(layer)) for layer, reason in reasons for fact in self.facts
-        ]
-        return Measurement(rows, {name: array.numpy() for name, array in self._to_send(found.outputs, view).items()})
+        rows = without_output(view, self.positions, [fact.name for fact in self.facts])
+        return Measurement(rows, packed(self._to_send(compact_outputs(view, self.positions), view), view))
 
     def server(self, view: ServerView) -> Measurement:
         """Return a row for every measure, relation, layer and pair."""
@@ -127,15 +130,12 @@ class Similarity(Metric):
         kept = {f"{client}/{name}": array for client, sent in view.payloads.items() for name, array in sent.items()}
         return Measurement(rows, kept=kept if "rounds" in self.relations else {})
 
-    def _to_send(self, outputs: Mapping[str, Tensor], view: ClientView) -> dict[str, Tensor]:
-        """Return what travels for every layer, and under ``records`` the number of probe records."""
-        whole = {name: compact(output) for name, output in outputs.items()}
+    def _to_send(self, whole: Mapping[str, Tensor], view: ClientView) -> dict[str, Tensor]:
+        """Return what travels for every layer."""
         chosen: set[str] = set(whole) if self.send == "sketch" else set()
         if self.send == "auto":
-            chosen = _too_large({name: 4 * tensor.numel() for name, tensor in whole.items()}, view.payload_limit_bytes)
-        sent = {f"layer/{name}": self._sketch(x) if name in chosen else x for name, x in whole.items()}
-        count = 0 if view.probe is None else len(view.probe)
-        return {"records": torch.tensor([count]), **sent}
+            chosen = too_large(whole, view.payload_limit_bytes)
+        return {name: self._sketch(x) if name in chosen else x for name, x in whole.items()}
 
     def _sketch(self, values: Tensor) -> Tensor:
         # The same random vectors for all clients, rounds and runs: only then do sketches fit together.
@@ -146,9 +146,9 @@ class Similarity(Metric):
         items = _received_items(view.payloads, view.round, view.layers)
         for name in ("received", "aggregated"):
             if name in self.relations and name in view.global_views:
-                found = probe_activations(view.global_views[name](), self.positions).outputs
+                found = global_outputs(view, name, self.positions)
                 layers = [layer for layer in view.layers if layer.name in found]
-                items += [_Item(name, view.round, layer, compact(found[layer.name])) for layer in layers]
+                items += [_Item(name, view.round, layer, found[layer.name]) for layer in layers]
         if "rounds" in self.relations:
             for earlier, arrays in view.earlier().items():
                 sent: dict[int, dict[str, np.ndarray]] = {}
@@ -181,7 +181,7 @@ class Similarity(Metric):
         place_of = {place: index for index, place in enumerate(used)}
         pairs = [(place_of[a], place_of[b]) for _, a, b in named]
         values = [self._sketch(items[place].values) if sketched else items[place].values for place in used]
-        n = int(next(iter(view.payloads.values()))["records"][0])
+        n = records_in(view.payloads)
         rows: list[Row] = []
         for measure in self.measures.values():
             if sketched:
@@ -197,26 +197,14 @@ class Similarity(Metric):
         return rows
 
 
-def _too_large(sizes: Mapping[str, int], limit_bytes: int) -> set[str]:
-    """Return the largest of some payloads, as many as have to shrink for the others to fit."""
-    ascending = sorted(sizes, key=lambda name: (sizes[name], name))
-    total, fits = 2**16, set()
-    for name in ascending:
-        total += sizes[name]
-        if total > limit_bytes:
-            break
-        fits.add(name)
-    return set(sizes) - fits
-
-
 def _received_items(
     payloads: Mapping[int, Mapping[str, np.ndarray]], server_round: int, layers: Sequence[Layer]
 ) -> list[_Item]:
+    named = {layer.name: layer for layer in layers}
     return [
-        _Item(client, server_round, layer, torch.from_numpy(np.array(payloads[client][f"layer/{layer.name}"])))
+        _Item(client, server_round, named[name], values)
         for client in sorted(payloads)
-        for layer in layers
-        if f"layer/{layer.name}" in payloads[client]
+        for name, values in unpacked(payloads[client], layers).items()
     ]
 
 

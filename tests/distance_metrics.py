@@ -9,6 +9,7 @@ import numpy as np
 
 from metrics.distances.families import ClientMatrixMetric, ClientMetric, LayerMatrixMetric, ModelMatrixMetric
 from metrics.distances.preprocessing import preprocess_clients
+from metrics.distances.representations import representation_layer
 from metrics.distances.weights import Client, LayerWeights, Model, RoleArray
 
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
@@ -31,6 +32,21 @@ def small_model(seed: int) -> Model:
 def small_clients(count: int = 5) -> list[Client]:
     """Return clients with models and gradients that have nothing to do with each other."""
     return [Client(small_model(seed), small_model(1000 + seed)) for seed in range(count)]
+
+
+def probe_model(seed: int, records: int = 40, widths: Sequence[int] = (3, 4, 4, 2)) -> Model:
+    """Return representations of the same records that have something to do with each other in all models."""
+    shared = np.random.default_rng(0).standard_normal((records, 3))
+    random = np.random.default_rng(1000 + seed)
+    values = [
+        shared @ random.standard_normal((3, width)) + random.standard_normal((records, width)) for width in widths
+    ]
+    return tuple(representation_layer(f"fc{k}", "linear", x.astype(np.float32)) for k, x in enumerate(values))
+
+
+def probe_clients(count: int = 5) -> list[Client]:
+    """Return clients with representations of layers of 3, 4, 4 and 2 units."""
+    return [Client(probe_model(seed)) for seed in range(count)]
 
 
 def scaled(model: Model, factor: float) -> Model:

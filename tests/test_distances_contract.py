@@ -14,9 +14,10 @@ from metrics.distances.families import (
     LayerMetric,
     ModelMetric,
 )
+from metrics.distances.representations import RepresentationMetric
 from metrics.distances.steps import NormaliseStep
 from metrics.distances.weights import Client, LayerWeights, Model, vector_of
-from tests.distance_metrics import check_contract, small_clients
+from tests.distance_metrics import check_contract, probe_clients, small_clients
 
 METRICS = built_in_metrics()
 
@@ -155,7 +156,7 @@ def test_the_check_catches_a_broken_declaration(what: str, metric: ClientMatrixM
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_metrics_of_the_package_keep_what_they_declare(metric: ClientMatrixMetric) -> None:
-    check_contract(metric, small_clients())
+    check_contract(metric, probe_clients() if isinstance(metric, RepresentationMetric) else small_clients())
 
 
 # --- What follows for models from what is declared for layers

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import silhouette_samples
-from torch import Tensor
+from torch import Tensor, nn
 
 import fedlayers
 from fedlayers.records import Pair, Record
 from metrics.base import Measurement, ServerView
 from metrics.client_clusters import ClientClusters
+from metrics.client_distances import Distances
 from metrics.clusters.agglomerative import Agglomerative
 from metrics.clusters.louvain import Louvain
-from tests.metric_views import assert_in_range, network, server_view, weights_of
+from tests.metric_views import assert_in_range, client_view, network, server_view, some_rows, weights_of
 
 GROUPS = {0: 1, 2: 0, 3: 1, 5: 0, 6: 2, 7: 2, 8: 1, 9: 0, 11: 2}
 BEFORE = weights_of(network(1))
@@ -111,9 +112,64 @@ def test_a_diverged_client_leaves_no_clusters_but_a_reason() -> None:
     assert row.status == "missing" and row.reason and "not finite" in row.reason
 
 
+def on_probe(metric: ClientClusters, noise: float = 0.3, **changes: Any) -> ServerView:
+    """Return clients whose networks have their group's weights, and some noise, with what they send."""
+    weights, payloads = moved(GROUPS, noise), {}
+    for client, own in weights.items():
+        module = network()
+        module.load_state_dict(own)
+        view = replace(client_view(module, {}), probe=some_rows(60, seed=5))
+        payloads[client] = metric.client(view).payload
+    return replace(view_of(noise, weights=weights), payloads=payloads, **changes)
+
+
+def test_planted_groups_are_found_by_what_clients_compute() -> None:
+    metric = ClientClusters("mean-cka_dst", resamples=5)
+    assert metric.uses_probe and not ClientClusters().uses_probe
+    found = metric.server(on_probe(metric))
+    assert_in_range(metric, found.rows)
+    assert rows_of(found, "adjusted_rand_index")[0].value == 1
+    address = {(row.variant, row.scope) for row in found.rows if isinstance(row, Record)}
+    assert address == {("mean-cka_dst of representations, pooled", "probe")}
+    assert {row.n for row in found.rows if isinstance(row, Pair)} == {60}
+    distances = Distances(["mean-cka_dst"], relations=["clients"]).server(on_probe(metric)).kept
+    assert found.kept["distances"] == pytest.approx(distances["mean-cka_dst"], rel=1e-12)
+    # There are no updates of representations.
+    again = ClientClusters("mean-cka_dst", of="weights", resamples=5).server(on_probe(metric))
+    assert (again.kept["distances"] == found.kept["distances"]).all()
+
+
+def test_a_client_without_representations_leaves_no_clusters_but_a_reason() -> None:
+    metric = ClientClusters("cka_dst")
+    view = on_probe(metric)
+    nothing = {client: sent for client, sent in view.payloads.items() if client != 5}
+    (row,) = metric.server(replace(view, payloads=nothing)).rows
+    assert isinstance(row, Record) and (row.metric, row.scope) == ("clusters", "probe")
+    assert row.reason == (
+        "a distance between clients is missing, 0 and 5: layer 0: there is no output of it on the probe"
+    )
+    both = ClientClusters("mean&full-cka_dst", positions="samples")
+    convolution = nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 3, 3), nn.Flatten(), nn.Linear(12, 4)).eval()
+    sent = both.client(replace(client_view(convolution, {}), probe=some_rows(60))).payload
+    odd = replace(server_view(convolution, {}, {0: 1, 1: 1}), payloads={0: sent, 1: sent})
+    (row,) = both.server(odd).rows
+    assert isinstance(row, Record)
+    assert row.reason == "a distance between clients is missing: layers that belong to it cannot be compared"
+    (row,) = metric.server(replace(view, payloads={})).rows
+    assert isinstance(row, Record) and row.reason == "no client sent representations of the probe at round 1"
+
+
+def test_a_small_probe_is_remarked_where_there_is_one() -> None:
+    view = replace(client_view(network(), {}), probe=some_rows(20))
+    assert ClientClusters().remarks(view) == [] and not ClientClusters().client(view).payload
+    assert "the probe has 20 records" in ClientClusters("cka_dst").remarks(view)[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"positions": "all"}, "positions must be one of pooled, flattened, samples, got 'all'"),
+        ({"distance": "fb-cka_dst"}, "metric name 'fb-cka_dst' has 'fb', but representations have no biases"),
         ({"distance": "nearness"}, "there is no metric 'nearness'"),
         ({"of": "hopes"}, "of must be one of updates, weights, got 'hopes'"),
         ({"resamples": -1}, "resamples must be 0 or more, got -1"),

@@ -211,7 +211,7 @@ def test_a_run_measures_distances(quick_run: Callable[..., Path]) -> None:
 
 def test_drift_after_every_local_epoch(quick_run: Callable[..., Path]) -> None:
     words = ['metrics.distances.names=["l2_dst",edc_dst,"sum-nb-l2_dst",model_l2_dst]', "metrics.distances.epochs=true"]
-    run = quick_run("metrics=[distances]", *words, "rounds=1", "training.epochs=2.5", "engine=ray")
+    run = quick_run("metrics=[distances]", *words, "rounds=1", "training.epochs=2.5", "engine=local")
     records = fedlayers.read(run).records
     drift = records[records.subject.notna()]
     assert set(drift.subject) == {"epoch 1", "epoch 2"}

@@ -61,6 +61,15 @@ class Comparison(Described):
         """
         raise NotImplementedError
 
+    def values(self, representations: Sequence[Tensor], pairs: Pairs) -> Compared:
+        """Return the first quantity of pairs; standard errors and null band only as far as they cost nothing.
+
+        Args:
+            representations: see :meth:`compare`.
+            pairs: see :meth:`compare`.
+        """
+        return self.compare(representations, pairs, 0, 0)[0]
+
     def compare_sketches(self, sketches: Sequence[Tensor], pairs: Pairs) -> Sequence[Compared] | None:
         """Return the values of pairs from sketches of the representations, None if this measure cannot.
 

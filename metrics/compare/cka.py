@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from metrics.base import Facts
@@ -57,21 +57,20 @@ class CKA(Comparison):
         self, representations: Sequence[Tensor], pairs: Pairs, permutations: int, seed: int
     ) -> Sequence[Compared]:
         """Return ``cka`` and ``cka_distance`` of pairs; see :class:`metrics.compare.base.Comparison`."""
-        items = [centred(features) for features in representations]
-        reasons = {index: reason for index, (a, b) in enumerate(pairs) if (reason := pair_reason(items[a], items[b]))}
         table = _Table.empty(len(pairs))
-        minibatches = False
-        for indices in _by_rows(items, pairs, reasons).values():
-            used = sorted({place for index in indices for place in pairs[index]})
-            place_of = {place: new for new, place in enumerate(used)}
-            chosen = [(place_of[pairs[index][0]], place_of[pairs[index][1]]) for index in indices]
-            own = [items[place] for place in used]
-            products = gram_products(own, chosen, self.debiased)
-            minibatches |= products.minibatches
-            values, errors = _cosines(products.own, products.pair, chosen)
-            table.fill(indices, values, errors, *self._null(own, chosen, values, permutations, seed))
-        estimator = "debiased" if self.debiased else "biased"
-        return table.columns(f"{estimator}, minibatches" if minibatches else estimator, reasons)
+        groups, reasons = self._groups(representations, pairs)
+        for group in groups:
+            null = self._null(group.items, group.pairs, group.values, permutations, seed)
+            table.fill(group.places, group.values, group.errors, *null)
+        return table.columns(self._variant(groups), reasons)
+
+    def values(self, representations: Sequence[Tensor], pairs: Pairs) -> Compared:
+        """Return ``cka`` of pairs with standard errors, without the null band; see :meth:`compare`."""
+        groups, reasons = self._groups(representations, pairs)
+        value, stderr = np.full((2, len(pairs)), np.nan)
+        for group in groups:
+            value[group.places], stderr[group.places] = group.values, group.errors
+        return Compared("cka", self._variant(groups), value, stderr, reasons=reasons)
 
     def compare_sketches(self, sketches: Sequence[Tensor], pairs: Pairs) -> Sequence[Compared] | None:
         """Return both quantities from :func:`metrics.compare.gram_sketch.gram_sketch`; nothing if biased.
@@ -88,10 +87,29 @@ class CKA(Comparison):
         reasons = dict.fromkeys(constant, "a representation is the same for all records")
         table, width = _Table.empty(len(pairs)), stacked.shape[1]
         deviation = width**-0.5
-        p = np.maximum(norm.sf(values / deviation), SMALLEST_P)
-        high = np.full(len(pairs), norm.ppf(0.95) * deviation)
+        p = np.maximum(ndtr(-values / deviation), SMALLEST_P)
+        high = np.full(len(pairs), ndtri(0.95) * deviation)
         table.fill(list(range(len(pairs))), values, errors, np.zeros(len(pairs)), high, p)
         return table.columns(f"debiased, sketch of {width}", reasons)
+
+    def _groups(self, representations: Sequence[Tensor], pairs: Pairs) -> tuple[list["_Group"], dict[int, str]]:
+        """Return the pairs that can be compared with their values, by number of rows, and why the others cannot."""
+        items = [centred(features) for features in representations]
+        reasons = {index: reason for index, (a, b) in enumerate(pairs) if (reason := pair_reason(items[a], items[b]))}
+        groups = []
+        for indices in _by_rows(items, pairs, reasons).values():
+            used = sorted({place for index in indices for place in pairs[index]})
+            place_of = {place: new for new, place in enumerate(used)}
+            chosen = [(place_of[pairs[index][0]], place_of[pairs[index][1]]) for index in indices]
+            own = [items[place] for place in used]
+            products = gram_products(own, chosen, self.debiased)
+            values, errors = _cosines(products.own, products.pair, chosen)
+            groups.append(_Group(indices, own, chosen, values, errors, products.minibatches))
+        return groups, reasons
+
+    def _variant(self, groups: Sequence["_Group"]) -> str:
+        estimator = "debiased" if self.debiased else "biased"
+        return f"{estimator}, minibatches" if any(group.minibatches for group in groups) else estimator
 
     def _null(
         self, items: Sequence[Centred], pairs: Pairs, values: np.ndarray, permutations: int, seed: int
@@ -114,6 +132,18 @@ class CKA(Comparison):
             )
 
         return sampled_null([shuffled(pair) for pair in pairs], values, upper=True)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Pairs of representations with equally many rows: their places, their two sides among the items, their values."""
+
+    places: list[int]
+    items: list[Centred]
+    pairs: list[tuple[int, int]]
+    values: np.ndarray
+    errors: np.ndarray
+    minibatches: bool
 
 
 @dataclass(frozen=True)

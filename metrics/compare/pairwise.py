@@ -11,6 +11,7 @@ from torch import Tensor
 
 from metrics.compare.base import Compared, Comparison, Pairs
 from metrics.compare.centred import Centred, centred, pair_reason
+from metrics.compare.in_threads import in_threads
 from metrics.compare.permutations import record_permutations, sampled_null
 from metrics.jackknife import block_sizes, jackknife_error
 
@@ -66,7 +67,7 @@ class PairwiseComparison(Comparison, Generic[Prepared]):
     def shuffled_pairs(self, items: Mapping[int, Prepared], pairs: Pairs, orders: Tensor) -> list[np.ndarray]:
         """Return :meth:`shuffled` of every pair, NaN where it cannot be computed."""
         nothing = np.full(len(orders), np.nan)
-        tries = [_attempt(partial(self.shuffled, items[a], items[b], orders)) for a, b in pairs]
+        tries = in_threads(lambda pair: _attempt(partial(self.shuffled, items[pair[0]], items[pair[1]], orders)), pairs)
         return [nothing if isinstance(found, NotComparable) else found for found in tries]
 
     def compare(
@@ -87,6 +88,11 @@ class PairwiseComparison(Comparison, Generic[Prepared]):
         name = self.facts[0].name
         return [Compared(name, self.variant, found.value, found.stderr, null, high, p, found.reasons)]
 
+    def values(self, representations: Sequence[Tensor], pairs: Pairs) -> Compared:
+        """Return the values and what standard errors come with them; see :class:`metrics.compare.base.Comparison`."""
+        found = self._evaluate(representations, pairs)
+        return Compared(self.facts[0].name, self.variant, found.value, found.stderr, reasons=found.reasons)
+
     def _evaluate(self, representations: Sequence[Tensor], pairs: Pairs) -> "_Evaluated[Prepared]":
         """Return values and the standard errors that come with them, every representation prepared once."""
         used = sorted({place for pair in pairs for place in pair})
@@ -96,9 +102,14 @@ class PairwiseComparison(Comparison, Generic[Prepared]):
         }
         items = {place: found for place, found in tries.items() if not isinstance(found, NotComparable)}
         result = _Evaluated(items, np.full(len(pairs), np.nan), np.full(len(pairs), np.nan))
-        for index, (a, b) in enumerate(pairs):
+
+        def compared(pair: tuple[int, int]) -> tuple[float, float | None] | NotComparable:
+            a, b = pair
             reason = pair_reason(centres[a], centres[b])
-            result.fill(index, NotComparable(reason) if reason else _attempt(partial(self._value, tries[a], tries[b])))
+            return NotComparable(reason) if reason else _attempt(partial(self._value, tries[a], tries[b]))
+
+        for index, found in enumerate(in_threads(compared, pairs)):
+            result.fill(index, found)
         return result
 
     def _prepared(self, features: Tensor, item: Centred) -> Prepared:

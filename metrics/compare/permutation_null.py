@@ -22,7 +22,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from scipy.stats import pearson3
 from torch import Tensor
 
 from metrics.compare.centred import Centred
@@ -114,6 +113,9 @@ def null_band(values: np.ndarray, skews: np.ndarray, deviation: float) -> tuple[
         skews: of the permutation distribution, shape (m,).
         deviation: its standard deviation; its mean is 0.
     """
+    # Here, because it takes 0.3 s to import, which every worker would spend for the server's sake.
+    from scipy.stats import pearson3
+
     null = pearson3(skews, loc=0.0, scale=deviation)
     return np.asarray(null.ppf(0.95)), np.maximum(null.sf(values), SMALLEST_P)
 

@@ -7,6 +7,7 @@ from metrics.distances.aggregation import AGGREGATIONS
 from metrics.distances.families import ClientMatrixMetric, LayerMatrixMetric, LayerMetric
 from metrics.distances.names import DIAGONAL, NO_BIAS, Argument, check_base_name, known_names, parse_name
 from metrics.distances.preprocessing import PreprocessingStep
+from metrics.distances.representations import RepresentationMetric
 from metrics.distances.steps import NoBiasStep, WeightBiasFusion2DStep
 
 
@@ -107,6 +108,10 @@ def _variant(metric: ClientMatrixMetric, argument: Argument, name: str) -> Clien
     variant.name = name
     if argument.head in AGGREGATIONS:
         _aggregate(variant, argument)
+    elif isinstance(variant, RepresentationMetric):
+        raise ValueError(
+            f"metric name {name!r} has {argument.head!r}, but representations have no biases; leave it out"
+        )
     elif argument.head == NO_BIAS:
         _begin_with(variant, NoBiasStep())
     else:

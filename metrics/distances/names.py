@@ -1,9 +1,10 @@
 """The grammar of metric names: a base name, and before it what is changed about the metric of that name.
 
 ``name := (argument "-")* base``, ``argument := head ("&" flag)*``, such as ``nb-sum&diag-l2_dst``. The argument next to
-the base is applied first. Heads are ``nb`` (biases are dropped first), ``fb`` (biases are fused with their weights
-first) and the keys of :data:`metrics.distances.aggregation.AGGREGATIONS` (how layer distances make a model distance),
-which take the flags ``diag`` (each layer is compared with its counterpart only) and ``full`` (with every layer).
+the base is applied first. Heads are ``nb`` (biases are dropped first) and ``fb`` (biases are fused with their weights
+first), both for distances between weights only, and the keys of :data:`metrics.distances.aggregation.AGGREGATIONS` (how
+layer distances make a model distance), which take the flags ``diag`` (each layer is compared with its counterpart only)
+and ``full`` (with every layer).
 """
 
 import difflib

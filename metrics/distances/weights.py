@@ -1,4 +1,7 @@
-"""Weights as the distances see them: clients with models, models with layers, layers with arrays that have roles."""
+"""Weights as the distances see them: clients with models, models with layers, layers with arrays that have roles.
+
+Representations are seen in the same way: a layer's one array is then what it puts out for some records.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,16 +11,19 @@ from torch import Tensor
 
 from fedlayers.layers import Layer
 
+# The role of what a layer puts out, shape (records, units) or (records, positions, units).
+ACTIVATION = "activation"
+
 
 @dataclass(frozen=True)
 class RoleArray:
     """One array of a layer.
 
     Attributes:
-        role: ``weight``, ``bias``, ``norm_weight``, ``norm_bias``, ``buffer`` or ``other``.
+        role: ``weight``, ``bias``, ``norm_weight``, ``norm_bias``, ``buffer`` or ``other``; or :data:`ACTIVATION`.
         values: the numbers, any shape.
         unit_axis: the axis of ``values`` that counts the layer's output units (0 in a torch linear layer, 1 in a
-            transposed convolution, the last one in Keras' order).
+            transposed convolution, the last one in Keras' order and in activations).
     """
 
     role: str
