@@ -6,7 +6,8 @@ import logging
 import platform
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,18 +115,30 @@ def save_partition(folder: RunFolder, federation: Federation) -> None:
 
 
 def finish(folder: RunFolder, config: Config) -> None:
-    """Draw the figures, mark the run as complete, and tell what came out and where to look."""
+    """Draw the figures, mark the run as complete, write the report, and tell what came out and where to look."""
     from fedlayers.summary import summarise
 
     if config.figures:
         from fedlayers.figures import draw_main
 
-        try:
+        with _told("the figures could not be drawn"):
             draw_main(folder.path)
-        except Exception:
-            logger.exception("the figures could not be drawn")
-            print("the figures could not be drawn (log.txt says why); the tables are complete", file=sys.stderr)
     folder.write_facts({**folder.facts(), "status": "complete", "reason": None})
     facts = folder.facts()
     write_text(folder.path / "done.json", json.dumps({"rounds": facts.get("round"), "wall_s": facts.get("wall_s")}))
+    if config.figures:
+        from fedlayers.report.page import write_report
+
+        with _told("the report could not be written"):
+            write_report(folder.path)
     print(summarise(folder.path))
+
+
+@contextmanager
+def _told(problem: str) -> Iterator[None]:
+    """Tell that something of a finished run failed, and go on."""
+    try:
+        yield
+    except Exception:
+        logger.exception(problem)
+        print(f"{problem} (log.txt says why); the tables are complete", file=sys.stderr)

@@ -166,9 +166,11 @@ def _fit(text: str) -> str:
 
 
 def _places(run: Path) -> list[str]:
-    """Return where the figures and tables are, as seen from the current folder."""
+    """Return where figures, report and tables are, as seen from the current folder."""
     here = run.resolve()
     shown = here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here
     figures = sorted((run / "figures").glob("*.png"))
     lines = [f"figures: {shown / 'figures'} ({len(figures)} as PNG and PDF)"] if figures else []
+    if (run / "report.html").is_file():
+        lines.append(f"report:  {shown / 'report.html'} (open it in a browser)")
     return [*lines, f'tables:  import fedlayers; fedlayers.read("{shown}").records']

@@ -1,0 +1,158 @@
+"""Lines with bands over clients: learning curves, and layer profiles of every round."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fedlayers.figures.layers import layer_metrics, layer_rows, panels_of
+from fedlayers.figures.learning import CURVES, curve_rows
+from fedlayers.figures.places import placed
+from fedlayers.figures.quantities import axis_label
+from fedlayers.figures.small_multiples import evenly
+from fedlayers.figures.spread import Spread, band_name, spans_decades, spread_along, usable
+from fedlayers.figures.style import MOMENT_NAMES
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line with a band.
+
+    Attributes:
+        label: what it is.
+        kind: a moment, or ``server``: lines of a kind have a colour.
+        style: ``solid``, ``dashed`` or ``dotted``.
+        x: places on the axis, ascending.
+        mean, low, high: values there and the ends of the band, see :class:`fedlayers.figures.spread.Spread`.
+        band: what the band is, empty if there is none.
+    """
+
+    label: str
+    kind: str
+    style: str
+    x: list[int]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+    band: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over rounds.
+
+    Attributes:
+        metric: the metric's name in the tables.
+        label: the label of the y axis.
+        lines: one or more.
+    """
+
+    metric: str
+    label: str
+    lines: list[Line]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A metric's layer profile at each round.
+
+    Attributes:
+        metric: its name in the tables.
+        label: the label of the y axis.
+        variant: what distinguishes it from others of the metric, empty if there are none.
+        note: what the values are, if not of all records.
+        layers: names, in the order of the model; lines have their places as ``x``.
+        rounds: the rounds, ascending.
+        lines: of each round.
+        decades: whether the values of all rounds are positive and span more than two decades.
+    """
+
+    metric: str
+    label: str
+    variant: str
+    note: str
+    layers: list[str]
+    rounds: list[int]
+    lines: list[list[Line]]
+    decades: bool
+
+
+def learning_charts(records: pd.DataFrame) -> list[Chart]:
+    """Return accuracy and loss over rounds: clients' means at each moment and the server's test set."""
+    rows = curve_rows(records)
+    found = [Chart(metric, axis_label(metric), _curves(rows[rows["metric"] == metric])) for metric in CURVES]
+    return [chart for chart in found if chart.lines]
+
+
+def profiles(records: pd.DataFrame, facts: Mapping[str, Any], most_rounds: int) -> list[Profile]:
+    """Return the layer profiles of every metric that has values of layers.
+
+    Args:
+        records: of one run.
+        facts: of the run.
+        most_rounds: of more rounds than these so many are kept, spaced evenly, the first and the last among them.
+    """
+    return [profile for metric in layer_metrics(records) for profile in _profiles(records, metric, facts, most_rounds)]
+
+
+def _profiles(records: pd.DataFrame, metric: str, facts: Mapping[str, Any], most_rounds: int) -> Iterator[Profile]:
+    rows, note = layer_rows(records, metric)
+    rows, axis = placed(rows, facts)
+    lined = axis.lined(rows)
+    # Lines pass over the layers that a metric leaves out by definition.
+    rows = rows.assign(place=rows["place"].map({place: at for at, place in enumerate(lined)})).dropna(subset="place")
+    for variant, of_panel in panels_of(rows):
+        values = usable(of_panel)
+        rounds = evenly(sorted(int(number) for number in values["round"].unique()), most_rounds)
+        yield Profile(
+            metric=metric,
+            label=axis_label(metric),
+            variant=variant,
+            note=note,
+            layers=[axis.names[place] for place in lined],
+            rounds=rounds,
+            lines=[_profile(values[values["round"] == number]) for number in rounds],
+            decades=spans_decades(values["value"].to_numpy()),
+        )
+
+
+def _profile(rows: pd.DataFrame) -> list[Line]:
+    lines = []
+    for moment, name in MOMENT_NAMES.items():
+        here = rows[rows["moment"] == moment]
+        clients, server = here[here["client"].notna()], here[here["client"].isna()]
+        if not clients.empty:
+            lines.append(_line(spread_along(clients, "place"), f"clients, {name}", moment, "solid"))
+        if not server.empty:
+            lines.append(_line(spread_along(server, "place"), f"server, {name}", moment, "dotted"))
+    return lines
+
+
+def _curves(rows: pd.DataFrame) -> list[Line]:
+    lines = []
+    clients = rows[rows["scope"] != "server_test"]
+    for moment in ("after_local", "after_aggregate"):
+        # What is measured before training is the model that clients receive.
+        of_moment = clients[clients["moment"].isin([moment, "start"] if moment == "after_aggregate" else [moment])]
+        several = of_moment["model"].nunique() > 1
+        for model, chosen in of_moment.groupby(of_moment["model"].astype(object).fillna(""), sort=True):
+            if (chosen["moment"] == moment).any():
+                label = f"clients, {MOMENT_NAMES[moment]}" + (f", {model} models" if several else "")
+                style = "dashed" if several and model == "personal" else "solid"
+                lines.append(_line(spread_along(chosen, "round"), label, moment, style))
+    server = rows[(rows["scope"] == "server_test") & rows["moment"].isin(["start", "after_aggregate"])]
+    if not server.empty:
+        lines.append(_line(spread_along(server, "round"), "server's test set", "server", "dotted"))
+    return lines
+
+
+def _line(spread: Spread, label: str, kind: str, style: str) -> Line:
+    mean, low, high = (_plain(values) for values in (spread.mean, spread.low, spread.high))
+    named = f"mean over {label}" if spread.count > 1 else label
+    return Line(named, kind, style, [int(place) for place in spread.x], mean, low, high, band_name(spread.count))
+
+
+def _plain(values: Sequence[float] | np.ndarray) -> list[float]:
+    return [float(value) for value in values]

@@ -1,0 +1,179 @@
+"""Matrices between clients by round, in the form in which a page holds them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fedlayers.figures.quantities import axis_label, value_of_itself
+from fedlayers.figures.small_multiples import evenly
+from fedlayers.figures.style import MOMENT_NAMES
+from fedlayers.report.columns import Column, constant, packed
+
+# What distinguishes several matrices of one metric at one layer.
+_SETTING = ("variant", "moment", "model", "scope")
+_BESIDE_VALUE = ("stderr", "n", "null", "null_hi", "p")
+WHOLE_MODEL = "whole model"
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """One metric between clients at one layer, of several rounds.
+
+    Cells are numbered round by round. Of a symmetric metric only the pairs i ≤ j count, pair j (j + 1) / 2 + i of its
+    round; else pair i m + j, i the client whose value it is and j the other, both places among the m clients shown.
+
+    Attributes:
+        metric: its name in the tables.
+        label: its name in plain words, with its unit.
+        layer: the layer's name, or "whole model".
+        layer_index: the layer's place in the model, −1 for the whole model.
+        variant: what distinguishes it from others of the same metric and layer, empty if there are none.
+        measured: when, on which models and data.
+        symmetric: whether swapping the two clients changes nothing.
+        itself: a client's value with itself by definition, None if that is not known.
+        rounds: the rounds, ascending.
+        columns: by name ``value, stderr, n, null, null_hi, p`` and ``reason`` (0: none; k: the k-th of ``reasons``).
+        reasons: why values are missing.
+    """
+
+    metric: str
+    label: str
+    layer: str
+    layer_index: int
+    variant: str
+    measured: str
+    symmetric: bool
+    itself: float | None
+    rounds: list[int]
+    columns: dict[str, Column]
+    reasons: list[str]
+
+
+def between_clients(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of pairs that compare two clients with each other."""
+    chosen = (pairs["subject"] == "clients") & pairs["client"].notna() & pairs["other"].notna()
+    found: pd.DataFrame = pairs[chosen]
+    return found
+
+
+def clients_of(rows: pd.DataFrame) -> list[int]:
+    """Return the clients in rows between clients, ascending."""
+    return sorted({int(client) for end in ("client", "other") for client in rows[end].unique()})
+
+
+def sizes(rows: pd.DataFrame) -> list[tuple[int, float]]:
+    """Return of each matrix the rounds and the numbers per cell and round, see :func:`fedlayers.report.room.room`."""
+    found = []
+    for _, _, of_matrix in _settings(rows):
+        varied = [name for name in _BESIDE_VALUE if of_matrix[name].nunique() > 1]
+        share = 0.5 if _is_symmetric(of_matrix) else 1.0
+        found.append((int(of_matrix["round"].nunique()), share * (1 + len(varied))))
+    return found
+
+
+def matrices(rows: pd.DataFrame, clients: Sequence[int], most_rounds: int) -> list[Matrices]:
+    """Return all matrices between clients, by metric and layer, the whole model first.
+
+    Args:
+        rows: of :func:`between_clients`.
+        clients: those that are shown, ascending; rows of others are left out.
+        most_rounds: of more rounds than these so many are kept, spaced evenly, the first and the last among them.
+    """
+    found = [
+        _matrices(of_matrix, variant, measured, clients, most_rounds)
+        for variant, measured, of_matrix in _settings(rows)
+    ]
+    return sorted(found, key=lambda one: (one.metric, one.layer_index, one.variant))
+
+
+def _settings(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield what distinguishes each matrix from those of its metric and layer, all it was measured on, and its rows."""
+    keys = rows[list(_SETTING)].astype(object).fillna("")
+    keys["moment"] = keys["moment"].map(lambda moment: MOMENT_NAMES.get(moment, moment))
+    keys["model"] = keys["model"].map(lambda model: f"{model} models" if model else "")
+    keys["scope"] = keys["scope"].map(lambda scope: f"on {scope}" if scope else "")
+    layers = rows["layer_index"].astype(float).fillna(-1)
+    for _, of_layer in keys.groupby([rows["metric"].astype(str), layers], sort=True):
+        varied = [name for name in _SETTING if of_layer[name].nunique() > 1]
+        for _, same in of_layer.groupby(list(_SETTING), sort=True):
+            parts = {name: str(same.iloc[0][name]) for name in _SETTING}
+            variant = ", ".join(parts[name] for name in varied if parts[name])
+            yield variant, ", ".join(part for part in parts.values() if part), rows.loc[same.index]
+
+
+def _matrices(rows: pd.DataFrame, variant: str, measured: str, clients: Sequence[int], most_rounds: int) -> Matrices:
+    first = rows.iloc[0]
+    metric, whole = str(first["metric"]), pd.isna(first["layer"])
+    symmetric = _is_symmetric(rows)
+    itself = value_of_itself(metric)
+    rounds = evenly(sorted(int(number) for number in rows["round"].unique()), most_rounds)
+    columns, reasons = _columns(rows, clients, rounds, symmetric)
+    return Matrices(
+        metric=metric,
+        label=axis_label(metric),
+        layer=WHOLE_MODEL if whole else str(first["layer"]),
+        layer_index=-1 if whole else int(first["layer_index"]),
+        variant=variant,
+        measured=measured,
+        symmetric=symmetric,
+        itself=itself if np.isfinite(itself) else None,
+        rounds=rounds,
+        columns=columns,
+        reasons=reasons,
+    )
+
+
+def _is_symmetric(rows: pd.DataFrame) -> bool:
+    # Tables hold one triangle of what is symmetric; of users' own metrics that is all there is to tell.
+    return not bool((rows["client"] > rows["other"]).any())
+
+
+def _columns(
+    rows: pd.DataFrame, clients: Sequence[int], rounds: Sequence[int], symmetric: bool
+) -> tuple[dict[str, Column], list[str]]:
+    shown = rows["client"].isin(clients) & rows["other"].isin(clients) & rows["round"].isin(rounds)
+    rows = rows[shown]
+    cells, count = _cells(rows, clients, rounds, symmetric)
+    values = rows["value"].to_numpy(float)
+    usable = (rows["status"] == "ok").to_numpy(bool) & np.isfinite(values)
+    reasons, codes = _reasons(rows, usable)
+    columns: dict[str, Column] = {"value": _spread(np.where(usable, values, np.nan), cells, count)}
+    for name in _BESIDE_VALUE:
+        beside = np.where(usable, rows[name].to_numpy(float, na_value=np.nan), np.nan)
+        same = constant(beside[usable])
+        columns[name] = _spread(beside, cells, count) if same is None else same
+    columns["reason"] = _spread(codes, cells, count) if reasons else None
+    return columns, reasons
+
+
+def _cells(
+    rows: pd.DataFrame, clients: Sequence[int], rounds: Sequence[int], symmetric: bool
+) -> tuple[np.ndarray, int]:
+    """Return each row's cell, and how many cells there are."""
+    m = len(clients)
+    place: dict[Any, int] = {client: at for at, client in enumerate(clients)}
+    of_round: dict[Any, int] = {number: at for at, number in enumerate(rounds)}
+    i, j = (rows[end].astype(int).map(place).to_numpy(int) for end in ("client", "other"))
+    in_round = rows["round"].astype(int).map(of_round).to_numpy(int)
+    of_each = m * (m + 1) // 2 if symmetric else m * m
+    pair = j * (j + 1) // 2 + i if symmetric else i * m + j
+    return in_round * of_each + pair, of_each * len(rounds)
+
+
+def _spread(values: np.ndarray, cells: np.ndarray, count: int) -> Column:
+    dense = np.full(count, np.nan)
+    dense[cells] = values
+    return packed(dense)
+
+
+def _reasons(rows: pd.DataFrame, usable: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Return the reasons why values are missing, and of each row the number of its reason, 0 if it has a value."""
+    told = rows["reason"].astype(object).fillna("no reason given")
+    odd = (rows["status"] == "ok").to_numpy(bool) & ~usable
+    told = told.where(~odd, "the value is " + rows["value"].astype(str))
+    reasons = sorted(str(reason) for reason in told[~usable].unique())
+    number = {reason: code for code, reason in enumerate(reasons, 1)}
+    return reasons, np.where(usable, 0, told.map(lambda reason: number.get(reason, 0)).to_numpy(int)).astype(float)

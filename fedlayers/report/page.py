@@ -1,0 +1,149 @@
+"""A report of a run or a study: one HTML file with its data, style and script, that opens without server or network."""
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+
+from fedlayers.disk import write_text
+from fedlayers.errors import UserError
+from fedlayers.figures.client_lines import client_names
+from fedlayers.figures.small_multiples import evenly
+from fedlayers.report.head import Fact, head
+from fedlayers.report.lines import Chart, Profile, learning_charts, profiles
+from fedlayers.report.matrices import Matrices, between_clients, clients_of, matrices, sizes
+from fedlayers.report.orders import Order, orders
+from fedlayers.report.room import MOST_NUMBERS, MOST_ROUNDS, room
+from fedlayers.tables import Tables, read, run_facts
+
+FILE = "report.html"
+# In the order in which they are put into the page.
+_SCRIPTS = ("numbers.js", "matrix.js", "chart.js", "page.js")
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a page shows of one run.
+
+    Attributes:
+        name: the run's.
+        facts: what it is and how it ended.
+        notes: what was left out.
+        clients: names of the clients in the matrices, in the order of their numbers.
+        orders: in which clients may stand.
+        matrices: between clients, by round.
+        charts: learning curves.
+        profiles: layer profiles, by round.
+    """
+
+    name: str
+    facts: list[Fact]
+    notes: list[str]
+    clients: list[str]
+    orders: list[Order]
+    matrices: list[Matrices]
+    charts: list[Chart]
+    profiles: list[Profile]
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether there is nothing to show."""
+        return not (self.matrices or self.charts or self.profiles)
+
+
+def write_report(folder: Path, out: Path | None = None) -> Path:
+    """Write the report of a run, which may still be going on, or of all runs of a study.
+
+    Args:
+        folder: of the run or the study.
+        out: the file; ``report.html`` in the folder if not given.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        UserError: if ``folder`` is neither, its tables cannot be read, there is nothing to show yet, or the file cannot
+            be written.
+    """
+    tables = read(folder)
+    if not tables.runs:
+        raise UserError(f"{folder} is one table: give the study folder, {Path(folder).parent}")
+    file = out or Path(folder) / FILE
+    if file.is_dir() or not file.parent.is_dir():
+        raise UserError(f"--out must be a file in a folder that is there, got {file}: give results/<study>/{FILE}")
+    runs = [run for run in run_reports(tables) if not run.is_empty]
+    if not runs:
+        raise UserError(f"{folder} holds nothing that could be shown yet: wait for its first round")
+    write_text(file, page(_title(tables, runs), runs))
+    return file
+
+
+def run_reports(tables: Tables) -> list[RunReport]:
+    """Return what a page shows of each run; the runs of a study share the room there is."""
+    share = MOST_NUMBERS // len(tables.runs)
+    return [_run_report(Tables(run, (run,), several=False), share) for run in tables.runs]
+
+
+def page(title: str, runs: Sequence[RunReport]) -> str:
+    """Return the page.
+
+    Args:
+        title: of the page.
+        runs: one or more.
+    """
+    data = json.dumps([asdict(run) for run in runs], allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    # The data comes last, so that nothing in it is taken for a place in the page, and may not look like a script's end.
+    parts = {
+        "STYLE": _source("page.css"),
+        "SCRIPT": "\n".join(_source(name) for name in _SCRIPTS),
+        "TITLE": html.escape(title),
+        "DATA": data.replace("<", "\\u003c"),
+    }
+    text = _source("page.html")
+    for name, part in parts.items():
+        text = text.replace(f"{{{{{name}}}}}", part)
+    return text
+
+
+def _title(tables: Tables, shown: Sequence[RunReport]) -> str:
+    if not tables.several:
+        return shown[0].name
+    total = len(tables.runs)
+    runs = f"{total} run{'' if total == 1 else 's'}"
+    told = runs if len(shown) == total else f"{len(shown)} of {runs} (of the others there is nothing to show yet)"
+    return f"study {tables.path.resolve().name}: {told}"
+
+
+def _source(name: str) -> str:
+    return (files("fedlayers.report") / name).read_text(encoding="utf-8")
+
+
+def _run_report(tables: Tables, numbers: int) -> RunReport:
+    facts = run_facts(tables.path)
+    rows = between_clients(tables.pairs)
+    clients = clients_of(rows)
+    columns = sizes(rows)
+    most_rounds, most_clients = room(columns, len(clients), numbers)
+    shown = evenly(clients, most_clients)
+    notes = []
+    if len(shown) < len(clients):
+        notes.append(f"Matrices show {len(shown)} of {len(clients)} clients, spaced evenly.")
+    if any(measured > most_rounds for measured, _ in columns):
+        notes.append(f"Matrices of more than {most_rounds} rounds show {most_rounds}, spaced evenly.")
+    of_layers = tables.records[tables.records["layer"].notna()]
+    if of_layers["round"].nunique() > MOST_ROUNDS:
+        notes.append(f"Layer profiles of more than {MOST_ROUNDS} rounds show {MOST_ROUNDS}, spaced evenly.")
+    return RunReport(
+        name=tables.path.resolve().name,
+        facts=head(facts, tables.records, tables.partition),
+        notes=notes,
+        clients=list(client_names(pd.DataFrame({"client": shown}), facts).values()),
+        orders=orders(tables.records, tables.partition, shown),
+        matrices=matrices(rows, shown, most_rounds),
+        charts=learning_charts(tables.records),
+        profiles=profiles(of_layers, facts, MOST_ROUNDS),
+    )

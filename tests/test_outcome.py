@@ -1,0 +1,36 @@
+"""The end of a run: figures and report come with it, and neither can spoil it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fedlayers.report import page
+
+RunOf = Callable[..., Path]
+
+
+def test_a_run_ends_with_figures_and_report(quick_run: RunOf, capsys: pytest.CaptureFixture[str]) -> None:
+    run = quick_run("figures=true")
+    assert (run / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert list((run / "figures").glob("*.png"))
+    assert f"report:  {run / 'report.html'} (open it in a browser)" in capsys.readouterr().out
+
+
+def test_without_figures_there_is_no_report_either(quick_run: RunOf, capsys: pytest.CaptureFixture[str]) -> None:
+    run = quick_run()
+    assert not (run / "report.html").exists()
+    assert "report:" not in capsys.readouterr().out
+
+
+def test_a_report_that_fails_leaves_the_run_complete(
+    quick_run: RunOf, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_folder: Path) -> Path:
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(page, "write_report", fail)
+    run = quick_run("figures=true")
+    assert (run / "done.json").exists() and not (run / "report.html").exists()
+    assert "the report could not be written (log.txt says why); the tables are complete" in capsys.readouterr().err
+    assert "RuntimeError: no room" in (run / "log.txt").read_text()
