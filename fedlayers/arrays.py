@@ -60,6 +60,11 @@ def _parse(text: bytes) -> tuple[str, bool, tuple[int, ...]]:
     return header["descr"], header["fortran_order"], header["shape"]
 
 
+def size_bytes(content: RecordDict) -> int:
+    """Return the size of a content's arrays."""
+    return sum(len(array.data) for record in records_of(content, ArrayRecord).values() for array in record.values())
+
+
 def pack(content: RecordDict) -> tuple[Any, ...]:
     """Return a message's content with its arrays as numpy buffers, which Ray moves without copying them."""
     arrays = {

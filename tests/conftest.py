@@ -1,8 +1,11 @@
 """Fixtures that several test files share."""
 
+import copy
 import logging
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 # Several workers test at once: each with the threads of all cores, they would wait for one another. Before numpy.
@@ -11,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 from fedlayers.compose import compose_config
+from fedlayers.config import Config
 from fedlayers.execution import execute
 
 QUICK = [
@@ -52,9 +56,15 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         results = folder or tmp_path_factory.mktemp("results")
         chosen = {word.split("=")[0].lstrip("+") for word in overrides}
         defaults = [word for word in QUICK if word.split("=")[0] not in chosen]
-        return execute(compose_config([f"results_dir={results}", *defaults, *overrides]))
+        return execute(replace(copy.deepcopy(composed(*defaults, *overrides)), results_dir=str(results)))
 
     return quick_run
+
+
+@lru_cache(maxsize=32)
+def composed(*overrides: str) -> Config:
+    """Return what overrides compose to: Hydra takes as long as the tiny run itself, and tests repeat their runs."""
+    return compose_config(list(overrides))
 
 
 def tables_of(run: Path) -> dict[str, bytes]:

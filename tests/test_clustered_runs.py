@@ -105,7 +105,7 @@ def test_killed_it_continues_bit_for_bit(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CLUSTERING)
+@pytest.mark.parametrize("name", ["clustered", "ifca"])
 def test_ray_equals_local_bit_for_bit(undisturbed: dict[str, Path], quick_run: Run, tables: Tables, name: str) -> None:
     run = quick_run("rounds=3", "engine=ray", "engine.workers=2", *GROUPS, *CLUSTERING[name])
     assert tables(run) == tables(undisturbed[name])

@@ -60,7 +60,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_there_is_something_to_test() -> None:
     assert len(COMMANDS) > 10 and len(SNIPPETS) > 3
     others = {line.split(" ", 3)[:3][-1] for line in lines() if not COMMAND.match(line)}
-    assert others <= {"test", "fedlayers.aggregate", "fedlayers.plot", "fedlayers.status"}
+    assert others <= {"test", "fedlayers.aggregate", "fedlayers.plot", "fedlayers.report", "fedlayers.status"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

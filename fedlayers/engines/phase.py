@@ -9,7 +9,8 @@ from typing import Any
 import ray
 from flwr.app import Message, RecordDict
 
-from fedlayers.arrays import pack
+from fedlayers.arrays import pack, size_bytes
+from fedlayers.engines.cluster import INLINE_BYTES
 from fedlayers.engines.placement import Chunks
 
 
@@ -24,17 +25,22 @@ class Chunk:
 
 
 class Contents:
-    """Message contents in the object store: strategies send all clients the same one, which is put there once."""
+    """Packed message contents: strategies send all clients the same one, which is packed once.
+
+    Attributes:
+        packed: the contents, the large ones as references to the object store.
+    """
 
     def __init__(self) -> None:
-        self.references: list[Any] = []
+        self.packed: list[Any] = []
         self._known: dict[int, tuple[RecordDict, int]] = {}
 
     def place(self, content: RecordDict) -> int:
-        """Return the place of a content among the references, putting it there if it is new."""
+        """Return the place of a content among the packed ones, packing it if it is new."""
         if id(content) not in self._known:
-            self._known[id(content)] = (content, len(self.references))
-            self.references.append(ray.put(pack(content)))
+            self._known[id(content)] = (content, len(self.packed))
+            packed = pack(content)
+            self.packed.append(packed if size_bytes(content) <= INLINE_BYTES else ray.put(packed))
         return self._known[id(content)][1]
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from flwr.app import ArrayRecord, Message, Metadata
+from flwr.app import Message, Metadata
 from flwr.clientapp import ClientApp
 
-from fedlayers.arrays import pack_reply, unpack
+from fedlayers.arrays import pack_reply, size_bytes, unpack
 from fedlayers.config import Engine
 from fedlayers.engines.base import EngineGrid, R, S, T, Workplace, run_message
 from fedlayers.engines.cluster import connect
@@ -22,7 +22,7 @@ from fedlayers.engines.shared_files import check_shared
 from fedlayers.engines.spread import ItemWorker, SpreadWork
 from fedlayers.engines.workers import ATTEMPTS, WorkerDied, Workers, answer
 from fedlayers.errors import UserError, WorkerLost, one_line
-from fedlayers.flower import make_message, records_of, set_identity
+from fedlayers.flower import make_message, set_identity
 from fedlayers.state import StateStore
 from fedlayers.sums import add_up_on_worker, block_of
 
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 # Work worth one dispatch, and the most weights that travel back in one chunk.
 DISPATCH_S = 0.25
+# Work that is worth another worker: with less the workers, the server and Ray wait for one another's cores.
+WORKER_S = 0.008
 CHUNK_BYTES = 64 * 2**20
 
 
@@ -161,33 +163,35 @@ class RayGrid(EngineGrid):
     def _plan(self, messages: list[Message]) -> Phase:
         """Cut a phase into units: blocks of clients if those are cheap, else single clients, costliest first."""
         blocks = block_of(messages)
-        smallest = DISPATCH_S / self._seconds_per_cost.get(messages[0].metadata.message_type, math.inf)
+        per_cost = self._seconds_per_cost.get(messages[0].metadata.message_type, math.inf)
+        expected_s = per_cost * sum(map(self._cost, messages))
+        smallest = DISPATCH_S / per_cost
         members: dict[int, list[Message]] = {}
         for message in sorted(messages, key=lambda m: m.metadata.dst_node_id):
             members.setdefault(blocks[message.metadata.dst_node_id], []).append(message)
         units = list(members.values())
         if max(sum(map(self._cost, unit)) for unit in units) > smallest:
             units = sorted(([message] for unit in units for message in unit), key=lambda unit: -self._cost(unit[0]))
-        return Phase(units, Chunks(len(self._workers), smallest), blocks)
+        workers = math.ceil(min(max(expected_s / WORKER_S, 1), len(self._workers)))
+        return Phase(units, Chunks(workers, smallest), blocks)
 
     def _next_chunk(self, phase: Phase) -> list[Message]:
         if phase.suspects([]):  # alone, as _replace put it back, to learn which client kills its worker
             return phase.waiting.pop(0)
         first = phase.waiting[0]
-        size_bytes = sum(len(a.data) for a in records_of(first[0].content, ArrayRecord)["arrays"].values()) + 1
-        most = max(1, CHUNK_BYTES // (size_bytes * len(first)))
+        most = max(1, CHUNK_BYTES // (size_bytes(first[0].content) * len(first) + 1))
         count = phase.chunks.next([sum(map(self._cost, unit)) for unit in phase.waiting], most)
         taken, phase.waiting = phase.waiting[:count], phase.waiting[count:]
         return [message for unit in taken for message in unit]
 
     def _send(self, chunk: Chunk, phase: Phase) -> Any:
-        """Dispatch a chunk; the contents it needs travel by reference, once each."""
+        """Dispatch a chunk with the contents it needs, each once."""
         places = [phase.contents.place(message.content) for message in chunk.messages]
         used = sorted(set(places))
         tasks = [(m.metadata, used.index(place)) for m, place in zip(chunk.messages, places, strict=True)]
-        references = [phase.contents.references[place] for place in used]
+        contents = [phase.contents.packed[place] for place in used]
         blocks = phase.whole_blocks(chunk.messages) if self.average_by else {}
-        return chunk.actor.run.remote(tasks, blocks, self.average_by, *references)
+        return chunk.actor.run.remote(tasks, blocks, self.average_by, *contents)
 
     def _receive(self, phase: Phase, reference: Any, chunk: Chunk) -> None:
         """Take in a chunk's replies; if its worker died, start another and send the chunk again."""
