@@ -68,3 +68,12 @@ class JobClient(FedAvgClient):
             if seed == self.slow_seed:
                 time.sleep(self.seconds)
         return super().fit(parameters, config)
+
+
+class WaitingClient(FedAvgClient):
+    """Waits half a second, without work for the processor, before it trains."""
+
+    def fit(self, parameters: list[np.ndarray], config: Scalars) -> tuple[list[np.ndarray], int, dict[str, Any]]:
+        """Wait, then train."""
+        time.sleep(0.5)
+        return super().fit(parameters, config)

@@ -1,6 +1,7 @@
 """The contract of conf/: every option composes, names itself, fits its constructor and explains itself."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ ASKED = {
 }
 
 
+@cache
 def chosen(group: str, option: str) -> Config:
     value = f"[{option}]" if group in LISTS else option
     beside = ["metrics=[similarity]"] if group == "similarity" else []

@@ -95,7 +95,7 @@ def test_engine_address_joins_a_running_cluster_and_several_runs_share_it(
     local: Path, quick_run: Run, tables: Tables
 ) -> None:
     ray.shutdown()
-    context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    context = ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     address = context.address_info["address"]
     for _ in range(2):
         assert tables(quick_run("engine=ray", "engine.workers=1", f"engine.address='{address}'")) == tables(local)

@@ -18,8 +18,8 @@ from fedlayers.errors import UserError, WorkerLost
 
 Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
-# Rounds of a second or two on any machine.
-SLOW = ["rounds=3", "training.batch_size=1", "training.epochs=4", "records_per_client=80"]
+# Rounds of a second or more: four clients, two at a time.
+SLOW = ["rounds=3", "algorithm.client._target_=tests.odd_clients.WaitingClient"]
 pytestmark = pytest.mark.slow
 
 
@@ -36,16 +36,19 @@ def cluster() -> Iterator[Cluster]:
     cluster.shutdown()
 
 
-def test_a_node_lost_in_mid_round_changes_no_number(
+def wait_for(folder: Path, pattern: str) -> None:
+    deadline = time.monotonic() + 60
+    while not list(folder.glob(pattern)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def test_a_node_lost_in_mid_round_changes_no_number_and_without_any_the_run_says_so(
     cluster: Cluster, quick_run: Run, tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lost = min(cluster.worker_nodes, key=lambda node: str(node.unique_id))
 
     def kill() -> None:
-        deadline = time.monotonic() + 120
-        while not list(tmp_path.glob("main/*/state/server@1.json")) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(0.3)
+        wait_for(tmp_path, "main/*/state/server@1.json")
         cluster.remove_node(lost, allow_graceful=False)
 
     killer = threading.Thread(target=kill)
@@ -56,24 +59,21 @@ def test_a_node_lost_in_mid_round_changes_no_number(
     assert "died; another is started" in (run / "log.txt").read_text()
     assert tables(run) == tables(quick_run("engine=local", *SLOW))
 
-
-def test_when_no_worker_can_be_had_any_more_the_run_says_so(cluster: Cluster, quick_run: Run, tmp_path: Path) -> None:
-    def kill() -> None:
-        while not list(tmp_path.glob("main/*/state/server@0.json")):
-            time.sleep(0.01)
+    def kill_all() -> None:
+        wait_for(tmp_path, "other/*/state/server@0.json")
         for node in list(cluster.worker_nodes):
             cluster.remove_node(node, allow_graceful=False)
 
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill_all)
     killer.start()
-    with mock.patch.object(ray_workers, "START_S", 1.0), pytest.raises(WorkerLost, match="no worker process could be"):
-        quick_run("engine=ray", f"engine.address='{cluster.address}'", *SLOW, folder=tmp_path)
+    with mock.patch.object(ray_workers, "START_S", 10.0), pytest.raises(WorkerLost, match="no worker process could be"):
+        quick_run("engine=ray", f"engine.address='{cluster.address}'", *SLOW, "study=other", folder=tmp_path)
     killer.join()
 
 
 def test_every_node_must_see_the_same_folders(tmp_path: Path) -> None:
     ray.shutdown()
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     (tmp_path / "run.lock").write_text("mine")
     said = check_shared({"run folder": tmp_path, "data": tmp_path / "nowhere"})
     here = f"({socket.gethostname()}) with 1 CPUs and {gpus()} GPUs"
@@ -90,6 +90,9 @@ def test_every_node_must_see_the_same_folders(tmp_path: Path) -> None:
         pytest.raises(UserError, match=r"whose node .* does not answer \(no answer in time\); this package"),
     ):
         check_shared({"run folder": tmp_path})
+    lost = ray.exceptions.TaskUnschedulableError("the node doesn't exist any more")
+    with mock.patch.object(ray, "get", side_effect=lost):
+        assert check_shared({"run folder": tmp_path}).startswith("Ray cluster of 1 node")
     ray.shutdown()
 
 

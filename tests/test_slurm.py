@@ -106,18 +106,18 @@ def test_a_sweep_survives_a_time_limit_pre_emption_a_failure_and_the_end_of_its_
 
 
 def test_scripts_submit_jobs_that_run(slurm: dict[str, str], tmp_path: Path) -> None:
-    quick = ["rounds=1", "clients=2", "metrics=[weights]", "model.hidden=[8]", "figures=false", "engine=ray"]
+    quick = ["rounds=1", "clients=2", "metrics=[weights]", "model.hidden=[8]", "figures=false"]
     environment = Path(sys.executable).parent.parent
     resources = ["--cpus=1", "--memory=1G", "--time=5"]
     submit = ["bash", str(ROOT / "launch" / "submit.sh"), "--datasets=digits", f"--dir={tmp_path}", *resources]
-    words = [f"--env-path={environment}", "--", *quick]
+    words = [f"--env-path={environment}", "--", *quick, "engine=local"]
     said = subprocess.run([*submit, *words], cwd="/", env=slurm, text=True, capture_output=True, check=True).stdout
     assert said.startswith("digits: Submitted batch job")
 
     (tmp_path / "cluster").mkdir()
     (tmp_path / "cluster" / ".venv").symlink_to(environment)
     options = ["--wait", "--nodes=1", "--cpus-per-task=2", "--mem=1G", "--time=5", "--output=log.txt"]
-    sweep = [str(ROOT / "launch" / "ray_cluster.sbatch"), "-m", "seed=0,1", *quick]
+    sweep = [str(ROOT / "launch" / "ray_cluster.sbatch"), "-m", "seed=0,1", *quick, "engine=ray"]
     variables = {**slurm, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(["sbatch", *options, *sweep], cwd=tmp_path / "cluster", env=variables, check=False)
     log = (tmp_path / "cluster" / "log.txt").read_text()

@@ -34,8 +34,9 @@ def check_shared(folders: Mapping[str, Path]) -> str:
         ).remote(paths)
         for node in nodes
     }
-    for host, reference in asked.items():
-        for what, content in _answer(host, reference).items():
+    answers = {host: _answer(host, reference) for host, reference in asked.items()}
+    for host, answer in answers.items():
+        for what, content in answer.items():
             if content != mine[what]:
                 raise UserError(
                     f"engine.address joins a cluster whose nodes must all see the {what}, got {paths[what]}, which "
@@ -51,8 +52,11 @@ def check_shared(folders: Mapping[str, Path]) -> str:
 
 
 def _answer(host: str, reference: "ray.ObjectRef[dict[str, str | None]]") -> dict[str, str | None]:
+    """Return what a node sees; nothing if it has left the cluster since it was listed, so that no client runs there."""
     try:
         answer: dict[str, str | None] = ray.get(reference, timeout=ANSWER_S)
+    except ray.exceptions.TaskUnschedulableError:
+        return {}
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[-1].strip() if str(error).strip() else type(error).__name__
         raise UserError(

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 # How often work that kills its worker is given to another one, the first time included.
 ATTEMPTS = 3
 POLL_S = 0.2
-# How long to wait for any worker when all have died.
+# How long to wait for any worker at first, and when all have died.
 START_S = 300.0
 
 
@@ -38,8 +38,8 @@ class Workers:
     def __init__(self, start: Callable[[], Any], count: int, stop: threading.Event) -> None:
         self._start, self._stop = start, stop
         self.actors = [start() for _ in range(count)]
-        # Replacements that have not said yet that they are there: on a cluster that lost a node they may never be.
-        self._starting: dict[Any, int] = {}
+        # Workers that have not said yet that they are there: on a cluster that lost a node they may never be.
+        self._starting = {actor.pid.remote(): worker for worker, actor in enumerate(self.actors)}
         self._idle_since: float | None = None
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class Workers:
 
         Raises:
             Stopped: a signal asked the run to stop.
-            WorkerLost: nothing runs and no worker could be started for a long time.
+            WorkerLost: nothing runs and no worker could be started for a long time, or one cannot start at all.
         """
         ready, _ = ray.wait([*running, *self._starting], num_returns=1, timeout=POLL_S)
         if self._stop.is_set():
@@ -76,19 +76,19 @@ class Workers:
         self.actors = []
 
     def _welcome(self, ready: Sequence[Any], anything_runs: bool) -> None:
-        """Give work from now on to the replacements that have started."""
+        """Give work from now on to the workers that have started."""
         for reference in ready:
             if reference in self._starting:
                 worker = self._starting.pop(reference)
                 try:
-                    ray.get(reference)
-                except ray.exceptions.RayError:
+                    answer(reference)
+                except WorkerDied:
                     self.replace(worker, self.actors[worker])
         now = time.monotonic()
         self._idle_since = None if anything_runs else self._idle_since or now
         if self._idle_since is not None and now - self._idle_since > START_S:
             raise WorkerLost(
-                f"no worker process could be started for {START_S:.0f} s after the last one died: Ray has "
+                f"no worker process could be started for {START_S:.0f} s: Ray has "
                 f"{ray.cluster_resources().get('CPU', 0):g} CPUs left; the same command continues after the last "
                 "complete round"
             )
