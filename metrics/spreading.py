@@ -2,15 +2,15 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
 from metrics.base import Spread, spread_here
+from metrics.nested_arrays import nested_arrays
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -68,23 +68,8 @@ def spread_if_large(
 
 def _limit_s(shared: Any) -> float:
     """Return the seconds from which work is worth sending what it shares."""
-    arrays = list(_arrays(shared))
+    arrays = [array for array in nested_arrays(shared) if isinstance(array, np.ndarray)]
     if not all(array.flags.c_contiguous or array.flags.f_contiguous for array in arrays):
         # It would arrive in another layout, and sums over it would be of another order.
         return math.inf
     return LARGE_S + LARGE_S_PER_BYTE * sum(array.nbytes for array in arrays)
-
-
-def _arrays(payload: Any) -> Iterator[np.ndarray]:
-    """Yield the arrays in nested data classes, mappings, lists and tuples."""
-    parts: Iterable[Any] = ()
-    if isinstance(payload, np.ndarray):
-        yield payload
-    elif isinstance(payload, Mapping):
-        parts = payload.values()
-    elif isinstance(payload, list | tuple):
-        parts = payload
-    elif is_dataclass(payload):
-        parts = (getattr(payload, field.name) for field in fields(payload))
-    for part in parts:
-        yield from _arrays(part)

@@ -98,6 +98,9 @@ def thread_count(_shared: None, _item: int) -> int:
 
 def test_results_are_in_order_and_arrays_are_shared(grid: RayGrid) -> None:
     values = np.arange(2000.0)
+    # Nobody waits for a worker that has not started.
+    while len(grid._workers.present()) < 2:
+        grid._workers.wait([])
     found = grid.spread(whereabouts, values, range(2000))
     assert [(item, value) for item, _, value, _ in found] == list(enumerate(values))
     assert {pid for _, pid, _, _ in found} == set(grid.worker_pids())

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 # Work worth one dispatch, and the most weights that travel back in one chunk.
 DISPATCH_S = 0.25
 # Work that is worth another worker: with less the workers, the server and Ray wait for one another's cores.
-WORKER_S = 0.008
+WORKER_S = 0.015
 CHUNK_BYTES = 64 * 2**20
 
 

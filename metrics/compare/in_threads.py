@@ -23,6 +23,8 @@ def in_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
+        if threads == 1:
+            return [function(item) for item in items]
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(function, items))
     finally:

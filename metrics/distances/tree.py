@@ -1,12 +1,11 @@
 """Chains of steps that begin alike, run as a tree: common beginnings once, their results kept as long as needed."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-import numpy as np
-from torch import Tensor
+from metrics.nested_arrays import nested_arrays
 
 T = TypeVar("T")
 # A node of the prefix tree: the steps from the root to it, by number.
@@ -143,16 +142,7 @@ def size_bytes(payload: Any) -> int:
 
     Views count in full, so it is an upper limit of what the payload occupies.
     """
-    if isinstance(payload, np.ndarray | Tensor):
-        return int(payload.nbytes)
-    parts: Iterable[Any] = ()
-    if isinstance(payload, Mapping):
-        parts = payload.values()
-    elif isinstance(payload, list | tuple):
-        parts = payload
-    elif is_dataclass(payload):
-        parts = (getattr(payload, field.name) for field in fields(payload))
-    return sum(size_bytes(part) for part in parts)
+    return sum(int(array.nbytes) for array in nested_arrays(payload))
 
 
 def _begins(node: Node, beginning: Node) -> bool:
