@@ -25,7 +25,7 @@ from metrics.clusters.evaluation import (
 from metrics.clusters.similarity import GaussianMedian, Similarity
 from metrics.distances.built_in import built_in_metrics
 from metrics.distances.metric_set import MetricSet
-from metrics.distances.participants import LayerTables, Participants, by_weights
+from metrics.distances.participants import LayerTables, Participants, by_weights, check_moments
 from metrics.distances.probe_models import by_representations, send_representations
 from metrics.distances.representations import RepresentationMetric
 
@@ -34,6 +34,8 @@ _ROUSSEEUW = "Rousseeuw 1987, Silhouettes, Journal of Computational and Applied 
 _LANCICHINETTI = "Lancichinetti et al. 2010, PLoS ONE 5"
 _SIMILARITY = GaussianMedian()
 _LONELY = "a client is like no other"
+# Silhouette and embeddedness of every client.
+Fits = tuple[np.ndarray, np.ndarray]
 
 
 def _number(
@@ -106,9 +108,7 @@ class ClientClusters(Metric):
             raise ValueError(f"of must be one of {', '.join(OF)}, got {of!r}")
         if resamples < 0:
             raise ValueError(f"resamples must be 0 or more, got {resamples}")
-        for moment in moments:
-            if moment != "after_local":
-                raise ValueError(f"moments must be after_local, when clients' weights are known, got {moment!r}")
+        check_moments(moments)
         self.metric = MetricSet(built_in_metrics()).get_metric(distance)
         self.uses_probe = isinstance(self.metric, RepresentationMetric)
         self.of, self.positions, self.resamples = of, check_positions(positions), resamples
@@ -135,9 +135,10 @@ class ClientClusters(Metric):
             return Measurement([missing("clusters", self._why(clients), **address)])
         found = self.method.find(distances, derive(view.seed, "clusters"), self.resamples)
         likeness = self.similarity(distances)
+        fits = silhouettes(distances, found.labels), embeddedness(likeness, found.labels)
         rows = [
-            *_of_all(found, distances, likeness, view),
-            *_of_clients(found, distances, likeness, view.clients),
+            *_of_all(found, fits, likeness, view),
+            *_of_clients(found, fits, view.clients),
             *_of_clusters(found),
         ]
         return Measurement(
@@ -172,15 +173,12 @@ class ClientClusters(Metric):
         return f"{missing_distance}, {one} and {other}: {reasons[pair]}"
 
 
-def _of_all(found: Clusters, distances: np.ndarray, likeness: np.ndarray, view: ServerView) -> Iterator[Record]:
+def _of_all(found: Clusters, fits: Fits, likeness: np.ndarray, view: ServerView) -> Iterator[Record]:
     """Yield what is true of the partition as a whole."""
     n, nothing = len(found.labels), why_undefined(found.labels)
     known = math.isfinite(found.p)
     yield replace(measured("clusters", found.number, n=n), p=found.p if known else None)
-    for name, values in (
-        ("silhouette", silhouettes(distances, found.labels)),
-        ("embeddedness", embeddedness(likeness, found.labels)),
-    ):
+    for name, values in zip(("silhouette", "embeddedness"), fits, strict=True):
         yield measured(name, float(values.mean()), nothing or _LONELY, n=n)
     contrast = similarity_contrast(likeness, found.labels)
     for name, value in (
@@ -196,13 +194,10 @@ def _of_all(found: Clusters, distances: np.ndarray, likeness: np.ndarray, view: 
         yield measured("purity", purity(found.labels, planted), n=n)
 
 
-def _of_clients(
-    found: Clusters, distances: np.ndarray, likeness: np.ndarray, clients: Sequence[int]
-) -> Iterator[Record]:
+def _of_clients(found: Clusters, fits: Fits, clients: Sequence[int]) -> Iterator[Record]:
     """Yield every client's cluster and how well it fits there."""
     nothing = why_undefined(found.labels)
-    fits = zip(silhouettes(distances, found.labels), embeddedness(likeness, found.labels), strict=True)
-    for client, label, (silhouette, embedded) in zip(clients, found.labels, fits, strict=True):
+    for client, label, silhouette, embedded in zip(clients, found.labels, *fits, strict=True):
         whose: dict[str, Any] = {"owner": "client", "client": client}
         yield measured("cluster", float(label), **whose)
         yield measured("silhouette", float(silhouette), nothing, **whose)

@@ -24,6 +24,7 @@ from metrics.distances.participants import (
     Owner,
     Participants,
     by_weights,
+    check_moments,
 )
 from metrics.distances.probe_models import by_representations, send_representations
 from metrics.distances.representations import RepresentationMetric
@@ -85,9 +86,7 @@ class Distances(Metric):
         moments: Sequence[str] = ("after_local",),
     ) -> None:
         super().__init__(rounds, moments)
-        for moment in moments:
-            if moment != "after_local":
-                raise ValueError(f"moments must be after_local, when clients' weights are known, got {moment!r}")
+        check_moments(moments)
         for relation in relations:
             if relation not in RELATIONS:
                 raise ValueError(f"relations must be some of {', '.join(RELATIONS)}, got {relation!r}")

@@ -17,6 +17,8 @@ from fedlayers.signals import keep_handlers
 
 # Contents of messages up to this size travel with the call, larger ones through the object store, once for all.
 INLINE_BYTES = 2**20
+# The same on a cluster that is joined, whose Ray puts what is above 100 kB into the object store anew at every call.
+RAYS_INLINE_BYTES = 2**16
 _SYSTEM = {
     # Freed objects are let go at once, not once a second: the next phase then reuses their pages, which every process
     # has mapped already. Measured with 100 clients of 0.6 MB: 10 ms a phase instead of 60 to 170.

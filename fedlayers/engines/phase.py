@@ -10,7 +10,6 @@ import ray
 from flwr.app import Message, RecordDict
 
 from fedlayers.arrays import pack, size_bytes
-from fedlayers.engines.cluster import INLINE_BYTES
 from fedlayers.engines.placement import Chunks
 
 
@@ -27,11 +26,15 @@ class Chunk:
 class Contents:
     """Packed message contents: strategies send all clients the same one, which is packed once.
 
+    Args:
+        inline_bytes: up to this size contents travel with the call.
+
     Attributes:
-        packed: the contents, the large ones as references to the object store.
+        packed: the contents, the larger ones as references to the object store.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, inline_bytes: int) -> None:
+        self.inline_bytes = inline_bytes
         self.packed: list[Any] = []
         self._known: dict[int, tuple[RecordDict, int]] = {}
 
@@ -40,7 +43,7 @@ class Contents:
         if id(content) not in self._known:
             self._known[id(content)] = (content, len(self.packed))
             packed = pack(content)
-            self.packed.append(packed if size_bytes(content) <= INLINE_BYTES else ray.put(packed))
+            self.packed.append(packed if size_bytes(content) <= self.inline_bytes else ray.put(packed))
         return self._known[id(content)][1]
 
 
@@ -51,10 +54,10 @@ class Phase:
     waiting: list[list[Message]]
     chunks: Chunks
     blocks: dict[int, int]
+    contents: Contents
     running: dict[Any, Chunk] = field(default_factory=dict)
     replies: list[Message] = field(default_factory=list)
     attempts: dict[str, int] = field(default_factory=dict)
-    contents: Contents = field(default_factory=Contents)
 
     def suspects(self, queue: Sequence[Chunk]) -> bool:
         """Say whether a message that is next, or one of a queue, was in a worker that died: those run alone."""

@@ -15,8 +15,8 @@ from flwr.clientapp import ClientApp
 from fedlayers.arrays import pack_reply, size_bytes, unpack
 from fedlayers.config import Engine
 from fedlayers.engines.base import EngineGrid, R, S, T, Workplace, run_message
-from fedlayers.engines.cluster import connect
-from fedlayers.engines.phase import Chunk, Phase
+from fedlayers.engines.cluster import INLINE_BYTES, RAYS_INLINE_BYTES, connect
+from fedlayers.engines.phase import Chunk, Contents, Phase
 from fedlayers.engines.placement import Chunks
 from fedlayers.engines.shared_files import check_shared
 from fedlayers.engines.spread import ItemWorker, SpreadWork
@@ -91,6 +91,7 @@ class RayGrid(EngineGrid):
         connect(engine.address)
         if engine.address is not None:
             self.remarks.append(check_shared(workplace.shared))
+        self._inline_bytes = INLINE_BYTES if engine.address is None else RAYS_INLINE_BYTES
         self._options, count = resources(engine, len(workplace.costs))
         # One copy of the app in the object store serves every actor, replacements included.
         self._app = ray.put(workplace.app)
@@ -173,7 +174,7 @@ class RayGrid(EngineGrid):
         if max(sum(map(self._cost, unit)) for unit in units) > smallest:
             units = sorted(([message] for unit in units for message in unit), key=lambda unit: -self._cost(unit[0]))
         workers = math.ceil(min(max(expected_s / WORKER_S, 1), len(self._workers)))
-        return Phase(units, Chunks(workers, smallest), blocks)
+        return Phase(units, Chunks(workers, smallest), blocks, Contents(self._inline_bytes))
 
     def _next_chunk(self, phase: Phase) -> list[Message]:
         if phase.suspects([]):  # alone, as _replace put it back, to learn which client kills its worker

@@ -91,19 +91,17 @@ class NumberRule:
         """
         if len(distances) < 4:
             return ClusterNumber(1, reason=f"4 clients or more are needed, got {len(distances)}")
-        largest = min(self.max_number, len(distances) // 2)
-        scores = partition_scores(distances, largest)
-        best = max(scores, key=lambda number: scores[number])
-        p = self._p_value(distances, largest, seed)
-        return ClusterNumber(best if p <= self.level else 1, scores, p)
+        scores = partition_scores(distances, min(self.max_number, len(distances) // 2))
+        p = self._p_value(distances, scores, seed)
+        return ClusterNumber(_best(scores) if p <= self.level else 1, scores, p)
 
-    def _p_value(self, distances: np.ndarray, largest: int, seed: int) -> float:
-        generator = numpy_generator(seed, "references without clusters")
+    def _p_value(self, distances: np.ndarray, scores: Mapping[int, float], seed: int) -> float:
+        generator, largest = numpy_generator(seed, "references without clusters"), max(scores)
         if len(distances) > _MOST_TESTED:
             drawn = generator.choice(len(distances), _MOST_TESTED, replace=False)
             distances = distances[np.ix_(drawn, drawn)]
-        scores = partition_scores(distances, largest)
-        best = max(scores, key=lambda number: scores[number])
+            scores = partition_scores(distances, largest)
+        best = _best(scores)
         kinds = [(rotated_distances(distances, generator), largest)]
         if len(distances) > 4:
             kinds.append((permuted_distances(distances, generator), best))
@@ -152,6 +150,10 @@ def partition_score(distances: np.ndarray, labels: np.ndarray) -> float:
     values = silhouettes(distances if len(kept) == len(codes) else distances[np.ix_(kept, kept)], groups)
     members = indicators(groups)
     return float((values @ members / members.sum(0)).sum() / len(counts))
+
+
+def _best(scores: Mapping[int, float]) -> int:
+    return max(scores, key=lambda number: scores[number])
 
 
 def _highest(distances: np.ndarray, largest: int) -> float:

@@ -60,11 +60,11 @@ class Similarity(ABC):
 
 
 @dataclass(frozen=True)
-class Gaussian(Similarity):
-    """s = exp(−(d / scale)² / 2).
+class Scaled(Similarity):
+    """A similarity that falls with the distance in units of a scale.
 
     Args:
-        scale: the distance at which s = 0.61, in units of the distance, above 0.
+        scale: in units of the distance, above 0.
         least: see :class:`Similarity`.
 
     Raises:
@@ -74,7 +74,16 @@ class Gaussian(Similarity):
     scale: float
 
     def __post_init__(self) -> None:
-        _check_scale(self.scale)
+        if not 0 < self.scale < np.inf:
+            raise ValueError(f"scale must be a distance above 0, got {self.scale!r}")
+
+
+@dataclass(frozen=True)
+class Gaussian(Scaled):
+    """s = exp(−(d / scale)² / 2).
+
+    The scale is the distance at which s = 0.61.
+    """
 
     @property
     def name(self) -> str:
@@ -116,21 +125,11 @@ class GaussianMedian(Similarity):
 
 
 @dataclass(frozen=True)
-class Inverse(Similarity):
+class Inverse(Scaled):
     """s = 1 / (1 + d / scale).
 
-    Args:
-        scale: the distance at which s = ½, in units of the distance, above 0.
-        least: see :class:`Similarity`.
-
-    Raises:
-        ValueError: if the scale is not above 0.
+    The scale is the distance at which s = ½.
     """
-
-    scale: float
-
-    def __post_init__(self) -> None:
-        _check_scale(self.scale)
 
     @property
     def name(self) -> str:
@@ -239,11 +238,6 @@ def _quantile(distances: np.ndarray, share: float) -> float:
 def _gaussian(distances: np.ndarray, scale: float) -> np.ndarray:
     found: np.ndarray = np.exp(-np.square(distances / scale) / 2)
     return found
-
-
-def _check_scale(scale: float) -> None:
-    if not 0 < scale < np.inf:
-        raise ValueError(f"scale must be a distance above 0, got {scale!r}")
 
 
 def _cosine_distances(distances: np.ndarray) -> np.ndarray:

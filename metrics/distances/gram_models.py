@@ -1,6 +1,5 @@
 """Distances between all pairs of models from matrix products, for the metrics that have such a form."""
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -48,16 +47,4 @@ def paired_layers_matrix(metric: LayerMetric, models: Sequence[Model], table: Ta
         Shape (n, n); None if the metric is not pairwise or the models do not line up.
     """
     tables = layer_tables(models, table) if metric.pairwise else None
-    if tables is None:
-        return None
-    found: np.ndarray = tables
-
-    def distance(i: int, j: int) -> float:
-        # Of equal shapes only what is not finite is missing, which no mean over the other layers may hide.
-        if np.isnan(found[:, i, j]).any():
-            return math.nan
-        matrix = np.full((len(found), len(found)), np.nan)
-        np.fill_diagonal(matrix, found[:, i, j])
-        return float(metric._aggregate_matrix(matrix))
-
-    return metric._matrix_of_pairs(range(len(models)), distance)
+    return None if tables is None else metric.model_distances(tables)

@@ -198,6 +198,25 @@ class LayerMetric(LayerMatrixMetric):
         found = None if "_layer_distance" in vars(self) else self._layer_tables(prepared)
         return self._tables_of_pairs(prepared) if found is None else found
 
+    def model_distances(self, tables: np.ndarray) -> np.ndarray:
+        """Return the distances between whole models of which each layer is compared with its counterparts only.
+
+        Args:
+            tables: distances between n models layer by layer, shape (layers, n, n), see :meth:`layer_distances`.
+
+        Returns:
+            Shape (n, n), float64; NaN where a layer's is, which no aggregate of the others may hide.
+        """
+
+        def distance(i: int, j: int) -> float:
+            if np.isnan(tables[:, i, j]).any():
+                return float("nan")
+            matrix = np.full((len(tables), len(tables)), np.nan)
+            np.fill_diagonal(matrix, tables[:, i, j])
+            return float(self._aggregate_matrix(matrix))
+
+        return self._matrix_of_pairs(range(tables.shape[-1]), distance)
+
     def _layer_tables(self, models: Sequence[Model]) -> np.ndarray | None:
         """Return what :meth:`layer_distances` returns, if the class knows a fast way to it."""
         return None

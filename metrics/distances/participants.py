@@ -132,6 +132,13 @@ class CarefulStep:
             return replace(participants, refusal=str(error))
 
 
+def check_moments(moments: Sequence[str]) -> None:
+    """Raise ValueError if clients are to be compared when the server does not know their weights."""
+    for moment in moments:
+        if moment != "after_local":
+            raise ValueError(f"moments must be after_local, when clients' weights are known, got {moment!r}")
+
+
 def by_weights(view: ServerView) -> Participants:
     """Return the clients' weights with their updates as gradients, and the global models', where there are any."""
     before = {name: _array(tensor) for name, tensor in view.before.items()}

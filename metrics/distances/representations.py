@@ -58,23 +58,6 @@ class RepresentationMetric(LayerMetric):
             raise ValueError(f"comparison of {name} must be a metrics.compare.base.Comparison, got {comparison!r}")
         self.comparison, self.angular = comparison, angular
 
-    def model_distances(self, tables: np.ndarray) -> np.ndarray:
-        """Return the distances between whole models.
-
-        Args:
-            tables: distances between n models layer by layer, shape (layers, n, n), see :meth:`layer_distances`.
-
-        Returns:
-            Shape (n, n), float64; NaN if a layer is missing.
-        """
-
-        def distance(i: int, j: int) -> float:
-            matrix = np.full((len(tables), len(tables)), np.nan)
-            np.fill_diagonal(matrix, tables[:, i, j])
-            return float(self._aggregate_matrix(matrix))
-
-        return self._matrix_of_pairs(range(tables.shape[-1]), distance)
-
     def reasons(self, layers: Sequence[LayerWeights], pairs: Pairs) -> dict[tuple[int, int], str]:
         """Return why pairs of preprocessed layers have no distance: pair -> reason, without the pairs that have one.
 
