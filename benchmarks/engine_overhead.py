@@ -32,9 +32,10 @@ from strategies.fedavg import FedAvg
 
 WORKERS = 2
 LIMITS = {10: 10.0, 100: 12.0, 1000: 25.0}
-# Phases before those that count (memory is mapped, Flower's actors are up) and those that count.
-WARM_UP = {10: 20, 100: 6, 1000: 2}
-PHASES = {10: 30, 100: 12, 1000: 4}
+# Phases before those that count, until memory has found its places and is mapped: without training, which needs far
+# more of it, that takes two hundred small phases. And those that count.
+WARM_UP = {10: 200, 100: 30, 1000: 3}
+PHASES = {10: 100, 100: 20, 1000: 4}
 
 
 def make_app() -> ClientApp:
