@@ -100,7 +100,10 @@ def _sweep(arguments: Arguments) -> int:
         if launches(sweep.master.hydra.launcher):
             launch(sweep)
         else:
-            _hydra(Arguments({"--multirun": ""}, arguments.overrides).words, job)
+            from fedlayers.engines.kept_workers import workers_kept
+
+            with workers_kept():
+                _hydra(Arguments({"--multirun": ""}, arguments.overrides).words, job)
     finally:
         went_well = report(plans, figures=any(config.figures for config in sweep.configs))
     return 0 if went_well else 1

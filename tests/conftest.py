@@ -16,6 +16,7 @@ import yaml
 
 from fedlayers.compose import compose_config
 from fedlayers.config import Config
+from fedlayers.engines.kept_workers import workers_kept
 from fedlayers.execution import execute
 
 # Hydra reads some thirty files for each of hundreds of configurations: libyaml does it in a tenth of the time.
@@ -50,6 +51,13 @@ def root_logger() -> Iterator[None]:
     for handler in list(root.handlers):
         if handler not in before and not type(handler).__module__.startswith("_pytest"):
             root.removeHandler(handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keep_workers() -> Iterator[None]:
+    """Keep Ray's workers from test to test, as a sweep does from run to run."""
+    with workers_kept():
+        yield
 
 
 @pytest.fixture(scope="session")

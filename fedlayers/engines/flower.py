@@ -17,6 +17,7 @@ from flwr.serverapp import ServerApp
 from fedlayers.config import Engine
 from fedlayers.engines.base import EngineGrid, Workplace, run_message
 from fedlayers.engines.cluster import connect
+from fedlayers.engines.kept_workers import end_kept
 from fedlayers.engines.ray import resources
 from fedlayers.errors import Stopped, WorkerLost
 from fedlayers.flower import Grid, integer, records_of, run_simulation
@@ -32,6 +33,7 @@ class FlowerGrid(EngineGrid):
     def __init__(self, workplace: Workplace, engine: Engine) -> None:
         super().__init__(workplace)
         connect(engine.address)
+        end_kept()  # they would hold what Flower's need
         options, _ = resources(engine, len(workplace.costs))
         self._closed = threading.Event()
         self._failure: list[BaseException] = []

@@ -14,6 +14,7 @@ from flwr.clientapp import ClientApp
 
 from fedlayers.arrays import pack_reply, size_bytes, unpack
 from fedlayers.config import Engine
+from fedlayers.engines import kept_workers
 from fedlayers.engines.base import EngineGrid, R, S, T, Workplace, run_message
 from fedlayers.engines.cluster import INLINE_BYTES, RAYS_INLINE_BYTES, connect
 from fedlayers.engines.phase import Chunk, Contents, Phase
@@ -38,11 +39,19 @@ CHUNK_BYTES = 64 * 2**20
 class Worker(ItemWorker):
     """A process that runs clients and helps the server; it keeps model, data and metrics from message to message."""
 
-    def __init__(self, app: ClientApp, state_dir: Path, num_clients: int) -> None:
+    def __init__(self) -> None:
         set_identity()
+
+    def begin(self, app: ClientApp, state_dir: Path, num_clients: int) -> None:
+        """Take up a run."""
         self.app = app
         self.store = StateStore(state_dir)
         self.num_clients = num_clients
+
+    def leave(self) -> None:
+        """Let go of the run; the next one may begin."""
+        self.forget()
+        del self.app, self.store
 
     def pid(self) -> int:
         """Return the process id."""
@@ -141,13 +150,13 @@ class RayGrid(EngineGrid):
         return [done[place] for place in range(len(items))]
 
     def close(self) -> None:
-        """End the workers; Ray itself stays for the next run of this process."""
-        self._workers.close()
+        """End the workers, unless a sweep keeps them; Ray itself stays for the next run of this process."""
+        kept_workers.leave(self._options, self._workers.actors)
 
-    def _start(self) -> Any:
+    def _start(self) -> tuple[Any, Any]:
         place = self.workplace
-        actor = ray.remote(Worker).options(**self._options)
-        return actor.remote(self._app, place.state_dir.resolve(), len(place.costs))
+        actor = kept_workers.take(self._options) or ray.remote(Worker).options(**self._options).remote()
+        return actor, actor.begin.remote(self._app, place.state_dir.resolve(), len(place.costs))
 
     def _cost(self, message: Message) -> float:
         return self.workplace.costs[message.metadata.dst_node_id - 1]

@@ -27,7 +27,7 @@ class Workers:
     """Actors by number; one that dies is replaced under its number.
 
     Args:
-        start: starts an actor, which has a method ``pid``.
+        start: starts an actor; returns it and the reference of its answer once it is there.
         count: how many.
         stop: what a signal sets.
 
@@ -35,11 +35,13 @@ class Workers:
         actors: the actors by number.
     """
 
-    def __init__(self, start: Callable[[], Any], count: int, stop: threading.Event) -> None:
+    def __init__(self, start: Callable[[], tuple[Any, Any]], count: int, stop: threading.Event) -> None:
         self._start, self._stop = start, stop
-        self.actors = [start() for _ in range(count)]
+        self.actors: list[Any] = [None] * count
         # Workers that have not said yet that they are there: on a cluster that lost a node they may never be.
-        self._starting = {actor.pid.remote(): worker for worker, actor in enumerate(self.actors)}
+        self._starting: dict[Any, int] = {}
+        for worker in range(count):
+            self._add(worker)
         self._idle_since: float | None = None
 
     def __len__(self) -> int:
@@ -66,14 +68,11 @@ class Workers:
         """Start another worker in the place of a dead one, unless that was done; the others have its work till then."""
         if self.actors[worker] is actor:
             logger.warning("worker process %d died; another is started, and its work is done again", worker)
-            self.actors[worker] = self._start()
-            self._starting[self.actors[worker].pid.remote()] = worker
+            self._add(worker)
 
-    def close(self) -> None:
-        """End the workers."""
-        for actor in self.actors:
-            ray.kill(actor)
-        self.actors = []
+    def _add(self, worker: int) -> None:
+        self.actors[worker], reference = self._start()
+        self._starting[reference] = worker
 
     def _welcome(self, ready: Sequence[Any], anything_runs: bool) -> None:
         """Give work from now on to the workers that have started."""
@@ -84,6 +83,8 @@ class Workers:
                     answer(reference)
                 except WorkerDied:
                     self.replace(worker, self.actors[worker])
+                except ray.exceptions.RayTaskError as error:
+                    raise _cannot_start(error) from error
         now = time.monotonic()
         self._idle_since = None if anything_runs else self._idle_since or now
         if self._idle_since is not None and now - self._idle_since > START_S:
@@ -106,10 +107,14 @@ def answer(reference: Any) -> Any:
         return ray.get(reference)
     except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
         if "creation task" in str(error):
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise WorkerLost(f"a worker process could not start: {reason}") from error
+            raise _cannot_start(error) from error
         raise WorkerDied from error
     except ray.exceptions.RayTaskError:
         raise
     except ray.exceptions.RayError as error:
         raise WorkerLost(f"Ray stopped answering: {error}") from error
+
+
+def _cannot_start(error: Exception) -> WorkerLost:
+    """Return what to tell of a worker that cannot start: the last line of Ray's account, which names the exception."""
+    return WorkerLost(f"a worker process could not start: {str(error).strip().splitlines()[-1].strip()}")
