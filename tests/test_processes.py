@@ -103,18 +103,23 @@ def test_a_signal_ends_it_cleanly_and_it_continues(
     assert tables(run) == tables(undisturbed)
 
 
-def test_killed_outright_it_continues_bit_for_bit(
+def test_killed_outright_it_continues_bit_for_bit_and_the_job_beside_it_notices_nothing(
     undisturbed: Path, quick_run: Run, tables: Tables, tmp_path: Path
 ) -> None:
-    process = start(tmp_path, "engine=ray", "engine.workers=2")
-    run = wait_for_round(process, tmp_path, 1)
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    process.wait()
+    folders = [tmp_path / "killed", tmp_path / "beside"]
+    killed, beside = (start(folder, "engine=ray", "engine.workers=1") for folder in folders)
+    run = wait_for_round(killed, folders[0], 1)
+    children = psutil.Process(killed.pid).children(recursive=True)
+    killed.kill()
+    killed.wait()
     assert end_of(children, 60) == []
-    quick_run("engine=local", f"rounds={ROUNDS}", *JOB, *SLOW, folder=tmp_path)
+    quick_run("engine=local", f"rounds={ROUNDS}", *JOB, *SLOW, folder=folders[0])
     assert (run / "done.json").exists()
     assert tables(run) == tables(undisturbed)
+    # Each has a Ray of its own.
+    output = finish(beside)
+    assert beside.returncode == 0, output
+    assert tables(next(folders[1].glob("main/digits*"))) == tables(undisturbed)
 
 
 def test_a_second_process_leaves_a_live_run_alone(
@@ -127,12 +132,3 @@ def test_a_second_process_leaves_a_live_run_alone(
     first.send_signal(signal.SIGTERM)
     finish(first)
     assert json.loads((run / "run.json").read_text())["status"] == "stopped"
-
-
-def test_two_jobs_do_not_see_each_others_ray(tables: Tables, tmp_path: Path) -> None:
-    folders = [tmp_path / "a", tmp_path / "b"]
-    processes = [start(folder, "engine=ray", "engine.workers=1", rounds=2) for folder in folders]
-    outputs = [finish(process) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    first, second = (tables(next(folder.glob("main/digits*"))) for folder in folders)
-    assert first == second

@@ -18,9 +18,9 @@ Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
 ROOT = Path(__file__).parent.parent
 SLOW, FAILING = 2, 3
-# 40 rounds of 2 clients at 0.7 s: more than the time between a job's start and SLURM's signal.
+# 14 rounds of 2 clients at 2 s: more than the time between a job's start and SLURM's signal.
 RUN = [
-    "rounds=40",
+    "rounds=14",
     "clients=2",
     "records_per_client=60",
     "partition=iid",
@@ -32,7 +32,7 @@ RUN = [
     "algorithm.client._target_=tests.odd_clients.JobClient",
     f"+algorithm.client.slow_seed={SLOW}",
     f"+algorithm.client.failing_seed={FAILING}",
-    "+algorithm.client.seconds=0.7",
+    "+algorithm.client.seconds=2",
 ]
 # SLURM's limits are whole minutes; the signal comes so long before the end, up to half a minute early.
 JOB = [

@@ -17,7 +17,7 @@ class _Kept:
 
     actor: Any
     options: Mapping[str, float]
-    connection: str | None
+    connection: tuple[str, str] | None
 
     def end(self) -> None:
         if self.connection == _connection():  # otherwise it ended with its Ray
@@ -79,5 +79,9 @@ def _is_well(reference: Any) -> bool:
     return True
 
 
-def _connection() -> str | None:
-    return ray.get_runtime_context().get_worker_id() if ray.is_initialized() else None
+def _connection() -> tuple[str, str] | None:
+    """Return what no other connection of this process to a Ray has."""
+    if not ray.is_initialized():
+        return None
+    context = ray.get_runtime_context()
+    return context.get_node_id(), context.get_job_id()
