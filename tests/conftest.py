@@ -36,9 +36,9 @@ QUICK = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let files with slow tests begin first: at the end one worker would wait for them alone."""
+    """Let slow files begin first, above all the one that waits for SLURM: at the end one process would be left."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path.name != "test_slurm.py", item.path not in slow))
 
 
 @pytest.fixture(autouse=True)
