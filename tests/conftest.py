@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import copy
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -39,6 +40,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let slow files begin first, above all the one that waits for SLURM: at the end one process would be left."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path.name != "test_slurm.py", item.path not in slow))
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what all modules have brought: it takes a tenth of the tests' time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
