@@ -18,7 +18,6 @@ from fedlayers.errors import ClientFailed, UserError, WorkerLost
 from fedlayers.tables import read
 
 Run = Callable[..., Path]
-Tables = Callable[[Path], dict[str, bytes]]
 
 pytestmark = pytest.mark.slow
 
@@ -89,18 +88,6 @@ def test_more_than_the_machine_has_is_refused(quick_run: Run) -> None:
         quick_run("engine=ray", "engine.client_cpus=4000")
     with pytest.raises(UserError, match=r"engine.client_gpus must be at most the \d+ GPUs"):
         quick_run("engine=ray", "engine.client_gpus=4000")
-
-
-def test_engine_address_joins_a_running_cluster_and_several_runs_share_it(
-    local: Path, quick_run: Run, tables: Tables
-) -> None:
-    ray.shutdown()
-    context = ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    address = context.address_info["address"]
-    for _ in range(2):
-        assert tables(quick_run("engine=ray", "engine.workers=1", f"engine.address='{address}'")) == tables(local)
-    assert ray.is_initialized()
-    ray.shutdown()
 
 
 class Unloadable:

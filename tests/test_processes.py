@@ -71,8 +71,8 @@ def undisturbed(quick_run: Run) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("engine", "number", "code"),
-    [("local", signal.SIGINT, 130), ("ray", signal.SIGTERM, 143), ("flower", signal.SIGTERM, 143)],
+    ("engine", "workers", "number", "code"),
+    [("local", 1, signal.SIGINT, 130), ("ray", 2, signal.SIGTERM, 143), ("flower", 1, signal.SIGTERM, 143)],
 )
 def test_a_signal_ends_it_cleanly_and_it_continues(
     undisturbed: Path,
@@ -81,10 +81,11 @@ def test_a_signal_ends_it_cleanly_and_it_continues(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     engine: str,
+    workers: int,
     number: int,
     code: int,
 ) -> None:
-    process = start(tmp_path, f"engine={engine}", "engine.workers=2")
+    process = start(tmp_path, f"engine={engine}", f"engine.workers={workers}")
     run = wait_for_round(process, tmp_path, 1)
     children = psutil.Process(process.pid).children(recursive=True)
     sent = time.monotonic()

@@ -23,7 +23,7 @@ SLOW = ["rounds=3", "algorithm.client._target_=tests.odd_clients.WaitingClient"]
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Two nodes with a CPU each, and a head that only leads."""
     ray.shutdown()
@@ -42,42 +42,14 @@ def wait_for(folder: Path, pattern: str) -> None:
         time.sleep(0.01)
 
 
-def test_a_node_lost_in_mid_round_changes_no_number_and_without_any_the_run_says_so(
-    cluster: Cluster, quick_run: Run, tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lost = min(cluster.worker_nodes, key=lambda node: str(node.unique_id))
-
-    def kill() -> None:
-        wait_for(tmp_path, "main/*/state/server@1.json")
-        cluster.remove_node(lost, allow_graceful=False)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    run = quick_run("engine=ray", f"engine.address='{cluster.address}'", *SLOW, folder=tmp_path)
-    killer.join()
-    assert "Ray cluster of 3 nodes" in capsys.readouterr().out
-    assert "died; another is started" in (run / "log.txt").read_text()
-    assert tables(run) == tables(quick_run("engine=local", *SLOW))
-
-    def kill_all() -> None:
-        wait_for(tmp_path, "other/*/state/server@0.json")
-        for node in list(cluster.worker_nodes):
-            cluster.remove_node(node, allow_graceful=False)
-
-    killer = threading.Thread(target=kill_all)
-    killer.start()
-    with mock.patch.object(ray_workers, "START_S", 10.0), pytest.raises(WorkerLost, match="no worker process could be"):
-        quick_run("engine=ray", f"engine.address='{cluster.address}'", *SLOW, "study=other", folder=tmp_path)
-    killer.join()
-
-
-def test_every_node_must_see_the_same_folders(tmp_path: Path) -> None:
-    ray.shutdown()
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+def test_every_node_must_see_the_same_folders(cluster: Cluster, tmp_path: Path) -> None:
+    ray.init(address=cluster.address, log_to_driver=False)
     (tmp_path / "run.lock").write_text("mine")
     said = check_shared({"run folder": tmp_path, "data": tmp_path / "nowhere"})
-    here = f"({socket.gethostname()}) with 1 CPUs and {gpus()} GPUs"
-    assert said == f"Ray cluster of 1 node {here}; seen from every node: run folder"
+    resources = ray.cluster_resources()
+    with_all = f"with 2 CPUs and {resources.get('GPU', 0):g} GPUs"
+    assert said.startswith(f"Ray cluster of 3 nodes ({socket.gethostname()}")
+    assert said.endswith(f") {with_all}; seen from every node: run folder")
     for content, problem in (("other", "has with another content"), (None, "cannot read")):
         answer = {"run folder": content}
         refused = pytest.raises(UserError, match=rf"must all see the run folder, got .* which node .* {problem}; put")
@@ -92,9 +64,36 @@ def test_every_node_must_see_the_same_folders(tmp_path: Path) -> None:
         check_shared({"run folder": tmp_path})
     lost = ray.exceptions.TaskUnschedulableError("the node doesn't exist any more")
     with mock.patch.object(ray, "get", side_effect=lost):
-        assert check_shared({"run folder": tmp_path}).startswith("Ray cluster of 1 node")
+        assert check_shared({"run folder": tmp_path}).startswith("Ray cluster of 3 nodes")
     ray.shutdown()
 
 
-def gpus() -> str:
-    return f"{ray.cluster_resources().get('GPU', 0):g}"
+def test_a_node_lost_in_mid_round_changes_no_number_and_without_any_the_run_says_so(
+    cluster: Cluster, quick_run: Run, tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = min(cluster.worker_nodes, key=lambda node: str(node.unique_id))
+
+    def kill() -> None:
+        wait_for(tmp_path, "main/*/state/server@1.json")
+        cluster.remove_node(lost, allow_graceful=False)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    run = quick_run("engine=ray", f"engine.address='{cluster.address}'", *SLOW, folder=tmp_path)
+    killer.join()
+    # It stays for other runs.
+    assert ray.is_initialized()
+    assert "Ray cluster of 3 nodes" in capsys.readouterr().out
+    assert "died; another is started" in (run / "log.txt").read_text()
+    assert tables(run) == tables(quick_run("engine=local", *SLOW))
+
+    def kill_all() -> None:
+        wait_for(tmp_path, "other/*/state/server@0.json")
+        for node in list(cluster.worker_nodes):
+            cluster.remove_node(node, allow_graceful=False)
+
+    killer = threading.Thread(target=kill_all)
+    killer.start()
+    with mock.patch.object(ray_workers, "START_S", 10.0), pytest.raises(WorkerLost, match="no worker process could be"):
+        quick_run("engine=ray", f"engine.address='{cluster.address}'", *SLOW, "study=other", folder=tmp_path)
+    killer.join()

@@ -38,21 +38,21 @@ def workplace(folder: Path) -> Workplace:
     return Workplace(ClientApp(), [1] * 4, folder, threading.Event(), lambda _: None)
 
 
-def ray_grid(folder: Path) -> RayGrid:
+def ray_grid(folder: Path, workers: int) -> RayGrid:
     # Small shares of a CPU: several grids, and the runs, find place beside each other.
-    return RayGrid(workplace(folder), Engine(name="ray", workers=2, client_cpus=0.1))
+    return RayGrid(workplace(folder), Engine(name="ray", workers=workers, client_cpus=0.1))
 
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayGrid]:
-    found = ray_grid(tmp_path_factory.mktemp("shared"))
+    found = ray_grid(tmp_path_factory.mktemp("shared"), workers=2)
     yield found
     found.close()
 
 
 @pytest.fixture
 def own_grid(tmp_path: Path) -> Iterator[RayGrid]:
-    found = ray_grid(tmp_path)
+    found = ray_grid(tmp_path, workers=1)
     yield found
     found.close()
 

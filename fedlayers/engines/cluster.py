@@ -2,16 +2,15 @@
 
 import atexit
 import os
-import shutil
 import socket
 import sys
-import tempfile
 from pathlib import Path
 
 import psutil
 import ray
 
 from fedlayers.allocation import allocated_gpus, allocated_memory, available_cpus
+from fedlayers.engines.ray_folder import ray_folder
 from fedlayers.errors import UserError
 from fedlayers.signals import keep_handlers
 
@@ -51,8 +50,7 @@ def connect(address: str | None) -> None:
                     f"did not answer ({str(error).splitlines()[0]}); start one with 'ray start --head' or leave it out"
                 ) from None
             return
-        folder = tempfile.mkdtemp(prefix="fl", dir=_short_folder())
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        folder = ray_folder()
         atexit.register(ray.shutdown)
         ray.init(
             address="local",
@@ -90,9 +88,3 @@ def _knock(address: str) -> None:
     host, _, port = address.rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host.removeprefix("ray://"), int(port)), timeout=10).close()
-
-
-def _short_folder() -> str:
-    """Return a temporary folder whose name leaves room for Ray's Unix sockets."""
-    folder = tempfile.gettempdir()
-    return folder if len(folder) < 25 and Path(folder).is_dir() else "/tmp"
