@@ -20,7 +20,7 @@ run: $(VENV)/installed ## Run the main job: make run ARGS="+dataset=FMNIST round
 	@$(BIN)/python -m fedlayers $(ARGS)
 
 test: $(VENV)/installed check ## Check style and types, then run all tests
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/installed ## ruff and mypy
 	$(BIN)/ruff format --check .

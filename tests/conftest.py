@@ -37,9 +37,20 @@ QUICK = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let slow files begin first, above all the one that waits for SLURM: at the end one process would be left."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path.name != "test_slurm.py", item.path not in slow))
+    """Mix slow files, which start Ray, with fast ones, for several at once slow each other down.
+
+    The one that waits for SLURM is first, and fast ones are last: at the end no process is left with a slow one.
+    """
+    slow = dict.fromkeys(item.path for item in items if item.get_closest_marker("slow"))
+    fast = dict.fromkeys(item.path for item in items if item.path not in slow)
+    step = len(fast) // (2 * len(slow) + 1) + 1
+    places = {path: float(place) for place, path in enumerate(fast)}
+    places |= {path: place * step - 0.5 for place, path in enumerate(sorted(slow, key=_waits_for_slurm))}
+    items.sort(key=lambda item: places[item.path])
+
+
+def _waits_for_slurm(path: Path) -> bool:
+    return path.name != "test_slurm.py"
 
 
 def pytest_collection_finish() -> None:
