@@ -186,7 +186,15 @@ def _unreadable(override: str | None, words: Sequence[str]) -> str:
         return f"cannot read {word!r}: a bracket is not closed, or belongs in quotes"
     if value.count("'") % 2 or value.count('"') % 2:
         return f"cannot read {word!r}: a quote is not closed"
-    return f"cannot read {word!r}: put the value into two pairs of quotes, such as '{key}=\"{value}\"'"
+    return f"cannot read {word!r}: {_quoting(key, value)}"
+
+
+def _quoting(key: str, value: str) -> str:
+    """Return how to quote a value that Hydra cannot read."""
+    if value.startswith("[") and value.endswith("]"):
+        entries = (entry if re.fullmatch(r"[\w.+-]*", entry) else f'"{entry}"' for entry in value[1:-1].split(","))
+        return f"put its entries and the whole into quotes, such as '{key}=[{','.join(entries)}]'"
+    return f"put the value into two pairs of quotes, such as '{key}=\"{value}\"'"
 
 
 def _omegaconf(error: OmegaConfBaseException, context: str, words: Sequence[str]) -> str:

@@ -53,6 +53,9 @@ MISTAKES = {
     "'study=\"mine'": "a quote is not closed",
     "'study=a(b'": "a bracket is not closed, or belongs in quotes",
     "seed=0,1,": "a value is missing after the last comma",
+    "metrics.distances.names=[l2_dst,mean&full-l1_dst]": (
+        r"put its entries and the whole into quotes, such as 'metrics.distances.names=\[l2_dst,\"mean&full-l1_dst\"\]'"
+    ),
     "study=a=b": "put the value into two pairs of quotes, such as 'study=\"a=b\"'",
     "rounds.=3": "'rounds.' is not a key",
     "@rounds=3": "'@rounds' is not a key",
