@@ -68,6 +68,13 @@ def test_every_node_must_see_the_same_folders(cluster: Cluster, tmp_path: Path) 
     ray.shutdown()
 
 
+def test_several_runs_share_it(cluster: Cluster, quick_run: Run, tables: Tables) -> None:
+    alone = tables(quick_run("engine=local"))
+    for _ in range(2):
+        assert tables(quick_run("engine=ray", "engine.workers=1", f"engine.address='{cluster.address}'")) == alone
+    assert ray.is_initialized()
+
+
 def test_a_node_lost_in_mid_round_changes_no_number_and_without_any_the_run_says_so(
     cluster: Cluster, quick_run: Run, tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,8 +88,6 @@ def test_a_node_lost_in_mid_round_changes_no_number_and_without_any_the_run_says
     killer.start()
     run = quick_run("engine=ray", f"engine.address='{cluster.address}'", *SLOW, folder=tmp_path)
     killer.join()
-    # It stays for other runs.
-    assert ray.is_initialized()
     assert "Ray cluster of 3 nodes" in capsys.readouterr().out
     assert "died; another is started" in (run / "log.txt").read_text()
     assert tables(run) == tables(quick_run("engine=local", *SLOW))
