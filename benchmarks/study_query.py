@@ -87,7 +87,7 @@ def records_of(server_round: int, generator: np.random.Generator) -> pa.Table:
         "value": pa.array(value),
         "stderr": pa.array(value * generator.uniform(0.01, 0.1, count), mask=~estimated | lost),
         "n": pa.array(np.full(count, 512), mask=~estimated),
-        "null": pa.array(generator.normal(0, 0.01, count), mask=metric != METRICS.index("update_cosine")),
+        "chance": pa.array(generator.normal(0, 0.01, count), mask=metric != METRICS.index("update_cosine")),
         "status": texts(["ok", "missing"], lost),
         "reason": texts(["the update is zero"], none, ~lost),
     }

@@ -21,8 +21,8 @@ _ADDRESS = [
     ("variant", _TEXT), ("scope", _TEXT),
 ]  # fmt: skip
 _VALUE = [
-    ("value", pa.float64()), ("stderr", pa.float64()), ("n", pa.int64()), ("null", pa.float64()),
-    ("null_hi", pa.float64()), ("p", pa.float64()), ("status", _TEXT), ("reason", _TEXT),
+    ("value", pa.float64()), ("stderr", pa.float64()), ("n", pa.int64()), ("chance", pa.float64()),
+    ("chance_hi", pa.float64()), ("p", pa.float64()), ("status", _TEXT), ("reason", _TEXT),
 ]  # fmt: skip
 _OTHER = [("other", pa.int32()), ("other_round", pa.int32()), ("other_layer", _TEXT)]
 _CURVE = [
@@ -64,7 +64,7 @@ class Record:
         scope: the data the value was measured on, one of ``SCOPES``; None if no data was involved.
         stderr: standard error of ``value``.
         n: the number of independent units behind ``stderr`` (records, probes, clients).
-        null, null_hi, p: mean and upper end of the values that chance alone produces, and the p value.
+        chance, chance_hi, p: mean and upper end of the values that chance alone produces, and the p value.
         client: the client's index; None for the server.
         owner, model, round, moment, run: filled in by the harness unless given.
     """
@@ -78,8 +78,8 @@ class Record:
     scope: str | None = None
     stderr: float | None = None
     n: int | None = None
-    null: float | None = None
-    null_hi: float | None = None
+    chance: float | None = None
+    chance_hi: float | None = None
     p: float | None = None
     status: str = "ok"
     reason: str | None = None

@@ -78,8 +78,8 @@ def probe_remark(view: ClientView, positions: str) -> list[str]:
         return []
     return [
         f"the probe has {len(view.probe)} records, and layer {widest} {widths[widest]} units ({positions}): below "
-        f"{_RECORDS_A_UNIT} records a unit, chance alone looks like agreement; compare values with their null, use "
-        f"debiased CKA, or raise probe.size to {_RECORDS_A_UNIT * widths[widest]}"
+        f"{_RECORDS_A_UNIT} records a unit, chance alone looks like agreement; compare values with their "
+        f"chance level, use debiased CKA, or raise probe.size to {_RECORDS_A_UNIT * widths[widest]}"
     ]
 
 

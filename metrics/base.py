@@ -252,6 +252,6 @@ def measured(metric: str, value: float, reason: str = "the value is not finite",
         columns: further columns of :class:`fedlayers.records.Record`.
     """
     if not math.isfinite(value):
-        address = {key: columns[key] for key in columns.keys() - {"stderr", "null", "null_hi", "p"}}
+        address = {key: columns[key] for key in columns.keys() - {"stderr", "chance", "chance_hi", "p"}}
         return missing(metric, reason, **address)
     return Record(metric, value, **columns)

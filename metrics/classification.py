@@ -16,14 +16,14 @@ class Score:
     Attributes:
         value: the score; NaN where it is not defined.
         stderr: standard error over records, None where there is no closed form.
-        null: mean of the score when the predictions are randomly permuted over the records (exact).
-        null_hi: upper 95 % point of that permutation distribution, by a normal approximation.
+        chance: mean of the score when the predictions are randomly permuted over the records (exact).
+        chance_hi: upper 95 % point of that permutation distribution, by a normal approximation.
     """
 
     value: float
     stderr: float | None
-    null: float
-    null_hi: float
+    chance: float
+    chance_hi: float
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:

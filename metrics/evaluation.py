@@ -206,7 +206,7 @@ def rows_of(predictions: Predictions, classes: Sequence[str], scope: str) -> lis
     error = float(predictions.losses.std()) / math.sqrt(n) if n > 1 else None
     rows: list[Row] = [measured("loss", float(predictions.losses.mean()), scope=scope, n=n, stderr=error)]
     for name, score in scores_from_confusion(predictions.confusion).items():
-        extra = {"stderr": score.stderr, "null": score.null, "null_hi": score.null_hi}
+        extra = {"stderr": score.stderr, "chance": score.chance, "chance_hi": score.chance_hi}
         rows.append(measured(name, score.value, _UNDEFINED.get(name, ""), scope=scope, n=n, **extra))
     return rows + _confusion_rows(predictions.confusion, classes, scope)
 

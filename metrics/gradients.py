@@ -143,9 +143,9 @@ class Gradients(Metric):
         columns = {"variant": "sketch" if sketched else "exact", "scope": self.scope, "n": len(shares), **at(layer)}
         reason = "no gradient varies"
         return [
-            measured("between_client_variance", found.between, stderr=found.errors["between"], null=0.0, **columns),
+            measured("between_client_variance", found.between, stderr=found.errors["between"], chance=0.0, **columns),
             measured("within_client_variance", found.within, stderr=found.errors["within"], **columns),
-            measured("variance_ratio", found.ratio, reason, stderr=found.errors["ratio"], null=0.0, **columns),
+            measured("variance_ratio", found.ratio, reason, stderr=found.errors["ratio"], chance=0.0, **columns),
         ]
 
 

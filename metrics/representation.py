@@ -63,12 +63,12 @@ class Representation(Metric):
     - probe_accuracy: share of the records whose label a ridge classifier predicts that was fitted to the other
       ``folds`` − 1 folds of the records; error √(a(1 − a) / n), that of given classifiers: from one probe to another
       values spread up to 1.3 times as much.
-    - label_information: mutual information of those predictions and the labels, biased up by about ``null``; error of
+    - label_information: mutual information of those predictions and the labels, biased up by about ``chance``; error of
       given classifiers, too: from one probe to another values spread up to 1.5 times as much.
     - within_class_share: tr(S_W) / tr(S), the share of the variance within classes, with delete-a-block jackknife
-      error; ``null`` is the exact expectation for shuffled labels, (n − K) / (n − 1) with K classes.
+      error; ``chance`` is the exact expectation for shuffled labels, (n − K) / (n − 1) with K classes.
 
-    ``null``, ``null_hi`` and ``p`` of the two that predict come from repeating everything with shuffled labels. A
+    ``chance``, ``chance_hi`` and ``p`` of the two that predict come from repeating everything with shuffled labels. A
     binomial null would be too narrow, as every record trains the probes that predict the others: at the 5 % level it
     rejected 7 to 9 % of representations without information. All but the entropy are the same for any scale and
     rotation of the units.

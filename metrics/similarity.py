@@ -59,8 +59,8 @@ class Similarity(Metric):
     - ``received``: a client and the global model that it received, ``other`` null;
     - ``aggregated``: a client and the global model after aggregation (at ``after_local`` only), ``other`` null.
 
-    ``variant`` holds estimator and positions, ``n`` the number of probe records, ``null``, ``null_hi`` and ``p`` what
-    chance alone produces (see :class:`metrics.compare.base.Compared`).
+    ``variant`` holds estimator and positions, ``n`` the number of probe records, ``chance``, ``chance_hi`` and ``p``
+    what chance alone produces (see :class:`metrics.compare.base.Compared`).
 
     Args:
         measures: name -> comparison; a name of None is left out.
@@ -231,8 +231,8 @@ def _row(compared: Compared, index: int, relation: str, own: _Item, other: _Item
         scope="probe",
         stderr=column(compared.stderr),
         n=n,
-        null=column(compared.null),
-        null_hi=column(compared.null_hi),
+        chance=column(compared.chance),
+        chance_hi=column(compared.chance_hi),
         p=column(compared.p),
         status="ok" if known else "missing",
         reason=None if known else compared.reasons.get(index, "the value is not finite"),

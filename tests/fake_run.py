@@ -166,7 +166,7 @@ def _layers(fake: Fake, server_round: int, moment: str) -> Iterator[Row]:
                 rows.append(Record("update_cosine", float(np.tanh(spread - 1))))
             yield from addressed(rows, owner="client", client=client, **address)
         yield from addressed(
-            [Record("b_dissimilarity", 1.5 + index, stderr=0.2, n=fake.clients, null=1.0)],
+            [Record("b_dissimilarity", 1.5 + index, stderr=0.2, n=fake.clients, chance=1.0)],
             owner="server",
             **address,
         )

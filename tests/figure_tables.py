@@ -88,7 +88,7 @@ def _of_layer(measured: Measured, server_round: int, client: int, layer: int, na
         value = 5.0 / rank * (-1) ** (rank // 4) * (layer + 1 + client)
         yield Record("hessian_eigenvalue", value, subject=str(rank), **address)
     accuracy = 0.3 + 0.6 * layer / measured.layers
-    yield Record("probe_accuracy", accuracy, variant="linear", null=0.1, null_hi=0.15, p=0.01, **address)
+    yield Record("probe_accuracy", accuracy, variant="linear", chance=0.1, chance_hi=0.15, p=0.01, **address)
     x = np.concatenate([[-30.0], np.linspace(-4.0, 4.0, 201), [40.0 * (layer + 1)]])
     y = np.exp(-((x - 0.1 * client) ** 2) * 4) + 1e-4 * np.exp(-((x - x[-1]) ** 2))
     yield Spectrum("hessian_density", list(x), list(y), **address)
@@ -127,11 +127,10 @@ def _related(
 def _measures(value: float, address: dict[str, Any]) -> Iterator[Row]:
     values = {"cka": value, "cka_distance": np.arccos(value), "procrustes_distance": np.arccos(value) * 0.8}
     for metric, found in values.items():
-        null, null_hi = CHANCE[metric]
+        chance, limit = CHANCE[metric]
         variant = "pooled" if metric == "procrustes_distance" else "debiased, pooled"
-        yield Pair(
-            metric, float(found), variant=variant, stderr=0.01, n=1000, null=null, null_hi=null_hi, p=0.001, **address
-        )  # fmt: skip
+        beside = {"variant": variant, "stderr": 0.01, "n": 1000, "p": 0.001, **address}
+        yield Pair(metric, float(found), chance=chance, chance_hi=limit, **beside)
 
 
 def write_measured_run(study: Path, measured: Measured = Measured(), **changes: Any) -> Path:

@@ -122,7 +122,7 @@ def test_statistics_promise_nothing_about_measured_numbers(study: Path) -> None:
         layout = pq.read_metadata(study / table)
         columns = [layout.row_group(0).column(place) for place in range(layout.num_columns)]
         without = {column.path_in_schema for column in columns if not column.is_stats_set}
-        assert without == {"value", "stderr", "null", "null_hi", "p"}
+        assert without == {"value", "stderr", "chance", "chance_hi", "p"}
 
 
 def test_run_facts_are_categories_and_metrics_texts(study: Path) -> None:

@@ -115,9 +115,9 @@ def test_the_population_value_of_a_noisy_copy_is_one_half() -> None:
 def test_independent_wide_layers_look_alike_to_the_biased_estimator_only() -> None:
     x, y = normal(0, 500, 4096).float(), normal(1, 500, 4096).float()
     found = compare(x, y)["cka"]
-    assert found.null_hi is not None
+    assert found.chance_hi is not None
     assert abs(found.value[0]) < 3 * math.sqrt(2) / 500
-    assert 0.001 < found.null_hi[0] < 0.01
+    assert 0.001 < found.chance_hi[0] < 0.01
     assert cka(x, y, "biased") == pytest.approx(0.891, abs=0.005)
 
 

@@ -45,6 +45,6 @@ def test_pairs_have_the_same_bits_with_any_number_of_threads() -> None:
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
         (compared,) = Procrustes().compare(items, pairs, 10, 0)
-        assert compared.stderr is not None and compared.null is not None
-        found.append(np.stack([compared.value, compared.stderr, compared.null]))
+        assert compared.stderr is not None and compared.chance is not None
+        found.append(np.stack([compared.value, compared.stderr, compared.chance]))
     assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()

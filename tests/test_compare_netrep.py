@@ -64,7 +64,7 @@ def test_a_metric_with_fit_score_is_called_with_arrays() -> None:
     (expected,) = Procrustes().compare(items, pairs, 0, 0)
     assert (found.metric, found.variant) == ("netrep_distance", "LinearMetric(alpha=1.0)")
     assert found.value == pytest.approx(expected.value, rel=1e-9)
-    for column in (found.stderr, found.null, found.null_hi, found.p):
+    for column in (found.stderr, found.chance, found.chance_hi, found.p):
         assert column is not None and np.isnan(column).all()
 
 

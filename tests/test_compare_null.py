@@ -47,13 +47,13 @@ def test_the_quantile_is_that_of_random_permutations(decay: float, units: int) -
     records = 80
     x, y = representation(0, records, decay, units), representation(1, records, decay, units)
     found = CKA().compare([x, y], [(0, 1)], 0, 0)[0]
-    assert found.null is not None and found.null_hi is not None and found.p is not None
+    assert found.chance is not None and found.chance_hi is not None and found.p is not None
     a, b = u_centred(x), u_centred(y)
     orders = record_permutations(records, 3000, seed=1).numpy()
     values = np.array([(a * b[np.ix_(order, order)]).sum() for order in orders])
     values /= math.sqrt((a**2).sum() * (b**2).sum())
-    assert found.null[0] == 0
-    assert np.mean(values > found.null_hi[0]) == pytest.approx(0.05, abs=0.012)
+    assert found.chance[0] == 0
+    assert np.mean(values > found.chance_hi[0]) == pytest.approx(0.05, abs=0.012)
     assert found.p[0] == pytest.approx(np.mean(values >= found.value[0]), abs=0.05)
 
 
@@ -74,16 +74,16 @@ def test_a_p_value_stops_where_the_fit_does() -> None:
 def test_the_biased_null_is_sampled(permutations: int) -> None:
     x, y = normal(0, 40, 30), normal(1, 40, 30)
     found = CKA("biased").compare([x, y], [(0, 1)], permutations, seed=5)[0]
-    assert found.null is not None and found.null_hi is not None and found.p is not None
+    assert found.chance is not None and found.chance_hi is not None and found.p is not None
     if permutations == 0:
-        assert np.isnan([found.null[0], found.null_hi[0], found.p[0]]).all()
+        assert np.isnan([found.chance[0], found.chance_hi[0], found.p[0]]).all()
         return
     # E tr(K P L Pᵀ) = tr K tr L / (n − 1) over all permutations of centred Gram matrices.
     k, l_ = centred(x), centred(y)
     own = [float((item.rows @ item.rows.T).square().sum()) for item in (k, l_)]
     traces = [float(item.squares.sum()) for item in (k, l_)]
-    assert found.null[0] == pytest.approx(traces[0] * traces[1] / 39 / math.sqrt(own[0] * own[1]), rel=0.02)
-    assert found.null[0] < found.null_hi[0] < 1
+    assert found.chance[0] == pytest.approx(traces[0] * traces[1] / 39 / math.sqrt(own[0] * own[1]), rel=0.02)
+    assert found.chance[0] < found.chance_hi[0] < 1
     assert found.p[0] > 0.01
 
 

@@ -98,10 +98,10 @@ def test_the_null_band_is_that_of_shuffled_records(measure: PairwiseComparison[A
     naive = np.array([value(measure, x, y[order]) for order in record_permutations(len(x), 30, seed=5)])
     agree = naive >= found.value[0] if measure.is_similarity else naive <= found.value[0]
     tolerance = 1e-6 if shape[0] < 32 else 1e-4
-    assert found.null is not None and found.null_hi is not None and found.p is not None
-    assert found.null[0] == pytest.approx(naive.mean(), rel=tolerance, abs=tolerance)
+    assert found.chance is not None and found.chance_hi is not None and found.p is not None
+    assert found.chance[0] == pytest.approx(naive.mean(), rel=tolerance, abs=tolerance)
     high = np.quantile(naive, 0.95 if measure.is_similarity else 0.05)
-    assert found.null_hi[0] == pytest.approx(high, rel=tolerance, abs=tolerance)
+    assert found.chance_hi[0] == pytest.approx(high, rel=tolerance, abs=tolerance)
     assert found.p[0] == pytest.approx((1 + agree.sum()) / 31)
 
 
@@ -140,7 +140,7 @@ def test_positions_as_samples_are_rows(measure: PairwiseComparison[Any]) -> None
     assert value(measure, x, y) == pytest.approx(value(measure, x.flatten(0, 1), y.flatten(0, 1)), rel=1e-9)
     odd = compare(measure, normal(0, 9, 4, 2), normal(1, 9, 2, 2), normal(2, 9, 4, 3), permutations=3)
     assert np.isfinite(odd.value).tolist() == [False, True, False]
-    assert odd.null is not None and np.isfinite(odd.null).tolist() == [False, True, False]
+    assert odd.chance is not None and np.isfinite(odd.chance).tolist() == [False, True, False]
     assert odd.reasons[0] == "the layers have 4 and 2 positions; compare them with positions=pooled"
 
 
@@ -158,7 +158,7 @@ def test_other_pairs_and_their_order_change_nothing(measure: PairwiseComparison[
     items = [normal(seed, 40, 6) + normal(9, 40, 6) for seed in range(4)]
     (some,) = measure.compare(items, [(0, 1), (2, 3)], 20, 0)
     (more,) = measure.compare(items, [(2, 3), (1, 2), (0, 3), (0, 1)], 20, 0)
-    for column in ("value", "stderr", "null", "null_hi", "p"):
+    for column in ("value", "stderr", "chance", "chance_hi", "p"):
         assert getattr(some, column).tolist() == getattr(more, column)[[3, 0]].tolist()
 
 
@@ -192,8 +192,8 @@ def test_a_decomposition_that_fails_costs_one_pair() -> None:
     (found,) = Fragile().compare(items, [(0, 1), (0, 2), (0, 3)], 5, 0)
     assert np.isnan(found.value).tolist() == [True, False, False]
     assert found.reasons == {0: "the singular values did not converge"}
-    assert found.null is not None and found.p is not None
-    assert np.isnan(found.null).tolist() == np.isnan(found.p).tolist() == [True, True, False]
+    assert found.chance is not None and found.p is not None
+    assert np.isnan(found.chance).tolist() == np.isnan(found.p).tolist() == [True, True, False]
 
 
 def test_too_few_records_for_the_jackknife_leave_the_error_unknown() -> None:

@@ -83,7 +83,9 @@ def test_it_is_a_metric() -> None:
 
 def test_few_records_look_alike_by_chance() -> None:
     (found,) = Procrustes().compare([normal(0, 20, 100), normal(1, 20, 100)], [(0, 1)], 50, 0)
-    assert found.null is not None and found.value[0] < 0.75 and found.null[0] == pytest.approx(found.value[0], abs=0.1)
+    assert (
+        found.chance is not None and found.value[0] < 0.75 and found.chance[0] == pytest.approx(found.value[0], abs=0.1)
+    )
 
 
 @pytest.mark.parametrize("size", [1e-2, 1e-4, 1e-6])

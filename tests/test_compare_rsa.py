@@ -72,7 +72,7 @@ def test_many_representations_are_shuffled_a_few_at_a_time(monkeypatch: pytest.M
     pairs = [(0, 1), (0, 2), (3, 2), (1, 4), (5, 6), (5, 7)]
     expected = RSA().compare(items, pairs, 10, 0)[0]
     monkeypatch.setattr("metrics.compare.rsa._AT_ONCE", 2)
-    assert RSA().compare(items, pairs, 10, 0)[0].null == pytest.approx(expected.null, rel=1e-12)
+    assert RSA().compare(items, pairs, 10, 0)[0].chance == pytest.approx(expected.chance, rel=1e-12)
 
 
 def test_too_many_rows_have_no_value(monkeypatch: pytest.MonkeyPatch) -> None:

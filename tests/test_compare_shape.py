@@ -138,7 +138,7 @@ def test_alpha_1_is_procrustes() -> None:
     (expected,) = Procrustes().compare([x, y], [(0, 1)], 10, 0)
     (found,) = ShapeMetric(1.0).compare([x, y], [(0, 1)], 10, 0)
     assert found.value == pytest.approx(expected.value, rel=1e-12)
-    assert found.null_hi == pytest.approx(expected.null_hi, rel=1e-9)
+    assert found.chance_hi == pytest.approx(expected.chance_hi, rel=1e-9)
     # Infinitesimal jackknife and eight blocks.
     assert found.stderr == pytest.approx(expected.stderr, rel=0.6)
 

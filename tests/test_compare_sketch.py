@@ -44,9 +44,9 @@ def test_independent_layers_lie_in_the_band() -> None:
     sketches = [gram_sketch(normal(seed, 300, 20), 512, seed=0) for seed in range(12)]
     pairs = [(a, b) for a in range(12) for b in range(a)]
     found = CKA().compare_sketches(sketches, pairs)
-    assert found is not None and found[0].null_hi is not None and found[0].p is not None
-    assert np.mean(found[0].value > found[0].null_hi) < 0.15
-    assert found[0].null_hi[0] == pytest.approx(1.645 / np.sqrt(512), rel=1e-3)
+    assert found is not None and found[0].chance_hi is not None and found[0].p is not None
+    assert np.mean(found[0].value > found[0].chance_hi) < 0.15
+    assert found[0].chance_hi[0] == pytest.approx(1.645 / np.sqrt(512), rel=1e-3)
 
 
 def test_positions_as_samples_are_sketched_too() -> None:

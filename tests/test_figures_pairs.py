@@ -89,7 +89,7 @@ def test_chance_of_a_similarity_and_of_a_distance(pairs: pd.DataFrame) -> None:
     distance = similarity_profile(pairs, "cka_distance", FACTS).axes[0]
     assert bands(distance)["chance: mean to 5 % quantile"] == pytest.approx((1.52, 1.571))
     assert distance.get_ylabel() == "CKA distance (rad)"
-    without = pairs.assign(null=np.nan, null_hi=np.nan)
+    without = pairs.assign(chance=np.nan, chance_hi=np.nan)
     assert not bands(similarity_profile(without, "cka", FACTS).axes[0])
 
 

@@ -91,8 +91,8 @@ def test_chance_level_is_that_of_permuted_predictions() -> None:
     ]
     for name, score in scores.items():
         values = np.array([one[name].value for one in permuted])
-        assert abs(values.mean() - score.null) < 4 * values.std() / math.sqrt(2000)
-        assert (score.null_hi - score.null) / 1.645 == pytest.approx(values.std(), rel=0.08)
+        assert abs(values.mean() - score.chance) < 4 * values.std() / math.sqrt(2000)
+        assert (score.chance_hi - score.chance) / 1.645 == pytest.approx(values.std(), rel=0.08)
 
 
 def test_standard_errors_are_those_of_repeated_samples() -> None:

@@ -315,7 +315,7 @@ def test_server_rows_equal_the_dense_computation() -> None:
     within = float(shares @ traces)
     found = value_of(rows, "between_client_variance")
     assert found.value == pytest.approx(between, rel=1e-4)
-    assert found.owner == "server" and found.variant == "exact" and found.n == 3 and found.null == 0
+    assert found.owner == "server" and found.variant == "exact" and found.n == 3 and found.chance == 0
     assert value_of(rows, "within_client_variance").value == pytest.approx(within, rel=1e-4)
     assert value_of(rows, "variance_ratio").value == pytest.approx(between / (between + within), rel=1e-4)
     total = sum(value_of(rows, "between_client_variance", layer=layer.name).value for layer in layers_of(module))

@@ -77,13 +77,13 @@ def test_labels_that_can_be_read_off_are_told_from_chance() -> None:
     accuracy = value_of(rows, "probe_accuracy", layer="0")
     assert accuracy.value > 0.9 and accuracy.p == 1 / 101
     assert accuracy.stderr == pytest.approx(math.sqrt(accuracy.value * (1 - accuracy.value) / 120))
-    assert accuracy.null == pytest.approx(0.25, abs=0.03) and 0.28 < (accuracy.null_hi or 0) < 0.4
+    assert accuracy.chance == pytest.approx(0.25, abs=0.03) and 0.28 < (accuracy.chance_hi or 0) < 0.4
     assert accuracy.variant == "records/df=4, folds=5, pooled"
     information = value_of(rows, "label_information", layer="0")
     assert 1 < information.value <= math.log(4) and information.p == 1 / 101
-    assert 0 < (information.null or 0) < (information.null_hi or 0) < 0.2
+    assert 0 < (information.chance or 0) < (information.chance_hi or 0) < 0.2
     share = value_of(rows, "within_class_share", layer="0")
-    assert share.value < 0.6 and share.null == 116 / 119 and share.null_hi is None
+    assert share.value < 0.6 and share.chance == 116 / 119 and share.chance_hi is None
 
 
 def test_shuffled_labels_are_at_chance() -> None:
@@ -93,9 +93,9 @@ def test_shuffled_labels_are_at_chance() -> None:
         rows = of_layer(measured_rows(network(), probe), layer)
         for name in OF_LABELS[:2]:
             row = value_of(rows, name, layer=layer)
-            assert row.p is not None and row.p > 0.01 and row.value < 2 * (row.null or 0)
+            assert row.p is not None and row.p > 0.01 and row.value < 2 * (row.chance or 0)
         share = value_of(rows, "within_class_share", layer=layer)
-        assert share.value == pytest.approx(share.null, abs=4 * (share.stderr or 0))
+        assert share.value == pytest.approx(share.chance, abs=4 * (share.stderr or 0))
 
 
 def test_a_large_mean_changes_nothing() -> None:
@@ -197,7 +197,7 @@ def test_without_permutations_there_is_no_null() -> None:
     rows = measured_rows(network(), clear(60), permutations=0)
     for name in OF_LABELS[:2]:
         row = value_of(rows, name, layer="0")
-        assert (row.null, row.null_hi, row.p) == (None, None, None) and row.stderr is not None
+        assert (row.chance, row.chance_hi, row.p) == (None, None, None) and row.stderr is not None
 
 
 def test_without_a_probe_there_is_nothing_to_measure() -> None:

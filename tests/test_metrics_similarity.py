@@ -73,7 +73,7 @@ def test_every_relation_compares_what_it_says() -> None:
     assert all(row.value == pytest.approx(1, abs=1e-9) for row in pairs_of(rows, "rounds").values())
     first = pairs_of(rows, "clients")[0, 1, "0", "0", 7]
     assert (first.variant, first.scope, first.n, first.owner) == ("debiased, pooled", "probe", 60, "client")
-    assert first.null == 0 and first.null_hi is not None and first.p is not None and first.stderr is not None
+    assert first.chance == 0 and first.chance_hi is not None and first.p is not None and first.stderr is not None
 
 
 def test_only_the_relations_asked_for_are_compared_and_kept() -> None:

@@ -96,7 +96,7 @@ def test_the_columns_are_those_of_the_design() -> None:
         "variant",
         "scope",
     ]
-    value = ["value", "stderr", "n", "null", "null_hi", "p", "status", "reason"]
+    value = ["value", "stderr", "n", "chance", "chance_hi", "p", "status", "reason"]
     assert SCHEMAS["records"].names == address + value
     assert SCHEMAS["pairs"].names == [*address, "other", "other_round", "other_layer", *value]
     assert SCHEMAS["spectra"].names == [*address, "x", "y", "n", "status", "reason"]

@@ -118,7 +118,7 @@ def test_every_cell_has_the_values_of_the_table(run: Path, page: Page) -> None:
     for matrix in shown["matrices"]:
         assert matrix["symmetric"] and matrix["rounds"] == [1, 10] and matrix["variant"] == ""
         rows = pairs[(pairs["metric"] == matrix["metric"]) & (pairs["layer"] == matrix["layer"])]
-        for name in ("value", "stderr", "n", "null", "null_hi", "p"):
+        for name in ("value", "stderr", "n", "chance", "chance_hi", "p"):
             found = cells(shown, matrix, name)
             for row in rows.itertuples():
                 expected = pytest.approx(getattr(row, name), rel=1e-6)

@@ -12,16 +12,16 @@ def draw_chance(axes: Axes, rows: pd.DataFrame) -> None:
 
     Args:
         axes: where.
-        rows: usable rows with ``place``, ``null`` and ``null_hi``; each layer shows the mean over its rows.
+        rows: usable rows with ``place``, ``chance`` and ``chance_hi``; each layer shows the mean over its rows.
     """
-    chance = rows.groupby("place")[["null", "null_hi"]].mean().dropna(subset="null")
+    chance = rows.groupby("place")[["chance", "chance_hi"]].mean().dropna(subset="chance")
     if chance.empty:
         return
-    band = chance.dropna(subset="null_hi")
-    axes.plot(chance.index, chance["null"], color=_COLOUR, ls=(0, (1, 1)), lw=1.2, label="chance level", zorder=1)
+    band = chance.dropna(subset="chance_hi")
+    axes.plot(chance.index, chance["chance"], color=_COLOUR, ls=(0, (1, 1)), lw=1.2, label="chance level", zorder=1)
     if band.empty:
         return
-    place, low, high = (column.to_numpy(float) for column in (band.index, band["null"], band["null_hi"]))
+    place, low, high = (column.to_numpy(float) for column in (band.index, band["chance"], band["chance_hi"]))
     # A distance agrees where it is small.
     end = 95 if np.mean(high - low) >= 0 else 5
     if len(place) == 1:

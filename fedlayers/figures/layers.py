@@ -74,7 +74,7 @@ def _whole(rows: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, str]:
         return rows[rows["subject"] == "1"], "the largest in magnitude"
     same = ["run", "metric", "round", "moment", "client", "layer", "layer_index", *_OF_A_PANEL, "status"]
     means = rows.groupby(same, dropna=False, observed=True, as_index=False)["value"].mean()
-    return means.assign(stderr=np.nan, null=np.nan, null_hi=np.nan), "mean over classes"
+    return means.assign(stderr=np.nan, chance=np.nan, chance_hi=np.nan), "mean over classes"
 
 
 def panels_of(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -14,7 +14,7 @@ from fedlayers.report.columns import Column, constant, packed
 
 # What distinguishes several matrices of one metric at one layer.
 _SETTING = ("variant", "moment", "model", "scope")
-_BESIDE_VALUE = ("stderr", "n", "null", "null_hi", "p")
+_BESIDE_VALUE = ("stderr", "n", "chance", "chance_hi", "p")
 WHOLE_MODEL = "whole model"
 
 
@@ -35,7 +35,8 @@ class Matrices:
         symmetric: whether swapping the two clients changes nothing.
         itself: a client's value with itself by definition, None if that is not known.
         rounds: the rounds, ascending.
-        columns: by name ``value, stderr, n, null, null_hi, p`` and ``reason`` (0: none; k: the k-th of ``reasons``).
+        columns: by name ``value, stderr, n, chance, chance_hi, p`` and ``reason`` (0: none; k: the
+            k-th of ``reasons``).
         reasons: why values are missing.
     """
 

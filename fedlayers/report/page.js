@@ -122,7 +122,7 @@ function told({ client, other }) {
   const lines = [`${matrix.label}: ${written(number("value"))}`];
   if (has("stderr")) lines.push(`standard error ${written(number("stderr"))}`);
   if (has("n")) lines.push(`n = ${number("n")}`);
-  const chance = [["null", "mean"], ["null_hi", "limit"]].filter(([name]) => has(name));
+  const chance = [["chance", "mean"], ["chance_hi", "limit"]].filter(([name]) => has(name));
   if (chance.length) lines.push(`chance alone: ${chance.map(([name, word]) => `${word} ${written(number(name))}`).join(", ")}`);
   if (has("p")) lines.push(`p = ${written(number("p"))}`);
   return [who, ...lines].join("\n");

@@ -20,8 +20,8 @@ class Compared:
         variant: estimator and parameters, such as ``debiased``; empty if there is only one.
         value: shape (m,), float64; NaN where it is not defined.
         stderr: standard errors over records, shape (m,); None if they are not known.
-        null: the mean of what chance alone produces: the value expected if one side's records were shuffled.
-        null_hi: the end of chance's band towards agreement: a similarity's 95 % quantile, a distance's 5 %.
+        chance: the mean of what chance alone produces: the value expected if one side's records were shuffled.
+        chance_hi: the end of chance's band towards agreement: a similarity's 95 % quantile, a distance's 5 %.
         p: the probability of a value at least as much in agreement by chance.
         reasons: place of a pair -> why its value is NaN.
     """
@@ -30,8 +30,8 @@ class Compared:
     variant: str
     value: np.ndarray
     stderr: np.ndarray | None = None
-    null: np.ndarray | None = None
-    null_hi: np.ndarray | None = None
+    chance: np.ndarray | None = None
+    chance_hi: np.ndarray | None = None
     p: np.ndarray | None = None
     reasons: Mapping[int, str] = field(default_factory=dict)
 

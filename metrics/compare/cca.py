@@ -24,7 +24,7 @@ class SVCCA(PairwiseComparison[Centred]):
     and translations, and by all linear maps of what is kept.
 
     With N ≤ p + q rows at least one correlation is 1 whatever the data are: such pairs have no value. With few more
-    rows, chance alone is large: see ``null``.
+    rows, chance alone is large: see ``chance``.
 
     Standard errors: delete-a-block jackknife over eight blocks of records. Null: random permutations of the second
     side's records.

@@ -32,8 +32,8 @@ class CKA(Comparison):
 
     Standard errors: infinitesimal jackknife over records (rows of one record together). Null: debiased, the exact first
     three moments over all permutations of one side's records (:mod:`metrics.compare.permutation_null`); biased, or
-    with positions as samples, random permutations. p values are not given below 1e-6. ``null`` and ``null_hi`` of the
-    distance are the angles of those of ``cka``.
+    with positions as samples, random permutations. p values are not given below 1e-6. ``chance`` and ``chance_hi``
+    of the distance are the angles of those of ``cka``.
 
     Args:
         estimator: ``debiased`` or ``biased``.
@@ -152,8 +152,8 @@ class _Table:
 
     value: np.ndarray
     stderr: np.ndarray
-    null: np.ndarray
-    null_hi: np.ndarray
+    chance: np.ndarray
+    chance_hi: np.ndarray
     p: np.ndarray
 
     @classmethod
@@ -161,17 +161,17 @@ class _Table:
         return cls(*(np.full(pairs, np.nan) for _ in range(5)))
 
     def fill(self, indices: Sequence[int], *columns: np.ndarray) -> None:
-        targets = (self.value, self.stderr, self.null, self.null_hi, self.p)
+        targets = (self.value, self.stderr, self.chance, self.chance_hi, self.p)
         for target, column in zip(targets, columns, strict=True):
             target[list(indices)] = column
 
     def columns(self, variant: str, reasons: dict[int, str]) -> list[Compared]:
         """Return the cosine and its angle, whose standard error follows by the delta method."""
-        angle, null, high = (_angle(values) for values in (self.value, self.null, self.null_hi))
+        angle, null, high = (_angle(values) for values in (self.value, self.chance, self.chance_hi))
         with np.errstate(divide="ignore", invalid="ignore"):
             slope = self.stderr / np.sqrt(np.clip(1 - self.value**2, 0, None))
         return [
-            Compared("cka", variant, self.value, self.stderr, self.null, self.null_hi, self.p, reasons),
+            Compared("cka", variant, self.value, self.stderr, self.chance, self.chance_hi, self.p, reasons),
             Compared("cka_distance", variant, angle, slope, null, high, self.p, reasons),
         ]
 

@@ -24,7 +24,7 @@ class Procrustes(PairwiseComparison[Centred]):
 
     X and Y have centred columns, ‖·‖_* is the sum of singular values. It is 0 for representations that are equal up to
     rotation, reflection, scale and translation, and a metric; π/2 at most. It equals the angular distance of
-    netrep's ``LinearMetric(alpha=1)``. With few records for the units it is small by chance: see ``null``.
+    netrep's ``LinearMetric(alpha=1)``. With few records for the units it is small by chance: see ``chance``.
 
     Standard errors: infinitesimal jackknife over records (rows of one record together). With unit norms and the best
     rotation Q, record i pulls the distance θ by (e_i − (1 − cos θ)(‖x_i‖² + ‖y_i‖²)) / (2 sin θ), e_i = ‖x_i Q − y_i‖².

@@ -47,7 +47,7 @@ class ShapeMetric(PairwiseComparison[Whitened]):
       not divided by the number of records and grows with its root.
 
     α = 1 is Procrustes; α = 0 is unchanged by all invertible linear maps, a form of CCA, and 0 for any two
-    representations with as many units as records: see ``null``. The definitions are those of netrep's
+    representations with as many units as records: see ``chance``. The definitions are those of netrep's
     ``LinearMetric``; with α < 1 the euclidean one depends on the number of units that do not vary.
 
     Standard errors: delete-a-block jackknife over eight blocks of records. Null: random permutations of the second

@@ -10,13 +10,13 @@ class Chance:
     """The values that chance produces, and how likely it reaches the one that was measured; None if unknown.
 
     Attributes:
-        null: their mean.
-        null_hi: their 95 % quantile.
+        chance: their mean.
+        chance_hi: their 95 % quantile.
         p: (1 + number of those that reach the value) / (1 + their number), the p value of a permutation test.
     """
 
-    null: float | None = None
-    null_hi: float | None = None
+    chance: float | None = None
+    chance_hi: float | None = None
     p: float | None = None
 
 
