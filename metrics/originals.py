@@ -12,7 +12,7 @@ from fedlayers.records import Row
 from fedlayers.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
 from metrics.hessian.products import GradientGraph
-from metrics.singular_values import slice_singular_values, summarise
+from metrics.singular_values import resolution, slice_singular_values, summarise
 from metrics.taylor_scores import taylor_score
 from metrics.weight_statistics import count_small, moments, squared_norm
 
@@ -61,9 +61,10 @@ class Originals(Metric):
     generators seeded by the round alone, so that all clients and runs draw the same positions (where they have equally
     many records) and all tensors of a shape have the same v; one batch and one v, hence no standard errors; no value
     about σ if none is above 10⁻¹². Unlike there: other random numbers; evaluation mode, so no dropout, and no
-    augmentation; cross entropy also where the release took focal loss; singular values in float64; embeddings like all
-    other tensors; zero slopes where L does not depend on w, which the release leaves out; a missing value where it
-    divides by 10⁻⁸ (no σ above) or replaces a failed decomposition by zeros.
+    augmentation; cross entropy also where the release took focal loss; singular values in float64, and those that are
+    zero up to the product's rounding left out of the condition; embeddings like all other tensors; zero slopes where
+    L does not depend on w, which the release leaves out; a missing value where it divides by 10⁻⁸ (no σ above) or
+    replaces a failed decomposition by zeros.
 
     The better-founded quantities are those of :mod:`metrics.sensitivity`, :mod:`metrics.gradients`,
     :mod:`metrics.weights` and, for the Hessian, its trace and eigenvalues. Variant: the parameter, if a layer has
@@ -177,7 +178,7 @@ def _score_rows(names: Sequence[str], weight: Tensor, slope: Tensor, columns: di
 def _singular_rows(product: Tensor, columns: dict[str, Any]) -> list[Row]:
     if not bool(product.isfinite().all()):
         return [measured(name, math.nan, "the product is not finite", **columns) for name in _SINGULAR]
-    found = summarise(slice_singular_values(product))
+    found = summarise(slice_singular_values(product), resolution(product))
     zero = "no singular value is above 1e-12" if math.isnan(found.operator) else None
     values = (
         (found.nuclear, zero),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Below these the release takes a value, or all values of a tensor, for zero.
+# Below these the release takes a value, or all values of a tensor, for zero; it does not see its own rounding.
 _SMALLEST_VALUE = 1e-8
 _SMALLEST_TENSOR = 1e-12
 
@@ -18,7 +18,7 @@ class Summary:
     Attributes:
         nuclear: the sum of σ; for convolutions the mean of the slices' sums.
         operator: the largest σ.
-        condition: the largest σ over the smallest one above 1e-8.
+        condition: the largest σ over the smallest one above 1e-8 and above rounding.
         skewness: m₃ / m₂^{3/2} with central moments m, not corrected for their bias.
         percent_small: the percentage of σ below 1 % of the largest.
     """
@@ -46,16 +46,34 @@ def slice_singular_values(tensor: Tensor) -> Tensor:
     return values
 
 
-def summarise(values: Tensor) -> Summary:
+def resolution(tensor: Tensor) -> float:
+    """Return the part of the largest singular value below which there is only rounding: max(rows, columns) · ε.
+
+    ε is that of the tensor's own precision. Some singular values are exactly zero, such as one of every product with a
+    softmax's last layer, whose columns sum to zero; in float32 they come out as 1e-8 of the largest.
+
+    Args:
+        tensor: see :func:`slice_singular_values`.
+
+    References:
+        Press et al. 2007, Numerical Recipes, ch. 2.6 (the threshold of ``numpy.linalg.matrix_rank``).
+    """
+    rows = tensor.shape[0] if tensor.ndim else 1
+    columns = tensor[0, 0].numel() if tensor.ndim == 4 else tensor.numel() // rows
+    return max(rows, columns) * float(torch.finfo(tensor.dtype).eps)
+
+
+def summarise(values: Tensor, rounding: float = 0.0) -> Summary:
     """Return what the release keeps of singular values; all NaN if none is above 1e-12.
 
     Args:
         values: σ, shape (n,), n ≥ 1, float64, as :func:`slice_singular_values` returns them.
+        rounding: the part of the largest that counts as zero in the condition, as :func:`resolution` returns it.
     """
     largest = float(values.max())
     if not largest > _SMALLEST_TENSOR:
         return Summary(*[math.nan] * 5)
-    counted = values[values > _SMALLEST_VALUE]
+    counted = values[values > max(_SMALLEST_VALUE, rounding * largest)]
     return Summary(
         nuclear=float(values.sum()),
         operator=largest,

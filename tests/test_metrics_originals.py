@@ -14,7 +14,7 @@ from torch.func import functional_call, hessian
 from fedlayers.records import Record, Row
 from fedlayers.seeding import torch_generator
 from metrics.originals import Originals, random_direction
-from metrics.singular_values import slice_singular_values, summarise
+from metrics.singular_values import resolution, slice_singular_values, summarise
 from tests.metric_views import Rows, assert_in_range, client_view, network, some_rows, value_of
 
 Columns = dict[str, float]
@@ -109,6 +109,30 @@ def test_columns_equal_a_transcription(module: nn.Module, rows: Rows, names: tup
         for threshold in (0.01, 0.05, 0.1):
             row = value_of(found, "original_percent_weights_below", layer=name[0], variant=f"t={threshold}")
             assert row.value == pytest.approx(100 * (np.abs(weight) < threshold).mean())
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 3.0])
+def test_the_condition_of_a_last_layer_is_not_that_of_rounding(scale: float) -> None:
+    """Softmax: every column of the product sums to zero, so that one singular value is zero, 1e-8 in float32."""
+    for seed in range(40):
+        module, rows = network(seed), some_rows(33, seed)
+        module.get_parameter("3.weight").data.mul_(scale)
+        weight, (features, labels) = module.get_parameter("3.weight").detach(), batch_of(rows, 20)
+        direction = random_direction(weight, 1).double().numpy().ravel()
+        product = (dense_hessian(module, "3.weight", features, labels) @ direction).reshape(weight.shape)
+        expected = transcribed(weight.numpy(), product, product)["original_product_condition"]
+        found = value_of(measured_rows(module, rows), "original_product_condition", layer="3").value
+        assert found == pytest.approx(expected, rel=1e-3) and found < 1e5
+
+
+def test_only_what_is_above_rounding_and_above_the_releases_threshold_counts() -> None:
+    values = torch.tensor([1.0, 1e-3, 3e-8], dtype=torch.float64)
+    assert summarise(values).condition == pytest.approx(1 / 3e-8)
+    assert summarise(values, resolution(torch.zeros(3, 8))).condition == pytest.approx(1e3)
+    assert summarise(values, resolution(torch.zeros(3, 8, dtype=torch.float64))).condition == pytest.approx(1 / 3e-8)
+    eps = torch.finfo(torch.float32).eps
+    shapes = [(), (5,), (3, 8), (9, 2, 5), (4, 6, 3, 3)]
+    assert [resolution(torch.zeros(shape)) for shape in shapes] == [eps * most for most in (1, 5, 8, 10, 9)]
 
 
 def test_a_vector_has_one_singular_value() -> None:
