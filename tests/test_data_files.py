@@ -17,6 +17,7 @@ from fedlayers.data.download import Download, fetch
 from fedlayers.data.heart import Heart
 from fedlayers.data.idx import read_idx
 from fedlayers.data.mnist import emnist, fashion_mnist, kmnist, mnist
+from fedlayers.data.sealed import seal
 from fedlayers.errors import UserError
 from tests.data_configs import (
     HEART_ROWS,
@@ -272,8 +273,8 @@ def test_an_interrupted_build_leaves_no_folder_and_can_be_repeated(tmp_path: Pat
         build_once(folder, fails)
     assert not folder.exists()
     build_once(folder, lambda draft: (draft / "whole").touch())
-    assert [path.name for path in folder.iterdir()] == ["whole"]
-    build_once(folder, lambda _: pytest.fail("built a second time"))
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "whole"]
+    assert build_once(folder, lambda _: pytest.fail("built a second time")) is None
 
 
 def test_builders_wait_for_each_other(tmp_path: Path) -> None:
@@ -284,8 +285,8 @@ def test_builders_wait_for_each_other(tmp_path: Path) -> None:
         built.append(draft)
 
     with ThreadPoolExecutor(4) as pool:
-        folders = list(pool.map(lambda _: build_once(tmp_path / "made", build), range(4)))
-    assert len(built) == 1 and set(folders) == {tmp_path / "made"}
+        remarks = list(pool.map(lambda _: build_once(tmp_path / "made", build), range(4)))
+    assert len(built) == 1 and remarks == [None] * 4 and (tmp_path / "made").is_dir()
 
 
 def test_a_build_that_another_machine_finished_first_is_taken_over(tmp_path: Path) -> None:
@@ -295,6 +296,7 @@ def test_a_build_that_another_machine_finished_first_is_taken_over(tmp_path: Pat
         (draft / "mine").touch()
         folder.mkdir()
         (folder / "theirs").touch()
+        seal(folder)
 
     build_once(folder, build)
-    assert [path.name for path in folder.iterdir()] == ["theirs"]
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "theirs"]

@@ -11,14 +11,14 @@ import numpy as np
 
 from fedlayers.config import Config
 from fedlayers.data import tabular
-from fedlayers.data.cache import build_once, cache_root, open_array
+from fedlayers.data.cache import build_once, cache_root, open_array, save_array, save_text
 from fedlayers.data.partition import Pool, Request, partition, resolve, restrict
-from fedlayers.data.prepare import Prepared, digest
+from fedlayers.data.prepare import Prepared, digest, digest_of
 from fedlayers.data.split import cap, hold_out, split
 from fedlayers.seeding import numpy_generator
 
 # Part of every cache key: to be raised when records are assigned in another way.
-ASSIGN_VERSION = 1
+ASSIGN_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Assignment:
         imputed: see :func:`fedlayers.data.tabular.fill`.
         own, pooled: rows without gaps, shape (n, d); None if the data set's own features have none.
         scale, shift: normalisation of rows, shape (clients + 1, d), the server's last; None for images.
+        digest: names who holds which records of which data.
     """
 
     index: np.ndarray
@@ -44,6 +45,7 @@ class Assignment:
     pooled: np.ndarray | None
     scale: np.ndarray | None
     shift: np.ndarray | None
+    digest: str
 
 
 def assign(prepared: Prepared, config: Config) -> Assignment:
@@ -54,7 +56,7 @@ def assign(prepared: Prepared, config: Config) -> Assignment:
     """
     content = {
         "assign": ASSIGN_VERSION,
-        "data": prepared.key,
+        "data": (prepared.key, prepared.digest),
         "partition": config.partition,
         "split": asdict(config.split),
         "clients": config.clients,
@@ -64,7 +66,7 @@ def assign(prepared: Prepared, config: Config) -> Assignment:
         "versions": (np.__version__, importlib.metadata.version("flwr-datasets")),
     }
     folder = cache_root() / "partitions" / digest(content)
-    build_once(folder, lambda draft: _write(draft, prepared, config))
+    remark = build_once(folder, lambda draft: _write(draft, prepared, config))
     facts = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     optional = {
         name: open_array(path) if (path := folder / f"{name}.npy").exists() else None
@@ -74,9 +76,10 @@ def assign(prepared: Prepared, config: Config) -> Assignment:
         open_array(folder / "index.npy"),
         np.load(folder / "bounds.npy", allow_pickle=False),
         tuple(facts["client_names"]),
-        tuple(facts["notes"]),
+        tuple(facts["notes"]) + ((remark,) if remark else ()),
         facts["imputed"],
         **optional,
+        digest=facts["digest"],
     )
 
 
@@ -88,11 +91,14 @@ def _write(draft: Path, prepared: Prepared, config: Config) -> None:
     names = _client_names(prepared, request, pool, len(parts))
     splits = split(cap(parts, config.records_per_client, config.seed), config.split, config.seed)
     pieces = [*splits["client_train"], *splits["client_val"], *splits["client_test"], server_test]
-    np.save(draft / "index.npy", np.concatenate(pieces))
-    np.save(draft / "bounds.npy", np.cumsum([0, *(len(piece) for piece in pieces)]))
+    index, bounds = np.concatenate(pieces), np.cumsum([0, *(len(piece) for piece in pieces)])
+    save_array(draft / "index.npy", index)
+    save_array(draft / "bounds.npy", bounds)
     imputed = _write_rows(draft, prepared, splits, server_test)
-    content = {"client_names": names, "notes": notes, "imputed": imputed}
-    (draft / "meta.json").write_text(json.dumps(content), encoding="utf-8")
+    # Not what is computed from these: other processors round it differently.
+    named = digest_of({"index": index, "bounds": bounds}, {"data": prepared.digest, "clients": names})
+    content = {"client_names": names, "notes": notes, "imputed": imputed, "digest": named}
+    save_text(draft / "meta.json", json.dumps(content))
 
 
 def _pool(prepared: Prepared, request: Request, config: Config) -> tuple[Pool, np.ndarray]:
@@ -142,8 +148,8 @@ def _write_rows(
     features = np.asarray(arrays.features)
     filled = tabular.fill(features, splits, server_test, arrays.facts.columns, arrays.facts.categorical)
     if filled.own is not features:
-        np.save(draft / "own.npy", filled.own)
-        np.save(draft / "pooled.npy", filled.pooled)
-    np.save(draft / "scale.npy", filled.scale)
-    np.save(draft / "shift.npy", filled.shift)
+        save_array(draft / "own.npy", filled.own)
+        save_array(draft / "pooled.npy", filled.pooled)
+    save_array(draft / "scale.npy", filled.scale)
+    save_array(draft / "shift.npy", filled.shift)
     return filled.imputed

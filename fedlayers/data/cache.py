@@ -1,14 +1,18 @@
 """Where data sets and prepared arrays are kept, and how one process at a time prepares them."""
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 from filelock import FileLock
 
+from fedlayers.data.sealed import damage, seal
+from fedlayers.disk import fsync
 from fedlayers.errors import UserError
 
 
@@ -24,48 +28,109 @@ def data_root(data_dir: str | None) -> Path:
     return Path(chosen).expanduser().resolve() if chosen else cache_root() / "data"
 
 
-def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
-    """Return the folder, built first if it does not exist; only complete folders ever have its name.
+@contextlib.contextmanager
+def writing_cache() -> Iterator[None]:
+    """Turn what the system says about a cache that cannot be written into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        # NumPy says how many bytes were not written, and not why.
+        reason = error.strerror or "the disk is full"
+        raise UserError(
+            f"FEDLAYERS_CACHE must name a folder that can be written to, got {cache_root()} ({reason}); "
+            "mend that or set it to another folder"
+        ) from error
+
+
+def build_once(folder: Path, build: Callable[[Path], None]) -> str | None:
+    """Have a folder built if it does not exist or is damaged; only complete folders ever have its name.
 
     Args:
-        folder: the folder to have in the end; one that exists is taken as it is.
+        folder: the folder to have in the end; one that exists and is whole is taken as it is.
         build: fills an empty folder whose path it is given; runs in one process at a time.
+
+    Returns:
+        A sentence if the folder was damaged and built again, else None.
 
     Raises:
         UserError: if the cache folder cannot be written.
     """
-    if folder.is_dir():
-        return folder
-    try:
+    if damage(folder) is None:
+        return None
+    with writing_cache():
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.parent / f".{folder.name}.lock")
         lock.acquire()
-    except OSError as error:
-        raise UserError(
-            f"FEDLAYERS_CACHE must name a folder that can be written to, got {cache_root()} ({error.strerror}); "
-            "set it to another folder"
-        ) from error
     try:
-        if not folder.is_dir():
-            _build(folder, build)
+        fault = damage(folder)  # another process may have been faster
+        if fault is None:
+            return None
+        was_there = folder.exists()
+        _build(folder, build)
     finally:
         lock.release()
-    return folder
+    return f"the prepared data in {folder} was damaged ({fault}) and has been made again" if was_there else None
 
 
 def _build(folder: Path, build: Callable[[Path], None]) -> None:
-    draft = folder.parent / f".{folder.name}.{os.getpid()}"
-    shutil.rmtree(draft, ignore_errors=True)  # left by a killed process that had the same number
-    draft.mkdir()
+    draft = _beside(folder)
+    with writing_cache():
+        draft.mkdir()
     try:
         build(draft)
+        with writing_cache():
+            seal(draft)
+            _put(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _put(draft: Path, folder: Path) -> None:
+    """Give a finished folder its name; a damaged one of that name goes, a whole one stays."""
+    if damage(folder) is None:
+        return
+    if os.path.lexists(folder):
+        old = _beside(folder)
+        folder.rename(old)  # who has mapped its files keeps them
+        _remove(old)
+    try:
         draft.rename(folder)
     except OSError:
         # Locks do not reach across the machines of some network disks: another one may have finished first.
-        if not folder.is_dir():
+        if damage(folder) is not None:
             raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    fsync(folder.parent)
+
+
+def _beside(folder: Path) -> Path:
+    return folder.parent / f".{folder.name}.{uuid.uuid4().hex[:12]}"
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write an array into a folder of the cache.
+
+    Raises:
+        UserError: if the cache folder cannot be written.
+    """
+    with writing_cache():
+        np.save(path, array, allow_pickle=False)
+
+
+def save_text(path: Path, text: str) -> None:
+    """Write a text into a folder of the cache.
+
+    Raises:
+        UserError: if the cache folder cannot be written.
+    """
+    with writing_cache():
+        path.write_text(text, encoding="utf-8")
 
 
 def open_array(path: Path) -> np.ndarray:

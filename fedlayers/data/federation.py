@@ -74,8 +74,10 @@ class Federation:
         pooled_train: all clients' training records together (for centralized training), rows normalised likewise.
         imputed: one row per filled-in feature of a client and scope: client (missing for the server), client_name,
             feature, scope, missing (count), value, source (``client``: its own training records, or ``pooled``).
-        notes: sentences about what the partition leaves out; empty if it leaves out nothing.
+        notes: sentences about what was done to the data and what the partition leaves out; empty if nothing is.
         planted: the planted group of each client, see :mod:`fedlayers.data.plant`; None if none were planted.
+        digest: names the data's content: features, labels, groups, class names, and who holds which records. The same
+            on every machine; without what is normalised, filled in or planted, which the configuration decides.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Federation:
     imputed: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: tuple[str, ...] = ()
     planted: tuple[int, ...] | None = None
+    digest: str = ""
 
     @property
     def num_clients(self) -> int:

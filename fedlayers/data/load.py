@@ -66,7 +66,8 @@ def _federation(prepared: Prepared, assignment: Assignment) -> Federation:
         server_test=Records(pooled, labels, piece(3 * num_clients, 3 * num_clients + 1), scale[-1], shift[-1]),
         pooled_train=Records(pooled, labels, piece(0, num_clients), scale[-1], shift[-1]),
         imputed=_imputed(assignment),
-        notes=assignment.notes,
+        notes=prepared.notes + assignment.notes,
+        digest=assignment.digest,
     )
 
 

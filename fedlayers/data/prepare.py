@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,21 +10,31 @@ from typing import Any
 
 import numpy as np
 
-from fedlayers.data.cache import build_once, cache_root, open_array
+from fedlayers.data.cache import build_once, cache_root, open_array, save_array, save_text
 from fedlayers.data.source import Arrays, Facts, Source
 from fedlayers.errors import UserError
 
 # Part of every cache key: to be raised when a loader changes what it returns.
-LOADER_VERSION = 1
+LOADER_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set's memory-mapped arrays, and the key under which they are cached."""
+    """A data set's memory-mapped arrays.
+
+    Attributes:
+        name: the data set's name.
+        key: names the source: files, their time stamps, arguments, code.
+        digest: names the content: features, labels, groups and facts, wherever they came from.
+        arrays: see :class:`fedlayers.data.source.Arrays`.
+        notes: sentences about what was done to the data.
+    """
 
     name: str
     key: str
+    digest: str
     arrays: Arrays
+    notes: tuple[str, ...] = ()
 
     @property
     def num_train(self) -> int:
@@ -42,21 +53,38 @@ def prepare(source: Source, spec: Mapping[str, Any], root: Path) -> Prepared:
     Raises:
         UserError: if files are missing or damaged.
     """
-    key = digest({"loader": LOADER_VERSION, "spec": dict(spec), "files": _fingerprint(source.files(root))})
+    files = source.files(root)
+    stamps = _stamps(files)
+    key = digest({"loader": LOADER_VERSION, "spec": dict(spec), "files": stamps, "code": _code(source)})
     name = str(spec["name"])
-    tag = "".join(letter if letter.isalnum() else "-" for letter in name)
-    folder = build_once(
-        cache_root() / "prepared" / f"{tag}-{key}", lambda draft: _write(draft, source.read(root), name)
-    )
-    facts = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    tag = "".join(letter if letter.isalnum() else "-" for letter in name)[:40]
+    folder = cache_root() / "prepared" / f"{tag}-{key}"
+
+    def fill(draft: Path) -> None:
+        arrays = _read(source, root)
+        if _stamps(files) != stamps:
+            raise UserError(f"dataset: the files of {name} must not change while they are read; start again")
+        _write(draft, arrays, name)
+
+    remark = build_once(folder, fill)
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     groups = folder / "groups.npy"
     arrays = Arrays(
         open_array(folder / "features.npy"),
         open_array(folder / "labels.npy"),
-        _facts(facts),
+        _facts(meta["facts"]),
         open_array(groups) if groups.exists() else None,
     )
-    return Prepared(name, key, arrays)
+    return Prepared(name, key, meta["digest"], arrays, (remark,) if remark else ())
+
+
+def _read(source: Source, root: Path) -> Arrays:
+    try:
+        return source.read(root)
+    except OSError as error:
+        raise UserError(
+            f"dataset: {error.filename or 'its files'} cannot be read ({error.strerror or error}); mend or replace it"
+        ) from error
 
 
 def digest(content: Mapping[str, Any]) -> str:
@@ -65,8 +93,27 @@ def digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _fingerprint(files: Sequence[Path]) -> list[tuple[str, int, int]]:
-    return [(str(path), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files]
+def digest_of(arrays: Mapping[str, np.ndarray | None], facts: Mapping[str, Any]) -> str:
+    """Return thirty-two hexadecimal digits that name the content of arrays and facts."""
+    total = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+    for name, array in arrays.items():
+        if array is not None:
+            total.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return total.hexdigest()[:32]
+
+
+def _stamps(files: Sequence[Path]) -> list[tuple[str, int, int, int]]:
+    """Return what changes when a file gets another content; the change time does so even if the others are set back."""
+    stats = [(str(path), path.stat()) for path in files]
+    return [(name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats]
+
+
+def _code(source: Source) -> str:
+    """Return a digest of the file that defines a data set, so that a changed one is prepared again."""
+    module = sys.modules.get(type(source).__module__)
+    path = getattr(module, "__file__", None)
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path and Path(path).is_file() else ""
 
 
 def _facts(content: Mapping[str, Any]) -> Facts:
@@ -79,11 +126,14 @@ def _facts(content: Mapping[str, Any]) -> Facts:
 
 def _write(draft: Path, arrays: Arrays, name: str) -> None:
     _check(arrays, name)
-    np.save(draft / "features.npy", np.ascontiguousarray(arrays.features))
-    np.save(draft / "labels.npy", arrays.labels)
-    if arrays.groups is not None:
-        np.save(draft / "groups.npy", arrays.groups)
-    (draft / "meta.json").write_text(json.dumps(asdict(arrays.facts)), encoding="utf-8")
+    contents = {"features": np.ascontiguousarray(arrays.features), "labels": arrays.labels, "groups": arrays.groups}
+    for kind, array in contents.items():
+        if array is not None:
+            save_array(draft / f"{kind}.npy", array)
+    facts = asdict(arrays.facts)
+    said = ("no_groups",)  # words for people may change while the data stays the same
+    named = digest_of(contents, {key: value for key, value in facts.items() if key not in said})
+    save_text(draft / "meta.json", json.dumps({"facts": facts, "digest": named}))
 
 
 def _check(arrays: Arrays, name: str) -> None:
