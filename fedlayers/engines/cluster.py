@@ -10,6 +10,7 @@ import psutil
 import ray
 
 from fedlayers.allocation import allocated_gpus, allocated_memory, available_cpus
+from fedlayers.engines.private_ray import as_the_environment_says, owner_alone
 from fedlayers.engines.ray_folder import ray_folder
 from fedlayers.errors import UserError
 from fedlayers.signals import keep_handlers
@@ -43,6 +44,7 @@ def connect(address: str | None) -> None:
         if address is not None:
             try:
                 _knock(address)
+                as_the_environment_says()
                 ray.init(address=address, runtime_env={"env_vars": _passed_on()}, **quiet)
             except (OSError, RuntimeError, ValueError) as error:
                 raise UserError(
@@ -50,18 +52,19 @@ def connect(address: str | None) -> None:
                     f"did not answer ({str(error).splitlines()[0]}); start one with 'ray start --head' or leave it out"
                 ) from None
             return
-        folder = ray_folder()
+        folder = Path(ray_folder())
         atexit.register(ray.shutdown)
-        ray.init(
-            address="local",
-            num_cpus=available_cpus(),
-            num_gpus=allocated_gpus(),
-            object_store_memory=_store_bytes(),
-            include_dashboard=False,
-            _temp_dir=folder,
-            _system_config=_SYSTEM,
-            **quiet,
-        )
+        with owner_alone(folder) as temporary:
+            ray.init(
+                address="local",
+                num_cpus=available_cpus(),
+                num_gpus=allocated_gpus(),
+                object_store_memory=_store_bytes(),
+                include_dashboard=False,
+                _temp_dir=str(temporary),
+                _system_config=_SYSTEM,
+                **quiet,
+            )
 
 
 def _passed_on() -> dict[str, str]:
