@@ -1,7 +1,9 @@
-"""What of this machine the program may use: its share in a job, else what the operating system gives it."""
+"""What of this machine the program may use: the share of its job or container, else what the system gives it."""
 
 import os
 import re
+
+from fedlayers.cgroup import cpu_quota, memory_limit
 
 # Set by the launchers for the processes that share this machine.
 CPUS = "FEDLAYERS_CPUS"
@@ -10,10 +12,12 @@ CPUS = "FEDLAYERS_CPUS"
 def available_cpus() -> int:
     """Return the number of CPUs this process may use, 1 or more.
 
-    The least of three: its affinity, what SLURM has allocated to the job on this node (which binds processes to it only
-    on clusters that are set up so), and the share of a process among several of one sweep.
+    The least of four: its affinity, the quota of its container, what SLURM has allocated to the job on this node (which
+    binds processes to it only on clusters that are set up so), and the share of a process among several of one sweep.
     """
     counts = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
+    quota = cpu_quota()
+    counts += [int(quota)] if quota is not None else []
     slurm = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE") if in_job() else ()
     counts += [count for name in (CPUS, *slurm) if (count := _whole(name))]
     return max(1, min(counts))
@@ -33,7 +37,12 @@ def allocated_gpus() -> int | None:
 
 
 def allocated_memory() -> int | None:
-    """Return the bytes of memory that SLURM has allocated to the job on this node; None if it does not say."""
+    """Return the bytes of memory this process may use: of its container, of its SLURM job; None if neither says."""
+    limits = [limit for limit in (memory_limit(), _job_memory()) if limit is not None]
+    return min(limits, default=None)
+
+
+def _job_memory() -> int | None:
     if not in_job():
         return None
     whole = _whole("SLURM_MEM_PER_NODE")

@@ -7,11 +7,19 @@ from unittest import mock
 import pytest
 import torch
 
+from fedlayers import allocation
 from fedlayers.allocation import CPUS, allocated_gpus, allocated_memory, available_cpus
 from fedlayers.devices import resolve_device
 from fedlayers.engines.cluster import _store_bytes
 
 NAMES = ("SLURM_", "CUDA_VISIBLE_DEVICES", CPUS)
+
+
+@pytest.fixture(autouse=True)
+def no_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out limits of the machine that runs the tests."""
+    monkeypatch.setattr(allocation, "cpu_quota", lambda: None)
+    monkeypatch.setattr(allocation, "memory_limit", lambda: None)
 
 
 def environment(**variables: str) -> "mock._patch_dict":
