@@ -1,7 +1,7 @@
 """Builds everything a run needs before its first round, so that a mistake costs seconds."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,10 @@ from fedlayers.errors import UserError
 from fedlayers.layers import Layer, layers_of
 from fedlayers.models import build_model
 from fedlayers.plugins import check_plugins
+from fedlayers.rehearsal import check_strategy, rehearse
 from fedlayers.schedule import Schedule
+from fedlayers.strategy_contract import check_declared, declared
+from fedlayers.weights import split_state
 from metrics.base import Metric
 from metrics.measure import build_metrics
 
@@ -63,9 +66,9 @@ def build(config: Config) -> Built:
     federation = load_federation(config)
     module = build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
     layers = layers_of(module)
-    # Flower's strategies see names and arrays; those that compare layers have this method.
-    if hasattr(strategy, "know_layers"):
-        strategy.know_layers(layers)
+    declared(strategy).know_layers(layers)
+    check_strategy(strategy, federation.num_clients)
+    _rehearse(config, module, layers, federation.num_clients)
     return Built(
         federation,
         module,
@@ -110,7 +113,17 @@ def build_strategy(config: Config) -> Strategy:
             "algorithm.strategy._target_ must be a subclass of flwr.serverapp.strategy.Strategy, got "
             f"{given['_target_']}, which is a {type(strategy).__name__}"
         )
+    check_declared(strategy)
     return strategy
+
+
+def _rehearse(config: Config, module: nn.Module, layers: Sequence[Layer], clients: int) -> None:
+    """Try out another strategy of the same kind, which may change while it is tried."""
+    strategy = build_strategy(config)
+    declared(strategy).know_layers(layers)
+    weights = {name: tensor.cpu().numpy() for name, tensor in split_state(module)[0].items()}
+    settings = {"server-round": 1, "last-round": config.rounds, "moment": "after_local"}
+    rehearse(strategy, weights, settings, clients, config.seed)
 
 
 def _constructor_arguments(target: str) -> set[str]:

@@ -27,6 +27,7 @@ from fedlayers.rounds import RoundLoop
 from fedlayers.server_measuring import ServerMeasuring
 from fedlayers.signals import stop_on_signals, stop_reason
 from fedlayers.snapshots import Snapshots
+from fedlayers.strategy_contract import declared
 
 if TYPE_CHECKING:
     from fedlayers.tables import Tables
@@ -151,8 +152,8 @@ def _server_measuring(
         probe=built.probe,
         kept=folder.kept,
         device=built.device,
-        has_global_model=bool(getattr(built.strategy, "has_global_model", True)),
-        pooled=bool(getattr(built.strategy, "pooled", False)),
+        has_global_model=declared(built.strategy).has_global_model,
+        pooled=declared(built.strategy).pooled,
         # In one process clients and server share the model.
         concurrent=engine != "local",
         spread=grid.spread,

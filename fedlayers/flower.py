@@ -10,10 +10,12 @@ from flwr.app.message import make_message
 from flwr.client import NumPyClient
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedXgbBagging, FedXgbCyclic
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 __all__ = [
+    "MODELS_OF_TREES",
     "ErrorCode",
     "Grid",
     "NumPyClient",
@@ -30,6 +32,9 @@ __all__ = [
 ]
 
 RUN_ID = 1
+
+# Strategies whose arrays are not a network's weights.
+MODELS_OF_TREES = (FedXgbBagging, FedXgbCyclic)
 
 R = TypeVar("R", ArrayRecord, MetricRecord, ConfigRecord)
 

@@ -1,7 +1,7 @@
 """The round loop: Flower's strategy hooks in our order, measured, written and committed round by round."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import psutil
-from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from flwr.app import ConfigRecord, Message, MessageType
 from flwr.serverapp.strategy import Strategy
 
 from fedlayers.checkpoint import Checkpoint
@@ -26,6 +26,7 @@ from fedlayers.seeding import global_state
 from fedlayers.server_measuring import ServerMeasuring
 from fedlayers.signals import interruptible
 from fedlayers.snapshots import Snapshots
+from fedlayers.strategy_contract import declared
 from fedlayers.sums import averaged, block_of, only_averages
 from fedlayers.weights import to_safetensors_bytes
 from fedlayers.writer import Writer
@@ -67,7 +68,7 @@ class RoundLoop:
     def _round(self, server_round: int) -> None:
         began = time.perf_counter()
         train = self._train(server_round)
-        with global_state(self.config.seed, "sample", server_round):
+        with global_state(self.config.seed, "sample", server_round), interruptible():
             settings = self._settings(server_round, "after_aggregate")
             messages = list(self.strategy.configure_evaluate(server_round, self.model.record(), settings, self.grid))
         evaluate = self._evaluate(server_round, "after_aggregate", messages)
@@ -86,7 +87,8 @@ class RoundLoop:
         """Let clients train, move the global model, and compare the clients."""
         seed = self.config.seed
         before = self.model.record()
-        with global_state(seed, "sample", server_round):
+        # A strategy may wait for something, or take long: no signal waits for it.
+        with global_state(seed, "sample", server_round), interruptible():
             settings = self._settings(server_round, "after_local")
             messages = list(self.strategy.configure_train(server_round, before, settings, self.grid))
         average_by, blocks = self._average_by, block_of(messages)
@@ -96,7 +98,7 @@ class RoundLoop:
             self.grid.average_by = None
         with self._timed("aggregate_s"), threads(self.config.server_threads):
             replies = averaged(phase.messages, blocks, average_by) if average_by else phase.messages
-            with global_state(seed, "aggregate", server_round):
+            with global_state(seed, "aggregate", server_round), interruptible():
                 arrays, _ = self.strategy.aggregate_train(server_round, replies)
             received = replace(self.model)
             if arrays is not None:
@@ -104,8 +106,7 @@ class RoundLoop:
             if phase.buffers and self.snapshots.has_global_model:
                 self.model.buffers = phase.mean_buffers(self._weighting)
             # Strategies may have rows of their own, such as who is in which cluster.
-            rows = self.strategy.rows() if hasattr(self.strategy, "rows") else []
-            phase.add(addressed(rows, round=server_round, moment="after_local"))
+            phase.add(addressed(declared(self.strategy).rows(), round=server_round, moment="after_local"))
             self._compare(phase, received, server_round, "after_local")
         return phase
 
@@ -122,7 +123,8 @@ class RoundLoop:
                 phase.add(test.result())
         with threads(self.config.server_threads):
             if phase.messages and moment == "after_aggregate":
-                self.strategy.aggregate_evaluate(server_round, [m for m in phase.messages if _has_records(m)])
+                with interruptible():
+                    self.strategy.aggregate_evaluate(server_round, [m for m in phase.messages if _has_records(m)])
             self._compare(phase, self.model, server_round, moment)
         return phase
 
@@ -130,7 +132,7 @@ class RoundLoop:
         """Evaluate on every client, sampled or not: the ``start`` and ``final`` moments."""
         began = time.perf_counter()
         settings = self._settings(server_round, moment)
-        contents = self._contents(self.grid.get_node_ids(), settings)
+        contents = declared(self.strategy).contents(self.grid.get_node_ids(), self.model.record(), settings)
         messages = [Message(content, node, MessageType.EVALUATE) for node, content in contents.items()]
         phase = self._evaluate(server_round, moment, messages)
         part = "final" if moment == "final" else f"round={server_round:06d}"
@@ -151,12 +153,6 @@ class RoundLoop:
         if self.model.buffers:
             settings["buffers"] = to_safetensors_bytes(self.model.buffers)
         return settings
-
-    def _contents(self, nodes: Iterable[int], settings: ConfigRecord) -> dict[int, RecordDict]:
-        """Return what each node is sent outside of rounds: the global model unless the strategy keeps several."""
-        if hasattr(self.strategy, "contents"):
-            return dict(self.strategy.contents(nodes, self.model.record(), settings))
-        return dict.fromkeys(nodes, RecordDict({"arrays": self.model.record(), "config": settings}))
 
     def _compare(self, phase: Phase, received: GlobalModel, server_round: int, moment: str) -> None:
         """Run the metrics' server halves on a phase's replies, and hold on to what they keep."""

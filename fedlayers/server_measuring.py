@@ -29,7 +29,7 @@ class ServerMeasuring:
 
     Attributes:
         has_global_model: whether the algorithm makes one global model.
-        pooled: whether one participant trains on all clients' records, so that there are no clients to compare.
+        pooled: whether one participant trains on all clients' records: after training there are no clients to compare.
         concurrent: whether the server's test runs beside the clients, which then go first.
         spread: the engine's way to spread large work over its workers.
     """
@@ -104,7 +104,7 @@ class ServerMeasuring:
 
     def due(self, server_round: int, moment: str) -> dict[str, Metric]:
         """Return the metrics whose server halves compare the clients at a round and moment."""
-        if self.pooled:
+        if self.pooled and moment == "after_local":
             return {}
         return {
             name: metric

@@ -112,10 +112,10 @@ def keep_handlers() -> Iterator[None]:
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let a signal end the block of code at once with :class:`Stopped`."""
-    _State.interruptible = True
+    before, _State.interruptible = _State.interruptible, True
     try:
         yield
     except _Interrupt:
         raise Stopped from None
     finally:
-        _State.interruptible = False
+        _State.interruptible = before

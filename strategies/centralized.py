@@ -1,6 +1,7 @@
 """The server of ``centralized``: one participant trains on everybody's records."""
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
@@ -13,6 +14,8 @@ class Centralized(FedAvg):
 
     With one client it is FedAvg. The arguments are those of :class:`strategies.fedavg.FedAvg`.
     """
+
+    pooled: ClassVar[bool] = True
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

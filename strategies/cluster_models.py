@@ -12,12 +12,13 @@ from flwr.serverapp.strategy import FedAvg
 from fedlayers.arrays import decode, encode
 from fedlayers.flower import records_of
 from fedlayers.records import Record
+from fedlayers.strategy_contract import Declared
 from fedlayers.sums import averaged, block_of
 
 Weights = Mapping[str, np.ndarray]
 
 
-class ClusterModels(FedAvg):
+class ClusterModels(Declared, FedAvg):
     """Averages within clusters of clients; subclasses say in :meth:`assign` who is in which.
 
     Clients are sampled as in Flower's FedAvg. A client that is in a cluster is sent the cluster's model, any other one

@@ -16,10 +16,11 @@ from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 from fedlayers.arrays import decode, encode
 from fedlayers.config import check
 from fedlayers.flower import records_of
+from fedlayers.strategy_contract import Declared
 from fedlayers.sums import weighted_mean
 
 
-class FedAvg(FlowerFedAvg):
+class FedAvg(Declared, FlowerFedAvg):
     """Moves the global weights towards the weighted mean of the clients' weights.
 
     With Δ = Σ p_k w_k − w and velocity v ← β v + Δ, the global weights become w + η v. Sums run in double precision in

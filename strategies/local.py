@@ -1,13 +1,15 @@
 """The server of ``local``: sends clients out to train and aggregates nothing."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from flwr.app import ArrayRecord, Message, MetricRecord
 from flwr.serverapp.strategy import FedAvg
 
+from fedlayers.strategy_contract import Declared
 
-class Local(FedAvg):
+
+class Local(Declared, FedAvg):
     """Leaves the global model as it was at the start; the clients keep their own.
 
     Args:
@@ -15,7 +17,7 @@ class Local(FedAvg):
     """
 
     # The global model never changes: there is nothing to test or to keep of it after round 0.
-    has_global_model = False
+    has_global_model: ClassVar[bool] = False
 
     def __init__(self, **flower: Any) -> None:
         super().__init__(**flower)

@@ -1,7 +1,13 @@
 """Strategies for tests, named by ``_target_``."""
 
+import time
+from collections.abc import Iterable
 from typing import Any
 
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
+from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
+
+from fedlayers.flower import Grid
 from strategies.fedavg import FedAvg
 
 
@@ -11,3 +17,40 @@ class Forgetful(FedAvg):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.memory = {1, 2, 3}
+
+
+class Sleeper(FedAvg):
+    """From a round on waits for what never comes, in a loop of its own or for more nodes than there are."""
+
+    def __init__(self, server_round: int, asks: bool, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.server_round, self.asks = server_round, asks
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Wait, or sample clients."""
+        while server_round >= self.server_round and (not self.asks or len(list(grid.get_node_ids())) < 99):
+            time.sleep(0.05)
+        return super().configure_train(server_round, arrays, config, grid)
+
+
+class Asking(FedAvg):
+    """Asks its clients which partition they hold before every round."""
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Ask, then sample clients."""
+        config_of_question = ConfigRecord({**config, "moment": "after_aggregate"})
+        questions = [
+            Message(RecordDict({"config": config_of_question}), node, MessageType.QUERY) for node in grid.get_node_ids()
+        ]
+        assert len(list(grid.send_and_receive(questions))) == len(questions)
+        return super().configure_train(server_round, arrays, config, grid)
+
+
+class Undeclared(FlowerFedAvg):
+    """Says that it has no global model to nobody who asks."""
+
+    has_global_model = False

@@ -67,8 +67,7 @@ class EngineGrid(Grid):
             self._sent += 1
             set_message_id(message, str(self._sent))
         replies = self.deliver(outgoing) if outgoing else []
-        if self.workplace.stop.is_set():
-            raise Stopped
+        self._go_on()
         return sorted(replies, key=lambda reply: reply.metadata.src_node_id)
 
     @abstractmethod
@@ -83,8 +82,7 @@ class EngineGrid(Grid):
         """
         results = []
         for item in items:
-            if self.workplace.stop.is_set():
-                raise Stopped
+            self._go_on()
             with interruptible():
                 results.append(function(shared, item))
         return results
@@ -93,7 +91,12 @@ class EngineGrid(Grid):
         """Give back what the engine holds."""
 
     def get_node_ids(self) -> list[int]:
-        """Return the node ids: 1 to the number of clients."""
+        """Return the node ids: 1 to the number of clients.
+
+        Raises:
+            Stopped: a signal asked the run to stop. Strategies that wait for nodes ask again and again.
+        """
+        self._go_on()
         return list(range(1, len(self.workplace.costs) + 1))
 
     def set_run(self, run: Run) -> None:
@@ -124,7 +127,13 @@ class EngineGrid(Grid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """Return the kept replies to the given messages."""
+        self._go_on()
         return [self._pushed.pop(key) for key in message_ids if key in self._pushed]
+
+    def _go_on(self) -> None:
+        """Raise Stopped if a signal asked the run to stop."""
+        if self.workplace.stop.is_set():
+            raise Stopped
 
 
 def run_message(app: ClientApp, message: Message, client: int, store: StateStore, num_clients: int) -> Message:
