@@ -26,7 +26,7 @@ def study(tmp_path: Path) -> Path:
     write_facts(study / "done", status="complete", round=9, rounds=9, wall_s=75.0)
     (study / "done" / "done.json").write_text("{}")
     write_facts(study / "running", status="running", round=3, rounds=9)
-    write_lock(study / "running", host="far", pid=7, job="12")
+    write_lock(study / "running", host="far", kernel="far", pid=7, job="12")
     for server_round, seconds in ((1, 100.0), (2, 2.0), (3, 4.0)):
         write_round(study / "running", server_round, seconds)
     write_facts(study / "killed", status="running", round=4, rounds=9)
