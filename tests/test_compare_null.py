@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from metrics.chance_quantile import chance_quantile
 from metrics.compare.centred import centred
 from metrics.compare.cka import CKA
 from metrics.compare.permutation_null import SMALLEST_P, cubes, null_deviation, skewness
 from metrics.compare.permutations import record_permutations, sampled_null
+from metrics.geometry.chance import against_chance
 from tests.test_compare_cka import normal, u_centred
 
 
@@ -90,5 +92,25 @@ def test_the_biased_null_is_sampled(permutations: int) -> None:
 def test_sampled_bands_of_distances_end_below() -> None:
     shuffled = [np.linspace(0.5, 1.5, 101)]
     mean, end, p = sampled_null(shuffled, np.array([0.55]), upper=False)
-    assert (mean[0], end[0]) == (pytest.approx(1.0), pytest.approx(0.55))
+    # Of 101 the value of rank 0.05 · 102 = 5.1.
+    assert (mean[0], end[0]) == (pytest.approx(1.0), pytest.approx(0.541))
     assert p[0] == pytest.approx(7 / 102)
+
+
+@pytest.mark.parametrize("count", [19, 20, 37, 100])
+@pytest.mark.parametrize("upper", [True, False])
+def test_a_further_value_of_chance_passes_the_band_one_time_in_twenty(count: int, upper: bool) -> None:
+    values = np.random.default_rng(count).standard_exponential((40_000, count + 1))
+    ends = chance_quantile(values[:, 1:], upper)
+    passed = values[:, 0] > ends if upper else values[:, 0] < ends
+    # Interpolating where the density falls adds a little.
+    assert np.mean(passed) == pytest.approx(0.05, abs=0.005)
+
+
+def test_too_few_values_of_chance_have_no_band() -> None:
+    assert np.isnan(chance_quantile(np.zeros((3, 18)), upper=True)).tolist() == [True] * 3
+    (found,) = (one for one in CKA("biased").compare([normal(0, 9, 2), normal(1, 9, 2)], [(0, 1)], 18, 0)[:1])
+    assert found.chance is not None and found.chance_hi is not None and found.p is not None
+    assert np.isnan(found.chance_hi[0]) and np.isfinite([found.chance[0], found.p[0]]).all()
+    few = against_chance(0.5, torch.linspace(0, 1, 18, dtype=torch.float64))
+    assert few.chance_hi is None and few.chance == pytest.approx(0.5) and few.p == pytest.approx(10 / 19)

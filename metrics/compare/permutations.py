@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fedlayers.seeding import torch_generator
+from metrics.chance_quantile import chance_quantile
 
 
 def record_permutations(records: int, permutations: int, seed: int) -> Tensor:
@@ -21,7 +22,9 @@ def sampled_null(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return mean, end of the band towards agreement, and p value of every pair; NaN without permutations.
 
-    p = (1 + the number of shuffled values at least as much in agreement) / (1 + the number of shuffled values).
+    p = (1 + the number of shuffled values at least as much in agreement) / (1 + the number of shuffled values). The
+    band ends where a further shuffled value passes with probability 0.05, see
+    :func:`metrics.chance_quantile.chance_quantile`; NaN with fewer than 19 permutations.
 
     Args:
         shuffled: for every pair its values after permuting, shape (permutations,).
@@ -37,4 +40,4 @@ def sampled_null(
     table = np.stack(shuffled)
     agree = table >= values[:, None] if upper else table <= values[:, None]
     p = (1 + agree.sum(1)) / (1 + table.shape[1])
-    return table.mean(1), np.quantile(table, 0.95 if upper else 0.05, axis=1), np.where(np.isfinite(values), p, np.nan)
+    return table.mean(1), chance_quantile(table, upper), np.where(np.isfinite(values), p, np.nan)

@@ -1,8 +1,11 @@
 """Where a value stands among those that chance alone produces."""
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from metrics.chance_quantile import chance_quantile
 
 
 @dataclass(frozen=True)
@@ -11,7 +14,7 @@ class Chance:
 
     Attributes:
         chance: their mean.
-        chance_hi: their 95 % quantile.
+        chance_hi: their 95 % quantile, see :func:`metrics.chance_quantile.chance_quantile`; None of fewer than 19.
         p: (1 + number of those that reach the value) / (1 + their number), the p value of a permutation test.
     """
 
@@ -34,4 +37,6 @@ def against_chance(value: float, by_chance: Tensor) -> Chance:
         return Chance()
     # Equal values may differ by rounding.
     reached = int((by_chance >= value - 1e-12).sum())
-    return Chance(float(by_chance.mean()), float(by_chance.quantile(0.95)), (1 + reached) / (1 + len(by_chance)))
+    high = float(chance_quantile(by_chance.numpy(), upper=True))
+    p = (1 + reached) / (1 + len(by_chance))
+    return Chance(float(by_chance.mean()), None if math.isnan(high) else high, p)
