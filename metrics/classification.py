@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metrics.score_errors import score_errors
+
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "mcc")
 
 
@@ -15,7 +17,7 @@ class Score:
 
     Attributes:
         value: the score; NaN where it is not defined.
-        stderr: standard error over records, None where there is no closed form.
+        stderr: standard error over records, None for a single record.
         chance: mean of the score when the predictions are randomly permuted over the records (exact).
         chance_hi: upper 95 % point of that permutation distribution, by a normal approximation.
     """
@@ -73,8 +75,8 @@ def scores_from_confusion(matrix: Tensor) -> dict[str, Score]:
         matrix: counts, shape (C, C), rows true.
 
     Returns:
-        Score by name, in the order of ``SCORES``. Standard errors: √(a(1−a)/(n−1)) for accuracy a;
-        √(Σ_K r_k(1−r_k)/(t_k−1)) / |K| for balanced accuracy with recalls r_k, if all t_k ≥ 2; else None.
+        Score by name, in the order of ``SCORES``, with the standard errors of
+        :func:`metrics.score_errors.score_errors`.
 
     References:
         Brodersen et al. 2010, The balanced accuracy and its posterior distribution. Gorodkin 2004, Comparing
@@ -85,7 +87,7 @@ def scores_from_confusion(matrix: Tensor) -> dict[str, Score]:
     if not counts.any():
         return {name: Score(math.nan, None, math.nan, math.nan) for name in SCORES}
     true, predicted, hits = counts.sum(1), counts.sum(0), counts.diagonal()
-    errors = {"accuracy": _accuracy_error(hits, true), "balanced_accuracy": _recall_error(hits, true)}
+    errors = score_errors(counts) if counts.sum() > 1 else {}
     mean, covariance = _diagonal_by_chance(true, predicted)
     scores = {}
     for name, (slope, constant) in _linear_forms(true, predicted).items():
@@ -109,21 +111,6 @@ def _linear_forms(true: Tensor, predicted: Tensor) -> dict[str, tuple[Tensor, fl
         "weighted_f1": (f1 * true / total, 0.0),
         "mcc": (torch.full_like(true, total / scale if scale else math.nan), mcc_constant),
     }
-
-
-def _accuracy_error(hits: Tensor, true: Tensor) -> float | None:
-    total = float(true.sum())
-    accuracy = float(hits.sum()) / total
-    return math.sqrt(accuracy * (1 - accuracy) / (total - 1)) if total > 1 else None
-
-
-def _recall_error(hits: Tensor, true: Tensor) -> float | None:
-    present = true > 0
-    true, hits = true[present], hits[present]
-    if int(true.min()) < 2:
-        return None
-    recall = hits / true
-    return math.sqrt(float((recall * (1 - recall) / (true - 1)).sum())) / len(true)
 
 
 def _diagonal_by_chance(true: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ class Evaluation(Metric):
 
     - loss: mean cross entropy in nats; stderr = standard deviation / √n.
     - accuracy, balanced_accuracy, macro_f1, weighted_f1, mcc: defined, with their standard errors and chance
-      levels, in :func:`metrics.classification.scores_from_confusion`.
+      levels, in :func:`metrics.classification.scores_from_confusion` and :func:`metrics.score_errors.score_errors`.
     - confusion (spectra): one row for each class that is present: ``subject`` the true class, ``x`` the
       indices of the classes it was predicted as, ``y`` how often, ``n`` the row's sum. Rows of disjoint records
       add up.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fedlayers.records import Record, Spectrum
 from metrics.classification import SCORES, confusion_matrix, scores_from_confusion
 from metrics.evaluation import Evaluation, evaluate_model, evaluation_rows, predictions_of
+from metrics.score_errors import score_slopes
 from tests.metric_views import assert_in_range, client_view, network, some_rows, value_of
 
 CLASSES = ("a", "b", "c", "d")
@@ -101,6 +102,23 @@ def test_standard_errors_are_those_of_repeated_samples() -> None:
         values = np.array([one[name].value for one in found])
         errors = np.array([one[name].stderr for one in found], dtype=float)
         assert errors.mean() == pytest.approx(values.std(), rel=0.12)
+
+
+def test_slopes_of_the_scores_are_their_derivatives() -> None:
+    """Against autograd, which differentiates the definitions; a cell of an absent class has no share to move."""
+    matrix = torch.tensor([[5, 2, 0, 1], [1, 7, 2, 0], [0, 0, 0, 0], [1, 1, 0, 4]], dtype=torch.float64)
+
+    def score(name: str, cells: Tensor) -> Tensor:
+        n, true, predicted, hits = cells.sum(), cells.sum(1), cells.sum(0), cells.diagonal()
+        f1 = torch.where(true > 0, 2 * hits / (true + predicted).clamp(min=1e-9), 0)
+        if name == "mcc":
+            scale = ((n**2 - predicted @ predicted) * (n**2 - true @ true)).sqrt()
+            return (n * hits.sum() - predicted @ true) / scale
+        return f1.sum() / 3 if name == "macro_f1" else (true * f1).sum() / n
+
+    for name, found in score_slopes(matrix).items():
+        expected = torch.autograd.functional.jacobian(lambda cells, name=name: score(name, cells), matrix)  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(found[[0, 1, 3]], matrix.sum() * expected[[0, 1, 3]])
 
 
 def test_one_record_has_no_standard_error() -> None:
