@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from fedlayers.errors import UserError
 from fedlayers.lock import holder_of
 from fedlayers.plan import planned
-from fedlayers.records import SCHEMAS
+from fedlayers.records import SCHEMAS, typed_for_pandas
 from fedlayers.run_columns import Columns, Config, config_of, full_columns, types_of, with_columns
 from fedlayers.tables import load, run_facts, run_folders
 
@@ -187,7 +187,7 @@ def _write(target: Path, name: str, columns: Columns) -> tuple[int, bool]:
     import pyarrow.parquet as pq
 
     types = types_of(columns)
-    schema = _metric_as_text(with_columns(SCHEMAS[name].empty_table(), {}, types)).schema
+    schema = typed_for_pandas(_metric_as_text(with_columns(SCHEMAS[name].empty_table(), {}, types))).schema
     unfinished = target.with_name(f".{target.name}")
     rows = 0
     with unfinished.open("wb") as sink:

@@ -204,6 +204,8 @@ class Config:
         proper = bool(self.study.strip()) and len(self.study) <= 100
         proper = proper and not self.study.startswith(".") and not set("/\\\0") & set(self.study)
         check(proper, "study", "a folder name without '/', at most 100 characters", self.study)
+        why = "DuckDB would read a column out of seed=1 that hides the one in the table"
+        check("=" not in self.study, "study", "a folder name without '='", self.study, why)
         check(bool(self.results_dir), "results_dir", "a folder", self.results_dir)
         for key in ("results_dir", "data_dir", "init"):
             place = getattr(self, key) or ""

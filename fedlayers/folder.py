@@ -15,7 +15,7 @@ from fedlayers.config import Config, canonical, identity
 from fedlayers.disk import disk_errors, fsync, read_json, write_bytes, write_text
 from fedlayers.errors import UserError
 from fedlayers.kept import Kept
-from fedlayers.records import SCHEMAS, sort
+from fedlayers.records import SCHEMAS, sort, typed_for_pandas
 from fedlayers.state import StateStore
 
 
@@ -92,7 +92,7 @@ class RunFolder:
         for name, pieces in tables.items():
             if not pieces:
                 continue
-            table = sort(name, pa.concat_tables(pieces))
+            table = typed_for_pandas(sort(name, pa.concat_tables(pieces)))
             folder = self.path / name
             scratch = folder / f".{part}.parquet"
             with disk_errors(folder):

@@ -4,6 +4,7 @@
 columns, ``resources/`` times, memory and bytes. The Arrow schemas are fixed here.
 """
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -182,6 +183,28 @@ def sort(name: str, table: pa.Table) -> pa.Table:
     )
     ordered = plain.sort_by([(key, "ascending") for key in KEYS[name]])
     return ordered.combine_chunks().cast(SCHEMAS[name])
+
+
+def typed_for_pandas(table: pa.Table) -> pa.Table:
+    """Return the table with a note in its schema by which ``pandas.read_parquet`` gives nullable integers.
+
+    Without it pandas makes floating-point numbers of integers as soon as one is absent. The note is what pyarrow itself
+    writes for such columns, without the versions of libraries, so that equal tables give equal bytes.
+    """
+    kinds = {pa.int32(): "Int32", pa.int64(): "Int64", pa.bool_(): "boolean"}
+    columns = [
+        {
+            "name": field.name,
+            "field_name": field.name,
+            "pandas_type": str(field.type),
+            "numpy_type": kinds[field.type],
+            "metadata": None,
+        }
+        for field in table.schema
+        if field.type in kinds
+    ]
+    note = {"index_columns": [], "column_indexes": [], "columns": columns}
+    return table.replace_schema_metadata({"pandas": json.dumps(note)})
 
 
 def to_bytes(table: pa.Table) -> bytes:

@@ -130,6 +130,7 @@ MISTAKES = {
     "split.train=0.9": "split.train .* must be 1, got 1.1; change one of the three",
     "device=cuda:0": "device must be one of auto, cpu, cuda, got 'cuda:0'",
     "study=a/b": "study must be a folder name without '/'",
+    "'study=\"seed=1\"'": "study must be a folder name without '=', got 'seed=1'; DuckDB would read",
     "results_dir=~/results": "only the shell understands '~'; write the path out",
     "'results_dir=${nowhere}/x'": "results_dir refers to something that is not there",
     "results_dir=/etc/hosts": "results_dir=/etc/hosts needs a folder, but /etc/hosts is a file",
