@@ -4,8 +4,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -78,7 +77,9 @@ def _single(study: Path, arguments: Arguments) -> None:
         except Exception as error:
             raised.append(error)
 
-    with _no_empty_folders(study):
+    from fedlayers.folder import no_empty_folders
+
+    with no_empty_folders(study):
         _hydra(arguments.words, task)
     for error in raised:
         raise error
@@ -149,18 +150,6 @@ def _study_folder(config: Config) -> Path:
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise UserError(f"{place} cannot be written (no permission in {nearest}); choose another results_dir")
     return study
-
-
-@contextmanager
-def _no_empty_folders(folder: Path) -> Iterator[None]:
-    """Remove the folder and its parents afterwards if they are new and stayed empty: a mistake leaves nothing."""
-    new = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            for path in new:
-                path.rmdir()
 
 
 def _last_signal() -> int:

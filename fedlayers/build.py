@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 
 from fedlayers.allocation import available_cpus
 from fedlayers.clientapp import client_app
-from fedlayers.config import Config
+from fedlayers.config import Config, check
 from fedlayers.data import load_federation
 from fedlayers.data.augment import make_augmentation
 from fedlayers.data.federation import Federation, Records
@@ -25,7 +26,7 @@ from fedlayers.layers import Layer, layers_of
 from fedlayers.models import build_model
 from fedlayers.plugins import check_plugins
 from fedlayers.rehearsal import check_strategy, rehearse
-from fedlayers.schedule import Schedule
+from fedlayers.schedule import Schedule, check_due
 from fedlayers.strategy_contract import check_declared, declared
 from fedlayers.weights import split_state
 from metrics.base import Metric
@@ -59,11 +60,17 @@ def build(config: Config) -> Built:
     check_plugins(config)
     device = resolve_device(config.device)
     prepare_process(config.deterministic)
-    Schedule(config.snapshots.rounds, key="snapshots")
-    make_augmentation(config.training.augment)
+    augment = make_augmentation(config.training.augment)
     strategy = build_strategy(config)
     metrics = build_metrics(config.metrics)
+    for name, metric in metrics.items():
+        check_due(metric.schedule, config.rounds, f"metrics.{name}")
+    if config.snapshots.rounds:
+        check_due(Schedule(config.snapshots.rounds, ["after_aggregate"]), config.rounds, "snapshots")
+    _check_data_dir(config.data_dir)
     federation = load_federation(config)
+    if augment:
+        augment(torch.zeros(2, *federation.shape), torch.Generator().manual_seed(config.seed))
     module = build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
     layers = layers_of(module)
     declared(strategy).know_layers(layers)
@@ -143,6 +150,11 @@ def _constructor_arguments(target: str) -> set[str]:
         if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
             break
     return names
+
+
+def _check_data_dir(data_dir: str | None) -> None:
+    exists = data_dir is None or Path(data_dir).is_dir()
+    check(exists, "data_dir", "a folder that exists", data_dir, "make it, or leave data_dir out for the default")
 
 
 def _client_gpus(config: Config, device: torch.device, federation: Federation) -> float:

@@ -1,6 +1,7 @@
 """One run from configuration to finished folder: build everything, then the rounds, then what a person looks at."""
 
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -15,11 +16,11 @@ from fedlayers.config import Config
 from fedlayers.data.cache import cache_root, data_root
 from fedlayers.engines.base import EngineGrid, Workplace
 from fedlayers.engines.choose import choose
-from fedlayers.engines.make import make_engine
-from fedlayers.errors import Stopped, one_line
+from fedlayers.engines.make import check_engine, make_engine
+from fedlayers.errors import Stopped, UserError, one_line
 from fedlayers.flower import quiet
-from fedlayers.folder import RunFolder, run_folder
-from fedlayers.initial import starting_point
+from fedlayers.folder import RunFolder, no_empty_folders, run_folder
+from fedlayers.initial import fresh_model, starting_point
 from fedlayers.lock import LockedError, lock
 from fedlayers.outcome import facts_of, finish, note_stretch, save_partition
 from fedlayers.progress import Progress, make_progress
@@ -67,8 +68,13 @@ def execute(config: Config) -> Path:
         return folder.path
     built = build(config)
     name, why = choose(config, built.federation, built.module)
+    # Whatever else can turn out to be a mistake is tried before there is a folder.
+    if config.force or folder.last_round() is None:
+        fresh_model(config, built)
+    check_engine(name, replace(config.engine, client_gpus=built.client_gpus), built.federation.num_clients)
     try:
-        _start(folder, config, built, name, why)
+        with no_empty_folders(folder.path.parent):
+            _start(folder, config, built, name, why)
     except LockedError as holder:
         print(f"already running there ({holder}): {folder.path}")
     return folder.path
@@ -102,10 +108,18 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
             stopped = isinstance(error, Stopped | KeyboardInterrupt | SystemExit)
             reason = stop_reason() if stopped else one_line(error)
             folder.write_facts({**folder.facts(), "status": "stopped" if stopped else "failed", "reason": reason})
-            if not stopped:
+            if isinstance(error, UserError):
+                _forget(folder)
+            elif not stopped:
                 logger.error("the run failed", exc_info=error)
             raise
         finish(folder, config)
+
+
+def _forget(folder: RunFolder) -> None:
+    """Remove a folder in which no round has begun: a mistake that only it could bring to light, as on other nodes."""
+    if "stretches" not in folder.facts():
+        shutil.rmtree(folder.path)
 
 
 def _run_rounds(folder: RunFolder, config: Config, built: Built, engine: str, committed: int | None) -> None:

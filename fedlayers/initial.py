@@ -27,12 +27,21 @@ def starting_point(
     if committed is not None:
         weights, buffers, best = restore(*folder.checkpoint(committed), built.strategy)
         return _model(weights, buffers, built), best
+    return fresh_model(config, built), None
+
+
+def fresh_model(config: Config, built: Built) -> GlobalModel:
+    """Return the global model of a run without a checkpoint: weights drawn from the seed, or those of ``init``.
+
+    Raises:
+        UserError: ``init`` names no run with a fitting model.
+    """
     parameters, buffers_now = split_state(built.module)
     fresh = GlobalModel(
         {name: np.array(tensor.cpu().numpy()) for name, tensor in parameters.items()},
         {name: tensor.cpu() for name, tensor in buffers_now.items()},
     )
-    return (_from_run(Path(config.init), fresh) if config.init else fresh), None
+    return _from_run(Path(config.init), fresh) if config.init else fresh
 
 
 def _model(weights: Mapping[str, np.ndarray], buffers: Mapping[str, np.ndarray], built: Built) -> GlobalModel:

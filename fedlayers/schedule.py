@@ -47,6 +47,28 @@ class Schedule:
         return any(_matches(entry, server_round, last_round) for entry in self.rounds)
 
 
+def check_due(schedule: Schedule, last_round: int, key: str) -> None:
+    """Raise UserError if something would never be due in a run of ``last_round`` rounds.
+
+    Args:
+        schedule: when it is due.
+        last_round: the number of rounds of the run.
+        key: the configuration key that the message names.
+    """
+    check(bool(schedule.moments), f"{key}.moments", "one moment or more, such as [after_local]", [])
+    if not {"start", "final"} & set(schedule.moments):
+        some = any(_comes(entry, last_round) for entry in schedule.rounds)
+        allowed = f"a list with one round or more of this run, from 1 to {last_round}"
+        check(some, f"{key}.rounds", allowed, list(schedule.rounds), "[last] is its last round, [all] is each")
+
+
+def _comes(entry: str | int, last_round: int) -> bool:
+    """Say whether an entry names any of the rounds 1 to ``last_round``."""
+    if isinstance(entry, str) and entry.startswith("every"):
+        entry = int(entry.split()[1])
+    return isinstance(entry, str) or entry <= last_round
+
+
 def _is_list(entries: object) -> bool:
     return isinstance(entries, Sequence) and not isinstance(entries, str)
 

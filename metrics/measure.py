@@ -142,7 +142,10 @@ def _build(name: str, entry: Any) -> Metric:
     except InstantiationException as error:
         cause = error.__cause__ or error
         if isinstance(cause, UserError):
-            raise cause from None
+            # A schedule knows its metric by the class alone, which may be configured under another name.
+            own = f"metrics.{str(entry['_target_']).rpartition('.')[2].lower()}."
+            text = str(cause)
+            raise UserError(f"metrics.{name}.{text.removeprefix(own)}" if text.startswith(own) else text) from None
         raise UserError(f"metrics.{name} cannot be built from {entry['_target_']}: {_one_line(cause)}") from None
     if not isinstance(metric, Metric):
         target = entry["_target_"]
