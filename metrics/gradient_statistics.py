@@ -8,59 +8,55 @@ import torch
 from torch import Tensor
 
 from fedlayers.layers import Layer
-from metrics.jackknife import jackknife_error, leave_out
+from metrics.jackknife import jackknife_error
 from metrics.per_example import ExamplePass
+
+# Sums of squares of float32 gradients agree to about this many units in the last place.
+_ROUNDING = 16
 
 
 @dataclass(frozen=True)
 class GradientSample:
-    """Gradients g_i of n records' losses, taken in J blocks of a random order.
+    """Gradients g_i of n records' losses.
 
     Attributes:
         mean: parameter name -> ḡ = Σ g_i / n, in the parameter's shape.
-        squares: layer name -> ‖g_i‖², shape (n,), float64, in the order of the blocks.
-        sizes: records in each block, shape (J,), int64.
-        rest: layer name -> ‖Σ_{i not in block j} g_i‖², shape (J,), float64.
+        squares: layer name -> ‖g_i‖², shape (n,), float64.
+        products: layer name -> ⟨g_i, ḡ⟩, shape (n,), float64.
     """
 
     mean: dict[str, Tensor]
     squares: dict[str, Tensor]
-    sizes: Tensor
-    rest: dict[str, Tensor]
+    products: dict[str, Tensor]
 
     @property
     def n(self) -> int:
         """The number of records."""
-        return int(self.sizes.sum())
+        return len(next(iter(self.squares.values())))
 
 
 def sample_gradients(
     gradients: ExamplePass, layers: Sequence[Layer], blocks: Sequence[tuple[Tensor, Tensor]]
 ) -> GradientSample:
-    """Run the per-example pass over blocks of records; holds one gradient of the model a block.
+    """Run the per-example pass over blocks of records, after a plain one for the direction of their mean.
 
     Args:
         gradients: the pass over the model.
         layers: the layers to reduce to.
         blocks: features and labels of each block.
     """
-    found = [gradients(features, labels) for features, labels in blocks]
-    total = {name: sum((part.sums[name] for part in found[1:]), found[0].sums[name]) for name in found[0].sums}
-    rest = {}
-    for layer in layers:
-        without = [
-            sum(float((total[n] - part.sums[n]).square().sum(dtype=torch.float64)) for n in layer.names)
-            for part in found
-        ]
-        rest[layer.name] = torch.tensor(without, dtype=torch.float64)
-    sizes = torch.tensor([len(labels) for _, labels in blocks])
-    n = int(sizes.sum())
+    n = sum(len(labels) for _, labels in blocks)
+    directions = {name: total / n for name, total in _added([gradients.sums(*block) for block in blocks]).items()}
+    found = [gradients(*block, directions) for block in blocks]
     return GradientSample(
-        mean={name: tensor / n for name, tensor in total.items()},
+        mean={name: total / n for name, total in _added([part.sums for part in found]).items()},
         squares={layer.name: torch.cat([part.squares[layer.name] for part in found]).cpu() for layer in layers},
-        sizes=sizes,
-        rest=rest,
+        products={layer.name: torch.cat([part.products[layer.name] for part in found]).cpu() for layer in layers},
     )
+
+
+def _added(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: sum((part[name] for part in parts[1:]), parts[0][name]) for name in parts[0]}
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ class Spread:
         mean_square: ‖ḡ‖².
         trace: tr Σ, the unbiased trace of the gradients' covariance; NaN for n < 2.
         signal: |G|² = ‖ḡ‖² − tr Σ / n, the unbiased squared norm of the expected gradient; may be negative.
-        errors: standard error of ``norm``, ``trace``, ``noise_scale`` and ``snr``; None where it cannot be had.
+        errors: standard error of ``norm``, ``debiased``, ``trace``, ``noise_scale`` and ``snr``; None where unknown.
     """
 
     n: int
@@ -85,6 +81,16 @@ class Spread:
     def norm(self) -> float:
         """‖ḡ‖."""
         return math.sqrt(self.mean_square)
+
+    @property
+    def debiased(self) -> float:
+        """|G|; NaN unless |G|² is positive."""
+        return math.sqrt(self.signal) if self.signal > 0 else math.nan
+
+    @property
+    def noise(self) -> float:
+        """√(tr Σ / n): ‖ḡ‖ if the expected gradient is zero; NaN for n < 2."""
+        return math.sqrt(self.trace / self.n)
 
     @property
     def noise_scale(self) -> float:
@@ -100,43 +106,40 @@ class Spread:
 def spread(sample: GradientSample, layers: Sequence[Layer]) -> Spread:
     """Return the spread of the gradients over all given layers together.
 
-    tr Σ = (Σ_i ‖g_i‖² − n ‖ḡ‖²) / (n − 1) exactly, without the gradients themselves: 0 for equal gradients (a
-    negative result can only be rounding and is set to 0). It is a sum over layers, as is ‖ḡ‖².
+    tr Σ = (Σ_i ‖g_i‖² − n ‖ḡ‖²) / (n − 1) exactly, without the gradients themselves: 0 for gradients that are equal
+    up to rounding. It is a sum over layers, as is ‖ḡ‖².
 
     Args:
         sample: the gradients.
         layers: the layers, at least one.
 
     Returns:
-        The spread; standard errors are delete-a-block jackknife.
+        The spread; standard errors are delete-one-record jackknife, from ‖ḡ_{−i}‖² = ‖n ḡ − g_i‖² / (n − 1)².
 
     References:
         McCandlish et al. 2018, An Empirical Model of Large-Batch Training, arXiv 1812.06162, appendix A.
     """
     squares = torch.stack([sample.squares[layer.name] for layer in layers]).sum(0)
-    rest = torch.stack([sample.rest[layer.name] for layer in layers]).sum(0)
-    mean_square = sum(
-        float(sample.mean[name].square().sum(dtype=torch.float64)) for layer in layers for name in layer.names
-    )
-    n = sample.n
-    whole = _spread(n, float(squares.sum()), mean_square)
-    sizes = sample.sizes
-    block_squares = torch.stack([part.sum() for part in torch.split(squares, sizes.tolist())])
-    left = leave_out(block_squares).tolist()
-    counts = (n - sizes).tolist()
-    if min(counts) < 2:
+    products = torch.stack([sample.products[layer.name] for layer in layers]).sum(0)
+    means = [sample.mean[name] for layer in layers for name in layer.names]
+    mean_square = sum(float(mean.square().sum(dtype=torch.float64)) for mean in means)
+    rounding = _ROUNDING * float(torch.finfo(means[0].dtype).eps)
+    n, total = sample.n, float(squares.sum())
+    whole = _spread(n, total, mean_square, rounding)
+    if n < 3:
         return whole
-    without = [_spread(m, s, float(r) / m**2) for m, s, r in zip(counts, left, rest, strict=True)]
-    errors = {}
+    rest = (n**2 * mean_square - 2 * n * products + squares) / (n - 1) ** 2
+    pairs = zip((total - squares).tolist(), rest.clamp(min=0).tolist(), strict=True)
+    without = [_spread(n - 1, left, square, rounding) for left, square in pairs]
+    errors, ones = {}, torch.ones(n)
     for name in whole.errors:
         others = torch.tensor([getattr(part, name) for part in without], dtype=torch.float64)
-        errors[name] = jackknife_error(getattr(whole, name), others, sizes)
+        errors[name] = jackknife_error(getattr(whole, name), others, ones)
     return replace(whole, errors=errors)
 
 
-def _spread(n: int, squares: float, mean_square: float) -> Spread:
-    trace = (squares - n * mean_square) / (n - 1) if n > 1 else math.nan
-    trace = 0.0 if trace < 0 else trace
-    return Spread(
-        n, mean_square, trace, mean_square - trace / n, dict.fromkeys(("norm", "trace", "noise_scale", "snr"))
-    )
+def _spread(n: int, squares: float, mean_square: float, rounding: float) -> Spread:
+    deviations = squares - n * mean_square
+    trace = math.nan if n < 2 else 0.0 if deviations <= rounding * squares else deviations / (n - 1)
+    names = ("norm", "debiased", "trace", "noise_scale", "snr")
+    return Spread(n, mean_square, trace, mean_square - trace / n, dict.fromkeys(names))

@@ -22,8 +22,8 @@ _MCCANDLISH = "McCandlish et al. 2018, An Empirical Model of Large-Batch Trainin
 _ELHUSSEIN = "Elhussein & Gürsoy 2025, PLayer-FL, arXiv 2502.08829"
 _SEARLE = "Searle, Casella & McCulloch 1992, Variance Components, ch. 3"
 _CLIENT_METRICS = (
-    "gradient_norm", "gradient_mean", "gradient_variance_parameters", "gradient_variance_examples",
-    "gradient_noise_scale", "gradient_snr",
+    "gradient_norm", "gradient_norm_debiased", "gradient_mean", "gradient_variance_parameters",
+    "gradient_variance_examples", "gradient_noise_scale", "gradient_snr",
 )  # fmt: skip
 _SERVER_METRICS = ("between_client_variance", "within_client_variance", "variance_ratio")
 
@@ -35,14 +35,16 @@ class Gradients(Metric):
     norm statistics), on n records drawn without replacement; g_i the gradient of record i's cross entropy with
     respect to all parameters of the layer, ḡ their mean, v the numbers of ḡ that belong to no bias, N of them:
 
-    - gradient_norm: ‖ḡ‖₂.
+    - gradient_norm: ‖ḡ‖₂. Since E ‖ḡ‖² = |G|² + tr Σ / n it is the larger the fewer the records; ``chance`` is
+      √(tr Σ / n), what records without a common direction give.
+    - gradient_norm_debiased: |G| (below), which compares between clients of different n; missing unless |G|² > 0.
     - gradient_mean: v̄.
     - gradient_variance_parameters: Σ(v − v̄)² / (N − 1), the original's "gradient variance".
     - gradient_variance_examples: tr Σ = Σ_i ‖g_i − ḡ‖² / (n − 1), exact.
     - gradient_noise_scale: tr Σ / |G|² in records, |G|² = ‖ḡ‖² − tr Σ / n unbiased; missing unless |G|² > 0.
     - gradient_snr: |G|² / tr Σ; 0 in expectation if the expected gradient is zero, and not below −1/n.
 
-    Standard errors: delete-a-block jackknife over ``blocks`` random blocks of the records.
+    Standard errors: delete-one-record jackknife.
 
     Server half, with client k's share p_k of the training records, n_k its records drawn, ḡ = Σ p_k ḡ_k:
 
@@ -60,7 +62,7 @@ class Gradients(Metric):
     Args:
         scope: ``client_train``, ``client_val`` or ``client_test``: where the records come from.
         batch_records: n, 2 or more; clients with fewer records use all they have.
-        blocks: the number of blocks, 2 or more; a pass runs over one block at a time.
+        blocks: the number of blocks, 2 or more; a pass runs over one block at a time, which bounds the memory.
         rounds, moments: see :class:`metrics.base.Metric`.
 
     References:
@@ -70,6 +72,7 @@ class Gradients(Metric):
 
     facts = (
         Facts("gradient_norm", "nat", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass"),
+        Facts("gradient_norm_debiased", "nat", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass", minimum_n=2),
         Facts("gradient_mean", "nat", -math.inf, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
         Facts("gradient_variance_parameters", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
         Facts("gradient_variance_examples", "nat^2", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass", minimum_n=2),
@@ -179,15 +182,21 @@ def _client_rows(view: ClientView, sample: GradientSample, found: Spread, layer:
     columns = {"scope": scope, "n": sample.n, **at(layer)}
     single = "one record has no variance" if sample.n < 2 else "not finite"
     signal = "the expected gradient is not distinguishable from zero" if found.signal <= 0 else single
+    equal = single if found.trace != 0 else "all gradients are equal"
     values = (
         ("gradient_norm", found.norm, "not finite", found.errors["norm"]),
+        ("gradient_norm_debiased", found.debiased, signal, found.errors["debiased"]),
         ("gradient_mean", weights.mean if weights.count else math.nan, "no weights", None),
         ("gradient_variance_parameters", weights.variance, "fewer than two weights", None),
         ("gradient_variance_examples", found.trace, single, found.errors["trace"]),
         ("gradient_noise_scale", found.noise_scale, signal, found.errors["noise_scale"]),
-        ("gradient_snr", found.snr, single if found.trace != 0 else "all gradients are equal", found.errors["snr"]),
+        ("gradient_snr", found.snr, equal, found.errors["snr"]),
     )
-    return [measured(name, value, reason, stderr=error, **columns) for name, value, reason, error in values]
+    chance = {"gradient_norm": found.noise} if math.isfinite(found.noise) else {}
+    return [
+        measured(name, value, reason, stderr=error, chance=chance.get(name), **columns)
+        for name, value, reason, error in values
+    ]
 
 
 def _payload(view: ClientView, sample: GradientSample, spreads: Sequence[Spread]) -> dict[str, np.ndarray]:

@@ -34,10 +34,12 @@ class ExampleGradients:
     Attributes:
         sums: parameter name -> Σ_i g_i, in the parameter's shape.
         squares: layer name -> ‖g_i‖² over all parameters of the layer, shape (n,), float64.
+        products: layer name -> ⟨g_i, v⟩ likewise, for the direction v that was asked for; empty if none was.
     """
 
     sums: dict[str, Tensor]
     squares: dict[str, Tensor]
+    products: dict[str, Tensor]
 
 
 class ExamplePass:
@@ -81,12 +83,20 @@ class ExamplePass:
         """The layers without a formula, which cost several times more than the others."""
         return tuple(layer for layer in self.layers if layer.name not in self._direct)
 
-    def __call__(self, features: Tensor, labels: Tensor) -> ExampleGradients:
+    def sums(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return Σ_i g_i of a batch by parameter name, as autograd gives it, for the price of a backward pass."""
+        names = [name for layer in self.layers for name in layer.names]
+        return _sums_by_autograd(self.module, names, self.loss, features, labels)
+
+    def __call__(
+        self, features: Tensor, labels: Tensor, directions: Mapping[str, Tensor] | None = None
+    ) -> ExampleGradients:
         """Return the gradients of a batch.
 
         Args:
             features: shape (n, *shape), n ≥ 1.
             labels: shape (n,).
+            directions: parameter name -> v in its shape, for inner products with every g_i; none if not given.
 
         Raises:
             ValueError: if the model uses a layer in another way than for the examples of the rehearsal.
@@ -95,10 +105,12 @@ class ExamplePass:
         for name, tap in taps.items():
             if not tap.is_batched(len(features)):
                 raise ValueError(f"layer {name} must be used alike in all batches, got one where it is not")
-        found = self._reduced(taps)
+        along = directions or {}
+        found = self._reduced(taps, along)
         if self.replayed:
-            sums, squares = replayed_gradients(self.module, self.replayed, features, labels, self.loss)
-            found = ExampleGradients({**found.sums, **sums}, {**found.squares, **squares})
+            parts = replayed_gradients(self.module, self.replayed, features, labels, self.loss, along)
+            both = zip((found.sums, found.squares, found.products), parts, strict=True)
+            found = ExampleGradients(*({**direct, **replayed} for direct, replayed in both))
         return found
 
     def _observe(self, features: Tensor, labels: Tensor) -> dict[str, Tap]:
@@ -110,8 +122,8 @@ class ExamplePass:
                 torch.autograd.grad(total, anchor, allow_unused=True)
         return taps
 
-    def _reduced(self, taps: Mapping[str, Tap]) -> ExampleGradients:
-        found = ExampleGradients({}, {})
+    def _reduced(self, taps: Mapping[str, Tap], directions: Mapping[str, Tensor]) -> ExampleGradients:
+        found = ExampleGradients({}, {}, {})
         for name, tap in taps.items():
             module = self._direct[name]
             assert tap.inputs is not None
@@ -119,13 +131,16 @@ class ExamplePass:
             part = FORMULAS[type(module)](module, tap.inputs, gradient)
             found.squares[name] = part.squares
             found.sums.update({_full(name, attribute): total for attribute, total in part.sums.items()})
+            if directions:
+                own = {attribute: directions[_full(name, attribute)] for attribute in part.sums}
+                found.products[name] = _along(module, own, tap.inputs, gradient)
         return found
 
     def _rehearse(self, features: Tensor, labels: Tensor) -> None:
         """Keep the formulas of those layers for which they give what autograd gives."""
         taps = self._observe(features, labels)
         usable = {name: tap for name, tap in taps.items() if tap.is_batched(len(features))}
-        found = self._reduced(usable)
+        found = self._reduced(usable, {})
         names = [name for layer in self.layers if layer.name in usable for name in layer.names]
         expected = _sums_by_autograd(self.module, names, self.loss, features, labels)
         kept = {}
@@ -135,6 +150,13 @@ class ExamplePass:
                 if not error > _TOLERANCE**2 * float(found.squares[layer.name].sum()):  # NaN: nothing to compare
                     kept[layer.name] = self._direct[layer.name]
         self._direct = kept
+
+
+def _along(module: nn.Module, direction: Mapping[str, Tensor], inputs: Tensor, gradient: Tensor) -> Tensor:
+    """Return ⟨g_i, v⟩ of a layer with a formula: its output is linear in its parameters, so v is put in their place."""
+    with torch.no_grad():
+        moved: Tensor = functional_call(module, dict(direction), (inputs,))
+    return (moved * gradient).flatten(1).sum(1, dtype=torch.float64)
 
 
 def _full(layer: str, attribute: str) -> str:

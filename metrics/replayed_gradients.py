@@ -1,7 +1,7 @@
 """Per-example gradients of any parameters, by running the whole model once for each example."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,9 @@ def replayed_gradients(
     features: Tensor,
     labels: Tensor,
     loss: Callable[[Tensor, Tensor], Tensor],
-) -> tuple[Gradients, Gradients]:
-    """Return sums and squared norms of the per-example gradients of any layers, whatever computes them.
+    directions: Mapping[str, Tensor],
+) -> tuple[Gradients, Gradients, Gradients]:
+    """Return sums, squared norms and inner products of the per-example gradients of any layers, whatever computes them.
 
     Exact for attention, embeddings, tied weights, parameters used outside of their module: the gradients of
     slices of the examples are formed by ``vmap(grad)``; a model that vmap cannot transform is run example by
@@ -35,9 +36,11 @@ def replayed_gradients(
         features: shape (n, *shape).
         labels: shape (n,).
         loss: (outputs, labels) -> one loss an example.
+        directions: parameter name -> v in its shape; empty for no inner products.
 
     Returns:
-        Parameter name -> sum over examples; layer name -> squared norms (n,), float64.
+        Parameter name -> sum over examples; layer name -> squared norms (n,), float64; layer name -> ⟨g_i, v⟩ (n,),
+        float64, empty without directions.
     """
     parameters = dict(module.named_parameters())
     chosen = {name: parameters[name].detach() for layer in layers for name in layer.names}
@@ -49,6 +52,7 @@ def replayed_gradients(
     step = max(1, _BUDGET // sum(math.prod(tensor.shape) for tensor in chosen.values()))
     sums = {name: torch.zeros_like(tensor) for name, tensor in chosen.items()}
     squares: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
+    products: dict[str, list[Tensor]] = {layer.name: [] for layer in layers if directions}
     for start in range(0, len(features), step):
         part = slice(start, start + step)
         gradients = _gradients(example_loss, chosen, features[part], labels[part])
@@ -57,7 +61,14 @@ def replayed_gradients(
         for layer in layers:
             norms = [gradients[name].square().flatten(1).sum(1, dtype=torch.float64) for name in layer.names]
             squares[layer.name].append(torch.stack(norms).sum(0))
-    return sums, {name: torch.cat(parts) for name, parts in squares.items()}
+            if directions:
+                along = [gradients[name].flatten(1) @ directions[name].flatten() for name in layer.names]
+                products[layer.name].append(torch.stack(along).double().sum(0))
+    return sums, _joined(squares), _joined(products)
+
+
+def _joined(parts: Mapping[str, Sequence[Tensor]]) -> Gradients:
+    return {name: torch.cat(list(found)) for name, found in parts.items()}
 
 
 def _gradients(

@@ -41,12 +41,10 @@ def sampled(module: nn.Module, rows: Rows, blocks: int = 4, scale: float = 1.0) 
     return sample_gradients(run, layers, list(parts))
 
 
-def of_vectors(vectors: Tensor, blocks: int) -> GradientSample:
+def of_vectors(vectors: Tensor) -> GradientSample:
     """Return the sample whose gradients are the given vectors (n, 3)."""
-    parts = torch.split(vectors, block_sizes(len(vectors), blocks))
-    rest = torch.stack([(vectors.sum(0) - part.sum(0)).square().sum() for part in parts])
-    sizes = torch.tensor([len(part) for part in parts])
-    return GradientSample({"w": vectors.mean(0)}, {"w": vectors.square().sum(1)}, sizes, {"w": rest})
+    mean = vectors.mean(0)
+    return GradientSample({"w": mean}, {"w": vectors.square().sum(1)}, {"w": vectors @ mean})
 
 
 def test_spread_equals_the_covariance_of_per_example_gradients() -> None:
@@ -90,8 +88,7 @@ def test_a_repeated_record_has_no_variance() -> None:
     rows = Rows(row.features.expand(12, 6).clone(), row.labels.expand(12).clone())
     found = spread(sampled(network(), rows), layers_of(network()))
     assert found.norm > 0.1
-    assert 0 <= found.trace < 1e-5 * found.mean_square
-    assert 0 <= found.noise_scale < 1e-5
+    assert found.trace == 0 and found.noise_scale == 0 and math.isnan(found.snr)
 
 
 def test_blocks_change_no_value() -> None:
@@ -101,8 +98,7 @@ def test_blocks_change_no_value() -> None:
     for other in found[1:]:
         assert other.trace == pytest.approx(found[0].trace, rel=1e-5)
         assert other.norm == pytest.approx(found[0].norm, rel=1e-5)
-    assert found[0].errors["trace"] is None
-    assert found[2].errors["trace"] is not None
+        assert other.errors["trace"] == pytest.approx(found[0].errors["trace"], rel=1e-3)
 
 
 def test_estimates_are_unbiased_and_errors_cover() -> None:
@@ -113,7 +109,7 @@ def test_estimates_are_unbiased_and_errors_cover() -> None:
     found: list[Spread] = []
     for _ in range(400):
         noise = torch.randn(60, 3, generator=generator, dtype=torch.float64) * scale
-        found.append(spread(of_vectors(mean + noise, 10), ONE))
+        found.append(spread(of_vectors(mean + noise), ONE))
     traces = np.array([one.trace for one in found])
     signals = np.array([one.signal for one in found])
     assert abs(traces.mean() - trace) < 4 * traces.std() / 20
@@ -122,9 +118,37 @@ def test_estimates_are_unbiased_and_errors_cover() -> None:
     assert math.sqrt((errors**2).mean()) == pytest.approx(traces.std(), rel=0.15)
 
 
+def test_errors_are_those_of_leaving_out_each_record() -> None:
+    vectors = torch.randn(12, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64) + 0.7
+    whole = spread(of_vectors(vectors), ONE)
+    without = [spread(of_vectors(vectors[torch.arange(12) != i]), ONE) for i in range(12)]
+    for name in ("norm", "debiased", "trace", "noise_scale", "snr"):
+        left = torch.tensor([getattr(one, name) for one in without], dtype=torch.float64)
+        assert whole.errors[name] == pytest.approx(jackknife_error(getattr(whole, name), left, torch.ones(12)))
+    single = spread(of_vectors(vectors[:2]), ONE)
+    assert single.trace > 0 and single.errors["trace"] is None
+
+
+def test_clients_of_different_size_compare() -> None:
+    """Subsets of one population: the plain norm falls with their size, the debiased one does not."""
+    module, rows = network(), some_rows(3000)
+    gradients = torch.cat([part.flatten(1) for part in naive_gradients(module, rows).values()], 1)[:, :56]
+    gradients = gradients - gradients.mean(0) + 0.06
+    truth, generator = float(gradients.mean(0).norm()), torch.Generator().manual_seed(1)
+    for n, excess in ((32, 1.3), (128, 1.05), (512, 1.0)):
+        drawn = [gradients[torch.randperm(3000, generator=generator)[:n]] for _ in range(150)]
+        found = [
+            spread(GradientSample({"w": v.mean(0)}, {"w": v.square().sum(1)}, {"w": v @ v.mean(0)}), ONE) for v in drawn
+        ]
+        assert np.mean([one.norm for one in found]) > excess * truth
+        assert np.mean([one.signal for one in found]) == pytest.approx(truth**2, rel=0.06)
+        assert np.nanmean([one.debiased for one in found]) == pytest.approx(truth, rel=0.05)
+        assert np.mean([one.norm**2 - one.noise**2 for one in found]) == pytest.approx(truth**2, rel=0.06)
+
+
 def test_no_signal_gives_no_noise_scale() -> None:
     vectors = torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]], dtype=torch.float64)
-    found = spread(of_vectors(vectors, 2), ONE)
+    found = spread(of_vectors(vectors), ONE)
     assert found.signal < 0
     assert math.isnan(found.noise_scale)
     assert found.snr == pytest.approx(-1 / 4)
@@ -230,9 +254,13 @@ def test_client_rows_are_complete_and_in_range() -> None:
     module, metric = network(), Gradients(batch_records=40)
     measurement = metric.client(client_view(module, {"client_train": some_rows(60)}))
     assert_in_range(metric, measurement.rows)
-    assert len(measurement.rows) == 6 * (len(layers_of(module)) + 1)
+    assert len(measurement.rows) == 7 * (len(layers_of(module)) + 1)
     row = value_of(measurement.rows, "gradient_norm")
     assert row.n == 40 and row.scope == "client_train" and row.stderr is not None
+    trace = value_of(measurement.rows, "gradient_variance_examples").value
+    assert row.chance == pytest.approx(math.sqrt(trace / 40))
+    debiased = value_of(measurement.rows, "gradient_norm_debiased").value
+    assert debiased == pytest.approx(math.sqrt(row.value**2 - trace / 40))
 
 
 def test_client_values_follow_their_definitions() -> None:

@@ -46,11 +46,18 @@ def assert_exact(module: nn.Module, features: Tensor, replayed: set[str]) -> Non
     labels = torch.arange(len(features)) % classes
     layers = layers_of(module)
     run = ExamplePass(module, layers, features, labels)
-    found, expected = run(features, labels), naive(module, features, labels)
+    expected = naive(module, features, labels)
+    directions = {name: gradients.mean(0) + 0.1 for name, gradients in expected.items()}
+    found = run(features, labels, directions)
+    assert not run(features, labels).products
     assert {layer.name for layer in run.replayed} == replayed
     for layer in layers:
         squares = sum(expected[name].double().flatten(1).square().sum(1) for name in layer.names)
         torch.testing.assert_close(found.squares[layer.name], squares, rtol=2e-5, atol=1e-10)
+        parts = [(expected[name] * directions[name]).double().flatten(1).sum(1) for name in layer.names]
+        torch.testing.assert_close(found.products[layer.name], sum(parts), rtol=2e-4, atol=2e-5)
+    for name, total in run.sums(features, labels).items():
+        torch.testing.assert_close(total, expected[name].sum(0), rtol=2e-4, atol=1e-5)
     for name, gradients in expected.items():
         torch.testing.assert_close(found.sums[name], gradients.sum(0), rtol=2e-4, atol=1e-5)
 
