@@ -57,7 +57,8 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-known=$(cd "$root/conf/dataset" && printf '%s\n' *.yaml | sed 's/\.yaml$//')
+# Names in the order of their bytes, whatever the language of the machine.
+known=$(LC_ALL=C && cd "$root/conf/dataset" && printf '%s\n' *.yaml | sed 's/\.yaml$//')
 [ -n "$datasets" ] || datasets=$(grep -vx hub <<<"$known" | paste -sd,)
 for dataset in ${datasets//,/ }; do
   grep -qx -- "$dataset" <<<"$known" || fail "unknown data set '$dataset'; known: $(paste -sd' ' <<<"$known")"

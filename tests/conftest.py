@@ -4,6 +4,7 @@ import copy
 import gc
 import logging
 import os
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -11,8 +12,14 @@ from pathlib import Path
 
 # Several workers test at once: each with the threads of all cores, they would wait for one another. Before numpy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Processes that tests start find the program from any folder, and what the machine keeps on this path besides.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")])
+)
 
+import numpy as np
 import pytest
+import torch
 import yaml
 
 from fedlayers.compose import compose_config
@@ -34,6 +41,32 @@ QUICK = [
     "progress=none",
     "figures=false",
 ]
+
+
+def seed_everything() -> None:
+    """Let whoever draws without a generator of its own draw the same, in any order of tests and on any machine."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Seed what a test module draws when it is imported."""
+    if isinstance(collector, pytest.Module):
+        seed_everything()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: "pytest.FixtureDef[object]") -> None:
+    """Seed what a fixture draws that several tests share, whichever of them comes first."""
+    if fixturedef.scope != "function":
+        seed_everything()
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Seed what a test draws."""
+    seed_everything()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -312,7 +312,7 @@ def test_shell_completion_is_left_to_hydra() -> None:
 
 
 def program(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent), **variables}
+    environment = {**os.environ, **variables}
     command = [sys.executable, "-m", "fedlayers", *words]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -332,11 +332,9 @@ def test_what_has_to_be_quick_imports_nothing_slow(elsewhere: Path) -> None:
         "except SystemExit: pass\n"
         "print([name for name in ('torch', 'ray', 'flwr', 'pandas', 'sklearn') if name in sys.modules])"
     )
-    root = str(Path(__file__).resolve().parent.parent)
     for words in (["--help"], ["lr=0.1"], ["rounds=0"]):
         done = subprocess.run(
             [sys.executable, "-c", code, *words],
-            env={**os.environ, "PYTHONPATH": root},
             capture_output=True,
             text=True,
             check=True,

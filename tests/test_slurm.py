@@ -118,8 +118,7 @@ def test_scripts_submit_jobs_that_run(slurm: dict[str, str], tmp_path: Path) -> 
     (tmp_path / "cluster" / ".venv").symlink_to(environment)
     options = ["--wait", "--nodes=1", "--cpus-per-task=2", "--mem=1G", "--time=5", "--output=log.txt"]
     sweep = [str(ROOT / "launch" / "ray_cluster.sbatch"), "-m", "seed=0,1", *quick, "engine=ray"]
-    variables = {**slurm, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(["sbatch", *options, *sweep], cwd=tmp_path / "cluster", env=variables, check=False)
+    done = subprocess.run(["sbatch", *options, *sweep], cwd=tmp_path / "cluster", env=slurm, check=False)
     log = (tmp_path / "cluster" / "log.txt").read_text()
     assert done.returncode == 0, log
     assert "Ray cluster of 1 node" in log

@@ -237,8 +237,7 @@ def test_a_table_that_cannot_be_written_is_told(
 
 
 @pytest.mark.slow
-def test_real_runs_in_processes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parent.parent))
+def test_real_runs_in_processes_of_their_own() -> None:
     assert leave("-m", "hydra/launcher=local", "init=null,nowhere.safetensors", *QUICK) == 1
     good, bad = (str(entry["run"]) for entry in plan())
     assert (STUDY / good / "done.json").is_file()
