@@ -13,7 +13,6 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from torch import nn
 
-from fedlayers.allocation import available_cpus
 from fedlayers.clientapp import client_app
 from fedlayers.config import Config, check
 from fedlayers.data import load_federation
@@ -44,7 +43,6 @@ class Built:
     metrics: Mapping[str, Metric]
     probe: Records | None
     device: torch.device
-    client_gpus: float
 
     def client_app(self, config: Config) -> ClientApp:
         """Return the ClientApp, its device settled here so that all workers use the same kind."""
@@ -84,7 +82,6 @@ def build(config: Config) -> Built:
         metrics,
         probe_for(metrics, config, federation),
         device,
-        _client_gpus(config, device, federation),
     )
 
 
@@ -155,12 +152,3 @@ def _constructor_arguments(target: str) -> set[str]:
 def _check_data_dir(data_dir: str | None) -> None:
     exists = data_dir is None or Path(data_dir).is_dir()
     check(exists, "data_dir", "a folder that exists", data_dir, "make it, or leave data_dir out for the default")
-
-
-def _client_gpus(config: Config, device: torch.device, federation: Federation) -> float:
-    """Return each client's share of a GPU: as asked, else such that as many clients run as there are CPUs."""
-    if device.type != "cuda" or config.engine.client_gpus > 0:
-        return config.engine.client_gpus
-    workers = config.engine.workers or min(int(available_cpus() / config.engine.client_cpus), federation.num_clients)
-    # Ray schedules shares of a GPU to four decimals.
-    return int(torch.cuda.device_count() / max(workers, 1) * 1e4) / 1e4 or 1e-4

@@ -16,7 +16,7 @@ from fedlayers.config import Config
 from fedlayers.data.cache import cache_root, data_root
 from fedlayers.engines.base import EngineGrid, Workplace
 from fedlayers.engines.choose import choose
-from fedlayers.engines.make import check_engine, make_engine
+from fedlayers.engines.make import checked_engine, make_engine, settled_device
 from fedlayers.errors import Stopped, UserError, one_line
 from fedlayers.flower import quiet
 from fedlayers.folder import RunFolder, no_empty_folders, run_folder
@@ -66,12 +66,14 @@ def execute(config: Config) -> Path:
     if _is_complete(folder, config):
         print(f"already complete: {folder.path} ({folder.last_round()} rounds); force=true runs it again")
         return folder.path
+    config = replace(config, device=settled_device(config))
     built = build(config)
     name, why = choose(config, built.federation, built.module)
     # Whatever else can turn out to be a mistake is tried before there is a folder.
     if config.force or folder.last_round() is None:
         fresh_model(config, built)
-    check_engine(name, replace(config.engine, client_gpus=built.client_gpus), built.federation.num_clients)
+    engine = checked_engine(name, config.engine, built.device.type, built.federation.num_clients)
+    config = replace(config, engine=engine)
     try:
         with no_empty_folders(folder.path.parent):
             _start(folder, config, built, name, why)
@@ -186,7 +188,7 @@ def _engine(
     place = Workplace(
         built.client_app(_for_workers(config)), costs, folder.path / "state", stop, progress.advance, shared
     )
-    grid = make_engine(engine, place, replace(config.engine, client_gpus=built.client_gpus))
+    grid = make_engine(engine, place, config.engine)
     for remark in grid.remarks:
         print(remark)
     return grid

@@ -137,34 +137,9 @@ def test_everything_is_built() -> None:
     assert [layer.name for layer in built.layers] == ["fc1", "fc2"]
     assert list(built.metrics) == ["weights"]
     assert isinstance(built.strategy, FedAvg)
-    assert (built.device.type, built.client_gpus) == ("cpu", 0.0)
+    assert built.device.type == "cpu"
     again = build(config).module.state_dict()
     assert all(torch.equal(again[name], tensor) for name, tensor in built.module.state_dict().items())
-
-
-@pytest.mark.parametrize(
-    ("overrides", "expected"),
-    [
-        (["engine.workers=2"], 1.0),
-        (["engine.workers=3"], 0.6666),
-        ([], 0.6666),  # one worker a client, as there are CPUs for all three
-        (["engine.client_cpus=4"], 1.0),
-        (["engine.client_gpus=0.25"], 0.25),
-    ],
-    ids=["two workers", "three workers", "default", "few CPUs", "as asked"],
-)
-def test_clients_share_the_gpus(overrides: list[str], expected: float) -> None:
-    from fedlayers import build as module
-
-    config = compose_config([*TINY, *overrides])
-    federation = build(config).federation
-    with (
-        mock.patch.object(torch.cuda, "device_count", return_value=2),
-        mock.patch.object(module, "available_cpus", return_value=8.0),
-    ):
-        assert module._client_gpus(config, torch.device("cuda"), federation) == expected
-        if not config.engine.client_gpus:
-            assert module._client_gpus(config, torch.device("cpu"), federation) == 0.0
 
 
 def test_mistakes_are_found_before_data_are_loaded() -> None:

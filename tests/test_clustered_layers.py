@@ -13,7 +13,7 @@ from strategies.clustered import Clustered
 def test_a_run_tells_it_the_layers() -> None:
     built = build(compose_config(["algorithm=clustered", "model=resnet18_gn", "clients=4", "partition=iid"]))
     assert isinstance(built.strategy, Clustered)
-    weights = {name: tensor.detach().numpy() for name, tensor in built.module.named_parameters()}
+    weights = {name: tensor.detach().cpu().numpy() for name, tensor in built.module.named_parameters()}
     model = built.strategy.as_model(weights)
     assert [layer.name for layer in model] == [layer.name for layer in built.layers]
     roles = {array.role for layer in model for array in layer.arrays}

@@ -18,7 +18,7 @@ from fedlayers.config import Engine
 from fedlayers.engines.base import EngineGrid, Workplace, run_message
 from fedlayers.engines.cluster import connect
 from fedlayers.engines.kept_workers import end_kept
-from fedlayers.engines.ray import resources
+from fedlayers.engines.resources import resources
 from fedlayers.errors import Stopped, WorkerLost
 from fedlayers.flower import Grid, integer, records_of, run_simulation
 from fedlayers.state import StateStore

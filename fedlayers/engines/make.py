@@ -1,21 +1,44 @@
 """Checks and starts the engine of a given name; only the one that is used is imported."""
 
-from fedlayers.config import Engine
+from dataclasses import replace
+
+from fedlayers.config import Config, Engine
 from fedlayers.engines.base import EngineGrid, Workplace
 
 
-def check_engine(name: str, engine: Engine, clients: int) -> None:
+def settled_device(config: Config) -> str:
+    """Return the device to ask for: ``auto`` is the CPU, for clients and server alike, where a joined Ray has no GPU.
+
+    Raises:
+        UserError: there is no Ray at ``engine.address``.
+    """
+    if config.device != "auto" or config.engine.address is None or config.engine.name == "local":
+        return config.device
+    from fedlayers.engines.cluster import connect
+    from fedlayers.engines.resources import has_gpus
+
+    connect(config.engine.address)
+    return "auto" if has_gpus() else "cpu"
+
+
+def checked_engine(name: str, engine: Engine, device: str, clients: int) -> Engine:
     """Start or join the Ray that an engine needs and see that its workers fit there, before anything else is done.
+
+    Returns:
+        The engine's settings with each worker's share of a GPU.
 
     Raises:
         UserError: there is no Ray at ``engine.address``, or a worker needs more than it has.
     """
-    if name != "local":
-        from fedlayers.engines.cluster import connect
-        from fedlayers.engines.ray import resources
+    if name == "local":
+        return engine
+    from fedlayers.engines.cluster import connect
+    from fedlayers.engines.resources import gpu_share, resources
 
-        connect(engine.address)
-        resources(engine, clients)
+    connect(engine.address)
+    engine = replace(engine, client_gpus=gpu_share(engine, device, clients))
+    resources(engine, clients)
+    return engine
 
 
 def make_engine(name: str, workplace: Workplace, engine: Engine) -> EngineGrid:

@@ -19,10 +19,11 @@ from fedlayers.engines.base import EngineGrid, R, S, T, Workplace, run_message
 from fedlayers.engines.cluster import INLINE_BYTES, RAYS_INLINE_BYTES, connect
 from fedlayers.engines.phase import Chunk, Contents, Phase
 from fedlayers.engines.placement import Chunks
+from fedlayers.engines.resources import resources
 from fedlayers.engines.shared_files import check_shared
 from fedlayers.engines.spread import ItemWorker, SpreadWork
 from fedlayers.engines.workers import ATTEMPTS, WorkerDied, Workers, answer
-from fedlayers.errors import UserError, WorkerLost, one_line
+from fedlayers.errors import WorkerLost, one_line
 from fedlayers.flower import make_message, set_identity
 from fedlayers.state import StateStore
 from fedlayers.sums import add_up_on_worker, block_of
@@ -237,23 +238,3 @@ class RayGrid(EngineGrid):
                 )
         phase.waiting = [[message] for message in chunk.messages] + phase.waiting
         self._workers.replace(chunk.worker, chunk.actor)
-
-
-def resources(engine: Engine, num_clients: int) -> tuple[dict[str, float], int]:
-    """Return what each worker asks of Ray and how many workers there are."""
-    total = ray.cluster_resources()
-    cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
-    fit = int(cpus / engine.client_cpus)
-    if fit == 0:
-        raise UserError(
-            f"engine.client_cpus must be at most the {cpus:g} CPUs that Ray has, got {engine.client_cpus:g}"
-        )
-    if engine.client_gpus > 0:
-        fit = min(fit, int(gpus / engine.client_gpus))
-        if fit == 0:
-            raise UserError(
-                f"engine.client_gpus must be at most the {gpus:g} GPUs that Ray has, got {engine.client_gpus:g}"
-            )
-    count = min(engine.workers or fit, num_clients)
-    # More workers than CPUs are allowed (they share), fewer leave CPUs free.
-    return {"num_cpus": min(engine.client_cpus, cpus / count), "num_gpus": engine.client_gpus}, count
