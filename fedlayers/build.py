@@ -21,7 +21,8 @@ from fedlayers.data.federation import Federation, Records
 from fedlayers.data.probe import probe_for
 from fedlayers.devices import prepare_process, resolve_device
 from fedlayers.errors import UserError
-from fedlayers.layers import Layer, layers_of
+from fedlayers.forward_order import forward_layers
+from fedlayers.layers import Layer
 from fedlayers.models import build_model
 from fedlayers.plugins import check_plugins
 from fedlayers.rehearsal import check_strategy, rehearse
@@ -70,7 +71,7 @@ def build(config: Config) -> Built:
     if augment:
         augment(torch.zeros(2, *federation.shape), torch.Generator().manual_seed(config.seed))
     module = build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
-    layers = layers_of(module)
+    layers = forward_layers(module, torch.zeros(2, *federation.shape, device=device))
     declared(strategy).know_layers(layers)
     check_strategy(strategy, federation.num_clients)
     _rehearse(config, module, layers, federation.num_clients)

@@ -19,7 +19,7 @@ from fedlayers.data.augment import make_augmentation
 from fedlayers.data.probe import probe_for
 from fedlayers.devices import prepare_process, resolve_device, threads
 from fedlayers.flower import NumPyClient, client_error, integer, records_of
-from fedlayers.layers import layers_of
+from fedlayers.forward_order import forward_layers
 from fedlayers.models import build_model
 from fedlayers.seeding import global_state
 from fedlayers.session import Session, Workspace
@@ -144,7 +144,7 @@ def build_workspace(config: Config) -> Workspace:
         config,
         federation,
         module,
-        layers_of(module),
+        forward_layers(module, torch.zeros(2, *federation.shape, device=device)),
         metrics,
         device,
         make_augmentation(config.training.augment),

@@ -1,12 +1,16 @@
 """Layers: the ordered, named units of a model through which every feature addresses its parameters."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 ROOT = "(model)"
@@ -51,7 +55,7 @@ class Layer:
 
     Attributes:
         name: the module's path in the model, such as ``"stage1.0.conv1"``.
-        index: its place in the order of the forward pass' definition, from 0.
+        index: its place in the order of the forward pass, from 0.
         kind: ``linear``, ``conv``, ``norm``, ``embedding``, ``attention`` or the class in lower case.
         group: the layer group: the first part of the path (the layer itself if the path has one part).
         parameters: in the order of the module.
@@ -81,7 +85,7 @@ def layers_of(model: nn.Module) -> tuple[Layer, ...]:
 
     A parameter that two modules share (tied weights) belongs to the first. What
     ``torch.nn.utils.parametrize`` hangs below a module belongs to that module. Parameters of the model itself
-    form the layer ``(model)``.
+    form the layer ``(model)``. :func:`fedlayers.forward_order.forward_layers` puts them in the order of use.
 
     Args:
         model: any torch module; the networks of this package define their layers in forward order.
@@ -112,9 +116,45 @@ def layers_of(model: nn.Module) -> tuple[Layer, ...]:
     )
 
 
+def owns_parts(layer: Layer, layers: Sequence[Layer]) -> bool:
+    """Say whether further layers lie inside a layer's module: what it puts out is then not its own parameters' work."""
+    inside = "" if layer.name == ROOT else f"{layer.name}."
+    return any(other.name != layer.name and other.name.startswith(inside) for other in layers)
+
+
 def total(layers: Sequence[Layer]) -> int:
     """Return the number of parameters (scalars, not tensors) in the layers."""
     return sum(math.prod(parameter.shape) for layer in layers for parameter in layer.parameters)
+
+
+@contextmanager
+def buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Put a model's buffers back after a block of code, whether they were changed or replaced by others."""
+    before = [
+        (part, name, tensor, tensor.detach().clone())
+        for part in model.modules()
+        for name, tensor in part.named_buffers(recurse=False)
+        if not is_lazy(tensor)
+    ]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for part, name, tensor, content in before:
+                part._buffers[name] = tensor
+                tensor.copy_(content)
+
+
+def as_written(model: nn.Module) -> AbstractContextManager[Any]:
+    """Return a context in which what ``torch.compile`` made of a model runs uncompiled.
+
+    Compiled code is differentiated once and no more, and hides its parts.
+    """
+    compiled = any(
+        type(part).__name__ == "OptimizedModule" or getattr(part, "_compiled_call_impl", None) is not None
+        for part in model.modules()
+    )
+    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
 
 def _owner(name: str, modules: dict[str, nn.Module]) -> str:

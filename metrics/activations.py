@@ -1,17 +1,17 @@
 """What each layer of a model puts out on the probe: the representations that similarity and geometry are made of."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
-from fedlayers.layers import ROOT, Layer
+from fedlayers.layers import Layer, as_written
 from metrics.base import ClientView
+from metrics.listening import listening, without_own_output
 
 POSITIONS = ("pooled", "flattened", "samples")
 _RECORDS_A_UNIT = 4
@@ -92,6 +92,10 @@ def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[
     - ``flattened``: all positions side by side, shape (n, positions · units);
     - ``samples``: positions are kept apart as further samples, shape (n, positions, units).
 
+    The output of attention's input projections are queries, keys and values side by side, see
+    :func:`metrics.listening.listening`. Records are looked for on every axis but that of the units: a recurrent model
+    may have its steps first.
+
     Args:
         module: the model, in eval mode.
         layers: its layers.
@@ -99,13 +103,16 @@ def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[
         positions: see above. Values of different choices are not comparable.
 
     Returns:
-        Outputs on the CPU. A layer that runs not once a batch, or whose output is not one tensor with a row a record,
-        or is not finite, is among the reasons.
+        Outputs on the CPU. A layer without an output of its own, that runs not once a batch, or whose output is not
+        one tensor with a row a record, or is not finite, is among the reasons.
     """
-    parts: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
-    reasons: dict[str, str] = {}
+    reasons = without_own_output(module, layers)
+    names = [layer.name for layer in layers if layer.name not in reasons]
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    axes: dict[str, int] = {}
     for features in batches:
-        with _listening(module, layers, positions) as seen, torch.no_grad():
+        axes = axes or _record_axes(module, names, features)
+        with listening(module, names, partial(_rows, axes, positions)) as seen, torch.no_grad(), as_written(module):
             module(features)
         for name, outputs in seen.items():
             reason = _problem(outputs, len(features))
@@ -118,35 +125,60 @@ def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[
     return Activations({name: output for name, output in joined.items() if name not in reasons}, reasons)
 
 
-@contextmanager
-def _listening(module: nn.Module, layers: Sequence[Layer], positions: str) -> Iterator[dict[str, list[Tensor]]]:
-    """Collect what every layer puts out while a block runs the model; the hooks are gone afterwards."""
-    seen: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
-    own = {layer.name: module if layer.name == ROOT else module.get_submodule(layer.name) for layer in layers}
-    handles = [own[name].register_forward_hook(_hook(outputs, positions)) for name, outputs in seen.items()]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
+def _record_axes(module: nn.Module, names: Sequence[str], features: Tensor) -> dict[str, int]:
+    """Return along which axis every layer's output holds the records, −1 where there is none.
+
+    The axis that is as long as there are records, for two of them and for three: one batch alone could have as many
+    records as a sequence has steps.
+    """
+    shapes: dict[str, list[list[torch.Size]]] = {name: [] for name in names}
+    for size in (2, 3):
+        chosen = torch.arange(size, device=features.device) % len(features)
+        with listening(module, names, _shapes) as seen, torch.no_grad(), as_written(module):
+            module(features[chosen])
+        for name, calls in seen.items():
+            shapes[name].append(calls[-1] if calls else [])
+    return {name: _shared_axis(*pair) for name, pair in shapes.items()}
 
 
-def _hook(outputs: list[Tensor], positions: str) -> Callable[[nn.Module, Any, Any], None]:
-    def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
-        # A module that returns several things (attention) means the first.
-        tensor = output[0] if isinstance(output, tuple) and output else output
-        usable = isinstance(tensor, Tensor) and tensor.ndim >= 2
-        # At once and as a copy: an activation function that works in place comes next.
-        outputs.append(_shaped(tensor, isinstance(module, _CHANNELS_FIRST), positions) if usable else torch.empty(0))
+def _shapes(_name: str, tensors: Sequence[Tensor], _module: nn.Module) -> list[torch.Size]:
+    return [tensor.shape for tensor in tensors]
 
-    return hook
+
+def _shared_axis(two: list[torch.Size], three: list[torch.Size]) -> int:
+    """Return the first axis that has length 2 in all of some shapes and 3 in the others; −1 if there is none."""
+    axes = range(min((len(shape) for shape in [*two, *three]), default=0) - 1)
+    if len(two) != len(three):
+        return -1
+    return next(
+        (axis for axis in axes if all((a[axis], b[axis]) == (2, 3) for a, b in zip(two, three, strict=True))), -1
+    )
+
+
+def _rows(axes: dict[str, int], positions: str, name: str, tensors: Sequence[Tensor], module: nn.Module) -> Tensor:
+    """Return a copy of an output on the CPU, one row a record; nothing if it has none."""
+    if not tensors or axes[name] < 0 or any(tensor.ndim <= axes[name] + 1 for tensor in tensors):
+        return torch.empty(0)
+    channels_first = isinstance(module, _CHANNELS_FIRST)
+    moved = [_real(tensor.movedim(axes[name], 0), channels_first) for tensor in tensors]
+    rows = [_shaped(tensor, channels_first, positions) for tensor in moved]
+    if len({tuple(part.shape[:-1]) for part in rows}) > 1:
+        return torch.empty(0)
+    return rows[0] if len(rows) == 1 else torch.cat(rows, -1)
 
 
 def _problem(outputs: list[Tensor], records: int) -> str | None:
     """Return why one batch's output of a layer cannot be used, None if it can."""
+    if not outputs:
+        return "its module is never called in a forward pass: its parameters have no output of their own"
     if len(outputs) != 1:
         return f"it runs {len(outputs)} times a forward pass, once is needed"
     return None if len(outputs[0]) == records else "its output is not one tensor with a row a record"
+
+
+def _real(tensor: Tensor, channels_first: bool) -> Tensor:
+    """Return real and imaginary parts of complex units as units side by side, others as they are."""
+    return torch.cat([tensor.real, tensor.imag], 1 if channels_first else -1) if tensor.is_complex() else tensor
 
 
 def _shaped(tensor: Tensor, channels_first: bool, positions: str) -> Tensor:

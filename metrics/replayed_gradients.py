@@ -59,7 +59,10 @@ def replayed_gradients(
         for name, tensor in gradients.items():
             sums[name] += tensor.sum(0)
         for layer in layers:
-            norms = [gradients[name].square().flatten(1).sum(1, dtype=torch.float64) for name in layer.names]
+            # One number an example is a row of its own: a parameter without axes.
+            rows = [gradients[name] for name in layer.names]
+            rows = [row if row.ndim > 1 else row.unsqueeze(1) for row in rows]
+            norms = [row.square().flatten(1).sum(1, dtype=torch.float64) for row in rows]
             squares[layer.name].append(torch.stack(norms).sum(0))
             if directions:
                 along = [gradients[name].flatten(1) @ directions[name].flatten() for name in layer.names]

@@ -73,7 +73,7 @@ def test_a_layer_without_usable_output_has_a_reason() -> None:
     assert found.outputs == {}
     assert found.reasons == {
         "twice": "it runs 2 times a forward pass, once is needed",
-        "never": "it runs 0 times a forward pass, once is needed",
+        "never": "its module is never called in a forward pass: its parameters have no output of their own",
         "flat": "its output is not one tensor with a row a record",
         "bad": "its output is not finite",
     }
@@ -106,3 +106,98 @@ def test_a_probe_too_small_for_a_layer_is_remarked(records: int, remarks: int) -
 def test_unknown_positions_are_refused() -> None:
     with pytest.raises(ValueError, match="positions must be one of pooled, flattened, samples, got 'mean'"):
         check_positions("mean")
+
+
+class Attending(nn.Module):
+    """Attention whose queries come from elsewhere than its keys, by name."""
+
+    def __init__(self, **sizes: int) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True, **sizes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        queries = features if self.attention._qkv_same_embed_dim else features[..., :8]
+        mixed: Tensor = self.attention(queries, key=features, value=features, need_weights=False)[0]
+        return mixed
+
+
+@pytest.mark.parametrize("sizes", [{}, {"kdim": 9, "vdim": 9}])
+def test_the_parts_of_attention_have_their_outputs(sizes: dict[str, int]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    torch.manual_seed(1)
+    module = Attending(**sizes).eval()
+    attention = module.attention
+    nn.init.normal_(attention.in_proj_bias, generator=generator)
+    features = torch.randn(7, 5, 9 if sizes else 8, generator=generator)
+    found = layer_outputs(module, layers_of(module), features.split(4), "samples")  # type: ignore[no-untyped-call]
+    mixed = attention(features[..., :8], features, features)[0]
+    assert torch.allclose(found.outputs["attention.out_proj"], mixed, atol=1e-6)
+    own = attention.state_dict()
+    weights = [own[f"{name}_proj_weight"] for name in "qkv"] if sizes else own["in_proj_weight"].split(8)
+    inputs = [features[..., :8], features, features]
+    expected = [x @ w.T + b for x, w, b in zip(inputs, weights, own["in_proj_bias"].split(8), strict=True)]
+    assert torch.allclose(found.outputs["attention"], torch.cat(expected, -1), atol=1e-5)
+    pooled = layer_outputs(module, layers_of(module), [features], "pooled").outputs["attention"]
+    assert torch.allclose(pooled, torch.cat(expected, -1).mean(1), atol=1e-5)
+
+
+class StepsFirst(nn.Module):
+    """Turns records (n, steps, d) into steps first, as recurrent layers and attention take them by default."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.into, self.rnn, self.attention = nn.Linear(3, 4), nn.GRU(4, 4), nn.MultiheadAttention(4, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        hidden = self.rnn(self.into(features.transpose(0, 1)))[0]
+        mixed: Tensor = self.attention(hidden, hidden, hidden)[0]
+        return mixed.mean(0)
+
+
+@pytest.mark.parametrize("records", [5, 7])
+def test_records_are_found_on_the_second_axis_even_with_as_many_steps(records: int) -> None:
+    torch.manual_seed(2)
+    module = StepsFirst().eval()
+    features = torch.randn(records, 5, 3)
+    found = layer_outputs(module, layers_of(module), [features], "samples")
+    assert found.reasons == {}
+    into = module.into(features)
+    assert torch.allclose(found.outputs["into"], into, atol=1e-6)
+    steps = module.rnn(into.transpose(0, 1))[0]
+    assert torch.allclose(found.outputs["rnn"], steps.transpose(0, 1), atol=1e-6)
+    assert torch.allclose(found.outputs["attention.out_proj"].mean(1), module(features), atol=1e-6)
+    assert found.outputs["attention"].shape == (records, 5, 12)
+
+
+class Rows(nn.Module):
+    """Puts all rows of all records into one batch: no axis holds the records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.head, self.scale = nn.Linear(4, 3), nn.Linear(3, 2), nn.Parameter(torch.ones(()))
+
+    def forward(self, features: Tensor) -> Tensor:
+        rows = self.rows(features.reshape(-1, 4)).reshape(len(features), -1, 3)
+        logits: Tensor = self.head(rows.mean(1)) * self.scale
+        return logits
+
+
+def test_what_is_not_a_layers_own_is_not_taken_for_its_output() -> None:
+    module = Rows().eval()
+    # One row a record in the only batch: the shape alone would do.
+    found = layer_outputs(module, layers_of(module), [torch.randn(6, 1, 4)], "pooled")
+    assert set(found.outputs) == {"rows", "head"}
+    found = layer_outputs(module, layers_of(module), [torch.randn(6, 3, 4)], "pooled")
+    assert set(found.outputs) == {"head"}
+    assert found.reasons == {
+        "rows": "its output is not one tensor with a row a record",
+        "(model)": "its parameters have no output of their own: further layers lie inside of its module",
+    }
+
+
+def test_complex_units_are_pairs_of_units() -> None:
+    torch.manual_seed(3)
+    module = nn.Linear(4, 3, dtype=torch.complex64).eval()
+    features = torch.randn(6, 4, dtype=torch.complex64)
+    (found,) = layer_outputs(module, layers_of(module), [features], "pooled").outputs.values()
+    assert torch.allclose(found[:, :3] + 1j * found[:, 3:], module(features).detach())

@@ -52,7 +52,7 @@ def assert_exact(module: nn.Module, features: Tensor, replayed: set[str]) -> Non
     assert not run(features, labels).products
     assert {layer.name for layer in run.replayed} == replayed
     for layer in layers:
-        squares = sum(expected[name].double().flatten(1).square().sum(1) for name in layer.names)
+        squares = sum(expected[name].double().reshape(len(labels), -1).square().sum(1) for name in layer.names)
         torch.testing.assert_close(found.squares[layer.name], squares, rtol=2e-5, atol=1e-10)
         parts = [(expected[name] * directions[name]).double().flatten(1).sum(1) for name in layer.names]
         torch.testing.assert_close(found.products[layer.name], sum(parts), rtol=2e-4, atol=2e-5)
@@ -226,6 +226,19 @@ def test_outer_products_by_either_route(rows: int, columns: int, positions: int)
     matrices = torch.einsum("igrp,igcp->igrc", left, right)
     torch.testing.assert_close(squares, matrices.square().sum((1, 2, 3)))
     torch.testing.assert_close(total, matrices.sum(0))
+
+
+def test_a_parameter_without_axes_and_the_others_beside_it() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.scale, self.shift = nn.Linear(6, 3), nn.Parameter(torch.tensor(2.0)), nn.Parameter(FLAT[0])
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.layer(x + self.shift)
+            return out * self.scale
+
+    assert_exact(build(Scaled), FLAT, replayed={"(model)"})
 
 
 def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
