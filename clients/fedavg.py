@@ -68,22 +68,26 @@ class FedAvgClient(NumPyClient):
         session = self.session
         received = session.tensors(parameters)
         weights, buffers = self.initial(received), self.buffers()
+        keeps_own = type(self).initial is not FedAvgClient.initial
+        start = {name: tensor.clone() for name, tensor in weights.items()} if keeps_own else received
         records = self.training_records()
         watched: list[Row] = []
         began = time.perf_counter()
-        result = self._train(weights, buffers, received, records, watched)
+        result = self._train(weights, buffers, received, start, records, watched)
         measuring = sum(row.value for row in watched if isinstance(row, Resource))
         seconds = time.perf_counter() - began - measuring
         self.keep(weights, buffers)
         if self.pooled:
-            measured = measure(session, weights, buffers, received, "global", None, {"client_train": records})
+            measured = measure(session, weights, buffers, start, "global", None, {"client_train": records})
         else:
-            measured = measure(session, weights, buffers, received, "personal", session.client, session.data())
+            measured = measure(session, weights, buffers, start, "personal", session.client, session.data())
         sent = [weights[name].detach().cpu().numpy() for name in session.names]
         measured.rows.extend(self._training_rows(result, seconds, watched))
         scalars: dict[str, Any] = {"loss": result.loss, **measured.packed()}
         if buffers:
             scalars["buffers"] = to_safetensors_bytes(buffers)
+        if keeps_own and self._compared():
+            scalars["start"] = to_safetensors_bytes(start)
         return sent, len(records), scalars
 
     def evaluate(self, parameters: list[np.ndarray], config: Scalars) -> tuple[float, int, dict[str, Any]]:
@@ -91,7 +95,7 @@ class FedAvgClient(NumPyClient):
         session = self.session
         received = session.tensors(parameters)
         model, buffers = self.evaluated(received), self.buffers()
-        measured = measure(session, model, buffers, received, self.evaluated_model, session.client, session.data())
+        measured = measure(session, model, buffers, model, self.evaluated_model, session.client, session.data())
         return measured.loss, measured.records, {"accuracy": measured.accuracy, **measured.packed()}
 
     def buffers(self) -> dict[str, Tensor]:
@@ -126,6 +130,7 @@ class FedAvgClient(NumPyClient):
         weights: dict[str, Tensor],
         buffers: dict[str, Tensor],
         received: dict[str, Tensor],
+        start: dict[str, Tensor],
         records: Records,
         watched: list[Row],
     ) -> LocalResult:
@@ -143,12 +148,20 @@ class FedAvgClient(NumPyClient):
             generator=torch_generator(workspace.config.seed, "batches", session.round, session.client),
             augment=workspace.augment,
             extra_loss=self.extra_loss if uses_extra else None,
-            after_epoch=self._watch(received, watched),
+            after_epoch=self._watch(start, watched),
             reference=received,
             device=workspace.device,
         )
 
-    def _watch(self, received: Mapping[str, Tensor], watched: list[Row]) -> AfterEpoch | None:
+    def _compared(self) -> bool:
+        """Say whether the server compares the clients in this round: then it has to know what they started from."""
+        session = self.session
+        return any(
+            metric.compares_clients and metric.schedule.is_due(session.round, session.last_round, session.moment)
+            for metric in session.workspace.metrics.values()
+        )
+
+    def _watch(self, start: Mapping[str, Tensor], watched: list[Row]) -> AfterEpoch | None:
         """Return what looks at the weights after every epoch; None if no metric does so in this round."""
         session, workspace = self.session, self.session.workspace
         due = {
@@ -159,7 +172,7 @@ class FedAvgClient(NumPyClient):
         on_error = str(workspace.config.metrics.get("on_error", "record"))
 
         def look(number: int, parameters: Mapping[str, Tensor]) -> None:
-            watched.extend(measure_epoch(due, workspace.layers, parameters, received, number, on_error))
+            watched.extend(measure_epoch(due, workspace.layers, parameters, start, number, on_error))
 
         return look if due else None
 

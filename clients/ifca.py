@@ -37,9 +37,11 @@ class IFCAClient(ClusteredClient):
         return weights, count, {**scalars, "cluster": chosen}
 
     def evaluate(self, parameters: list[np.ndarray], config: Scalars) -> tuple[float, int, dict[str, Any]]:
-        """Measure the best of the models."""
+        """Measure the best of the models and tell, as the metric ``cluster``, which one it is."""
         models = self._models(parameters)
-        return super().evaluate(models[self.choose(models)], config)
+        chosen = self.choose(models)
+        loss, count, scalars = super().evaluate(models[chosen], config)
+        return loss, count, {**scalars, "cluster": chosen}
 
     def choose(self, models: Sequence[list[np.ndarray]]) -> int:
         """Return the place of the model with the lowest loss on the training records."""

@@ -76,7 +76,7 @@ def measure(
         session: at which round and moment.
         weights: name -> the weights to measure.
         buffers: name -> the buffers that go with them.
-        reference: name -> the global weights received this round.
+        reference: name -> the weights that training started from; the same as ``weights`` if there was none.
         model: what the ``model`` column says, ``global`` or ``personal``.
         client: what the ``client`` column says; None if the rows belong to the server.
         data: scope -> the records to measure on.

@@ -146,7 +146,7 @@ def _run_rounds(folder: RunFolder, config: Config, built: Built, engine: str, co
                 folder=folder,
                 progress=progress,
                 model=model,
-                snapshots=Snapshots(config, measuring.has_global_model, best),
+                snapshots=Snapshots(config, measuring.strategy.has_global_model, best),
             )
             loop.run(committed)
     finally:
@@ -168,8 +168,7 @@ def _server_measuring(
         probe=built.probe,
         kept=folder.kept,
         device=built.device,
-        has_global_model=declared(built.strategy).has_global_model,
-        pooled=declared(built.strategy).pooled,
+        strategy=declared(built.strategy),
         # In one process clients and server share the model.
         concurrent=engine != "local",
         spread=grid.spread,

@@ -35,6 +35,8 @@ class Phase:
         tables: table name -> Arrow tables.
         payloads: metric -> client -> name -> array.
         buffers: client -> its buffers after training.
+        starts: client -> the weights that its training started from, where it keeps its own.
+        sent: client -> the weights that it was sent.
     """
 
     messages: list[Message] = field(default_factory=list)
@@ -42,6 +44,8 @@ class Phase:
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
     payloads: dict[str, dict[int, dict[str, np.ndarray]]] = field(default_factory=dict)
     buffers: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    starts: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
+    sent: dict[int, ArrayRecord] = field(default_factory=dict)
 
     @property
     def clients(self) -> list[int]:
@@ -144,6 +148,8 @@ def read_replies(
                     phase.payloads.setdefault(metric, {}).setdefault(client, {})[part] = array
             elif name == "buffers":
                 phase.buffers[client] = from_safetensors_bytes(data)
+            elif name == "start":
+                phase.starts[client] = load(data)
             else:
                 phase.tables.setdefault(name, []).append(from_bytes(data))
     if replies and not phase.messages:

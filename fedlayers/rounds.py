@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import psutil
-from flwr.app import ConfigRecord, Message, MessageType
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType
 from flwr.serverapp.strategy import Strategy
 
 from fedlayers.checkpoint import Checkpoint
@@ -17,6 +17,7 @@ from fedlayers.config import Config
 from fedlayers.devices import threads
 from fedlayers.disk import write_bytes
 from fedlayers.engines.base import EngineGrid
+from fedlayers.flower import records_of
 from fedlayers.folder import RunFolder
 from fedlayers.global_model import GlobalModel
 from fedlayers.progress import Progress
@@ -144,8 +145,12 @@ class RoundLoop:
 
     def _send(self, name: str, server_round: int, moment: str, messages: list[Message]) -> Phase:
         self.progress.phase(server_round, name, len(messages))
+        # Before they are sent: an engine may have other ids for the nodes.
+        sent = {m.metadata.dst_node_id - 1: records_of(m.content, ArrayRecord)["arrays"] for m in messages}
         replies = self.grid.send_and_receive(messages)
-        return read_replies(replies, server_round, moment, self.config.on_client_error, self.progress.note)
+        phase = read_replies(replies, server_round, moment, self.config.on_client_error, self.progress.note)
+        phase.sent = sent
+        return phase
 
     def _settings(self, server_round: int, moment: str) -> ConfigRecord:
         """Return what goes to every client beside the weights."""

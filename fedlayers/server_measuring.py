@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -12,12 +12,14 @@ from fedlayers.allocation import available_cpus
 from fedlayers.config import Config
 from fedlayers.data.federation import Federation, Records
 from fedlayers.devices import give_way, threads
+from fedlayers.given_models import given_models
 from fedlayers.global_model import GlobalModel
 from fedlayers.kept import Kept
 from fedlayers.layers import Layer
 from fedlayers.records import Resource, Row, addressed
 from fedlayers.replies import Phase
 from fedlayers.seeding import derive
+from fedlayers.strategy_contract import Declared
 from fedlayers.weights import load_state
 from metrics.base import ClientView, Metric, ServerView, Spread
 from metrics.measure import Payload, measure_clients, measure_server
@@ -28,8 +30,7 @@ class ServerMeasuring:
     """Measures what the server knows at a round and moment.
 
     Attributes:
-        has_global_model: whether the algorithm makes one global model.
-        pooled: whether one participant trains on all clients' records: after training there are no clients to compare.
+        strategy: what the strategy declares.
         concurrent: whether the server's test runs beside the clients, which then go first.
         spread: the engine's way to spread large work over its workers.
     """
@@ -42,8 +43,7 @@ class ServerMeasuring:
     probe: Records | None
     kept: Kept
     device: torch.device
-    has_global_model: bool
-    pooled: bool
+    strategy: Declared
     concurrent: bool
     spread: Spread
 
@@ -75,7 +75,10 @@ class ServerMeasuring:
         due = self.due(server_round, moment)
         if not due or not phase.messages:
             return {}
+        given = given_models(self.strategy, phase, received, model)
         globals_now = {"received": received, "aggregated": model} if moment == "after_local" else {"received": model}
+        globals_now |= {name: replace(received, weights=dict(own)) for name, own in given.models.items()}
+        has_global_model = self.strategy.has_global_model
         view = ServerView(
             layers=self.layers,
             clients=phase.clients,
@@ -90,11 +93,15 @@ class ServerMeasuring:
             global_views={
                 name: partial(self.view, one, server_round, moment)
                 for name, one in globals_now.items()
-                if self.has_global_model
+                if has_global_model
             },
             earlier=partial(self.kept.read, moment=moment, before=server_round),
             spread=self.spread,
             planted=dict(enumerate(self.federation.planted or ())),
+            mean_weights={} if self.config.weighting == "records" else dict.fromkeys(phase.clients, 1.0),
+            has_global_model=has_global_model,
+            given=given.names,
+            models=given.tensors(),
         )
         rows, kept = measure_server(due, view, phase.payloads, self.config.rounds, self._on_error)
         if moment == "after_local":
@@ -104,13 +111,12 @@ class ServerMeasuring:
 
     def due(self, server_round: int, moment: str) -> dict[str, Metric]:
         """Return the metrics whose server halves compare the clients at a round and moment."""
-        if self.pooled and moment == "after_local":
+        if self.strategy.pooled and moment == "after_local":
             return {}
         return {
             name: metric
             for name, metric in self.metrics.items()
-            if type(metric).server is not Metric.server
-            and metric.schedule.is_due(server_round, self.config.rounds, moment)
+            if metric.compares_clients and metric.schedule.is_due(server_round, self.config.rounds, moment)
         }
 
     def remarks(self, model: GlobalModel) -> list[str]:

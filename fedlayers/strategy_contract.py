@@ -1,14 +1,17 @@
 """What a strategy declares to a run beside Flower's hooks, with the defaults that hold for Flower's own strategies."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from flwr.serverapp.strategy import Strategy
 
 from fedlayers.errors import UserError
 from fedlayers.layers import Layer
 from fedlayers.records import Record
+
+Weights = Mapping[str, np.ndarray]
 
 
 class Declared:
@@ -36,8 +39,21 @@ class Declared:
         """
         return dict.fromkeys(nodes, RecordDict({"arrays": arrays, "config": config}))
 
+    def used(self, sent: Weights, metrics: Mapping[str, Any]) -> Weights:
+        """Return the weights that a client worked with: those it was sent.
 
-_NAMES = ("has_global_model", "pooled", "know_layers", "rows", "contents")
+        Args:
+            sent: name -> what it was sent.
+            metrics: those of its reply.
+        """
+        return sent
+
+    def made_for(self, node: int) -> Weights | None:
+        """Return what the last aggregation made for a node that took part, None where that is the global model."""
+        return None
+
+
+_NAMES = ("has_global_model", "pooled", "know_layers", "rows", "contents", "used", "made_for")
 
 
 def declared(strategy: Strategy) -> Declared:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from fedlayers.layers import Layer
 from fedlayers.records import Record, Row, missing
 from fedlayers.schedule import Schedule
+from metrics import spreading
 
-S = TypeVar("S")
-T = TypeVar("T")
-R = TypeVar("R")
+Spread = spreading.Spread
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,8 @@ class ClientView:
             gradients as found.
         parameters: name -> the weights that are measured; detached leaf tensors.
         buffers: name -> buffer tensors.
-        reference: name -> the global weights the client received this round; equals ``parameters`` unless the
-            moment is ``after_local``.
+        reference: name -> the weights that the client's training started from, those it was sent unless it keeps its
+            own; equals ``parameters`` unless the moment is ``after_local``.
         data: scope (``client_train``, ``client_val``, ``client_test``) -> records; a split without records is
             absent.
         probe: the fixed records on which representations are compared, the same for all clients, moments and
@@ -99,29 +98,6 @@ class ClientView:
     cache: dict[Any, Any] = field(default_factory=dict)
 
 
-class Spread(Protocol):
-    """A way to compute the same function of many items, on whatever processes there are.
-
-    All ways give the same bits if every result depends on nothing but its item and what is shared.
-    """
-
-    def __call__(self, function: Callable[[S, T], R], shared: S, items: Sequence[T], /) -> list[R]:
-        """Return ``[function(shared, item) for item in items]``.
-
-        Args:
-            function: leaves its arguments as they are; elsewhere arrays are read-only.
-            shared: what all items need, sent once to each node. Arrays that are contiguous arrive as they are, others
-                in another layout, whose sums may differ in the last bits.
-            items: sent in chunks.
-        """
-        ...
-
-
-def spread_here(function: Callable[[S, T], R], shared: S, items: Sequence[T], /) -> list[R]:
-    """Return ``[function(shared, item) for item in items]``, computed here, one after the other."""
-    return [function(shared, item) for item in items]
-
-
 @dataclass
 class ServerView:
     """What the server half of a metric sees once a phase's replies are in.
@@ -130,15 +106,22 @@ class ServerView:
         layers: the model's layers, in order.
         clients: indices of the clients that replied, ascending; every mapping below has these keys.
         weights: client -> its weights after local training (moment ``after_local`` only, else empty).
-        before: the global weights the clients started from.
-        after: the aggregated global weights (equals ``before`` where nothing is aggregated).
-        records: client -> number of training records, the weights of weighted means.
+        before: the global weights that went out; what a client started from is :meth:`start_of`.
+        after: the aggregated global weights (equals ``before`` where nothing is aggregated); what was made for a client
+            is :meth:`made_for`.
+        records: client -> number of training records; what the mean weighs clients with is :meth:`shares`.
         payloads: client -> what this metric's client half sent, name -> array.
         seed: seed for this round and moment on the server.
         round, moment: when this is.
-        global_views: ``received`` (the global model the clients started from) and, at ``after_local``, ``aggregated``
-            (the one made of them) -> a function that returns a view of it; the view holds until the next call.
-            Empty for an algorithm without a global model.
+        global_views: ``received`` (the global model that went out) and, at ``after_local``, ``aggregated`` (the one
+            made of the replies), and every other model that the server gave to some clients, by its name in ``given``
+            -> a function that returns a view of it; the view holds until the next call. Empty for an algorithm without
+            a global model.
+        mean_weights: client -> its weight in the server's mean; empty: the number of its training records.
+        has_global_model: whether the server makes a model of what the clients send.
+        given: ``received`` (what a client started from) or ``aggregated`` (what was made for it) -> client -> the
+            model's name in ``models``; a client that is not there was given the global one, named as the relation.
+        models: name -> weights.
         earlier: returns what this metric kept at the same moment of the first round that kept something and of the
             last one before this round: round -> name -> array.
         planted: client -> the group that was planted in its data; empty if none was.
@@ -160,8 +143,55 @@ class ServerView:
     global_views: Mapping[str, Callable[[], ClientView]] = field(default_factory=dict)
     earlier: Callable[..., Mapping[int, Mapping[str, np.ndarray]]] = lambda *_: {}
     planted: Mapping[int, int] = field(default_factory=dict)
-    spread: Spread = spread_here
+    spread: Spread = spreading.spread_here
     cache: dict[Any, Any] = field(default_factory=dict)
+    mean_weights: Mapping[int, float] = field(default_factory=dict)
+    has_global_model: bool = True
+    given: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+    def given_to(self, relation: str, client: int) -> str:
+        """Return the name of the model that a client started from (``received``) or that was made for it."""
+        return self.given.get(relation, {}).get(client, relation)
+
+    def names_given(self, relation: str) -> list[str]:
+        """Return the names of all models of a relation of which there is a view, by client."""
+        names = dict.fromkeys(self.given_to(relation, client) for client in self.clients)
+        return [name for name in names if name in self.global_views]
+
+    def model(self, name: str) -> Mapping[str, Tensor]:
+        """Return the weights of a model that clients were given."""
+        return self.models[name] if name in self.models else {"received": self.before, "aggregated": self.after}[name]
+
+    def start_of(self, client: int) -> Mapping[str, Tensor]:
+        """Return the weights that a client started from.
+
+        Raises:
+            ValueError: the client keeps its own and did not tell.
+        """
+        name = self.given_to("received", client)
+        if name == "received" and not self.has_global_model and self.moment != "start":
+            raise ValueError(f"what client {client} started from is not known: it keeps its own model")
+        return self.model(name)
+
+    def made_for(self, client: int) -> Mapping[str, Tensor] | None:
+        """Return the weights that the server made for a client of what it and others sent, None if it makes none."""
+        return self.model(self.given_to("aggregated", client)) if self.has_global_model else None
+
+    def shares(self, clients: Sequence[int]) -> list[float]:
+        """Return the weights of clients in the mean of them, summing to 1."""
+        weights = [(self.mean_weights or self.records)[client] for client in clients]
+        total = sum(weights)
+        return [weight / total for weight in weights]
+
+    def common_weights(self) -> bool:
+        """Say whether all clients measured the same model: not after local training, nor with models of their own."""
+        if self.moment in ("start", "after_local") or not self.has_global_model:
+            return self.moment == "start"
+        return len({self.given_to("received", client) for client in self.clients}) < 2
+
+
+NO_GLOBAL_MODEL = "the algorithm makes no global model"
 
 
 @dataclass
@@ -211,6 +241,11 @@ class Metric(Described):
     ) -> None:
         self.schedule = Schedule(rounds, moments, key=f"metrics.{type(self).__name__.lower()}")
 
+    @property
+    def compares_clients(self) -> bool:
+        """Whether it has a server half."""
+        return type(self).server is not Metric.server
+
     def client(self, view: ClientView) -> Measurement:
         """Measure one client's model; the default measures nothing."""
         return Measurement()
@@ -223,7 +258,7 @@ class Metric(Described):
         Args:
             layers: the model's layers, in order.
             parameters: name -> the weights as they are then; leave them as found.
-            reference: name -> the global weights the client received this round.
+            reference: name -> the weights that its training started from.
             number: how many epochs are done, from 1.
         """
         return []

@@ -9,7 +9,7 @@ from torch import Tensor
 from fedlayers.layers import Layer
 from fedlayers.records import Row, missing
 from metrics.activations import check_positions, probe_remark
-from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, at, measured
+from metrics.base import NO_GLOBAL_MODEL, ClientView, Facts, Measurement, Metric, ServerView, at, measured
 from metrics.distances.built_in import built_in_metrics
 from metrics.distances.facts import BUILT_IN
 from metrics.distances.families import ClientMatrixMetric, LayerMatrixMetric, LayerMetric, ModelMatrixMetric
@@ -44,18 +44,20 @@ class Distances(Metric):
     Server half: ``subject`` names the relation:
 
     - ``clients``: from client to other client; one triangle if the distance is symmetric;
-    - ``received``: from a client to the global model that it received (its drift), ``other`` null;
-    - ``aggregated``: from a client to the global model after aggregation, ``other`` null;
-    - ``layers``: from a client's layer to every layer of the global model that it received, ``other_layer``; a full
+    - ``received``: from a client to the model that it was sent (its drift), ``other`` null;
+    - ``aggregated``: from a client to what aggregation made for it, ``other`` null: the global model, or its cluster's;
+    - ``layers``: from a client's layer to every layer of the model that it was sent, ``other_layer``; a full
       matrix with a true diagonal, for distances that compare layers of different shapes, such as ``procrustes_dst``,
       and for others if their name says so (``mean&full-l2_dst``).
 
     A layer distance has a row for every layer and one for the whole model, whose ``variant`` says how layers are
     aggregated; what a name puts before the base (``nb``, ``fb``) is part of ``variant``, too, and so are the positions
     of representations, which have ``scope`` ``probe`` and the number of its records as ``n``. Common preprocessing is
-    done once. A distance that is not defined is missing with its reason. The matrices are kept as arrays as well:
+    done once. A distance that is not defined is missing with its reason, and so are relations to models of the server
+    where it makes none. The matrices are kept as arrays as well:
     ``<name>`` of shape (n, n), and ``<name>/layers`` of shape (layers, n, n), n clients in ascending order, then the
-    global models (of representations, those that the relations name).
+    models of the server that they received, then those made for them (of representations, those that the relations
+    name).
 
     Args:
         names: distances by name, see :mod:`metrics.distances.names` and :mod:`metrics.distances.built_in`.
@@ -138,6 +140,8 @@ class Distances(Metric):
     def server(self, view: ServerView) -> Measurement:
         """Return a row for every distance, relation, layer and pair, and the matrices."""
         measurement = Measurement()
+        if not view.has_global_model:
+            measurement.rows += self._without_global_model()
         if len(self.metrics) > len(self._on_probe):
             with shared_products():
                 self._measure_all(self.tree.run(by_weights(view)), view, measurement)
@@ -146,6 +150,14 @@ class Distances(Metric):
             found = by_representations(view, self.positions, global_models)
             self._measure_all(self.probe_tree.run(found), view, measurement)
         return measurement
+
+    def _without_global_model(self) -> list[Row]:
+        relations = [relation for relation in self.relations if relation != "clients"]
+        return [
+            missing(name, NO_GLOBAL_MODEL, subject=relation, owner="server")
+            for name in dict.fromkeys(parse_name(name).base for name in self.metrics)
+            for relation in relations
+        ]
 
     def _tree(self, names: Iterable[str], max_sets: int | None) -> PreprocessingTree[Participants]:
         steps = {name: self.metrics[name].preprocessing_steps for name in names}
@@ -189,7 +201,7 @@ def _whole(metric: ClientMatrixMetric, participants: Participants, tables: Layer
         return metric.model_distances(tables.values)
     clients = participants.clients
     if not isinstance(metric, ModelMatrixMetric):
-        clients = tuple(c for c, owner in zip(clients, participants.owners, strict=True) if owner not in GLOBAL)
+        clients = tuple(c for c, owner in zip(clients, participants.owners, strict=True) if isinstance(owner, int))
     return metric.client_distance_matrix(clients, metric.preprocessing_steps)
 
 
@@ -199,22 +211,22 @@ def _across_layers(metric: LayerMatrixMetric, rows: PairRows) -> list[Row]:
     A distance that needs equal shapes has nothing to say about them unless it was asked to.
     """
     participants = rows.participants
-    if "received" not in participants.owners:
-        return []
     if isinstance(metric, LayerMetric) and metric.pairwise:
         if metric.needs_equal_shapes:
             return []
         metric = copy.copy(metric)
         metric.compare_pairwise(False)
-    received = participants.models[participants.owners.index("received")]
+    models = dict(zip(participants.owners, participants.models, strict=True))
     found: list[Row] = []
-    for owner, model in zip(participants.owners, participants.models, strict=True):
-        if isinstance(owner, str):
+    for owner, model in models.items():
+        name = "" if isinstance(owner, str) else participants.given_to("received", owner)
+        if isinstance(owner, str) or name not in models:
             continue
+        received = models[name]
         matrix = metric.layer_distance_matrix(model, received, metric.preprocessing_steps)
         sides: list[tuple[Owner, LayerWeights]] = [
             *((owner, layer) for layer in model),
-            *(("received", layer) for layer in received),
+            *((name, layer) for layer in received),
         ]
         unknown = [(i, len(model) + j) for i, j in np.argwhere(np.isnan(matrix)).tolist()]
         reasons = participants.reasons(metric, sides, unknown)

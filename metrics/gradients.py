@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from fedlayers.layers import Layer
 from fedlayers.records import Row
 from fedlayers.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, at, measured
-from metrics.between_clients import decompose
+from metrics.between_clients import Decomposition, decompose
 from metrics.gradient_statistics import GradientSample, Spread, sample_gradients, spread
 from metrics.jackknife import block_sizes
 from metrics.per_example import ExamplePass
@@ -46,7 +47,8 @@ class Gradients(Metric):
 
     Standard errors: delete-one-record jackknife.
 
-    Server half, with client k's share p_k of the training records, n_k its records drawn, ḡ = Σ p_k ḡ_k:
+    Server half, with client k's weight p_k in the server's mean (its share of the training records, or 1 / K with
+    ``weighting=uniform``), n_k its records drawn, ḡ = Σ p_k ḡ_k:
 
     - between_client_variance: Σ p_k ‖ḡ_k − ḡ‖² − Σ p_k (1 − p_k) tr Σ_k / n_k, so that clients of equal
       distribution give 0 in expectation; negative estimates stay negative.
@@ -54,8 +56,9 @@ class Gradients(Metric):
     - variance_ratio: between / (between + within), the share of the variance of one record's gradient that
       lies between clients.
 
-    At ``after_aggregate`` all gradients are taken at the same weights, and this is heterogeneity of the data; at
-    ``after_local`` each client's are taken at its own. Standard errors there: delete-one-client jackknife,
+    At ``after_aggregate`` all gradients are taken at the same weights, and this is heterogeneity of the data; where the
+    clients have models of their own then, variance between them is missing. At ``after_local`` each client's are taken
+    at its own weights. Standard errors there: delete-one-client jackknife,
     n = clients. Variant ``exact``, or ``sketch`` where gradients above the payload limit were sent as
     count-sketches (unbiased inner products; relative standard deviation of a squared norm √(2 / width)).
 
@@ -119,7 +122,6 @@ class Gradients(Metric):
     def server(self, view: ServerView) -> Measurement:
         """Split the variance of the clients' gradients into between and within."""
         clients = sorted(view.payloads)
-        rows: list[Row] = []
         if len(clients) < 2:
             reason = f"{len(clients)} of {len(view.clients)} clients sent usable gradients, 2 are needed"
             empty = [(name, layer) for layer in [*view.layers, None] for name in _SERVER_METRICS]
@@ -127,29 +129,36 @@ class Gradients(Metric):
                 [measured(name, math.nan, reason, scope=self.scope, **at(layer)) for name, layer in empty]
             )
         payloads = [view.payloads[client] for client in clients]
-        records = torch.tensor([view.records[client] for client in clients], dtype=torch.float64)
-        shares = records / records.sum()
+        shares = torch.tensor(view.shares(clients), dtype=torch.float64)
         sizes = torch.tensor([float(payload["n"][0]) for payload in payloads], dtype=torch.float64)
         traces = torch.tensor(np.stack([payload["trace"] for payload in payloads]))
         deviations = torch.stack([_deviations(payloads, layer, shares) for layer in view.layers], 1)
         sketched = [_is_sketch(payloads[0], layer) for layer in view.layers]
-        for index, layer in enumerate(view.layers):
-            rows += self._server_rows(deviations[:, index], traces[:, index], sizes, shares, sketched[index], layer)
-        return Measurement(
-            rows + self._server_rows(deviations.sum(1), traces.sum(1), sizes, shares, any(sketched), None)
-        )
+        apart = view.moment != "after_local" and not view.common_weights()
+        rows: list[Row] = []
+        for index, layer in enumerate([*view.layers, None]):
+            last = layer is None
+            found = decompose(
+                deviations.sum(1) if last else deviations[:, index],
+                traces.sum(1) if last else traces[:, index],
+                sizes,
+                shares,
+            )
+            variant = "sketch" if (any(sketched) if last else sketched[index]) else "exact"
+            rows += _server_rows(found, apart, variant=variant, scope=self.scope, n=len(shares), **at(layer))
+        return Measurement(rows)
 
-    def _server_rows(
-        self, deviations: Tensor, traces: Tensor, sizes: Tensor, shares: Tensor, sketched: bool, layer: Layer | None
-    ) -> list[Row]:
-        found = decompose(deviations, traces, sizes, shares)
-        columns = {"variant": "sketch" if sketched else "exact", "scope": self.scope, "n": len(shares), **at(layer)}
-        reason = "no gradient varies"
-        return [
-            measured("between_client_variance", found.between, stderr=found.errors["between"], chance=0.0, **columns),
-            measured("within_client_variance", found.within, stderr=found.errors["within"], **columns),
-            measured("variance_ratio", found.ratio, reason, stderr=found.errors["ratio"], chance=0.0, **columns),
-        ]
+
+def _server_rows(found: Decomposition, apart: bool, **columns: Any) -> list[Row]:
+    """Return the rows of a layer; between clients that are apart, at weights of their own, there is nothing to tell."""
+    between, ratio = (math.nan, math.nan) if apart else (found.between, found.ratio)
+    why = "the clients' models differ: their gradients would not differ by the data alone" if apart else "not finite"
+    nothing = why if apart else "no gradient varies"
+    return [
+        measured("between_client_variance", between, why, stderr=found.errors["between"], chance=0.0, **columns),
+        measured("within_client_variance", found.within, stderr=found.errors["within"], **columns),
+        measured("variance_ratio", ratio, nothing, stderr=found.errors["ratio"], chance=0.0, **columns),
+    ]
 
 
 def gradient_sample(view: ClientView, scope: str, batch_records: int, blocks: int) -> GradientSample:

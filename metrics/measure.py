@@ -119,8 +119,7 @@ def measure_server(
     rows: list[Row] = []
     kept: Payload = {}
     for name, metric in metrics.items():
-        has_half = type(metric).server is not Metric.server
-        if not has_half or not metric.schedule.is_due(view.round, last_round, view.moment):
+        if not metric.compares_clients or not metric.schedule.is_due(view.round, last_round, view.moment):
             continue
         own = replace(view, payloads=payloads.get(name, {}), earlier=partial(view.earlier, name))
         measurement = _timed(name, partial(_server_half, metric, own), torch.device("cpu"), on_error)

@@ -9,10 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from fedlayers.layers import Layer
-from fedlayers.records import Pair, Row
+from fedlayers.records import Pair, Row, missing
 from fedlayers.seeding import derive
 from metrics.activations import check_positions, probe_remark
-from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, at
+from metrics.base import NO_GLOBAL_MODEL, ClientView, Facts, Measurement, Metric, ServerView, at
 from metrics.compare.base import Compared, Comparison
 from metrics.compare.gram_sketch import gram_sketch
 from metrics.probe_payload import (
@@ -56,8 +56,9 @@ class Similarity(Metric):
     - ``clients``: client and other client, same layer;
     - ``layers``: one client, layer and another layer;
     - ``rounds``: one client and layer, this round and the first that was measured, and the last one before;
-    - ``received``: a client and the global model that it received, ``other`` null;
-    - ``aggregated``: a client and the global model after aggregation (at ``after_local`` only), ``other`` null.
+    - ``received``: a client and the model that it was sent, ``other`` null;
+    - ``aggregated``: a client and what aggregation made for it (at ``after_local`` only), ``other`` null: the global
+      model, or its cluster's. Without any model of the server both are missing.
 
     ``variant`` holds estimator and positions, ``n`` the number of probe records, ``chance``, ``chance_hi`` and ``p``
     what chance alone produces (see :class:`metrics.compare.base.Compared`).
@@ -123,12 +124,20 @@ class Similarity(Metric):
         for relation, pairs in relations.items():
             for a, b in pairs:
                 groups[items[a].sketched or items[b].sketched].append((relation, a, b))
-        rows: list[Row] = []
+        rows: list[Row] = [] if view.has_global_model else self._without_global_model()
         for sketched, named in groups.items():
             if named:
                 rows += self._compare(items, named, sketched, view)
         kept = {f"{client}/{name}": array for client, sent in view.payloads.items() for name, array in sent.items()}
         return Measurement(rows, kept=kept if "rounds" in self.relations else {})
+
+    def _of_server(self) -> list[str]:
+        return [relation for relation in ("received", "aggregated") if relation in self.relations]
+
+    def _without_global_model(self) -> list[Row]:
+        address = {"scope": "probe", "owner": "server"}
+        pairs = [(fact.name, relation) for fact in self.facts for relation in self._of_server()]
+        return [missing(name, NO_GLOBAL_MODEL, subject=relation, **address) for name, relation in pairs]
 
     def _to_send(self, whole: Mapping[str, Tensor], view: ClientView) -> dict[str, Tensor]:
         """Return what travels for every layer."""
@@ -144,11 +153,10 @@ class Similarity(Metric):
     def _items(self, view: ServerView) -> list[_Item]:
         """Return everything that takes part: this round's clients, the global models, earlier rounds' clients."""
         items = _received_items(view.payloads, view.round, view.layers)
-        for name in ("received", "aggregated"):
-            if name in self.relations and name in view.global_views:
-                found = global_outputs(view, name, self.positions)
-                layers = [layer for layer in view.layers if layer.name in found]
-                items += [_Item(name, view.round, layer, found[layer.name]) for layer in layers]
+        for name in [name for relation in self._of_server() for name in view.names_given(relation)]:
+            found = global_outputs(view, name, self.positions)
+            layers = [layer for layer in view.layers if layer.name in found]
+            items += [_Item(name, view.round, layer, found[layer.name]) for layer in layers]
         if "rounds" in self.relations:
             for earlier, arrays in view.earlier().items():
                 sent: dict[int, dict[str, np.ndarray]] = {}
@@ -169,7 +177,8 @@ class Similarity(Metric):
         others = sorted({item.round for item in items} - {view.round}) if relation == "rounds" else [view.round]
         pairs = []
         for owner, name, index in mine:
-            keys = [(owner if relation == "rounds" else relation, other, name) for other in others]
+            side = view.given_to(relation, owner) if relation != "rounds" and isinstance(owner, int) else owner
+            keys = [(side, other, name) for other in others]
             pairs += [(index, place[key]) for key in keys if key in place]
         return pairs
 

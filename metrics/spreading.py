@@ -5,16 +5,39 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from metrics.base import Spread, spread_here
 from metrics.nested_arrays import nested_arrays
 
 S = TypeVar("S")
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class Spread(Protocol):
+    """A way to compute the same function of many items, on whatever processes there are.
+
+    All ways give the same bits if every result depends on nothing but its item and what is shared.
+    """
+
+    def __call__(self, function: Callable[[S, T], R], shared: S, items: Sequence[T], /) -> list[R]:
+        """Return ``[function(shared, item) for item in items]``.
+
+        Args:
+            function: leaves its arguments as they are; elsewhere arrays are read-only.
+            shared: what all items need, sent once to each node. Arrays that are contiguous arrive as they are, others
+                in another layout, whose sums may differ in the last bits.
+            items: sent in chunks.
+        """
+        ...
+
+
+def spread_here(function: Callable[[S, T], R], shared: S, items: Sequence[T], /) -> list[R]:
+    """Return ``[function(shared, item) for item in items]``, computed here, one after the other."""
+    return [function(shared, item) for item in items]
+
 
 # What is left must take longer than this to be spread. Ray answers in 10 ms and copies some hundred megabytes a second
 # to new shared memory (measured: 400 MB in 0.8 to 1.3 s), and two workers save half of the work.

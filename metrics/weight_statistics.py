@@ -91,7 +91,7 @@ class UpdateProducts:
         squares: ‖Δ_k‖², shape (K, L).
         with_mean: ⟨Δ_k, Δ̄⟩ with Δ̄ = Σ_k p_k Δ_k, shape (K, L).
         mean_squares: ‖Δ̄‖², shape (L,).
-        drifts: ‖w_k − w_after‖², shape (K, L).
+        drifts: ‖w_k − w_after,k‖², shape (K, L); NaN if nothing was aggregated.
     """
 
     shares: Tensor
@@ -103,8 +103,8 @@ class UpdateProducts:
 
 def update_products(
     weights: Sequence[Mapping[str, Tensor]],
-    before: Mapping[str, Tensor],
-    after: Mapping[str, Tensor],
+    starts: Sequence[Mapping[str, Tensor]],
+    made: Sequence[Mapping[str, Tensor]] | None,
     shares: Sequence[float],
     layers: Sequence[Sequence[str]],
 ) -> UpdateProducts:
@@ -112,8 +112,8 @@ def update_products(
 
     Args:
         weights: K mappings, parameter name -> weights after local training.
-        before: parameter name -> the weights the clients started from; Δ_k = w_k − before.
-        after: parameter name -> the aggregated weights.
+        starts: K mappings, parameter name -> the weights w_start,k that the client started from; Δ_k = w_k − w_start,k.
+        made: K mappings, parameter name -> the aggregated weights for it; None if nothing was aggregated.
         shares: K weights p_k, summing to 1.
         layers: for each of L layers the names of its parameters.
 
@@ -121,17 +121,19 @@ def update_products(
         The products in float64; differences are taken before anything is squared. Cost O(K · parameters), memory
         one model in float64.
     """
-    mean = {name: torch.zeros_like(before[name], dtype=torch.float64) for names in layers for name in names}
-    for share, client in zip(shares, weights, strict=True):
+    mean = {name: torch.zeros_like(starts[0][name], dtype=torch.float64) for names in layers for name in names}
+    for share, client, start in zip(shares, weights, starts, strict=True):
         for name, total in mean.items():
-            total.add_(client[name] - before[name], alpha=share)
-    squares, with_mean, drifts = (torch.zeros(len(weights), len(layers), dtype=torch.float64) for _ in range(3))
+            total.add_(client[name] - start[name], alpha=share)
+    squares, with_mean = (torch.zeros(len(weights), len(layers), dtype=torch.float64) for _ in range(2))
+    drifts = torch.full_like(squares, math.nan)
     for k, client in enumerate(weights):
         for index, names in enumerate(layers):
-            updates = [client[name] - before[name] for name in names]
+            updates = [client[name] - starts[k][name] for name in names]
             squares[k, index] = squared_norm(updates)
             with_mean[k, index] = inner_product(updates, [mean[name] for name in names])
-            drifts[k, index] = squared_norm([client[name] - after[name] for name in names])
+            if made is not None:
+                drifts[k, index] = squared_norm([client[name] - made[k][name] for name in names])
     mean_squares = [squared_norm([mean[name] for name in names]) for names in layers]
     return UpdateProducts(_double(shares), squares, with_mean, _double(mean_squares), drifts)
 

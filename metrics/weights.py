@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fedlayers.layers import Layer
 from fedlayers.records import Row
-from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, at, measured
+from metrics.base import NO_GLOBAL_MODEL, ClientView, Facts, Measurement, Metric, ServerView, at, measured
 from metrics.weight_statistics import (
     Moments,
     b_dissimilarity,
@@ -37,12 +37,14 @@ class Weights(Metric):
     - share_small: share of v with |v| < t; variant ``t=0.01``.
     - share_small_relative: share of v with |v| < r · rms, rms = √(Σv²/N) of the layer; variant ``r=0.1``. For the
       whole model each weight is still compared with its own layer's rms.
-    - update_norm: ‖w − w_received‖₂, at ``after_local`` only.
+    - update_norm: ‖w − w_start‖₂, at ``after_local`` only, w_start the weights that training started from: those
+      received, unless the client keeps its own.
 
-    Server half, at ``after_local``, with Δ_k = w_k − w_before of client k, p_k its share of the training records,
-    Δ̄ = Σ p_k Δ_k:
+    Server half, at ``after_local``, with Δ_k = w_k − w_start,k of client k, p_k its weight in the server's mean (its
+    share of the training records, or 1 / K with ``weighting=uniform``), Δ̄ = Σ p_k Δ_k over all clients:
 
-    - drift: ‖w_k − w_after‖₂, the distance to the new global weights (owner: the client).
+    - drift: ‖w_k − w_after,k‖₂, the distance to the new global weights, or to those that were made for the client
+      where the server keeps several models (owner: the client); missing if the server makes none.
     - update_cosine: ⟨Δ_k, Δ̄⟩ / (‖Δ_k‖‖Δ̄‖) (owner: the client); missing if an update is zero.
     - b_dissimilarity: √(Σ p_k‖Δ_k‖² / ‖Δ̄‖²) ≥ 1, FedProx' B with updates in place of gradients (owner: the
       server, n = clients); missing if the mean update is zero.
@@ -152,10 +154,11 @@ def _norms(view: ClientView) -> list[Row]:
 
 def _update_rows(view: ServerView, clients: Sequence[int], layers: Sequence[Layer], variant: str | None) -> list[Row]:
     """Return drift, update cosine and dissimilarity of the given layers and of all of them together."""
-    total = sum(view.records[client] for client in clients)
-    shares = [view.records[client] / total for client in clients]
+    shares = view.shares(clients)
     weights = [view.weights[client] for client in clients]
-    products = update_products(weights, view.before, view.after, shares, [layer.names for layer in layers])
+    made = [view.made_for(client) or {} for client in clients] if view.has_global_model else None
+    starts = [view.start_of(client) for client in clients]
+    products = update_products(weights, starts, made, shares, [layer.names for layer in layers])
     squares, with_mean = _with_total(products.squares), _with_total(products.with_mean)
     drifts, mean_squares = _with_total(products.drifts), _with_total(products.mean_squares)
     rows: list[Row] = []
@@ -169,7 +172,8 @@ def _update_rows(view: ServerView, clients: Sequence[int], layers: Sequence[Laye
             own = {**address, "owner": "client", "client": client}
             value = cosine(float(with_mean[k, index]), float(squares[k, index]), mean_square)
             why = "the client's update is zero" if squares[k, index] == 0 else reason
-            rows.append(measured("drift", math.sqrt(float(drifts[k, index])), "not finite", **own))
+            lost = "not finite" if view.has_global_model else NO_GLOBAL_MODEL
+            rows.append(measured("drift", math.sqrt(float(drifts[k, index])), lost, **own))
             rows.append(measured("update_cosine", value, why, **own))
     return rows
 

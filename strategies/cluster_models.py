@@ -26,8 +26,6 @@ class ClusterModels(Declared, FedAvg):
     the others keep their model. The global model is the weighted mean of all clients that trained. With one cluster all
     this is FedAvg, bit for bit: sums are taken in the same order.
 
-    Metrics that compare clients on the server take the global model for what everybody was sent.
-
     Args:
         **flower: arguments of Flower's FedAvg (sampling fractions, the key of the weights).
     """
@@ -118,6 +116,11 @@ class ClusterModels(Declared, FedAvg):
             Record("cluster", float(cluster), client=int(node) - 1, owner="server")
             for node, cluster in sorted(self.clusters.items(), key=lambda item: int(item[0]))
         ]
+
+    def made_for(self, node: int) -> Weights | None:
+        """Return the model of a node's cluster, None if it is in none."""
+        own = self.weights_for(node)
+        return None if own is self.current else own
 
     def new_cluster(self) -> str:
         """Return the name of a new cluster: the clusters of a run are numbered from 0 as they appear."""

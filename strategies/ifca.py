@@ -17,7 +17,7 @@ from fedlayers.arrays import decode, encode
 from fedlayers.config import check
 from fedlayers.flower import integer, records_of
 from fedlayers.seeding import numpy_generator
-from strategies.cluster_models import ClusterModels, node_of
+from strategies.cluster_models import ClusterModels, Weights, node_of
 
 
 class IFCA(ClusterModels):
@@ -59,6 +59,13 @@ class IFCA(ClusterModels):
         if models:
             arrays = ArrayRecord({name: encode(np.stack([model[name] for model in models])) for name in arrays})
         return dict.fromkeys(nodes, self._content(arrays, config))
+
+    def used(self, sent: Weights, metrics: Mapping[str, Any]) -> Weights:
+        """Return the model that a client chose."""
+        own = next(iter(self.models.values()), sent)
+        if all(array.shape == own[name].shape for name, array in sent.items()):
+            return sent
+        return {name: array[integer(metrics["cluster"])] for name, array in sent.items()}
 
     def assign(self, server_round: int, replies: Sequence[Message]) -> None:
         """Write down which model each client chose."""

@@ -88,7 +88,7 @@ def test_update_products_equal_dense_algebra() -> None:
         for _ in range(3)
     ]
     shares = [0.2, 0.3, 0.5]
-    found = update_products(clients, before, after, shares, [["a"], ["b"], ["a", "b"]])
+    found = update_products(clients, [before] * 3, [after] * 3, shares, [["a"], ["b"], ["a", "b"]])
 
     def flat(weights: dict[str, Tensor], names: list[str]) -> Tensor:
         return torch.cat([weights[name].double().flatten() for name in names])

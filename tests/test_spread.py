@@ -12,7 +12,7 @@ from ray import cloudpickle
 from fedlayers.errors import Stopped
 from fedlayers.records import Record
 from metrics import spreading
-from metrics.base import Measurement, Metric, ServerView, spread_here
+from metrics.base import Measurement, Metric, ServerView
 from metrics.distances.built_in import built_in_metrics
 from metrics.distances.client_families import ClientMatrixMetric
 from metrics.distances.gram_pairs import pairwise_by_gram
@@ -22,7 +22,7 @@ from metrics.distances.representations import RepresentationMetric, representati
 from metrics.distances.steps import NoBiasStep
 from metrics.distances.weights import Client, LayerWeights, Model, RoleArray, vector_of
 from metrics.measure import measure_server
-from metrics.spreading import spread_if_large
+from metrics.spreading import spread_here, spread_if_large
 from metrics.spreading import spreading as spread_by
 from tests.metric_views import network, server_view, weights_of
 

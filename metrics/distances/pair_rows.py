@@ -81,8 +81,10 @@ class PairRows:
         """
         rows: list[Pair] = []
         for (i, mine), (j, other) in permutations(enumerate(self.participants.owners[: len(table)]), 2):
-            relation = other if isinstance(other, str) else "clients"
-            if isinstance(mine, str) or relation not in relations or (symmetric and j < i):
+            if isinstance(mine, str) or (symmetric and j < i):
+                continue
+            relation = self.participants.relation(mine, other)
+            if relation is None or relation not in relations:
                 continue
             reason = reasons.get((min(i, j), max(i, j)), self.participants.incomparable)
             rows.append(self._row(table[i, j], relation, (mine, other), (layer, layer), reason))

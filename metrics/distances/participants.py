@@ -16,7 +16,7 @@ GLOBAL = ("received", "aggregated")
 # Why a distance is missing if nobody knows better: between weights, between representations.
 INCOMPARABLE = "these weights cannot be compared: other shapes, or not finite"
 _LAYERS_INCOMPARABLE = "layers that belong to it cannot be compared"
-# An owner of a model: a client, or one of the two global models.
+# An owner of a model: a client, or one of the models that the server gave, by its name.
 Owner = int | str
 # Places of two things -> why they have no distance, the first before the second.
 Reasons = dict[tuple[int, int], str]
@@ -24,7 +24,7 @@ Reasons = dict[tuple[int, int], str]
 
 @dataclass(frozen=True)
 class Participants:
-    """The clients of a round, then the global models.
+    """The clients of a round, then the models that the server gave them.
 
     Attributes:
         owners: whose each model is.
@@ -32,6 +32,7 @@ class Participants:
         records: the number of probe records behind representations; None for weights.
         absent: owner and layer -> why its representation is not there; NaN stands in its place.
         refusal: why nothing can be compared, None if it can.
+        given: relation -> client -> the owner of the model that it was given, see :class:`metrics.base.ServerView`.
     """
 
     owners: tuple[Owner, ...]
@@ -39,6 +40,17 @@ class Participants:
     records: int | None = None
     absent: Mapping[tuple[Owner, str], str] = field(default_factory=dict)
     refusal: str | None = None
+    given: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+
+    def given_to(self, relation: str, client: int) -> str:
+        """Return the owner of the model that a client received, or that was made for it."""
+        return self.given.get(relation, {}).get(client, relation)
+
+    def relation(self, client: int, other: Owner) -> str | None:
+        """Return how another one's model is related to a client, None if that model was not given to it."""
+        if not isinstance(other, str):
+            return "clients"
+        return next((name for name in GLOBAL if self.given_to(name, client) == other), None)
 
     @property
     def models(self) -> list[Model]:
@@ -141,16 +153,15 @@ def check_moments(moments: Sequence[str]) -> None:
 
 def by_weights(view: ServerView) -> Participants:
     """Return the clients' weights with their updates as gradients, and the global models', where there are any."""
-    before = {name: _array(tensor) for name, tensor in view.before.items()}
     clients = []
     for client in view.clients:
         own = {name: _array(tensor) for name, tensor in view.weights[client].items()}
-        update = {name: np.subtract(own[name], before[name], dtype=np.float64) for name in own}
+        start = view.start_of(client)
+        update = {name: np.subtract(own[name], _array(start[name]), dtype=np.float64) for name in own}
         clients.append(Client(model_of(view.layers, own), model_of(view.layers, update)))
-    names = GLOBAL if view.global_views else ()
-    models = {"received": view.before, "aggregated": view.after}
-    globals_now = [Client(model_of(view.layers, models[name])) for name in names]
-    return Participants((*view.clients, *names), (*clients, *globals_now))
+    names = [name for relation in GLOBAL for name in view.names_given(relation)]
+    globals_now = [Client(model_of(view.layers, view.model(name))) for name in names]
+    return Participants((*view.clients, *names), (*clients, *globals_now), given=view.given)
 
 
 def _array(tensor: Tensor) -> np.ndarray:

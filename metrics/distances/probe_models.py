@@ -56,7 +56,7 @@ def by_representations(view: ServerView, positions: str, global_models: Sequence
     """
     if not view.payloads:
         return Participants((), (), 0, refusal=f"no client sent representations of the probe at round {view.round}")
-    names = [name for name in global_models if name in view.global_views]
+    names = [name for relation in global_models for name in view.names_given(relation)]
     outputs: dict[Owner, dict[str, Tensor]] = {
         client: unpacked(view.payloads.get(client, {}), view.layers) for client in view.clients
     }
@@ -75,7 +75,7 @@ def by_representations(view: ServerView, positions: str, global_models: Sequence
         values = [nothing if (owner, layer.name) in absent else found[layer.name] for layer in layers]
         pairs = zip(layers, values, strict=True)
         clients.append(Client(tuple(representation_layer(layer.name, layer.kind, value) for layer, value in pairs)))
-    return Participants(tuple(outputs), tuple(clients), records, absent)
+    return Participants(tuple(outputs), tuple(clients), records, absent, given=view.given)
 
 
 def _why_absent(output: Tensor | None) -> str | None:
