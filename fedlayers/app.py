@@ -15,18 +15,23 @@ import fedlayers
 from fedlayers.arguments import Arguments, read_arguments
 from fedlayers.compose import check_plugins, composed, config_dir, hydra_ready, register_schema, typed
 from fedlayers.config import Config
+from fedlayers.disk import disk_errors
 from fedlayers.errors import Stopped, UserError
 from fedlayers.mistakes import explained
 from fedlayers.plan import write_plan
+from fedlayers.signals import last_signal, signals_answered
+from fedlayers.streams import keep_streams
 from fedlayers.study import TOLD, compose_sweep, job, report
 
 _SHOWING = ("--help", "--hydra-help", "--cfg", "--info", "--shell-completion")
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Do what the command line asks for and leave with the exit code: 0, 1 after a failure, 130 or 143 if stopped."""
+    """Do what the command line asks for; leave with the exit code: 0, 1 after a failure, 128 + signal if stopped."""
+    keep_streams()
     try:
-        sys.exit(_start(read_arguments(sys.argv[1:] if words is None else words)))
+        with signals_answered(), disk_errors(Path()):
+            sys.exit(_start(read_arguments(sys.argv[1:] if words is None else words)))
     except TOLD as error:
         if "1" in (os.environ.get("HYDRA_FULL_ERROR"), os.environ.get("FEDLAYERS_TRACEBACK")):
             traceback.print_exc()
@@ -34,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except (Stopped, KeyboardInterrupt):
         print("stopped; the same command continues after the last complete round", file=sys.stderr)
-        sys.exit(128 + _last_signal())
+        sys.exit(128 + (last_signal() or signal.SIGINT))
 
 
 def _start(arguments: Arguments) -> int:
@@ -96,6 +101,7 @@ def _sweep(arguments: Arguments) -> int:
     _announce(sweep.master, arguments.overrides)
     for study, runs in plans.items():
         write_plan(study, runs)
+    figures = any(config.figures for config in sweep.configs)
     went_well = False
     try:
         if launches(sweep.master.hydra.launcher):
@@ -106,7 +112,7 @@ def _sweep(arguments: Arguments) -> int:
             with workers_kept():
                 _hydra(Arguments({"--multirun": ""}, arguments.overrides).words, job)
     finally:
-        went_well = report(plans, figures=any(config.figures for config in sweep.configs))
+        went_well = report(plans, figures=figures and last_signal() is None)
     return 0 if went_well else 1
 
 
@@ -150,9 +156,3 @@ def _study_folder(config: Config) -> Path:
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise UserError(f"{place} cannot be written (no permission in {nearest}); choose another results_dir")
     return study
-
-
-def _last_signal() -> int:
-    from fedlayers.signals import last_signal
-
-    return last_signal() or signal.SIGINT

@@ -4,11 +4,30 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from fedlayers.errors import UserError
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "files may not grow that large here (ulimit -f)",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
+    errno.EIO: "the disk reports an error",
+    errno.EISDIR: "there is a folder of that name",
+    errno.ENOTDIR: "a part of that path is a file",
+    errno.EEXIST: "there is something else of that name",
+    errno.ENOTEMPTY: "there is a folder of that name",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+_OF_A_RUN = (
+    "mend that (or choose another results_dir=...) and start the same command again: every committed round is safe"
+)
+_OF_ANYTHING = "mend that and start the same command again"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -27,12 +46,39 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace a file atomically: written under a name with a dot, fsynced, renamed."""
-    scratch = path.parent / f".{path.name}"
-    with disk_errors(path), scratch.open("wb") as file:
+    with whole_file(path) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file in a block of code: it has its name, and replaces the old one, when the block ends without error.
+
+    Raises:
+        UserError: the disk is full, or cannot be written.
+    """
+    scratch = path.parent / f".{path.name}"
+    with disk_errors(path):
+        try:
+            with scratch.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            scratch.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                scratch.unlink()
+            raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, as far as they are not there.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    with disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def fsync(path: Path) -> None:
@@ -45,20 +91,18 @@ def fsync(path: Path) -> None:
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into one sentence that names the place."""
-    reasons = {
-        errno.ENOSPC: "the disk is full",
-        errno.EDQUOT: "the disk quota is used up",
-        errno.EROFS: "the file system is read-only",
-        errno.EACCES: "permission is denied",
-    }
+def disk_errors(path: Path, of_a_run: bool = True) -> Iterator[None]:
+    """Turn a full or read-only disk into one sentence that names the place.
+
+    Args:
+        path: what is written, where the error does not say it.
+        of_a_run: whether what to do next is about a run's folder.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno not in reasons:
+        if error.errno not in _REASONS:
             raise
-        raise UserError(
-            f"cannot write {error.filename or path}: {reasons[error.errno]}; mend that (or choose another "
-            "results_dir=...) and start the same command again: every committed round is safe"
-        ) from error
+        place = error.filename2 or error.filename or path
+        way_on = _OF_A_RUN if of_a_run else _OF_ANYTHING
+        raise UserError(f"cannot write {place}: {_REASONS[error.errno]}; {way_on}") from error

@@ -5,8 +5,9 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from fedlayers.build import Built, build
 from fedlayers.compose import compose_config
 from fedlayers.config import Config
 from fedlayers.data.cache import cache_root, data_root
+from fedlayers.disk import disk_errors
 from fedlayers.engines.base import EngineGrid, Workplace
 from fedlayers.engines.choose import choose
 from fedlayers.engines.make import checked_engine, make_engine, settled_device
@@ -26,7 +28,7 @@ from fedlayers.outcome import facts_of, finish, note_stretch, save_partition
 from fedlayers.progress import Progress, make_progress
 from fedlayers.rounds import RoundLoop
 from fedlayers.server_measuring import ServerMeasuring
-from fedlayers.signals import stop_on_signals, stop_reason
+from fedlayers.signals import signals_answered, stop_because, stop_on_signals, stop_reason
 from fedlayers.snapshots import Snapshots
 from fedlayers.strategy_contract import declared
 
@@ -61,6 +63,11 @@ def execute(config: Config) -> Path:
         WorkerLost: a worker died again and again.
         Stopped: a signal ended the run at the last committed round.
     """
+    with signals_answered(), disk_errors(run_folder(config)):
+        return _execute(config)
+
+
+def _execute(config: Config) -> Path:
     quiet()
     folder = RunFolder(run_folder(config))
     if _is_complete(folder, config):
@@ -92,7 +99,8 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
         with lock(folder.path):
             folder.set_aside()
     folder.create(config)
-    with lock(folder.path), _log_to(folder.path / "log.txt"):
+    lost = "another process has taken the run over, which saw no sign of life of this one for minutes"
+    with lock(folder.path, on_loss=partial(stop_because, lost)) as held, _log_to(folder.path / "log.txt"):
         committed = folder.last_round()
         folder.rewind(committed)
         save_partition(folder, built.federation)
@@ -105,22 +113,32 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
             print(f"continuing after round {committed}")
         try:
             _run_rounds(folder, config, built, engine, committed)
+            finish(folder, config)
         except BaseException as error:
-            # SystemExit: submitit has queued the job again, before its rounds began.
-            stopped = isinstance(error, Stopped | KeyboardInterrupt | SystemExit)
-            reason = stop_reason() if stopped else one_line(error)
-            folder.write_facts({**folder.facts(), "status": "stopped" if stopped else "failed", "reason": reason})
-            if isinstance(error, UserError):
-                _forget(folder)
-            elif not stopped:
-                logger.error("the run failed", exc_info=error)
+            if held.lost:
+                raise LockedError(lost) from error
+            _note_end(folder, error)
             raise
-        finish(folder, config)
+
+
+def _note_end(folder: RunFolder, error: BaseException) -> None:
+    """Write down why a run has ended before it was complete."""
+    # SystemExit: submitit has queued the job again, before its rounds began.
+    stopped = isinstance(error, Stopped | KeyboardInterrupt | SystemExit)
+    reason = stop_reason() if stopped else one_line(error)
+    # A disk that is full must not hide the error.
+    with suppress(UserError):
+        if folder.facts().get("status") != "complete":
+            folder.write_facts({**folder.facts(), "status": "stopped" if stopped else "failed", "reason": reason})
+        if isinstance(error, UserError):
+            _forget(folder)
+        elif not stopped:
+            logger.error("the run failed", exc_info=error)
 
 
 def _forget(folder: RunFolder) -> None:
     """Remove a folder in which no round has begun: a mistake that only it could bring to light, as on other nodes."""
-    if "stretches" not in folder.facts():
+    if "stretches" not in folder.facts() and folder.last_round() is None:
         shutil.rmtree(folder.path)
 
 
@@ -204,7 +222,10 @@ def _for_workers(config: Config) -> Config:
 @contextmanager
 def _log_to(path: Path) -> Iterator[None]:
     """Write the program's log lines to a file for a block of code."""
-    handler = logging.FileHandler(path)
+    with disk_errors(path):
+        handler = logging.FileHandler(path)
+    # A line that a full disk does not take is lost, without a traceback for each.
+    handler.handleError = lambda record: None  # type: ignore[method-assign]
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

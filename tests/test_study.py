@@ -1,6 +1,9 @@
 """Studies: planned first, one folder a run, failures that stay alone, stops that do not, only what is missing."""
 
 import json
+import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,7 +113,11 @@ def test_a_stop_ends_the_sweep_and_still_gathers(started: list[Config], capsys: 
 
 
 def test_sigterm_has_its_own_code(started: list[Config], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fedlayers.signals._State.received", 15)
+    def execute(config: Config) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+
+    monkeypatch.setattr("fedlayers.execution.execute", execute)
     assert leave("-m", "seed=7,1") == 143
 
 

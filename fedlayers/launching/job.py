@@ -1,13 +1,14 @@
 """One run of a sweep as a job: what submitit pickles, starts elsewhere, and queues again when its time ends."""
 
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from submitit.helpers import DelayedSubmission
+
+from fedlayers.disk import make_folder, write_text
 
 
 @dataclass(frozen=True)
@@ -17,19 +18,16 @@ class Job:
     Attributes:
         words: the run's arguments, ready for Hydra.
         folder: the run folder.
-        environment: variables to set in the process.
     """
 
     words: Sequence[str]
     folder: Path
-    environment: dict[str, str] = field(default_factory=dict)
 
     def __call__(self) -> None:
         """Carry the run out; a failure is noted in the study folder."""
         from fedlayers.compose import composed, hydra_ready
         from fedlayers.study import job
 
-        os.environ.update(self.environment)
         with hydra_ready():
             content = composed(self.words)
         job(content)
@@ -42,8 +40,8 @@ class Job:
 def remember(folder: Path, job_id: str) -> None:
     """Write down which job a run was given to, beside the run folders."""
     path = _card(folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"job": job_id}))
+    make_folder(path.parent)
+    write_text(path, json.dumps({"job": job_id}))
 
 
 def remembered(folder: Path) -> str | None:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from fedlayers.errors import UserError
 from fedlayers.folder import RunFolder, run_folder
 from fedlayers.launching.job import Job
 from fedlayers.launching.local import LocalJobs
 from fedlayers.launching.slurm import SlurmJobs
-from fedlayers.lock import holder_of
+from fedlayers.lock import Holder, holder_of
 from fedlayers.plan import note_failure
 from fedlayers.study import Sweep
 
@@ -60,13 +61,21 @@ def _missing(sweep: Sweep, say: Say) -> dict[Path, Job]:
         run = RunFolder(folder)
         if run.is_done() and not config.force and (run.last_round() or 0) >= config.rounds:
             complete += 1
-        elif (holder := holder_of(folder)) and not holder.job:
+        elif (holder := _holder_of(folder)) and not holder.job:
             say(f"already running there ({holder}): {folder}")
         else:
             missing[folder] = Job(words, folder)
     if complete:
         say(f"already complete: {complete} of {len(sweep.configs)} runs; force=true runs them again")
     return missing
+
+
+def _holder_of(folder: Path) -> Holder | None:
+    """Return who writes a folder; what stands in the way of knowing is told by the run itself."""
+    try:
+        return holder_of(folder)
+    except (UserError, OSError):
+        return None
 
 
 def _told(folder: Path, reason: str | None, number: int, total: int, say: Say) -> None:

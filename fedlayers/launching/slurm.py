@@ -5,12 +5,16 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import submitit
+from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
+from submitit.core.utils import pickle_load
 
 from fedlayers.errors import UserError
+from fedlayers.launching import jobs as jobs_module
 from fedlayers.launching.job import Job, remember, remembered
 from fedlayers.launching.jobs import Jobs, refused
 
@@ -21,9 +25,10 @@ LATE_S = 60.0
 
 
 class SlurmJobs(Jobs):
-    """Tasks of one job array a sweep; those that are still in the queue from an earlier call are waited for."""
+    """Tasks of one job array a sweep, submitted through submitit with the settings of hydra-submitit-launcher.
 
-    cluster = "slurm"
+    Those that are still in the queue from an earlier call are waited for.
+    """
 
     def __init__(self, settings: Mapping[str, Any], say: Callable[[str], None]) -> None:
         if shutil.which("sbatch") is None:
@@ -32,6 +37,11 @@ class SlurmJobs(Jobs):
                 "no sbatch here; use hydra/launcher=local for parallel processes on this machine"
             )
         super().__init__(settings, say)
+        self.running: dict[Path, submitit.Job[None]] = {}
+        try:
+            self.executor = _executor(settings)
+        except Exception as error:  # whatever submitit raises, it is about these settings
+            raise refused(error) from error
         self._asked = time.monotonic()
         self._gone_since: dict[Path, float] = {}
 
@@ -59,8 +69,25 @@ class SlurmJobs(Jobs):
         if arrays:
             self.say(f"the jobs go on; to end them: scancel {' '.join(arrays)}")
 
-    def vanished(self) -> Iterator[tuple[Path, str]]:
-        """Yield the jobs that have been out of the queue for a while."""
+    @property
+    def waiting(self) -> int:
+        """The number of jobs that have not ended."""
+        return len(self.running)
+
+    def ended(self) -> Iterator[tuple[Path, str | None]]:
+        """Wait a moment; yield run folder and reason of the jobs that ended since, None for an orderly end."""
+        time.sleep(jobs_module.POLL_S)
+        for folder, job in list(self.running.items()):
+            if job.paths.result_pickle.exists():
+                del self.running[folder]
+                outcome, content = pickle_load(job.paths.result_pickle)
+                yield folder, None if outcome == "success" else str(content).strip().splitlines()[-1]
+        for folder, reason in list(self._vanished()):
+            del self.running[folder]
+            yield folder, reason
+
+    def _vanished(self) -> Iterator[tuple[Path, str]]:
+        """Yield run folder and reason of the jobs that have been out of the queue for a while."""
         now = time.monotonic()
         if now - self._asked < ASK_S:
             return
@@ -88,6 +115,16 @@ class SlurmJobs(Jobs):
         array = submitted[0].job_id.partition("_")[0]
         output = Path(str(self.settings["submitit_folder"]).replace("%j", f"{array}_*"))
         self.say(f"submitted {len(jobs)} runs as SLURM job {array}; their output: {output}")
+
+
+def _executor(settings: Mapping[str, Any]) -> submitit.AutoExecutor:
+    general = {field.name for field in fields(BaseQueueConf)}
+    own = ("_target_", "submitit_folder", "max_num_timeout")
+    timeouts = {f"slurm_{key}": value for key, value in settings.items() if key == "max_num_timeout"}
+    parameters = {key if key in general else f"slurm_{key}": value for key, value in settings.items() if key not in own}
+    executor = submitit.AutoExecutor(settings["submitit_folder"], cluster="slurm", **timeouts)
+    executor.update_parameters(**parameters)
+    return executor
 
 
 def queued(job_ids: Sequence[str]) -> dict[str, str] | None:
