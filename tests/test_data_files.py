@@ -79,8 +79,8 @@ def test_a_download_with_another_checksum_is_refused(tmp_path: Path, served: dic
     with pytest.raises(
         UserError, match=r"of X, got .*/data, and the missing ones could not be downloaded \(ValueError"
     ):
-        fetch("X", [Download("https://x.org/a.gz", "raw", md5(b"content"))], tmp_path / "data")
-    assert not list((tmp_path / "data").iterdir())
+        fetch("X", [Download("https://x.org/a.gz", "raw", md5(b"content"))], tmp_path / "new" / "data")
+    assert not (tmp_path / "new").exists(), "nothing is left where the data should be"
 
 
 def test_a_text_file_without_checksum_must_have_its_rows(tmp_path: Path, served: dict[str, bytes]) -> None:
@@ -182,6 +182,22 @@ def test_a_file_that_is_no_idx_file_is_named(tmp_path: Path, content: bytes, why
         read_idx(tmp_path / "images", 3)
 
 
+def test_test_images_of_another_size_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "MNIST" / "raw"
+    write_mnist_like(folder, ("train", "t10k"), 10, zipped=False)
+    (folder / "t10k-images-idx3-ubyte").write_bytes(idx_bytes(np.zeros((30, 27, 28))))
+    with pytest.raises(UserError, match=r"t10k-images-idx3-ubyte is damaged .*\(27, 28\) pixels .* have \(28, 28\)"):
+        mnist().read(tmp_path)
+
+
+def test_a_header_that_overflows_is_named(tmp_path: Path) -> None:
+    (tmp_path / "images").write_bytes(bytes((0, 0, 8, 3)) + b"\0\x40\0\0" * 2 + b"\0\1\0\0")
+    with pytest.raises(
+        UserError, match=r"images is damaged .*0 bytes of data where the header says \(4194304, 4194304"
+    ):
+        read_idx(tmp_path / "images", 3)
+
+
 def test_labels_must_fit_the_images_and_the_classes(tmp_path: Path) -> None:
     folder = tmp_path / "MNIST" / "raw"
     write_mnist_like(folder, ("train", "t10k"), 10, zipped=False)
@@ -212,10 +228,14 @@ def test_a_damaged_cifar_file_is_named(tmp_path: Path, content: bytes, why: str)
     [
         ("1,2,3\n", "line 1 does not have 14 values"),
         ("", "line 1 does not have 14 values"),
-        (",".join(["x"] * 14), "could not convert"),
-        (",".join(["1"] * 13 + ["7"]), "a diagnosis is not 0, 1, 2, 3 or 4"),
+        (",".join(["x"] * 14), "line 1: could not convert"),
+        (",".join(["1"] * 14) + "\n" + ",".join(["1"] * 12 + ["", "1"]), "line 2: could not convert"),
+        (",".join(["1"] * 12 + ["nan", "1"]), r"line 1 has a value that is not finite; only \? is missing"),
+        (",".join(["inf"] + ["1"] * 13), "line 1 has a value that is not finite"),
+        (",".join(["1"] * 13 + ["7"]), "line 1: a diagnosis is not 0, 1, 2, 3 or 4"),
+        (",".join(["1"] * 13 + ["?"]), "line 1: a diagnosis is not 0, 1, 2, 3 or 4"),
     ],
-    ids=["short", "empty", "text", "diagnosis"],
+    ids=["short", "empty", "text", "gap", "nan", "inf", "diagnosis", "no diagnosis"],
 )
 def test_a_damaged_heart_file_is_named(tmp_path: Path, text: str, why: str) -> None:
     write_heart(tmp_path)

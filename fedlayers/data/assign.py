@@ -18,7 +18,7 @@ from fedlayers.data.split import cap, hold_out, split
 from fedlayers.seeding import numpy_generator
 
 # Part of every cache key: to be raised when records are assigned in another way.
-ASSIGN_VERSION = 2
+ASSIGN_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Assignment:
         imputed: see :func:`fedlayers.data.tabular.fill`.
         own, pooled: rows without gaps, shape (n, d); None if the data set's own features have none.
         scale, shift: normalisation of rows, shape (clients + 1, d), the server's last; None for images.
+        wide: who computes it in float64, shape (clients + 1,); None for images.
         digest: names who holds which records of which data.
     """
 
@@ -45,6 +46,7 @@ class Assignment:
     pooled: np.ndarray | None
     scale: np.ndarray | None
     shift: np.ndarray | None
+    wide: np.ndarray | None
     digest: str
 
 
@@ -70,7 +72,7 @@ def assign(prepared: Prepared, config: Config) -> Assignment:
     facts = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     optional = {
         name: open_array(path) if (path := folder / f"{name}.npy").exists() else None
-        for name in ("own", "pooled", "scale", "shift")
+        for name in ("own", "pooled", "scale", "shift", "wide")
     }
     return Assignment(
         open_array(folder / "index.npy"),
@@ -143,7 +145,7 @@ def _write_rows(
 ) -> list[dict[str, Any]]:
     """Write what rows need besides positions; images need nothing."""
     arrays = prepared.arrays
-    if arrays.features.dtype == np.uint8:
+    if arrays.features.ndim == 4:
         return []
     features = np.asarray(arrays.features)
     filled = tabular.fill(features, splits, server_test, arrays.facts.columns, arrays.facts.categorical)
@@ -152,4 +154,5 @@ def _write_rows(
         save_array(draft / "pooled.npy", filled.pooled)
     save_array(draft / "scale.npy", filled.scale)
     save_array(draft / "shift.npy", filled.shift)
+    save_array(draft / "wide.npy", filled.wide)
     return filled.imputed

@@ -1,11 +1,12 @@
 """Files of data sets: those already there are used as they are, the others are downloaded."""
 
+import contextlib
 import shutil
 import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -69,9 +70,21 @@ def _download_missing(downloads: Sequence[Download], root: Path) -> None:
         for download in downloads:
             missing = [path for path in download.targets(root) if not _present(path)]
             if missing:
-                root.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as scratch:
+                with _made(root), tempfile.TemporaryDirectory(dir=root, prefix=".download-") as scratch:
                     _retrieve(download, missing, Path(scratch))
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Have a folder for a block of code; what was not there before and stays empty goes again, parents included."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for path in new:
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def _retrieve(download: Download, missing: Sequence[Path], scratch: Path) -> None:

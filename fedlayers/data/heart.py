@@ -1,5 +1,6 @@
 """Heart disease: patients of four hospitals, the natural groups of a small real federation."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,10 +73,18 @@ def _read_file(path: Path) -> np.ndarray:
     wrong = next((number for number, row in enumerate(rows, 1) if len(row) != width), None)
     if wrong is not None or not rows:
         raise damaged(path, f"line {wrong or 1} does not have {width} values")
-    try:
-        table = np.array([[np.nan if value.strip() == "?" else float(value) for value in row] for row in rows])
-    except ValueError as error:
-        raise damaged(path, str(error)) from error
-    if not np.isin(table[:, -1], range(5)).all():
-        raise damaged(path, "a diagnosis is not 0, 1, 2, 3 or 4")
+    table = np.array([_numbers(row, path, number) for number, row in enumerate(rows, 1)])
+    wrong_diagnosis = np.flatnonzero(~np.isin(table[:, -1], range(5)))
+    if len(wrong_diagnosis):
+        raise damaged(path, f"line {wrong_diagnosis[0] + 1}: a diagnosis is not 0, 1, 2, 3 or 4")
     return table
+
+
+def _numbers(row: Sequence[str], path: Path, line: int) -> list[float]:
+    try:
+        values = [math.nan if value.strip() == "?" else float(value) for value in row]
+    except ValueError as error:
+        raise damaged(path, f"line {line}: {error}") from error
+    if any(not math.isfinite(value) for value, text in zip(values, row, strict=True) if text.strip() != "?"):
+        raise damaged(path, f"line {line} has a value that is not finite; only ? is missing")
+    return values

@@ -1,6 +1,7 @@
 """The IDX format of the MNIST family: a header with the shape, then unsigned bytes; plain or gzipped."""
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -30,6 +31,6 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     if len(data) < start or data[:4] != bytes((0, 0, 8, dimensions)):
         raise damaged(path, f"no IDX header of {dimensions} dimensions of bytes")
     shape = tuple(int(size) for size in np.frombuffer(data, ">u4", dimensions, 4))
-    if len(data) - start != np.prod(shape, dtype=np.int64):
+    if len(data) - start != math.prod(shape):
         raise damaged(path, f"{len(data) - start} bytes of data where the header says {shape}")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)

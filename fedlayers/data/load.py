@@ -16,6 +16,7 @@ from fedlayers.data.federation import Federation, Records
 from fedlayers.data.plant import Planting, planting
 from fedlayers.data.prepare import Prepared, prepare
 from fedlayers.data.split import SPLIT_SCOPES
+from fedlayers.data.tabular import LARGEST_SHIFT
 
 IMPUTED_COLUMNS = ["client", "client_name", "feature", "scope", "missing", "value", "source"]
 
@@ -88,13 +89,17 @@ def _planted(federation: Federation, groups: Planting) -> Federation:
 
 def _normalisation(prepared: Prepared, assignment: Assignment) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
     """Return scale and shift for every client and, last, for the server."""
-    if assignment.scale is not None and assignment.shift is not None:
-        return torch.from_numpy(assignment.scale).unbind(), torch.from_numpy(assignment.shift).unbind()
+    if assignment.scale is not None and assignment.shift is not None and assignment.wide is not None:
+        types = [torch.float64 if wide else torch.float32 for wide in assignment.wide]
+        rows = [torch.from_numpy(numbers).unbind() for numbers in (assignment.scale, assignment.shift)]
+        scale, shift = ([row.to(dtype) for row, dtype in zip(part, types, strict=True)] for part in rows)
+        return scale, shift
     std = np.array(prepared.arrays.facts.std)
-    shift = -np.array(prepared.arrays.facts.mean) / std
-    shape, copies = (-1, 1, 1), len(assignment.client_names) + 1
-    scale = torch.tensor(1 / std, dtype=torch.float32).reshape(shape)
-    return [scale] * copies, [torch.tensor(shift, dtype=torch.float32).reshape(shape)] * copies
+    by = -np.array(prepared.arrays.facts.mean) / std
+    is_wide = prepared.arrays.features.dtype == np.float64 or bool((np.abs(by) > LARGEST_SHIFT).any())
+    dtype, copies = torch.float64 if is_wide else torch.float32, len(assignment.client_names) + 1
+    of_image = [torch.tensor(numbers, dtype=dtype).reshape(-1, 1, 1) for numbers in (1 / std, by)]
+    return [of_image[0]] * copies, [of_image[1]] * copies
 
 
 def _imputed(assignment: Assignment) -> pd.DataFrame:

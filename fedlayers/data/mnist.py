@@ -56,6 +56,9 @@ class IdxImages:
             std=(255 * self.std,),
             no_groups=self.no_groups,
         )
+        sizes = [images.shape[1:] for images, _ in parts]
+        if sizes[0] != sizes[1]:
+            raise damaged(test_images, f"images of {sizes[1]} pixels where those for training have {sizes[0]}")
         features, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return Arrays(features[:, None], labels.astype(np.int64), facts)
 

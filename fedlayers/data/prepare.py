@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fedlayers.data.cache import build_once, cache_root, open_array, save_array, save_text
+from fedlayers.data.checked import checked
 from fedlayers.data.source import Arrays, Facts, Source
 from fedlayers.errors import UserError
 
@@ -55,7 +56,9 @@ def prepare(source: Source, spec: Mapping[str, Any], root: Path) -> Prepared:
     """
     files = source.files(root)
     stamps = _stamps(files)
-    key = digest({"loader": LOADER_VERSION, "spec": dict(spec), "files": stamps, "code": _code(source)})
+    # A path says where files are, not what is in them; workers have it in another form.
+    arguments = {key: value for key, value in spec.items() if not _is_path_of(value, files, root)}
+    key = digest({"loader": LOADER_VERSION, "spec": arguments, "files": stamps, "code": _code(source)})
     name = str(spec["name"])
     tag = "".join(letter if letter.isalnum() else "-" for letter in name)[:40]
     folder = cache_root() / "prepared" / f"{tag}-{key}"
@@ -75,7 +78,7 @@ def prepare(source: Source, spec: Mapping[str, Any], root: Path) -> Prepared:
         _facts(meta["facts"]),
         open_array(groups) if groups.exists() else None,
     )
-    return Prepared(name, key, meta["digest"], arrays, (remark,) if remark else ())
+    return Prepared(name, key, meta["digest"], arrays, arrays.facts.notes + ((remark,) if remark else ()))
 
 
 def _read(source: Source, root: Path) -> Arrays:
@@ -109,6 +112,14 @@ def _stamps(files: Sequence[Path]) -> list[tuple[str, int, int, int]]:
     return [(name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats]
 
 
+def _is_path_of(value: Any, files: Sequence[Path], root: Path) -> bool:
+    """Return whether an argument names the file, or a folder of all the files, that are in the key anyway."""
+    if not isinstance(value, str) or not value or not files:
+        return False
+    places = {(root / value).resolve(), Path(value).expanduser().resolve()}
+    return all(places & {file, *file.parents} for file in files)
+
+
 def _code(source: Source) -> str:
     """Return a digest of the file that defines a data set, so that a changed one is prepared again."""
     module = sys.modules.get(type(source).__module__)
@@ -125,27 +136,12 @@ def _facts(content: Mapping[str, Any]) -> Facts:
 
 
 def _write(draft: Path, arrays: Arrays, name: str) -> None:
-    _check(arrays, name)
+    arrays = checked(arrays, name)
     contents = {"features": np.ascontiguousarray(arrays.features), "labels": arrays.labels, "groups": arrays.groups}
     for kind, array in contents.items():
         if array is not None:
             save_array(draft / f"{kind}.npy", array)
     facts = asdict(arrays.facts)
-    said = ("no_groups",)  # words for people may change while the data stays the same
+    said = ("no_groups", "notes")  # words for people may change while the data stays the same
     named = digest_of(contents, {key: value for key, value in facts.items() if key not in said})
     save_text(draft / "meta.json", json.dumps({"facts": facts, "digest": named}))
-
-
-def _check(arrays: Arrays, name: str) -> None:
-    labels, num_classes = arrays.labels, len(arrays.facts.classes)
-    if len(labels) - arrays.facts.num_test < 1:
-        raise UserError(f"dataset must have training records, got none in {name}; check its files")
-    if labels.min() < 0 or labels.max() >= num_classes:
-        span = f"{labels.min()} to {labels.max()}"
-        raise UserError(
-            f"dataset: the labels of {name} must be 0 to {num_classes - 1}, got {span}; leave unlabelled records out"
-        )
-    if arrays.features.dtype != np.uint8 and np.isinf(arrays.features).any():
-        raise UserError(
-            f"dataset: the features of {name} must be finite or missing (NaN), got infinite values; replace them"
-        )

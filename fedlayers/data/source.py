@@ -19,9 +19,11 @@ class Facts:
         num_test: the last ``num_test`` records are the official test set; 0 if there is none.
         group_names: names of the natural groups (hospitals, writers), in the order of their codes; empty if unknown.
         no_groups: a sentence that says why there are no groups, if there is more to say than that.
-        mean, std: of the raw values of an image's channels, used to normalise; empty for rows.
+        mean, std: of the raw values of an image's channels, used to normalise; empty for rows, and for images that
+            are to be normalised with mean and standard deviation of the training images.
         columns: names of the columns of rows; empty for images.
         categorical: those of ``columns`` whose missing values take the most frequent value, not the median.
+        notes: sentences about what was done to the data, told at the start of a run.
     """
 
     classes: tuple[str, ...]
@@ -32,6 +34,7 @@ class Facts:
     std: tuple[float, ...] = ()
     columns: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,11 @@ class Arrays:
     """All records of a data set, training records first.
 
     Attributes:
-        features: uint8 images (n, c, h, w), or float32 rows (n, d) with NaN where a value is missing.
-        labels: int64, shape (n,), in [0, number of classes).
+        features: images (n, c, h, w), uint8 or floats; or rows (n, d) of floats with NaN where a value is missing.
+            float32 unless that would lose digits, else float64; other numbers are brought to these.
+        labels: integers, shape (n,), in [0, number of classes).
         facts: see :class:`Facts`.
-        groups: codes of the natural groups, int64, shape (n,); None if there are none.
+        groups: codes of the natural groups, integers, shape (n,); None if there are none.
     """
 
     features: np.ndarray

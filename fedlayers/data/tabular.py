@@ -8,6 +8,9 @@ import numpy as np
 
 from fedlayers.errors import UserError
 
+# Means of more standard deviations than this are subtracted in float64: float32 would leave errors of 1e-5.
+LARGEST_SHIFT = 256
+
 
 @dataclass
 class Filled:
@@ -17,6 +20,7 @@ class Filled:
         own: all records' features as their clients see them, shape (n, d).
         pooled: the same filled in from all clients' training records, shape (n, d).
         scale, shift: ``x * scale + shift`` has mean 0 and variance 1; one row per client, the pooled one last.
+        wide: whose ``x * scale + shift`` has to be computed in float64, shape (clients + 1,).
         imputed: one entry per client, column and scope with missing values; see :func:`fill`.
     """
 
@@ -24,6 +28,7 @@ class Filled:
     pooled: np.ndarray
     scale: np.ndarray
     shift: np.ndarray
+    wide: np.ndarray
     imputed: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -68,7 +73,7 @@ def fill(
             )
     num_clients, width = len(train), features.shape[1]
     shape = (num_clients + 1, width)
-    filled = Filled(features, features, np.empty(shape, np.float32), np.empty(shape, np.float32))
+    filled = Filled(features, features, np.empty(shape), np.empty(shape), np.zeros(num_clients + 1, bool))
     if pooled_value:
         filled.own, filled.pooled = np.array(features), np.array(features)
         for j, value in pooled_value.items():
@@ -84,7 +89,7 @@ def fill(
         filled.imputed = [entry for entry in filled.imputed if entry["missing"]]
     for row, records in enumerate((*train, everyone)):
         values = (filled.own if row < num_clients else filled.pooled)[records]
-        filled.scale[row], filled.shift[row] = _standardise(values)
+        filled.scale[row], filled.shift[row], filled.wide[row] = _standardise(values)
     return filled
 
 
@@ -128,8 +133,14 @@ def _typical(values: np.ndarray, categorical: bool) -> float:
     return float(kinds[counts.argmax()])
 
 
-def _standardise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean, std = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
-    # A spread below float32's resolution of the mean is rounding, not information.
-    std = np.where(std <= 1e-7 * np.abs(mean), 1.0, std)
-    return 1 / std, -mean / std
+def _standardise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Return scale and shift of every column, and whether float32 is too coarse to apply them."""
+    # By powers of two, so that squares of huge and tiny numbers are finite and not 0; of float32 all are in float64.
+    power = np.frexp(np.abs(values).max(axis=0))[1] if values.dtype == np.float64 else np.zeros(values.shape[1], int)
+    near_one = np.ldexp(values, -power) if values.dtype == np.float64 else values
+    mean, std = near_one.mean(axis=0, dtype=np.float64), near_one.std(axis=0, dtype=np.float64)
+    # A spread below the resolution of the mean is rounding, not information.
+    constant = std <= (1e-7 if values.dtype == np.float32 else 1e-15) * np.abs(mean)
+    wide = values.dtype != np.float32 or bool((np.abs(mean) > LARGEST_SHIFT * std)[~constant].any())
+    std = np.where(constant, np.ldexp(1.0, -power), std)
+    return np.ldexp(1 / std, -power), -mean / std, wide

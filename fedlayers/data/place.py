@@ -1,0 +1,25 @@
+"""How error messages name a record of a column: by its number in its split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """A column that goes through one or more splits, one after the other.
+
+    Attributes:
+        column: its name.
+        splits: name and number of records of each split; empty where records are simply counted.
+    """
+
+    column: str
+    splits: Sequence[tuple[str, int]] = ()
+
+    def record(self, number: int) -> str:
+        """Return what a record is called; ``number`` counts through all splits, from 0."""
+        for split, size in self.splits:
+            if number < size:
+                return f"record {number} of column {self.column} in split {split}"
+            number -= size
+        return f"record {number} of column {self.column}"
