@@ -94,7 +94,11 @@ def test_values_of_single_classes_only_where_there_is_no_whole(run: Path, facts:
     rows = [Record("m", value, layer="a", layer_index=0, subject=str(value)) for value in (2.0, 5.0)]
     figure = layer_profile(to_table("records", addressed(rows, **address)).to_pandas(), "m", facts)
     assert drawn(figure.axes[0])["client, after local training"][1].tolist() == [3.5]
-    assert "mean over classes" in figure.get_suptitle()
+    assert "mean over 2.0, 5.0" in figure.get_suptitle()
+    rows = [Record("m", 1.0 * epoch, layer="a", layer_index=0, subject=f"epoch {epoch}") for epoch in (2, 9, 10)]
+    figure = layer_profile(to_table("records", addressed(rows, **address)).to_pandas(), "m", facts)
+    assert drawn(figure.axes[0])["client, after local training"][1].tolist() == [10.0]
+    assert "after local epoch 10" in figure.get_suptitle()
 
 
 def test_layers_without_values_leave_a_gap(facts: Mapping[str, Any]) -> None:

@@ -187,14 +187,14 @@ def test_layers_that_were_not_compared_have_no_value() -> None:
     rows = pd.DataFrame({"layer": ["a"], "other_layer": ["c"], "value": [0.5]})
     matrix = layer_matrix(rows, ["a", "b", "c"], "cka")
     np.testing.assert_array_equal(matrix, [[1.0, np.nan, 0.5], [np.nan, 1.0, np.nan], [0.5, np.nan, 1.0]])
-    figure = heat_maps({"": {"round 1": matrix}}, ["a", "b", "c"], "cka", "layer")
+    figure = heat_maps({"": {"round 1": matrix}}, ["a", "b", "c"], "cka", "layer", (0.5, 1.0))
     assert figure.axes[-1].get_ylabel() == "CKA\ndark: alike, grey: no value"
 
 
 def test_dark_is_alike() -> None:
     matrix = np.array([[0.0, 1.0], [1.0, 0.0]])
     for metric, alike in (("cka_distance", 0.0), ("cka", 1.0)):
-        image = panels(heat_maps({"": {"x": matrix}}, ["a", "b"], metric, "client"))[0].images[0]
+        image = panels(heat_maps({"": {"x": matrix}}, ["a", "b"], metric, "client", (0.0, 1.0)))[0].images[0]
         colours = image.to_rgba(np.array([alike, 1 - alike]))[:, :3].mean(1)
         assert colours[0] < colours[1]
 
@@ -244,5 +244,6 @@ def test_many_rounds_are_thinned_out_and_variants_are_below_one_another() -> Non
 
 
 def test_small_values_are_written_with_the_digits_they_have() -> None:
-    figure = heat_maps({"": {"": np.array([[0.0, 0.0042], [0.0042, 0.0]])}}, ["a", "b"], "information", "client")
+    matrix = np.array([[0.0, 0.0042], [0.0042, 0.0]])
+    figure = heat_maps({"": {"": matrix}}, ["a", "b"], "information", "client", (0.0, 0.0042))
     assert {text.get_text() for text in panels(figure)[0].texts} == {"0", "0.004"}

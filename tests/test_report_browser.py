@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 import fedlayers
+from fedlayers.figures.colour_scale import colour_limits
 from fedlayers.report.page import write_report
 from tests.fake_run import Fake, write_run
 from tests.figure_tables import Measured, write_measured_run
@@ -136,16 +137,22 @@ def test_pointing_at_a_cell_tells_the_row_of_the_table(page: "Page", run: Path) 
     assert point_at(page, 2, 2).endswith("\n0 by definition")
 
 
-def test_colours_are_of_one_scale_over_all_rounds(page: "Page", run: Path) -> None:
+def test_colours_are_of_one_scale_over_all_layers_and_rounds(page: "Page", run: Path) -> None:
     pairs = fedlayers.read(run).pairs
+    expected = colour_limits(pairs[(pairs["subject"] == "clients") & (pairs["metric"] == "cka")], "cka")
     page.select_option("#profile", label=BOTH_ROUNDS)
     page.select_option("#metric", "cka")
-    layer = page.locator("#layer").input_value()
-    values = pairs[(pairs["subject"] == "clients") & (pairs["metric"] == "cka") & (pairs["layer"] == layer)]["value"]
-    for key in ("ArrowLeft", "ArrowRight"):
-        page.keyboard.press(key)
-        low, high = page.evaluate("[matrixChosen().scale.low, matrixChosen().scale.high]")
-        assert (low, high) == pytest.approx((values.min(), values.max()), rel=1e-6)
+    for layer in page.locator("#layer option").all_inner_texts():
+        page.select_option("#layer", layer)
+        for key in ("ArrowLeft", "ArrowRight"):
+            page.keyboard.press(key)
+            assert page.evaluate("matrixChosen().ends") == pytest.approx(expected)
+
+
+def test_a_choice_of_one_is_no_choice(page: "Page") -> None:
+    for name in ("order", "metric"):
+        offered = page.locator(f"#{name} option").count()
+        assert page.locator(f"#{name}").is_visible() == (offered > 1)
 
 
 def test_every_list_changes_what_is_shown(page: "Page") -> None:

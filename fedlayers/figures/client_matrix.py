@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fedlayers.figures.client_lines import client_names
+from fedlayers.figures.colour_scale import colour_limits
 from fedlayers.figures.heat_maps import heat_maps
 from fedlayers.figures.pairs import in_relations
 from fedlayers.figures.quantities import is_symmetric, value_of_itself
@@ -43,7 +44,7 @@ def client_matrices(pairs: pd.DataFrame, metric: str, facts: Mapping[str, Any]) 
         }
         for number in ([rounds[0], rounds[-1]] if two else rounds[-1:])
     }
-    figure = heat_maps(matrices, list(clients.values()), metric, "client")
+    figure = heat_maps(matrices, list(clients.values()), metric, "client", colour_limits(rows, metric))
     what = [MOMENT_NAMES[moment], variant, "" if two else f"round {rounds[-1]}"]
     headline(figure, facts, *what, f"{len(shown)} of {len(names)} layers" if len(shown) < len(names) else "")
     return figure

@@ -24,7 +24,7 @@ def draw_groups(
 
     Args:
         axes: where.
-        rows: usable records with columns ``run``, ``value`` and ``along``.
+        rows: usable records of one metric with columns ``run``, ``value`` and ``along``.
         groups: all groups of the figure, so that each keeps its colour.
         along: the column of the x axis.
         lined: the places at which a line has a gap if there is no value; None for none.
@@ -34,17 +34,20 @@ def draw_groups(
         mine = rows[rows["run"].isin(group.runs)]
         if mine.empty:
             continue
-        means = mean_over_runs(mine, along)
+        means = mean_over_runs(mine, along, str(rows["metric"].iloc[0]))
         x = means.x if lined is None else lined[(lined >= means.x.min()) & (lined <= means.x.max())]
-        mean, half = (pd.Series(column, index=means.x).reindex(x) for column in (means.mean, means.half))
+        columns = (means.mean, means.low, means.high)
+        mean, low, high = (pd.Series(column, index=means.x).reindex(x) for column in columns)
         colour, style = PALETTE[number % len(PALETTE)], _STYLES[number // len(PALETTE) % len(_STYLES)]
         marker = _MARKERS[number % len(_MARKERS)] if len(x) <= _MOST_MARKERS else ""
         label = f"{group.name} ({means.count})"
         shift = 0.0 if lined is None else side_by_side(number, len(groups))
         if len(x) == 1:
-            axes.errorbar(x + shift, mean, half, color=colour, marker=marker, label=label, capsize=2)
+            axes.errorbar(
+                x + shift, mean, [mean - low, high - mean], color=colour, marker=marker, label=label, capsize=2
+            )
         else:
             axes.plot(x + shift, mean, color=colour, ls=style, marker=marker, label=label)
-            axes.fill_between(x + shift, mean - half, mean + half, color=colour, alpha=BAND_ALPHA, lw=0)
-        interval |= bool(np.isfinite(means.half).any())
+            axes.fill_between(x + shift, low, high, color=colour, alpha=BAND_ALPHA, lw=0)
+        interval |= bool(np.isfinite(means.low).any())
     return interval

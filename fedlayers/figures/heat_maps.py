@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from fedlayers.figures.quantities import axis_label, value_of_itself
 from fedlayers.figures.small_multiples import label_borders, small_multiples
+from fedlayers.figures.spread import spans_decades
 from fedlayers.figures.style import label_categories, shortened
 
 # Light to dark in print and for every kind of colour vision.
@@ -19,7 +20,13 @@ _NUMBER_IN = 0.27
 _MOST_NUMBERED = 8
 
 
-def heat_maps(rows: Mapping[str, Mapping[str, np.ndarray]], labels: Sequence[str], metric: str, along: str) -> Figure:
+def heat_maps(
+    rows: Mapping[str, Mapping[str, np.ndarray]],
+    labels: Sequence[str],
+    metric: str,
+    along: str,
+    limits: tuple[float, float],
+) -> Figure:
     """Return a panel per matrix; what is alike is dark, what has no value grey; few cells have their numbers in them.
 
     Args:
@@ -28,6 +35,7 @@ def heat_maps(rows: Mapping[str, Mapping[str, np.ndarray]], labels: Sequence[str
         labels: of rows and columns of the matrices, shape (m,).
         metric: what the values are.
         along: what rows and columns of the matrices are.
+        limits: the values at the two ends of the colour scale, see :mod:`fedlayers.figures.colour_scale`.
     """
     matrices = [matrix for row in rows.values() for matrix in row.values()]
     titles = [title for row in rows.values() for title in row]
@@ -41,7 +49,7 @@ def heat_maps(rows: Mapping[str, Mapping[str, np.ndarray]], labels: Sequence[str
     figure.set_layout_engine("compressed")
     values = np.stack(matrices)
     itself = value_of_itself(metric)
-    norm = Normalize(float(np.nanmin(values)), float(np.nanmax(values)))
+    norm = LogNorm(*limits) if spans_decades(limits) else Normalize(*limits)
     lowest = label_borders(panels, along, along)
     for axes, title, matrix in zip(panels, titles, matrices, strict=True):
         image = _panel(axes, matrix, norm, dark_is_low=itself == 0.0)
@@ -61,7 +69,9 @@ def heat_maps(rows: Mapping[str, Mapping[str, np.ndarray]], labels: Sequence[str
 
 def _panel(axes: Axes, matrix: np.ndarray, norm: Normalize, dark_is_low: bool) -> AxesImage:
     colours = _COLOURS.reversed() if dark_is_low else _COLOURS
-    image = axes.imshow(np.ma.masked_invalid(matrix), cmap=colours, norm=norm, interpolation="nearest")
+    # A thing's distance to itself, 0, is the end of a logarithmic scale.
+    drawn = np.maximum(matrix, float(norm.vmin or 0)) if isinstance(norm, LogNorm) else matrix
+    image = axes.imshow(np.ma.masked_invalid(drawn), cmap=colours, norm=norm, interpolation="nearest")
     axes.set_facecolor("#dddddd")
     axes.grid(visible=False)
     axes.spines[:].set_visible(True)
@@ -76,6 +86,7 @@ def _write_numbers(axes: Axes, matrix: np.ndarray, norm: Normalize, dark_is_low:
     for row, column in zip(*np.nonzero(np.isfinite(matrix)), strict=True):
         value = float(matrix[row, column])
         text = f"{value:.1g}" if small else f"{value:.2f}" if abs(value) < 10 else f"{value:.2g}"
-        darkness = 1 - norm(value) if dark_is_low else norm(value)
+        share = norm(max(value, norm.vmin or value))
+        darkness = 1 - share if dark_is_low else share
         colour = "white" if darkness > 0.55 else "black"
         axes.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)

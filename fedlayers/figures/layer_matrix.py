@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fedlayers.figures.colour_scale import colour_limits
 from fedlayers.figures.heat_maps import heat_maps
 from fedlayers.figures.pairs import in_relations
 from fedlayers.figures.quantities import is_symmetric, value_of_itself
@@ -25,7 +26,7 @@ def layer_matrices(pairs: pd.DataFrame, metric: str, facts: Mapping[str, Any]) -
         f"round {number}": layer_matrix(rows[rows["round"] == number], names, metric)
         for number in dict.fromkeys([rounds[0], rounds[-1]])
     }
-    figure = heat_maps({"": matrices}, names, metric, "layer")
+    figure = heat_maps({"": matrices}, names, metric, "layer", colour_limits(rows, metric))
     counted = "mean over clients" if rows["client"].nunique() > 1 else ""
     headline(figure, facts, counted, MOMENT_NAMES[moment], variant)
     return figure

@@ -1,5 +1,6 @@
 """Layer profiles: a metric's value at each layer, at the moments and in the first and last round measured."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,9 @@ _MOST_PANELS = 4
 _OF_A_PANEL = ["model", "scope", "variant"]
 # Subjects that are ranks and not classes: a mean over them says nothing, the first one is the largest.
 _RANKED = ("hessian_eigenvalue",)
+# Subjects that say when a value was measured during training.
+_EPOCH = re.compile(r"epoch (\d+)")
+_MOST_NAMED = 4
 
 
 def layer_metrics(records: pd.DataFrame) -> list[str]:
@@ -66,15 +70,20 @@ def layer_profile(records: pd.DataFrame, metric: str, facts: Mapping[str, Any]) 
 
 
 def _whole(rows: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, str]:
-    """Return the values of all records; where there are only those of classes (or tiers), their means."""
+    """Return the values of all records; else those of the first rank or the last epoch, else the mean over subjects."""
     whole = rows[rows["subject"].isna()]
     if not whole.empty:
         return whole, ""
     if metric in _RANKED:
         return rows[rows["subject"] == "1"], "the largest in magnitude"
+    subjects = sorted(str(subject) for subject in rows["subject"].unique())
+    epochs = [int(found[1]) for subject in subjects if (found := _EPOCH.fullmatch(subject))]
+    if len(epochs) == len(subjects):
+        return rows[rows["subject"] == f"epoch {max(epochs)}"], f"after local epoch {max(epochs)}"
+    named = ", ".join(subjects) if len(subjects) <= _MOST_NAMED else f"{len(subjects)} subjects"
     same = ["run", "metric", "round", "moment", "client", "layer", "layer_index", *_OF_A_PANEL, "status"]
     means = rows.groupby(same, dropna=False, observed=True, as_index=False)["value"].mean()
-    return means.assign(stderr=np.nan, chance=np.nan, chance_hi=np.nan), "mean over classes"
+    return means.assign(stderr=np.nan, chance=np.nan, chance_hi=np.nan), f"mean over {named}"
 
 
 def panels_of(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from fedlayers.figures.quantities import axis_label
+from fedlayers.figures.rounds import whole_rounds
 from fedlayers.figures.spread import Spread, band_name, spread_along, usable
 from fedlayers.figures.style import (
     BAND_ALPHA,
@@ -48,7 +48,7 @@ def learning_curves(records: pd.DataFrame, facts: Mapping[str, Any]) -> Figure |
         axes = figure.add_subplot(1, len(shown), place + 1)
         most = max(most, _draw(axes, rows[rows["metric"] == metric]))
         axes.set(xlabel="round", ylabel=axis_label(metric))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        whole_rounds(axes)
         if metric == "accuracy":
             _, top = axes.get_ylim()
             axes.set_ylim(top=min(top, 1.0))

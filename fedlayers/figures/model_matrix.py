@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from fedlayers.figures.client_lines import client_names
 from fedlayers.figures.client_matrix import client_matrix
+from fedlayers.figures.colour_scale import colour_limits
 from fedlayers.figures.heat_maps import heat_maps
 from fedlayers.figures.pairs import whole_models
 from fedlayers.figures.rounds import one_moment
@@ -37,7 +38,7 @@ def model_matrices(pairs: pd.DataFrame, metric: str, facts: Mapping[str, Any]) -
         }
         for variant, of_variant in variants[:_MOST_VARIANTS]
     }
-    figure = heat_maps(matrices, list(clients.values()), metric, "client")
+    figure = heat_maps(matrices, list(clients.values()), metric, "client", colour_limits(rows, metric))
     of_rounds = f"{len(shown)} of {len(rounds)} rounds" if len(shown) < len(rounds) else ""
     of_variants = f"{_MOST_VARIANTS} of {len(variants)} variants" if len(variants) > _MOST_VARIANTS else ""
     alone = variants[0][0] if len(variants) == 1 else ""

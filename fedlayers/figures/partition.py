@@ -9,6 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fedlayers.figures.spread import spans_decades
 from fedlayers.figures.style import PALETTE, headline, label_categories, new_figure
@@ -16,7 +17,7 @@ from fedlayers.figures.style import PALETTE, headline, label_categories, new_fig
 _SPLITS = {"client_train": "training", "client_val": "validation", "client_test": "test"}
 _MOST_NUMBERED_CELLS = 160
 # Light to dark in print and for every kind of colour vision; without the lightest part, which looks like none.
-_COLOURS = ListedColormap(colormaps["YlGnBu"](np.linspace(0.15, 1.0, 256)))
+_COLOURS = ListedColormap(colormaps["YlGnBu"](np.linspace(0.15, 1.0, 256))).with_extremes(under="white")
 
 
 def partition_matrix(counts: pd.DataFrame, facts: Mapping[str, Any]) -> Figure | None:
@@ -57,11 +58,23 @@ def _totals(axes: Axes, counts: pd.DataFrame, clients: list[int]) -> None:
 
 def _cells(figure: Figure, axes: Axes, matrix: np.ndarray, width: float, height: float) -> None:
     held = matrix[matrix > 0]
-    norm = LogNorm(held.min(), held.max()) if spans_decades(held) else Normalize(0, held.max())
-    image = axes.imshow(np.ma.masked_equal(matrix, 0), aspect="auto", cmap=_COLOURS, norm=norm, interpolation="nearest")
+    decades = spans_decades(held)
+    norm = LogNorm(held.min(), held.max()) if decades else Normalize(1, max(held.max(), 2))
+    image = axes.imshow(matrix, aspect="auto", cmap=_COLOURS, norm=norm, interpolation="nearest")
     axes.grid(visible=False)
     axes.spines[:].set_visible(True)
-    figure.colorbar(image, ax=axes, label="records (white: none)", pad=0.01, fraction=0.05)
+    # The bar ends in white below if there are cells without records, and in whole numbers of them.
+    empty = len(held) < matrix.size
+    ticks = None if decades else MaxNLocator(integer=True, steps=[1, 2, 5, 10])
+    figure.colorbar(
+        image,
+        ax=axes,
+        label="records" + (" (white: none)" if empty else ""),
+        extend="min" if empty else "neither",
+        ticks=ticks,
+        pad=0.01,
+        fraction=0.05,
+    )
     fits = matrix.shape[1] * 0.32 <= width and matrix.shape[0] * 0.18 <= height
     if matrix.size <= _MOST_NUMBERED_CELLS and fits:
         for row, column in zip(*np.nonzero(matrix), strict=True):

@@ -43,6 +43,12 @@ def unit_of(metric: str) -> str:
     return "" if facts is None or facts.unit == "1" else facts.unit
 
 
+def range_of(metric: str) -> tuple[float, float]:
+    """Return the lowest and the highest value a metric can have, infinite where it has no limit or states none."""
+    facts = known_facts().get(metric)
+    return (-math.inf, math.inf) if facts is None else (facts.low, facts.high)
+
+
 def can_be_negative(metric: str) -> bool:
     """Say whether a metric's values reach from below zero without a limit, as it states."""
     facts = known_facts().get(metric)

@@ -1,8 +1,15 @@
 """Which rounds a figure shows: the first and the last one that was measured."""
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 ROUND_MOMENTS = ("after_local", "after_aggregate")
+
+
+def whole_rounds(axes: Axes) -> None:
+    """Let the x axis have ticks at whole rounds: at each, or every 2nd, 5th, 10th and so on."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
 def in_round(rows: pd.DataFrame, number: int | None) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from fedlayers.figures.quantities import can_be_negative
 from fedlayers.figures.spread import spans_decades
 
 _MOST_DECADES = 4.0
+_LEAST_SPAN = 1e-3
 _SAME_SIGN = 0.75
 # Numbers below an axis need more room than beside it.
 _MOST_TICKS = {"x": 5, "y": 7}
@@ -36,6 +37,16 @@ def scale_for(axes: Axes, values: Sequence[float] | np.ndarray, metric: str) -> 
     elif spans_decades(sizes) and can_be_negative(metric) and _mostly_one_sign(found):
         threshold = max(float(np.quantile(sizes, 0.1)), float(sizes.max()) * 10**-_MOST_DECADES)
         symlog(axes, "y", found, threshold)
+    elif len(found):
+        _no_finer_than_rounding(axes, found)
+
+
+def _no_finer_than_rounding(axes: Axes, values: np.ndarray) -> None:
+    """Let the y axis span a thousandth of the largest value or more: what is closer differs by rounding in float32."""
+    least = _LEAST_SPAN * float(np.abs(values).max())
+    low, high = float(values.min()), float(values.max())
+    if high - low < least:
+        axes.set_ylim((low + high - 1.2 * least) / 2, (low + high + 1.2 * least) / 2)
 
 
 def _mostly_one_sign(values: np.ndarray) -> bool:

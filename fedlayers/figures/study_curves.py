@@ -2,11 +2,11 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from fedlayers.figures.group_lines import INTERVAL, draw_groups
 from fedlayers.figures.learning import CURVES, curve_rows
 from fedlayers.figures.quantities import axis_label
+from fedlayers.figures.rounds import whole_rounds
 from fedlayers.figures.run_groups import Setting
 from fedlayers.figures.style import headline, legend_below, new_figure
 
@@ -40,7 +40,7 @@ def study_curves(records: pd.DataFrame, setting: Setting) -> Figure | None:
         for axes, metric in zip(line, shown, strict=True):
             interval |= draw_groups(axes, of_kind[of_kind["metric"] == metric], setting.groups, "round")
             axes.set_ylabel(axis_label(metric) + (f"\n{name}" if axes is line[0] else ""))
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            whole_rounds(axes)
             if metric == "accuracy":
                 axes.set_ylim(top=min(axes.get_ylim()[1], 1.0))
     for axes in grid[-1]:

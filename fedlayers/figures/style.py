@@ -1,6 +1,7 @@
 """How all figures look: colours, sizes, names of moments, and the files they are saved to."""
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -112,10 +113,15 @@ def label_categories(axes: Axes, labels: Sequence[str], inches: float, axis: str
         turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
     elif axis == "x":
         turn = {"rotation": 90}
-    step = max(1, -(-round(100 * needed_in * len(shown)) // round(100 * inches)))
-    places = list(range(0, len(shown), step))
+    places = list(range(0, len(shown), _step(needed_in * len(shown) / inches)))
     set_ticks = axes.set_xticks if axis == "x" else axes.set_yticks
     set_ticks(places, [shown[place] for place in places], **turn)
+
+
+def _step(least: float) -> int:
+    """Return the smallest of 1, 2, 5, 10, 20 … that is no less."""
+    steps = (times * int(10**power) for power in count() for times in (1, 2, 5))
+    return next(step for step in steps if step >= least - 1e-9)
 
 
 def legend_below(figure: Figure, *notes: str) -> None:
@@ -133,8 +139,20 @@ def legend_below(figure: Figure, *notes: str) -> None:
     for note in filter(None, notes):
         entries[note] = _BAR if note.startswith("bars") else Patch(color="#777777", alpha=BAND_ALPHA, lw=0)
     if entries:
-        columns = 2 if figure.get_figwidth() < 9 else 3
-        figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
+        _legend_that_fits(figure, entries)
+
+
+def _legend_that_fits(figure: Figure, entries: Mapping[str, Any]) -> None:
+    """Put a legend below, in as many columns as the figure is wide; a figure that is narrower than one grows."""
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    width_in = 0.0
+    for columns in (3, 2, 1):
+        legend = figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
+        width_in = legend.get_window_extent(renderer).width / figure.dpi + 0.1
+        if width_in <= figure.get_figwidth() or columns == 1:
+            break
+        legend.remove()
+    figure.set_figwidth(max(figure.get_figwidth(), width_in))
 
 
 def shortened(text: str, length: int = 24) -> str:

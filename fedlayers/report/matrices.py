@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fedlayers.figures.colour_scale import colour_limits
 from fedlayers.figures.quantities import axis_label, value_of_itself
 from fedlayers.figures.small_multiples import evenly
+from fedlayers.figures.spread import usable
 from fedlayers.figures.style import MOMENT_NAMES
 from fedlayers.report.columns import Column, constant, packed
 
@@ -35,6 +37,7 @@ class Matrices:
         symmetric: whether swapping the two clients changes nothing.
         itself: a client's value with itself by definition, None if that is not known.
         rounds: the rounds, ascending.
+        ends: the values at the ends of the colour scale, the same for all layers and rounds of the metric.
         columns: by name ``value, stderr, n, chance, chance_hi, p`` and ``reason`` (0: none; k: the
             k-th of ``reasons``).
         reasons: why values are missing.
@@ -49,6 +52,7 @@ class Matrices:
     symmetric: bool
     itself: float | None
     rounds: list[int]
+    ends: tuple[float, float]
     columns: dict[str, Column]
     reasons: list[str]
 
@@ -83,10 +87,13 @@ def matrices(rows: pd.DataFrame, clients: Sequence[int], most_rounds: int) -> li
         clients: those that are shown, ascending; rows of others are left out.
         most_rounds: of more rounds than these so many are kept, spaced evenly, the first and the last among them.
     """
-    found = [
-        _matrices(of_matrix, variant, measured, clients, most_rounds)
-        for variant, measured, of_matrix in _settings(rows)
-    ]
+    found = []
+    for metric, of_metric in rows.groupby("metric", observed=True):
+        ends = colour_limits(usable(of_metric), str(metric))
+        found += [
+            _matrices(of_matrix, variant, measured, clients, most_rounds, ends)
+            for variant, measured, of_matrix in _settings(of_metric)
+        ]
     return sorted(found, key=lambda one: (one.metric, one.layer_index, one.variant))
 
 
@@ -105,7 +112,14 @@ def _settings(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
             yield variant, ", ".join(part for part in parts.values() if part), rows.loc[same.index]
 
 
-def _matrices(rows: pd.DataFrame, variant: str, measured: str, clients: Sequence[int], most_rounds: int) -> Matrices:
+def _matrices(
+    rows: pd.DataFrame,
+    variant: str,
+    measured: str,
+    clients: Sequence[int],
+    most_rounds: int,
+    ends: tuple[float, float],
+) -> Matrices:
     first = rows.iloc[0]
     metric, whole = str(first["metric"]), pd.isna(first["layer"])
     symmetric = _is_symmetric(rows)
@@ -122,6 +136,7 @@ def _matrices(rows: pd.DataFrame, variant: str, measured: str, clients: Sequence
         symmetric=symmetric,
         itself=itself if np.isfinite(itself) else None,
         rounds=rounds,
+        ends=ends,
         columns=columns,
         reasons=reasons,
     )
@@ -139,12 +154,12 @@ def _columns(
     rows = rows[shown]
     cells, count = _cells(rows, clients, rounds, symmetric)
     values = rows["value"].to_numpy(float)
-    usable = (rows["status"] == "ok").to_numpy(bool) & np.isfinite(values)
-    reasons, codes = _reasons(rows, usable)
-    columns: dict[str, Column] = {"value": _spread(np.where(usable, values, np.nan), cells, count)}
+    there = (rows["status"] == "ok").to_numpy(bool) & np.isfinite(values)
+    reasons, codes = _reasons(rows, there)
+    columns: dict[str, Column] = {"value": _spread(np.where(there, values, np.nan), cells, count)}
     for name in _BESIDE_VALUE:
-        beside = np.where(usable, rows[name].to_numpy(float, na_value=np.nan), np.nan)
-        same = constant(beside[usable])
+        beside = np.where(there, rows[name].to_numpy(float, na_value=np.nan), np.nan)
+        same = constant(beside[there])
         columns[name] = _spread(beside, cells, count) if same is None else same
     columns["reason"] = _spread(codes, cells, count) if reasons else None
     return columns, reasons
@@ -170,11 +185,11 @@ def _spread(values: np.ndarray, cells: np.ndarray, count: int) -> Column:
     return packed(dense)
 
 
-def _reasons(rows: pd.DataFrame, usable: np.ndarray) -> tuple[list[str], np.ndarray]:
+def _reasons(rows: pd.DataFrame, there: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Return the reasons why values are missing, and of each row the number of its reason, 0 if it has a value."""
     told = rows["reason"].astype(object).fillna("no reason given")
-    odd = (rows["status"] == "ok").to_numpy(bool) & ~usable
+    odd = (rows["status"] == "ok").to_numpy(bool) & ~there
     told = told.where(~odd, "the value is " + rows["value"].astype(str))
-    reasons = sorted(str(reason) for reason in told[~usable].unique())
+    reasons = sorted(str(reason) for reason in told[~there].unique())
     number = {reason: code for code, reason in enumerate(reasons, 1)}
-    return reasons, np.where(usable, 0, told.map(lambda reason: number.get(reason, 0)).to_numpy(int)).astype(float)
+    return reasons, np.where(there, 0, told.map(lambda reason: number.get(reason, 0)).to_numpy(int)).astype(float)

@@ -25,13 +25,6 @@ function cellOf(matrix, clients, roundPlace, client, other) {
   return (roundPlace * clients * (clients + 1)) / 2 + (j * (j + 1)) / 2 + i;
 }
 
-// One scale for all rounds, so that rounds can be compared.
-function scaleOfMatrix(matrix, clients) {
-  const value = column(matrix.columns.value);
-  const count = matrix.rounds.length * (matrix.symmetric ? (clients * (clients + 1)) / 2 : clients ** 2);
-  return scaleOf(Array.from({ length: count }, (_, cell) => value(cell)));
-}
-
 // So many digits that hundredths of the scale can be told apart.
 function digitsFor(scale) {
   if (scale.logarithmic || !(scale.high > scale.low)) return 3;

@@ -36,6 +36,7 @@ function offerAll() {
   const ofLayer = ofMetric.filter((one) => one.layer === chosen.layer);
   offer("variant", ofLayer.map((one) => one.variant));
   offer("order", run.orders.map((order) => order.name));
+  part("order").parentElement.hidden = run.orders.length < 2;
   offer("profile", run.profiles.map(profileName));
   offerRounds();
 }
@@ -85,7 +86,7 @@ function showMatrix() {
   part("matrix-caption").textContent = there ? `${what} · round ${chosen.round}` : `${what}. ${notMeasured(matrix.rounds)}`;
   if (!there) return;
   const order = run.orders.find((one) => one.name === chosen.order);
-  const scale = (matrix.scale ??= scaleOfMatrix(matrix, run.clients.length));
+  const scale = scaleOf(matrix.ends);
   const darkIsLow = matrix.itself === 0, places = arranged(order, run.clients.length);
   pointedAt = drawMatrix(part("matrix"), {
     matrix, names: run.clients, groups: order.groups, places, roundPlace, scale, darkIsLow,
@@ -100,7 +101,7 @@ function showMatrixLegend(matrix, scale) {
     if (!kind) box.style.background = "var(--panel)";
     return box;
   };
-  const words = [`Colours mean the same in all rounds${scale.logarithmic ? ", on a logarithmic scale" : ""}.`];
+  const words = [`Colours mean the same at all layers and in all rounds${scale.logarithmic ? ", on a logarithmic scale" : ""}.`];
   if (matrix.itself !== null) words.push(" Dark: alike. ", swatch(""), ` a client with itself: ${matrix.itself} by definition.`);
   if (!matrix.symmetric) words.push(" Not symmetric: rows compared with columns.");
   part("matrix-legend").replaceChildren(...words, " ", swatch("hatched"), " no value.");
