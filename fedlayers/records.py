@@ -66,6 +66,7 @@ class Record:
         stderr: standard error of ``value``.
         n: the number of independent units behind ``stderr`` (records, probes, clients).
         chance, chance_hi, p: mean and upper end of the values that chance alone produces, and the p value.
+        reason: why the value is missing, or, where there is a value, why it has no standard error.
         client: the client's index; None for the server.
         owner, model, round, moment, run: filled in by the harness unless given.
     """

@@ -244,7 +244,7 @@ def _row(compared: Compared, index: int, relation: str, own: _Item, other: _Item
         chance_hi=column(compared.chance_hi),
         p=column(compared.p),
         status="ok" if known else "missing",
-        reason=None if known else compared.reasons.get(index, "the value is not finite"),
+        reason=compared.error_reasons.get(index) if known else compared.reasons.get(index, "the value is not finite"),
         owner="client",
         client=own.owner,
         other=other.owner if isinstance(other.owner, int) else None,

@@ -135,12 +135,61 @@ def test_orthonormal_columns_have_the_mean_cosine_of_their_principal_angles(alph
 
 def test_alpha_1_is_procrustes() -> None:
     x, y = normal(0, 30, 4), normal(1, 30, 6)
-    (expected,) = Procrustes().compare([x, y], [(0, 1)], 10, 0)
-    (found,) = ShapeMetric(1.0).compare([x, y], [(0, 1)], 10, 0)
+    (expected,) = Procrustes().compare([x, y], [(0, 1)], 20, 0)
+    (found,) = ShapeMetric(1.0).compare([x, y], [(0, 1)], 20, 0)
     assert found.value == pytest.approx(expected.value, rel=1e-12)
     assert found.chance_hi == pytest.approx(expected.chance_hi, rel=1e-9)
-    # Infinitesimal jackknife and eight blocks.
-    assert found.stderr == pytest.approx(expected.stderr, rel=0.6)
+    assert found.stderr == pytest.approx(expected.stderr, rel=1e-9)
+
+
+def weighted_distance(x: np.ndarray, y: np.ndarray, weights: np.ndarray, alpha: float, score: str) -> float:
+    """Return netrep's distance with records counted as often as their weights say, from its definition."""
+    sides, units = [], max(x.shape[1], y.shape[1])
+    for raw in (x, y):
+        padded = np.pad(raw, ((0, 0), (0, units - raw.shape[1])))
+        rows = (padded - np.average(padded, 0, weights)) * np.sqrt(weights)[:, None]
+        values, vectors = np.linalg.eigh(rows.T @ rows)
+        values = np.maximum(values, 1e-7)
+        kept = alpha + (1 - alpha) * values**-0.5
+        scale = np.sqrt(values.sum() / (values * kept**2).sum())
+        sides.append(scale * rows @ (vectors * kept) @ vectors.T)
+    norms = [float(np.linalg.norm(side)) for side in sides]
+    nuclear = float(np.linalg.norm(sides[0].T @ sides[1], "nuc"))
+    if score == "angular":
+        return math.acos(nuclear / norms[0] / norms[1])
+    return math.sqrt(norms[0] ** 2 + norms[1] ** 2 - 2 * nuclear)
+
+
+@every_case
+def test_the_standard_error_is_made_of_derivatives_by_the_records_weights(alpha: float, score: str) -> None:
+    x, y = normal(0, 20, 3), normal(0, 20, 3) @ normal(1, 3, 5) + 2 * normal(2, 20, 5)
+    step, pulls = 1e-5, []
+    for record in range(20):
+        change = step * np.eye(20)[record]
+        above, below = (weighted_distance(x.numpy(), y.numpy(), 1 + side * change, alpha, score) for side in (1, -1))
+        pulls.append((above - below) / (2 * step))
+    (found,) = ShapeMetric(alpha, score).compare([x, y], [(0, 1)], 0, 0)
+    assert found.value == pytest.approx([weighted_distance(x.numpy(), y.numpy(), np.ones(20), alpha, score)], rel=1e-9)
+    assert found.stderr == pytest.approx([np.std(pulls, ddof=1) * math.sqrt(20)], rel=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 100.0])
+def test_directions_that_a_layer_does_not_have_are_not_compared(scale: float) -> None:
+    # Four directions in sixteen units: what float32 leaves in the others is rounding.
+    x = normal(0, 300, 4) @ normal(1, 4, 16)
+    y = x @ normal(2, 16, 16)
+    assert value(ShapeMetric(0.0), (scale * x).float(), y.float()) == pytest.approx(0, abs=1e-6)
+    expected = value(ShapeMetric(0.0), x[:, :4], normal(3, 300, 5))
+    assert value(ShapeMetric(0.0), (scale * x).float(), normal(3, 300, 5)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_half_way_between_depends_on_the_scale_as_documented() -> None:
+    x, y = normal(0, 300, 4), normal(0, 300, 4) @ normal(1, 4, 4)
+    found = [value(ShapeMetric(0.5), scale * x, scale * y) for scale in (1e-3, 1.0, 1e3)]
+    ends = [value(ShapeMetric(alpha), x, y) for alpha in (0.0, 1.0)]
+    # Σ x² far below 1: whitened; far above: not.
+    assert ends[0] < 1e-6 < found[0] < found[1] < found[2]
+    assert found[2] == pytest.approx(ends[1], abs=1e-3) and found[0] < 0.2 * ends[1]
 
 
 def test_the_euclidean_distance_is_that_of_the_arrays_after_rotation() -> None:

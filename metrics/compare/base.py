@@ -19,11 +19,13 @@ class Compared:
         metric: its name, one of the comparison's facts.
         variant: estimator and parameters, such as ``debiased``; empty if there is only one.
         value: shape (m,), float64; NaN where it is not defined.
-        stderr: standard errors over records, shape (m,); None if they are not known.
+        stderr: standard errors over records, shape (m,), NaN where one is not known; None if none is.
         chance: the mean of what chance alone produces: the value expected if one side's records were shuffled.
         chance_hi: the end of chance's band towards agreement: a similarity's 95 % quantile, a distance's 5 %.
         p: the probability of a value at least as much in agreement by chance.
         reasons: place of a pair -> why its value is NaN.
+        error_reasons: place of a pair with a value -> why it has no standard error, where there is more to say than
+            that it is not known.
     """
 
     metric: str
@@ -34,6 +36,7 @@ class Compared:
     chance_hi: np.ndarray | None = None
     p: np.ndarray | None = None
     reasons: Mapping[int, str] = field(default_factory=dict)
+    error_reasons: Mapping[int, str] = field(default_factory=dict)
 
 
 class Comparison(Described):

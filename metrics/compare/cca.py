@@ -10,13 +10,27 @@ from metrics.base import Facts
 from metrics.compare.centred import Centred
 from metrics.compare.cross_products import shuffled_norms, shuffled_products
 from metrics.compare.pairwise import NotComparable, PairwiseComparison
-from metrics.compare.principal import principal
-
-# Directions below this share of the largest one's variance are rounding errors of float32.
-_NOISE = 1e-10
+from metrics.compare.principal import directions, principal
 
 
-class SVCCA(PairwiseComparison[Centred]):
+@dataclass(frozen=True)
+class Kept:
+    """The directions of one representation that correlations are taken of.
+
+    Attributes:
+        item: orthonormal scores of all its directions, most variance first, shape (N, r).
+        directions: how many of them are kept.
+    """
+
+    item: Centred
+    directions: int
+
+    def first(self, directions: int) -> Centred:
+        """Return the scores of the first directions."""
+        return replace(self.item, rows=self.item.rows[:, :directions])
+
+
+class SVCCA(PairwiseComparison[Kept]):
     """Singular vector CCA ``svcca``: the mean canonical correlation of the directions with most of the variance.
 
     Of each representation the fewest principal directions are kept that hold a share ``variance`` of it, p and q of
@@ -26,8 +40,9 @@ class SVCCA(PairwiseComparison[Centred]):
     With N ≤ p + q rows at least one correlation is 1 whatever the data are: such pairs have no value. With few more
     rows, chance alone is large: see ``chance``.
 
-    Standard errors: delete-a-block jackknife over eight blocks of records. Null: random permutations of the second
-    side's records.
+    Standard errors: random halves of the records. Where the value jumps because samples differ in the number of
+    directions that hold the share of the variance (a direction begins near the share, and the correlations of few
+    directions are averaged), there is none. Null: random permutations of the second side's records.
 
     Args:
         variance: share of the variance that is kept, in (0, 1].
@@ -50,19 +65,27 @@ class SVCCA(PairwiseComparison[Centred]):
         self.share = float(variance)
         self.variant = f"variance={self.share:g}"
 
-    def prepare(self, features: Tensor, item: Centred) -> Centred:
-        """Return the orthonormal scores of the directions that are kept."""
+    def prepare(self, features: Tensor, item: Centred) -> Kept:
+        """Return the orthonormal scores of all directions, and how many of them are kept."""
         return _orthonormal(item, self.share)
 
-    def value(self, a: Centred, b: Centred) -> tuple[float, None]:
+    def value(self, a: Kept, b: Kept) -> tuple[float, None]:
         """Return the mean canonical correlation."""
-        _check_rows(a, b)
-        correlations = torch.linalg.svdvals(a.rows.T @ b.rows)
-        return min(float(correlations.mean()), 1.0), None
+        return self.value_with(a, b, self.choices(a, b)), None
 
-    def shuffled(self, a: Centred, b: Centred, orders: Tensor) -> np.ndarray:
+    def choices(self, a: Kept, b: Kept) -> tuple[int, ...]:
+        """Return how many directions of either side are kept."""
+        return a.directions, b.directions
+
+    def value_with(self, a: Kept, b: Kept, choices: tuple[int, ...]) -> float:
+        """Return the mean canonical correlation of other numbers of directions."""
+        first, second = a.first(choices[0]), b.first(choices[1])
+        _check_rows(first, second)
+        return min(float(torch.linalg.svdvals(first.rows.T @ second.rows).mean()), 1.0)
+
+    def shuffled(self, a: Kept, b: Kept, orders: Tensor) -> np.ndarray:
         """Return the values with the second side's records in other orders."""
-        return shuffled_norms(a, b, orders) / min(a.rows.shape[1], b.rows.shape[1])
+        return shuffled_norms(a.first(a.directions), b.first(b.directions), orders) / min(self.choices(a, b))
 
 
 @dataclass(frozen=True)
@@ -88,8 +111,7 @@ class PWCCA(PairwiseComparison[Weighted]):
 
     With N ≤ p + q rows at least one correlation is 1 whatever the data are: such pairs have no value.
 
-    Standard errors: delete-a-block jackknife over eight blocks of records. Null: random permutations of the second
-    side's records.
+    Standard errors: random halves of the records. Null: random permutations of the second side's records.
 
     References:
         Morcos, Raghu & Bengio 2018, Insights on Representational Similarity in Neural Networks with Canonical
@@ -106,7 +128,7 @@ class PWCCA(PairwiseComparison[Weighted]):
 
     def prepare(self, features: Tensor, item: Centred) -> Weighted:
         """Return orthonormal scores of all directions, and the units' products with them."""
-        found = _orthonormal(item, 1.0)
+        found = _orthonormal(item, 1.0).item
         return Weighted(found, item.rows.T @ found.rows)
 
     def value(self, a: Weighted, b: Weighted) -> tuple[float, None]:
@@ -124,13 +146,13 @@ class PWCCA(PairwiseComparison[Weighted]):
         return torch.cat(found).double().numpy()
 
 
-def _orthonormal(item: Centred, share: float) -> Centred:
-    """Return orthonormal scores of the fewest principal directions that hold a share of the variance."""
+def _orthonormal(item: Centred, share: float) -> Kept:
+    """Return orthonormal scores, and how many principal directions at least hold a share of the variance."""
     scores, squares = principal(item.rows)
     held = squares.cumsum(0) / squares.sum()
-    enough = int((held < share).sum()) + 1
-    kept = min(enough, int((squares > _NOISE * squares[0]).sum()))
-    return replace(item, rows=scores[:, :kept] / squares[:kept].sqrt())
+    enough, all_of_them = int((held < share).sum()) + 1, directions(squares)
+    rows = scores[:, :all_of_them] / squares[:all_of_them].sqrt()
+    return Kept(replace(item, rows=rows), min(enough, all_of_them))
 
 
 def _check_rows(a: Centred, b: Centred) -> None:
@@ -144,8 +166,8 @@ def _check_rows(a: Centred, b: Centred) -> None:
 def _weighted(a: Weighted, b: Weighted, left: Tensor, correlations: Tensor, right: Tensor) -> Tensor:
     """Return the mean of both weightings of correlations (…, m), given their directions (…, p, m) and (…, q, m)."""
     sides = []
-    for item, directions in ((a, left), (b, right)):
-        weights = (item.loadings.to(directions.dtype) @ directions).abs().sum(-2)
+    for item, variates in ((a, left), (b, right)):
+        weights = (item.loadings.to(variates.dtype) @ variates).abs().sum(-2)
         sides.append((weights * correlations).sum(-1) / weights.sum(-1))
     return (sides[0] + sides[1]) / 2
 

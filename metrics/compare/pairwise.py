@@ -11,11 +11,9 @@ from torch import Tensor
 
 from metrics.compare.base import Compared, Comparison, Pairs
 from metrics.compare.centred import Centred, centred, pair_reason
+from metrics.compare.half_samples import half_samples, spread_of_halves, told
 from metrics.compare.in_threads import in_threads
 from metrics.compare.permutations import record_permutations, sampled_null
-from metrics.jackknife import block_sizes, jackknife_error
-
-_BLOCKS = 8
 
 Prepared = TypeVar("Prepared")
 Result = TypeVar("Result")
@@ -28,9 +26,9 @@ class NotComparable(ValueError):
 class PairwiseComparison(Comparison, Generic[Prepared]):
     """One quantity of pairs: subclass, implement :meth:`prepare`, :meth:`value` and :meth:`shuffled`.
 
-    Standard errors are those that :meth:`value` gives, or else from the delete-a-block jackknife over eight blocks of
-    records, record i in block i mod 8: on average right with many records a unit, a fifth to a half too large with four
-    records a unit. The null band is that of random permutations of the second side's records.
+    Standard errors are those that :meth:`value` gives, or else from random halves of the records, see
+    :func:`metrics.compare.half_samples.spread_of_halves`. The null band is that of random permutations of the second
+    side's records.
 
     Attributes:
         is_similarity: whether large values mean agreement.
@@ -53,12 +51,20 @@ class PairwiseComparison(Comparison, Generic[Prepared]):
         raise NotImplementedError
 
     def value(self, a: Prepared, b: Prepared) -> tuple[float, float | None]:
-        """Return the value of a pair and its standard error; None asks for the jackknife's, NaN says unknown.
+        """Return the value of a pair and its standard error; None asks for that of halves, NaN says unknown.
 
         Raises:
             NotComparable: why there is no value.
         """
         raise NotImplementedError
+
+    def choices(self, a: Prepared, b: Prepared) -> tuple[int, ...]:
+        """Return the numbers that a threshold chose for this pair; another sample may choose others."""
+        return ()
+
+    def value_with(self, a: Prepared, b: Prepared, choices: tuple[int, ...]) -> float:
+        """Return the value of a pair if :meth:`choices` were others."""
+        return self.value(a, b)[0]
 
     def shuffled(self, a: Prepared, b: Prepared, orders: Tensor) -> np.ndarray:
         """Return a pair's values with the second side's records in other orders (permutations, n)."""
@@ -77,16 +83,14 @@ class PairwiseComparison(Comparison, Generic[Prepared]):
         found = self._evaluate(representations, pairs)
         valid = [index for index in range(len(pairs)) if index not in found.reasons]
         unknown = [index for index in valid if index in found.without_error]
-        if unknown:
-            own = [pairs[index] for index in unknown]
-            found.stderr[unknown] = self._jackknife(representations, own, found.value[unknown])
+        error_reasons = self._fill_errors(representations, pairs, unknown, found) if unknown else {}
         null, high, p = np.full((3, len(pairs)), np.nan)
         if valid and permutations:
             orders = record_permutations(len(representations[0]), permutations, seed)
             shuffled = self.shuffled_pairs(found.items, [pairs[index] for index in valid], orders)
             null[valid], high[valid], p[valid] = self._null(shuffled, found.value[valid])
         name = self.facts[0].name
-        return [Compared(name, self.variant, found.value, found.stderr, null, high, p, found.reasons)]
+        return [Compared(name, self.variant, found.value, found.stderr, null, high, p, found.reasons, error_reasons)]
 
     def values(self, representations: Sequence[Tensor], pairs: Pairs) -> Compared:
         """Return the values and what standard errors come with them; see :class:`metrics.compare.base.Comparison`."""
@@ -124,17 +128,35 @@ class PairwiseComparison(Comparison, Generic[Prepared]):
             raise b
         return self.value(a, b)
 
-    def _jackknife(self, representations: Sequence[Tensor], pairs: Pairs, values: np.ndarray) -> np.ndarray:
-        """Return standard errors from leaving out one block of records after the other; NaN where one is undefined."""
-        records = len(representations[0])
-        sizes = block_sizes(records, _BLOCKS)
-        block_of = torch.arange(records) % len(sizes)
-        rest = ([features[block_of != block] for features in representations] for block in range(len(sizes)))
-        without = torch.from_numpy(np.stack([self._evaluate(some, pairs).value for some in rest]))
-        errors = [
-            jackknife_error(float(value), without[:, index], torch.tensor(sizes)) for index, value in enumerate(values)
+    def _fill_errors(
+        self, representations: Sequence[Tensor], pairs: Pairs, places: Sequence[int], found: "_Evaluated[Prepared]"
+    ) -> dict[int, str]:
+        """Fill in the standard errors of pairs from halves of the records; return why some have none."""
+        records, own = len(representations[0]), [pairs[place] for place in places]
+        halves = [self._half([x[half] for x in representations], own) for half in half_samples(records)]
+        reasons: dict[int, str] = {}
+        for index, place in enumerate(places):
+            few = [half.reasons[index] for half in halves if index in half.reasons]
+            if few:
+                reasons[place] = f"no standard error, as half of the records are too few: {few[0]}"
+                continue
+            values, choices = np.array([half.value[index] for half in halves]), [half.choices[index] for half in halves]
+            a, b = (found.items[side] for side in pairs[place])
+            with_them = {choice: self.value_with(a, b, choice) for choice in sorted(set(choices))}
+            steps = np.array([with_them[choice] for choice in choices])
+            found.stderr[place] = spread_of_halves(values, steps, records)
+            if np.isnan(found.stderr[place]):
+                reasons[place] = f"no standard error, as samples differ in the number of directions, {told(choices)}"
+        return reasons
+
+    def _half(self, representations: Sequence[Tensor], pairs: Pairs) -> "_Half":
+        """Return the values of pairs from some of the records, and what thresholds chose; the rest is not kept."""
+        found = self._evaluate(representations, pairs)
+        choices = [
+            () if index in found.reasons else self.choices(found.items[a], found.items[b])
+            for index, (a, b) in enumerate(pairs)
         ]
-        return np.array([np.nan if error is None else error for error in errors])
+        return _Half(found.value, choices, found.reasons)
 
     def _null(self, shuffled: Sequence[np.ndarray], values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return mean, end of the band towards agreement and p value; a permutation that changes nothing agrees."""
@@ -143,6 +165,15 @@ class PairwiseComparison(Comparison, Generic[Prepared]):
         values = values - slack if self.is_similarity else values + slack
         null, high, p = sampled_null(shuffled, values, upper=self.is_similarity)
         return null, high, np.where(np.isfinite(null), p, np.nan)
+
+
+@dataclass(frozen=True)
+class _Half:
+    """Values and choices of pairs in one half of the records, and why some have none."""
+
+    value: np.ndarray
+    choices: list[tuple[int, ...]]
+    reasons: Mapping[int, str]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+# Directions below this share of the largest one's variance are rounding errors of float32.
+NOISE = 1e-10
+
 
 def principal(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Return a centred representation rotated to its principal directions, and their shares of ‖X‖_F².
@@ -23,3 +26,12 @@ def principal(rows: Tensor) -> tuple[Tensor, Tensor]:
         return rows @ vectors, squares
     # The root would turn a rounding error of 1e-15 into 3e-8.
     return vectors * squares.where(squares > 1e-13 * squares[0], 0.0).sqrt(), squares
+
+
+def directions(squares: Tensor) -> int:
+    """Return how many principal directions a representation has, rounding errors left out.
+
+    Args:
+        squares: S² of :func:`principal`, descending, shape (r,).
+    """
+    return int((squares > NOISE * squares[0]).sum())

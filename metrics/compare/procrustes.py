@@ -49,7 +49,7 @@ class Procrustes(PairwiseComparison[Centred]):
 
     def value(self, a: Centred, b: Centred) -> tuple[float, float]:
         """Return the distance and its standard error."""
-        angle, residuals = rotated_angle(a.rows, b.rows)
+        angle, _, residuals = rotated_angle(a.rows, b.rows)
         if angle == 0:
             return 0.0, 0.0
         pull = a.by_record(residuals - 2 * math.sin(angle / 2) ** 2 * (a.squares + b.squares)) / (2 * math.sin(angle))
@@ -61,7 +61,7 @@ class Procrustes(PairwiseComparison[Centred]):
         return found
 
 
-def rotated_angle(x: Tensor, y: Tensor) -> tuple[float, Tensor]:
+def rotated_angle(x: Tensor, y: Tensor) -> tuple[float, Tensor, Tensor]:
     """Return the angle between X Q and Y for the rotation Q that makes it smallest.
 
     arccos ‖XᵀY‖_*, or 2 asin(‖X Q − Y‖_F / 2) where the arc cosine would lose digits.
@@ -71,16 +71,18 @@ def rotated_angle(x: Tensor, y: Tensor) -> tuple[float, Tensor]:
         y: Y, shape (N, q), ‖Y‖_F = 1.
 
     Returns:
-        The angle in [0, π/2], and ‖x_i Q − y_i‖² of every row, shape (N,).
+        The angle in [0, π/2]; Q, shape (p, q); and of every row ‖x_i Q − y_i‖², or ‖x_i − y_i Qᵀ‖² if p > q,
+        shape (N,).
     """
     if x.shape[1] > y.shape[1]:
-        x, y = y, x
+        angle, rotation, residuals = rotated_angle(y, x)
+        return angle, rotation.T, residuals
     cosine, rotation = best_rotation(x.T @ y)
     # In place: new memory for every step would cost as much as the product.
     residuals = (x @ rotation).sub_(y).square_().sum(1)
     if cosine > _CLOSE:
-        return 2 * math.asin(math.sqrt(float(residuals.sum())) / 2), residuals
-    return math.acos(cosine), residuals
+        return 2 * math.asin(math.sqrt(float(residuals.sum())) / 2), rotation, residuals
+    return math.acos(cosine), rotation, residuals
 
 
 def best_rotation(product: Tensor) -> tuple[float, Tensor]:
