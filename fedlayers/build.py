@@ -47,7 +47,7 @@ class Built:
 
     def client_app(self, config: Config) -> ClientApp:
         """Return the ClientApp, its device settled here so that all workers use the same kind."""
-        return client_app(replace(config, device=self.device.type))
+        return client_app(replace(config, device=self.device.type), self.federation.digest)
 
 
 def build(config: Config) -> Built:

@@ -18,6 +18,7 @@ from fedlayers.data import load_federation
 from fedlayers.data.augment import make_augmentation
 from fedlayers.data.probe import probe_for
 from fedlayers.devices import prepare_process, resolve_device, threads
+from fedlayers.errors import UserError
 from fedlayers.flower import NumPyClient, client_error, integer, records_of
 from fedlayers.forward_order import forward_layers
 from fedlayers.models import build_model
@@ -30,18 +31,23 @@ from metrics.measure import build_metrics
 EXTRA = "fedlayers"
 
 
-def client_app(config: Config) -> ClientApp:
-    """Return the ClientApp of a run; it carries the configuration and nothing else."""
+def client_app(config: Config, data: str | None = None) -> ClientApp:
+    """Return the ClientApp of a run; it carries the configuration and nothing else.
+
+    Args:
+        config: the run's configuration.
+        data: the digest of the run's data: a worker that finds others, which were replaced meanwhile, refuses them.
+    """
     app = ClientApp()
-    key = json.dumps(asdict(config), sort_keys=True)
+    key = json.dumps({**asdict(config), "data": data}, sort_keys=True)
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        return _handle(config, key, message, context, training=True)
+        return _handle(config, data, key, message, context, training=True)
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
-        return _handle(config, key, message, context, training=False)
+        return _handle(config, data, key, message, context, training=False)
 
     @app.query()
     def query(message: Message, context: Context) -> Message:
@@ -52,7 +58,7 @@ def client_app(config: Config) -> ClientApp:
     return app
 
 
-def _handle(config: Config, key: str, message: Message, context: Context, training: bool) -> Message:
+def _handle(config: Config, data: str | None, key: str, message: Message, context: Context, training: bool) -> Message:
     """Run one message; a client's exception becomes an error reply with client, round, moment and traceback."""
     client = int(context.node_config["partition-id"])
     settings = records_of(message.content, ConfigRecord)["config"]
@@ -63,7 +69,7 @@ def _handle(config: Config, key: str, message: Message, context: Context, traini
             threads(config.client_threads),
             global_state(config.seed, f"client/{moment}", server_round, client),
         ):
-            station = _station(key, config)
+            station = _station(key, config, data)
             session = Session(
                 station.workspace,
                 client,
@@ -121,14 +127,21 @@ class _Station:
 _stations: dict[str, _Station] = {}
 
 
-def _station(key: str, config: Config) -> _Station:
+def _station(key: str, config: Config, data: str | None) -> _Station:
     """Return what this process keeps for a configuration, building it on first use; the last two are kept."""
     if key not in _stations:
         for old in list(_stations)[:-1]:
             del _stations[old]
         client = instantiate(config.algorithm["client"], _partial_=True)
         # A plain partial: Hydra's own checks its policy again at every call, which takes 0.3 ms.
-        _stations[key] = _Station(build_workspace(config), partial(client.func, *client.args, **client.keywords))
+        workspace = build_workspace(config)
+        found = workspace.federation.digest
+        if data is not None and found != data:
+            raise UserError(
+                f"dataset: the data must stay as they were when the run started (digest {data}), got other content "
+                f"(digest {found}); put the old one back and start the same command again"
+            )
+        _stations[key] = _Station(workspace, partial(client.func, *client.args, **client.keywords))
     return _stations[key]
 
 

@@ -30,12 +30,25 @@ _OF_A_RUN = (
 _OF_ANYTHING = "mend that and start the same command again"
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON file's content, empty if the file is not there."""
+def read_json(path: Path, way_on: str) -> dict[str, Any]:
+    """Return a JSON file's content, empty if the file is not there.
+
+    Args:
+        path: the file.
+        way_on: what the user is told to do if it cannot be read.
+
+    Raises:
+        UserError: it holds no JSON object.
+    """
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}
+    except (ValueError, OSError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is no JSON"
+        raise UserError(f"{path} cannot be read ({cause}): {way_on}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold an object, got {type(content).__name__}: {way_on}")
     return content
 
 

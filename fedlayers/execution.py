@@ -3,7 +3,6 @@
 import logging
 import shutil
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -26,11 +25,13 @@ from fedlayers.initial import fresh_model, starting_point
 from fedlayers.lock import LockedError, lock
 from fedlayers.outcome import facts_of, finish, note_stretch, save_partition
 from fedlayers.progress import Progress, make_progress
+from fedlayers.resuming import nothing_left, resume
 from fedlayers.rounds import RoundLoop
 from fedlayers.server_measuring import ServerMeasuring
 from fedlayers.signals import signals_answered, stop_because, stop_on_signals, stop_reason
 from fedlayers.snapshots import Snapshots
 from fedlayers.strategy_contract import declared
+from fedlayers.wall import WallTime, sign_of_life
 
 if TYPE_CHECKING:
     from fedlayers.tables import Tables
@@ -70,27 +71,23 @@ def execute(config: Config) -> Path:
 def _execute(config: Config) -> Path:
     quiet()
     folder = RunFolder(run_folder(config))
-    if _is_complete(folder, config):
-        print(f"already complete: {folder.path} ({folder.last_round()} rounds); force=true runs it again")
-        return folder.path
-    config = replace(config, device=settled_device(config))
-    built = build(config)
-    name, why = choose(config, built.federation, built.module)
-    # Whatever else can turn out to be a mistake is tried before there is a folder.
-    if config.force or folder.last_round() is None:
-        fresh_model(config, built)
-    engine = checked_engine(name, config.engine, built.device.type, built.federation.num_clients)
-    config = replace(config, engine=engine)
     try:
+        if complete := nothing_left(folder, config):
+            print(complete)
+            return folder.path
+        config = replace(config, device=settled_device(config))
+        built = build(config)
+        name, why = choose(config, built.federation, built.module)
+        # Whatever else can turn out to be a mistake is tried before there is a folder.
+        if config.force or folder.last_round() is None:
+            fresh_model(config, built)
+        engine = checked_engine(name, config.engine, built.device.type, built.federation.num_clients)
+        config = replace(config, engine=engine)
         with no_empty_folders(folder.path.parent):
             _start(folder, config, built, name, why)
     except LockedError as holder:
         print(f"already running there ({holder}): {folder.path}")
     return folder.path
-
-
-def _is_complete(folder: RunFolder, config: Config) -> bool:
-    return folder.is_done() and not config.force and (folder.last_round() or 0) >= config.rounds
 
 
 def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: str) -> None:
@@ -100,9 +97,10 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
             folder.set_aside()
     folder.create(config)
     lost = "another process has taken the run over, which saw no sign of life of this one for minutes"
+    alive = sign_of_life(folder.path)
     with lock(folder.path, on_loss=partial(stop_because, lost)) as held, _log_to(folder.path / "log.txt"):
-        committed = folder.last_round()
-        folder.rewind(committed)
+        committed = resume(folder, config, built.federation)
+        wall = WallTime(folder, alive)
         save_partition(folder, built.federation)
         folder.write_facts({**folder.facts(), **facts_of(folder, config, built, engine), "status": "running"})
         print(f"run: {folder.path}")
@@ -112,16 +110,16 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
         if committed is not None:
             print(f"continuing after round {committed}")
         try:
-            _run_rounds(folder, config, built, engine, committed)
+            _run_rounds(folder, config, built, engine, committed, wall)
             finish(folder, config)
         except BaseException as error:
             if held.lost:
                 raise LockedError(lost) from error
-            _note_end(folder, error)
+            _note_end(folder, error, is_new=committed is None)
             raise
 
 
-def _note_end(folder: RunFolder, error: BaseException) -> None:
+def _note_end(folder: RunFolder, error: BaseException, is_new: bool) -> None:
     """Write down why a run has ended before it was complete."""
     # SystemExit: submitit has queued the job again, before its rounds began.
     stopped = isinstance(error, Stopped | KeyboardInterrupt | SystemExit)
@@ -130,7 +128,7 @@ def _note_end(folder: RunFolder, error: BaseException) -> None:
     with suppress(UserError):
         if folder.facts().get("status") != "complete":
             folder.write_facts({**folder.facts(), "status": "stopped" if stopped else "failed", "reason": reason})
-        if isinstance(error, UserError):
+        if isinstance(error, UserError) and is_new:
             _forget(folder)
         elif not stopped:
             logger.error("the run failed", exc_info=error)
@@ -142,17 +140,18 @@ def _forget(folder: RunFolder) -> None:
         shutil.rmtree(folder.path)
 
 
-def _run_rounds(folder: RunFolder, config: Config, built: Built, engine: str, committed: int | None) -> None:
+def _run_rounds(
+    folder: RunFolder, config: Config, built: Built, engine: str, committed: int | None, wall: WallTime
+) -> None:
     stop = threading.Event()
     progress = make_progress(config.progress)
-    began = time.time()
     model, best = starting_point(folder, config, built, committed)
     title = f"{config.dataset['name']} {config.algorithm['name']} seed {config.seed}"
     grid = _engine(folder, config, built, engine, stop, progress)
     try:
         with stop_on_signals(stop):
             progress.start(title, (committed or 0) + 1, config.rounds)
-            note_stretch(folder, built, engine, committed, progress.note)
+            note_stretch(folder, built, engine, committed, wall.stretch(), progress.note)
             measuring = _server_measuring(folder, config, built, engine, grid)
             for remark in measuring.remarks(model):
                 progress.note(remark)
@@ -165,13 +164,13 @@ def _run_rounds(folder: RunFolder, config: Config, built: Built, engine: str, co
                 progress=progress,
                 model=model,
                 snapshots=Snapshots(config, measuring.strategy.has_global_model, best),
+                wall_s=wall,
             )
             loop.run(committed)
     finally:
         progress.close()
         grid.close()
-        facts = folder.facts()
-        folder.write_facts({**facts, "wall_s": facts.get("wall_s", 0.0) + time.time() - began})
+        wall.stop()
 
 
 def _server_measuring(

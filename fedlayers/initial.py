@@ -5,15 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from fedlayers.build import Built
 from fedlayers.checkpoint import Best, restore
+from fedlayers.commits import DamagedError
 from fedlayers.config import Config
 from fedlayers.errors import UserError
 from fedlayers.folder import RunFolder
 from fedlayers.global_model import GlobalModel
+from fedlayers.intact import damaged_checkpoint
 from fedlayers.weights import split_state
+
+_OTHER = "restore it from a copy, or name another run"
 
 
 def starting_point(
@@ -25,8 +30,13 @@ def starting_point(
         UserError: the checkpoint cannot be continued, or ``init`` names no run with a fitting model.
     """
     if committed is not None:
-        weights, buffers, best = restore(*folder.checkpoint(committed), built.strategy)
-        return _model(weights, buffers, built), best
+        data, scalars = folder.checkpoint(committed)
+        try:
+            weights, buffers, best = restore(data, scalars, built.strategy)
+            return _model(weights, buffers, built), best
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            # Versions without a manifest could not see it before.
+            raise damaged_checkpoint(folder.path, committed, f"is damaged ({_first_line(error)})") from error
     return fresh_model(config, built), None
 
 
@@ -61,7 +71,13 @@ def _from_run(path: Path, fresh: GlobalModel) -> GlobalModel:
         raise UserError(
             f"init must be the folder of a run with at least one round, got {str(path)!r}; runs lie in results/<study>/"
         )
-    arrays = load(other.checkpoint(last)[0])
+    try:
+        arrays = load(other.checkpoint(last)[0])
+    except DamagedError as error:
+        raise UserError(f"init must be the folder of a whole run, but {error.path} {error.what}; {_OTHER}") from error
+    except SafetensorError as error:
+        file = path / "state" / f"server@{last}.safetensors"
+        raise UserError(f"init must be the folder of a whole run, but {file} is damaged ({error}); {_OTHER}") from error
     weights = {name: arrays.get(f"weights/{name}") for name in fresh.weights}
     for name, array in fresh.weights.items():
         found = weights[name]
@@ -73,3 +89,7 @@ def _from_run(path: Path, fresh: GlobalModel) -> GlobalModel:
             )
     buffers = {name: torch.from_numpy(arrays.get(f"buffers/{name}", b.numpy())) for name, b in fresh.buffers.items()}
     return GlobalModel({name: np.array(array) for name, array in weights.items()}, buffers)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

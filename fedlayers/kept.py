@@ -1,6 +1,5 @@
 """Arrays that the metrics' server halves keep for later rounds, such as representations to compare them with."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,8 +8,8 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from fedlayers.disk import disk_errors, write_bytes
-
-_NAME = re.compile(r"round=(\d{6})-(\w+)\.safetensors")
+from fedlayers.run_files import KEPT, run_files
+from fedlayers.seals import Seal, digest, seal_of
 
 
 class Kept:
@@ -25,13 +24,19 @@ class Kept:
 
     def __init__(self, run: Path) -> None:
         self.path = run / "arrays"
+        self._seals: dict[str, Seal] = {}
 
     def write(self, server_round: int, moment: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write what was kept at a moment, named ``<metric>/<array>``, and delete what nothing will ask for."""
+        """Write what was kept at a moment, named ``<metric>/<array>``."""
         with disk_errors(self.path):
             self.path.mkdir(exist_ok=True)
-            write_bytes(self.path / f"round={server_round:06d}-{moment}.safetensors", save(dict(arrays)))
-            rounds = self._rounds(moment)
+            path, data = self._file(server_round, moment), save(dict(arrays))
+            write_bytes(path, data)
+            self._seals[path.name] = Seal(len(data), digest(data))
+
+    def prune(self) -> None:
+        """Delete what nothing will ask for, once the last round counts."""
+        for moment, rounds in self._moments().items():
             for place in rounds[1:-2]:
                 self._file(place, moment).unlink()
 
@@ -40,16 +45,29 @@ class Kept:
         rounds = [place for place in self._rounds(moment) if place < before]
         return {place: self._arrays(place, moment, metric) for place in sorted({*rounds[:1], *rounds[-1:]})}
 
+    def seals(self) -> dict[str, Seal]:
+        """Return file name -> seal of what later rounds may ask for: of every moment the first and the last one's."""
+        needed = {(place, moment) for moment, places in self._moments().items() for place in (places[0], places[-1])}
+        files = [self._file(place, moment) for place, moment in sorted(needed)]
+        self._seals = {path.name: self._seals.get(path.name) or seal_of(path) for path in files}
+        return self._seals
+
     def rewind(self, last: int) -> None:
         """Delete what is later than a round, or unfinished."""
-        for path in self.path.glob("*"):
-            found = _NAME.fullmatch(path.name)
-            if found is None or int(found[1]) > last:
-                path.unlink()
+        for file in run_files(self.path, KEPT):
+            if file.unfinished or (file.round or 0) > last:
+                file.path.unlink()
+
+    def _moments(self) -> dict[str, list[int]]:
+        """Return moment -> rounds of which something is kept, ascending."""
+        found: dict[str, list[int]] = {}
+        for file in run_files(self.path, KEPT):
+            if not file.unfinished and file.round is not None:
+                found.setdefault(file.text, []).append(file.round)
+        return {moment: sorted(rounds) for moment, rounds in found.items()}
 
     def _rounds(self, moment: str) -> list[int]:
-        found = [_NAME.fullmatch(path.name) for path in self.path.glob("round=*")]
-        return sorted(int(match[1]) for match in found if match and match[2] == moment)
+        return self._moments().get(moment, [])
 
     def _file(self, server_round: int, moment: str) -> Path:
         return self.path / f"round={server_round:06d}-{moment}.safetensors"

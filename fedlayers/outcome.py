@@ -1,12 +1,11 @@
 """What a run says about itself: run.json, the partition's table, the end of the run."""
 
 import importlib.metadata
-import json
 import logging
 import platform
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from fedlayers.build import Built
 from fedlayers.checkpoint import check_resumable
 from fedlayers.config import Config, identity
 from fedlayers.data.federation import Federation
-from fedlayers.disk import disk_errors, write_text
+from fedlayers.disk import disk_errors
 from fedlayers.folder import RunFolder
 from fedlayers.layers import total
 
@@ -60,9 +59,14 @@ def facts_of(folder: RunFolder, config: Config, built: Built, engine: str) -> di
 
 
 def note_stretch(
-    folder: RunFolder, built: Built, engine: str, committed: int | None, note: Callable[[str], None]
+    folder: RunFolder,
+    built: Built,
+    engine: str,
+    committed: int | None,
+    times: Mapping[str, float],
+    note: Callable[[str], None],
 ) -> None:
-    """Write down where the coming rounds run; warn if numbers may differ in the last bits from those before."""
+    """Write down where and from when the coming rounds run; warn if numbers may differ in the last bits from before."""
     problem = check_resumable(built.strategy)
     if problem:
         note(f"this run cannot be continued if it stops: the state of its strategy cannot be saved ({problem})")
@@ -83,7 +87,7 @@ def note_stretch(
                 f"continuing with another {' and '.join(changed)} than before: the numbers may differ from those of an "
                 "undisturbed run in the last bits"
             )
-    stretches.append({"from_round": 0 if committed is None else committed + 1, **here})
+    stretches.append({"from_round": 0 if committed is None else committed + 1, **here, **times})
     folder.write_facts({**facts, "stretches": stretches})
 
 
@@ -124,8 +128,7 @@ def finish(folder: RunFolder, config: Config) -> None:
         with _told("the figures could not be drawn"):
             draw_main(folder.path)
     folder.write_facts({**folder.facts(), "status": "complete", "reason": None})
-    facts = folder.facts()
-    write_text(folder.path / "done.json", json.dumps({"rounds": facts.get("round"), "wall_s": facts.get("wall_s")}))
+    folder.finish(config.rounds, float(folder.facts()["wall_s"]))
     if config.figures:
         from fedlayers.report.page import write_report
 

@@ -1,7 +1,7 @@
 """The round loop: Flower's strategy hooks in our order, measured, written and committed round by round."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,6 @@ from flwr.serverapp.strategy import Strategy
 from fedlayers.checkpoint import Checkpoint
 from fedlayers.config import Config
 from fedlayers.devices import threads
-from fedlayers.disk import write_bytes
 from fedlayers.engines.base import EngineGrid
 from fedlayers.flower import records_of
 from fedlayers.folder import RunFolder
@@ -50,6 +49,8 @@ class RoundLoop:
     progress: Progress
     model: GlobalModel
     snapshots: Snapshots
+    # Seconds that the run has taken so far, those of earlier processes included.
+    wall_s: Callable[[], float]
     writer: Writer = field(default_factory=Writer)
     _seconds: dict[str, float] = field(default_factory=dict)
     # What metrics asked to keep in the current round, by moment.
@@ -188,17 +189,19 @@ class RoundLoop:
         """Let the writer put a round on the disk, in the order that makes it count; what changes is packed now."""
         best = self.snapshots.best
         arrays, scalars = Checkpoint(self.model.weights, self.model.buffers, self.strategy, best).packed()
+        scalars["rounds"] = self.config.rounds
         facts = {"round": server_round, "best": best.as_json() if best else None}
         kept, self._kept = self._kept, {}
 
         def job() -> None:
             for name, data in snapshots.items():
-                write_bytes(self.folder.path / "snapshots" / name, data)
+                self.folder.write_snapshot(name, data)
             for moment, held in kept.items():
                 self.folder.kept.write(server_round, moment, held)
             self.folder.write_part(part, tables)
             self.folder.commit(server_round, arrays, scalars)
-            self.folder.write_facts({**self.folder.facts(), **facts})
+            # A killed process can no longer say how long it took.
+            self.folder.write_facts({**self.folder.facts(), **facts, "wall_s": self.wall_s()})
 
         self.writer.later(job)
 

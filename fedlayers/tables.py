@@ -7,7 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedlayers.commits import DamagedError
+from fedlayers.done import read_done
 from fedlayers.errors import UserError
+from fedlayers.manifest import expected_parts
+from fedlayers.run_files import PART, run_files
+from fedlayers.seals import Seal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,35 +164,45 @@ def run_folders(study: Path) -> tuple[Path, ...]:
 
 
 def run_facts(run: Path) -> dict[str, Any]:
-    """Return what run.json says; ``status`` is ``complete`` if, and only if, done.json was written."""
+    """Return what run.json says; ``status`` is ``complete`` if, and only if, done.json has the rounds asked for.
+
+    Raises:
+        UserError: one of the two cannot be read.
+    """
     facts = guarded(lambda file: json.loads(file.read_text(encoding="utf-8")), run / "run.json")
     if not isinstance(facts, dict):
         raise UserError(
             f"{run / 'run.json'} must hold an object, got {type(facts).__name__}: start the run again with force=true"
         )
     status = facts.get("status", "running")
-    done = (run / "done.json").is_file()
+    done = read_done(run)
+    # One that goes on with more rounds has the end of fewer.
+    ended = done is not None and done.covers(facts.get("rounds"))
     return facts | {
         "run": facts.get("run", run.name),
-        "status": "complete" if done else ("running" if status == "complete" else status),
+        "status": "complete" if ended else ("running" if status == "complete" else status),
     }
 
 
 def parts(run: Path, table: str) -> list[Path]:
     """Return the committed parts of a table by round, ``final`` last; unfinished ones start with a dot."""
-    found = sorted(p for p in (run / table).glob("*.parquet") if not p.name.startswith("."))
-    return [p for p in found if p.stem != "final"] + [p for p in found if p.stem == "final"]
+    found = [file for file in run_files(run / table, PART) if not file.unfinished]
+    return [file.path for file in sorted(found, key=lambda file: (file.round is None, file.round))]
 
 
 def load(run: Path, table: str) -> "pa.Table":
-    """Return all committed parts of a run's table as one Arrow table in the fixed schema, ``run`` filled in."""
+    """Return all committed parts of a run's table as one Arrow table in the fixed schema, ``run`` filled in.
+
+    Raises:
+        UserError: a part is missing or not as it was written.
+    """
     import pyarrow as pa
     import pyarrow.dataset as ds
 
     from fedlayers.records import SCHEMAS
     from fedlayers.run_columns import constant
 
-    files = parts(run, table)
+    files = _checked_parts(run, table)
     schema = SCHEMAS[table]
     if not files:
         return schema.empty_table()
@@ -199,6 +214,26 @@ def load(run: Path, table: str) -> "pa.Table":
         raise
     # Parts leave the run's name to the folder, so that those of equal runs are equal.
     return found.set_column(0, schema.field("run"), constant(run.name, schema.field("run").type, found.num_rows))
+
+
+def _checked_parts(run: Path, table: str) -> list[Path]:
+    """Return the parts of a table, each as it was written."""
+    from fedlayers.intact import problem_of
+
+    def expected() -> dict[str, Seal]:
+        reached = run_facts(run).get("round")
+        return expected_parts(run, table, reached if isinstance(reached, int) else None)
+
+    before = expected()
+    while True:
+        problems = {name: what for name, seal in before.items() if (what := problem_of(run / table / name, [seal]))}
+        if not problems:
+            return parts(run, table)
+        # A run that goes on may have replaced its final parts while they were looked at.
+        before, asked = expected(), before
+        if before == asked:
+            name, what = next(iter(problems.items()))
+            raise DamagedError(run / table / name, what)
 
 
 def to_pandas(table: "pa.Table") -> "pd.DataFrame":

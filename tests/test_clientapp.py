@@ -142,6 +142,13 @@ def test_an_exception_names_client_round_and_moment(send: Send, server_round: in
         assert found["traceback"].endswith("FloatingPointError: the answer is not a number\n")
 
 
+def test_data_that_were_replaced_meanwhile_are_refused(config: Config, built: Built, send: Send) -> None:
+    assert not send(0, app=clientapp.client_app(config, built.federation.digest)).has_error()
+    reply = send(0, app=clientapp.client_app(config, "0123"))
+    found = f"(digest 0123), got other content (digest {built.federation.digest}); put the old one back"
+    assert found in json.loads(str(reply.error.reason))["traceback"]
+
+
 def test_a_worker_keeps_the_last_two_configurations(send: Send) -> None:
     for seed in (1, 2, 3):
         weights_of(send(0, app=clientapp.client_app(compose_config([*TINY, f"seed={seed}"]))))

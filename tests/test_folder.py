@@ -18,10 +18,12 @@ from flwr.app import Array, ArrayRecord, RecordDict
 
 from fedlayers.compose import compose_config
 from fedlayers.config import Config, identity
-from fedlayers.disk import disk_errors, write_bytes, write_text
+from fedlayers.disk import disk_errors, write_text
+from fedlayers.done import read_done
 from fedlayers.errors import UserError
 from fedlayers.folder import RunFolder, run_folder
-from fedlayers.records import Record, to_table
+from fedlayers.intact import can_go_back, check_intact, problem_of
+from fedlayers.records import Pair, Record, to_table
 
 
 class Crash(BaseException):
@@ -69,11 +71,21 @@ def one_round(folder: RunFolder, server_round: int) -> None:
     for client in range(2):
         array = Array(np.array([10.0 * client + server_round]))
         folder.states.propose(client, server_round, RecordDict({"model": ArrayRecord({"w": array})}))
-    write_bytes(folder.path / "snapshots" / f"server@{server_round}.safetensors", b"snapshot")
+    folder.write_snapshot(f"server@{server_round}.safetensors", b"snapshot")
+    folder.write_snapshot("best.safetensors", f"best {server_round}".encode())
+    folder.kept.write(server_round, "after_local", {"similarity/a": np.array([float(server_round)])})
     rows = [Record("loss", float(server_round), client=client, round=server_round) for client in range(2)]
     folder.write_part(f"round={server_round:06d}", {"records": [to_table("records", rows)], "pairs": []})
     folder.commit_clients(server_round, [0, 1])
     folder.commit(server_round, f"arrays {server_round}".encode(), {"round": server_round})
+
+
+def one_end(folder: RunFolder, rounds: int) -> None:
+    """Do what comes after the last round: the final parts, and the mark that the run has ended."""
+    records = to_table("records", [Record("loss", float(rounds), round=rounds, moment="final")])
+    pairs = to_table("pairs", [Pair("l2_dst", float(rounds), client=0, other=1, round=rounds, moment="final")])
+    folder.write_part("final", {"records": [records], "pairs": [pairs]})
+    folder.finish(rounds, 1.0)
 
 
 def contents(folder: RunFolder) -> dict[str, bytes]:
@@ -88,6 +100,9 @@ def check_consistent(folder: RunFolder, allowed: tuple[int | None, ...]) -> int 
     """Check that after rewinding everything in the folder belongs to the last committed round."""
     last = folder.last_round()
     assert last in allowed
+    if last is not None:
+        assert check_intact(folder.path, last) == []
+        assert last == 0 or can_go_back(folder.path, last - 1)
     folder.rewind(last)
     parts = sorted(path.name for path in (folder.path / "records").iterdir())
     assert parts == [f"round={number:06d}.parquet" for number in range(0 if last is None else last + 1)]
@@ -123,7 +138,7 @@ def test_a_crash_between_any_two_steps_loses_at_most_its_own_round(config: Confi
             if committed[-1] == 1:
                 one_round(folder, 2)
             else:  # only the clearing away of older checkpoints was left
-                left = {"state/server@0.json", "state/server@0.safetensors"}
+                left = {"state/server@0.json", "state/server@0.safetensors", "state/0@0", "state/1@0"}
                 assert set(contents(folder)) - set(expected) <= left
                 continue
             assert contents(folder) == expected
@@ -147,6 +162,41 @@ def test_a_crash_in_the_first_round_leaves_nothing_that_counts(config: Config, t
             break
 
 
+def test_a_crash_while_a_later_end_replaces_an_earlier_one_is_mended(config: Config, tmp_path: Path) -> None:
+    straight = RunFolder(tmp_path / "straight")
+    straight.create(config)
+    for server_round in range(3):
+        one_round(straight, server_round)
+    one_end(straight, 2)
+    expected = contents(straight)
+    left: list[str] = []
+    for operation in itertools.count(1):
+        folder = RunFolder(tmp_path / f"run{operation}")
+        folder.create(config)
+        for server_round in range(3):
+            one_round(folder, server_round)
+            if server_round == 1:
+                one_end(folder, 1)
+        old = (folder.path / "done.json").read_bytes()
+        try:
+            with crash_before(operation):
+                one_end(folder, 2)
+        except Crash:
+            done = read_done(folder.path)
+            left.append("none" if done is None else f"after {done.rounds}")
+            if done:  # the end that it speaks of is there
+                assert (folder.path / "done.json").read_bytes() == old
+                assert not [name for name, seal in done.files.items() if problem_of(folder.path / name, [seal])]
+            assert check_intact(folder.path, 2) == []
+            again = RunFolder(folder.path)
+            again.rewind(2)
+            one_end(again, 2)
+            assert contents(again) == expected
+        else:
+            break
+    assert set(left) == {"after 1", "none"}
+
+
 def test_the_checkpoint_comes_last(folder: RunFolder) -> None:
     names: list[str] = []
     original = Path.replace
@@ -158,7 +208,8 @@ def test_the_checkpoint_comes_last(folder: RunFolder) -> None:
 
     with mock.patch.object(Path, "replace", noting):
         one_round(folder, 0)
-    assert names[-5:] == ["round=000000.parquet", "0@0", "1@0", "server@0.safetensors", "server@0.json"]
+    last = ["round=000000.parquet", "0@0", "1@0", "best.safetensors", "server@0.safetensors", "server@0.json"]
+    assert names[-6:] == last
 
 
 def test_the_last_two_checkpoints_are_kept(folder: RunFolder) -> None:

@@ -28,6 +28,8 @@ def test_what_nothing_asks_for_is_deleted_and_a_repeated_round_still_finds_its_l
     for server_round in range(1, 7):
         kept.write(server_round, "after_local", held(server_round))
         kept.write(server_round, "after_aggregate", held(server_round))
+        assert len(kept.read("similarity", "after_local", before=server_round)) == min(server_round - 1, 2)
+        kept.prune()
     assert len(list((tmp_path / "arrays").iterdir())) == 2 * 3
     kept.rewind(5)
     assert list(kept.read("similarity", "after_local", before=6)) == [1, 5]

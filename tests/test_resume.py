@@ -24,13 +24,13 @@ class Crash(BaseException):
 
 
 @contextmanager
-def crash_at(place: str, server_round: int) -> Iterator[None]:
-    """Let the program die at a place of the round loop, or while a round is written to the folder."""
+def crash_at(place: str, server_round: int | str) -> Iterator[None]:
+    """Let the program die at a place of the round loop, or while a round or the final part is written to the folder."""
     owner = RoundLoop if hasattr(RoundLoop, place) else RunFolder
     original = getattr(owner, place)
 
     def dying(self: object, *args: object, **kwargs: object) -> object:
-        if args and args[0] in (server_round, f"round={server_round:06d}"):
+        if args and args[0] in (server_round, f"round={server_round:06d}" if isinstance(server_round, int) else ""):
             raise Crash
         return original(self, *args, **kwargs)
 

@@ -128,6 +128,7 @@ def test_the_last_two_states_are_kept(store: StateStore) -> None:
         for server_round in rounds:
             store.propose(client, server_round, state_of(100 * client + server_round))
             store.commit(server_round, [client])
+    store.prune()
     assert sorted(path.name for path in store.folder.iterdir()) == ["0@10", "0@11", "11@3", "11@4", "1@2"]
     assert value_of(store.load(0, 12, proposed=False)) == 11.0
     assert value_of(store.load(1, 12, proposed=False)) == 102.0

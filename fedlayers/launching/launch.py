@@ -5,13 +5,15 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from fedlayers.config import Config
 from fedlayers.errors import UserError
 from fedlayers.folder import RunFolder, run_folder
 from fedlayers.launching.job import Job
 from fedlayers.launching.local import LocalJobs
 from fedlayers.launching.slurm import SlurmJobs
-from fedlayers.lock import Holder, holder_of
+from fedlayers.lock import Holder, LockedError, holder_of
 from fedlayers.plan import note_failure
+from fedlayers.resuming import nothing_left
 from fedlayers.study import Sweep
 
 Say = Callable[[str], None]
@@ -59,7 +61,7 @@ def _missing(sweep: Sweep, say: Say) -> dict[Path, Job]:
     for config, words in zip(sweep.configs, sweep.words, strict=True):
         folder = run_folder(config)
         run = RunFolder(folder)
-        if run.is_done() and not config.force and (run.last_round() or 0) >= config.rounds:
+        if _is_complete(run, config):
             complete += 1
         elif (holder := _holder_of(folder)) and not holder.job:
             say(f"already running there ({holder}): {folder}")
@@ -76,6 +78,14 @@ def _holder_of(folder: Path) -> Holder | None:
         return holder_of(folder)
     except (UserError, OSError):
         return None
+
+
+def _is_complete(run: RunFolder, config: Config) -> bool:
+    """Say whether a run needs no job; one that cannot be looked at gets one, which tells why."""
+    try:
+        return nothing_left(run, config) is not None
+    except (UserError, LockedError):
+        return False
 
 
 def _told(folder: Path, reason: str | None, number: int, total: int, say: Say) -> None:
