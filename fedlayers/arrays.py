@@ -25,7 +25,9 @@ def encode(array: np.ndarray) -> Array:
     """Return an array as Flower serialises it (``np.save``'s format), with a single copy of the data."""
     packed = np.ascontiguousarray(array).reshape(array.shape)
     header = _header(packed.dtype.str, packed.shape)
-    return Array(str(packed.dtype), tuple(packed.shape), _STYPE, b"".join([header, packed.data.cast("B")]))
+    # An array without numbers has no bytes to cast.
+    data = packed.data.cast("B") if packed.size else b""
+    return Array(str(packed.dtype), tuple(packed.shape), _STYPE, b"".join([header, data]))
 
 
 def decode(array: Array) -> np.ndarray:

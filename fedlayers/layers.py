@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.parameter import is_lazy
@@ -32,6 +32,18 @@ _ATTENTION_ROLES = {
     "v_proj_weight": "weight",
     "in_proj_bias": "bias",
 }
+
+
+class ComplexPair(nn.Module):
+    """Makes a complex parameter of two real ones, for :mod:`torch.nn.utils.parametrize`."""
+
+    def forward(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """Return real + i · imaginary."""
+        return torch.complex(real, imaginary)
+
+    def right_inverse(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Return real and imaginary part."""
+        return value.real.contiguous(), value.imag.contiguous()
 
 
 @dataclass(frozen=True)
@@ -76,8 +88,8 @@ class Layer:
 
     @property
     def weights(self) -> tuple[Parameter, ...]:
-        """The parameters that are no biases (roles other than ``bias`` and ``norm_bias``)."""
-        return tuple(parameter for parameter in self.parameters if not parameter.role.endswith("bias"))
+        """The parameters that are no biases (roles other than ``bias`` and ``norm_bias``) and hold numbers."""
+        return tuple(p for p in self.parameters if not p.role.endswith("bias") and 0 not in p.shape)
 
 
 def layers_of(model: nn.Module) -> tuple[Layer, ...]:
@@ -179,6 +191,9 @@ def _role(module: nn.Module, attribute: str) -> str:
     # A reparametrized tensor keeps its role; the parts of one that is split in several have none.
     if attribute.startswith("parametrizations."):
         attribute = attribute.removeprefix("parametrizations.").removesuffix(".original")
+        tensor, _, half = attribute.partition(".")
+        if half and isinstance(getattr(module.parametrizations, tensor)[0], ComplexPair):
+            attribute = tensor
     if "." in attribute:
         return "other"
     if isinstance(module, nn.MultiheadAttention):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-from fedlayers.layers import Layer
+from fedlayers.layers import Layer, total
 from fedlayers.records import Row, Spectrum
 from fedlayers.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
@@ -135,6 +135,8 @@ class Curvature(Metric):
         return Measurement(rows)
 
     def _block(self, graph: GradientGraph, layer: Layer, view: ClientView) -> Block:
+        if not total([layer]):
+            raise ValueError("it has no numbers")
         if not graph.is_used(layer):
             raise ValueError("the loss does not depend on it")
         like = torch.cat([view.parameters[name].flatten() for name in layer.names])

@@ -49,7 +49,7 @@ def replayed_gradients(
         outputs = functional_call(module, weights, (example.unsqueeze(0),))
         return loss(outputs, label.unsqueeze(0)).sum()
 
-    step = max(1, _BUDGET // sum(math.prod(tensor.shape) for tensor in chosen.values()))
+    step = max(1, _BUDGET // max(1, sum(math.prod(tensor.shape) for tensor in chosen.values())))
     sums = {name: torch.zeros_like(tensor) for name, tensor in chosen.items()}
     squares: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
     products: dict[str, list[Tensor]] = {layer.name: [] for layer in layers if directions}
@@ -59,15 +59,18 @@ def replayed_gradients(
         for name, tensor in gradients.items():
             sums[name] += tensor.sum(0)
         for layer in layers:
-            # One number an example is a row of its own: a parameter without axes.
-            rows = [gradients[name] for name in layer.names]
-            rows = [row if row.ndim > 1 else row.unsqueeze(1) for row in rows]
-            norms = [row.square().flatten(1).sum(1, dtype=torch.float64) for row in rows]
+            rows = {name: _rows(gradients[name]) for name in layer.names}
+            norms = [row.square().sum(1, dtype=torch.float64) for row in rows.values()]
             squares[layer.name].append(torch.stack(norms).sum(0))
             if directions:
-                along = [gradients[name].flatten(1) @ directions[name].flatten() for name in layer.names]
+                along = [row @ directions[name].flatten() for name, row in rows.items()]
                 products[layer.name].append(torch.stack(along).double().sum(0))
     return sums, _joined(squares), _joined(products)
+
+
+def _rows(gradients: Tensor) -> Tensor:
+    """Return the gradients of one parameter, (n, *shape), with a row an example, also of one number without axes."""
+    return gradients.flatten(1) if gradients.ndim > 1 else gradients.unsqueeze(1)
 
 
 def _joined(parts: Mapping[str, Sequence[Tensor]]) -> Gradients:

@@ -40,3 +40,22 @@ class OwnParameters(nn.Module):
         """Return logits (n, classes)."""
         logits: Tensor = self.last(self.first(features.flatten(1)).relu() + self.shift)
         return logits * self.temperature
+
+
+class ComplexAndEmpty(nn.Module):
+    """A complex layer, and a list of parameters of which the only one has no numbers."""
+
+    def __init__(
+        self, input_shape: tuple[int, ...], num_classes: int, hidden: Sequence[int] = (8,), dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        (width,) = hidden
+        self.first = nn.Linear(math.prod(input_shape), width, dtype=torch.complex64)
+        self.prompt = nn.ParameterList([torch.zeros(0, width)])
+        self.last = nn.Linear(width, num_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (n, classes)."""
+        hidden: Tensor = self.first(features.flatten(1).to(torch.complex64)).abs() + self.prompt[0].sum(0)
+        logits: Tensor = self.last(hidden)
+        return logits

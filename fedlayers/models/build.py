@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from fedlayers.config import check
 from fedlayers.errors import UserError
+from fedlayers.layers import as_written, buffers_kept
+from fedlayers.models.parts import SizeLimit, check_kernel, check_parameters, room_for_weights, with_usable_parts
 from fedlayers.seeding import global_state
 
 
@@ -46,8 +48,11 @@ def build_model(model: Mapping[str, Any], shape: tuple[int, ...], num_classes: i
                 value,
             )
     with global_state(seed, "model"):
-        network = _construct({"_target_": model["_target_"], **arguments})
+        with SizeLimit(room_for_weights()):
+            network = _construct({"_target_": model["_target_"], **arguments})
+        network = with_usable_parts(network)
         _try_out(network, shape, num_classes)
+    check_parameters(network)
     return network
 
 
@@ -77,14 +82,20 @@ def _try_out(network: nn.Module, shape: tuple[int, ...], num_classes: int) -> No
     """Run two records of zeros through the network, which also gives lazy layers their sizes."""
     network.eval()
     name = type(network).__name__
+    handles = [part.register_forward_pre_hook(check_kernel) for part in network.modules()]
     try:
-        with torch.no_grad():
+        with buffers_kept(network), torch.no_grad(), as_written(network):
             logits = network(torch.zeros(2, *shape))
+    except UserError:
+        raise
     except Exception as error:  # whatever the network does not like about its input
         raise UserError(
             f"model must take records of shape {shape}, got an error from {name}: {_first_line(error)}; "
             "choose a model for such records, or change its arguments"
         ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
     found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     check(
         found == (2, num_classes),

@@ -19,7 +19,7 @@ class CNN(nn.Sequential):
         input_shape: one image's shape (channels, height, width), 4 pixels or more a side.
         num_classes: the number of outputs, one logit each.
         channels: output channels of the two convolutions, each 1 or more.
-        kernel_size: side of the filters, odd, so that padding keeps the image's size.
+        kernel_size: side of the filters, odd, so that padding keeps the image's size; less than twice the image's side.
         hidden: width of ``fc1``, 1 or more.
     """
 
@@ -34,6 +34,9 @@ class CNN(nn.Sequential):
         colours, height, width = image_shape(input_shape, "cnn", smallest=4)
         check(len(channels) == 2 and min(channels) >= 1, "model.channels", "two numbers of 1 or more", channels)
         check(kernel_size >= 1 and kernel_size % 2 == 1, "model.kernel_size", "odd and positive", kernel_size)
+        # A wider one would reach beyond both borders at once.
+        most = 2 * min(height, width) - 1
+        check(kernel_size <= most, "model.kernel_size", f"{most} or less for images of {height} × {width}", kernel_size)
         check(hidden >= 1, "model.hidden", "1 or more", hidden)
         first, second = channels
         padding = kernel_size // 2
