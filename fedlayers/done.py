@@ -46,6 +46,14 @@ def read_done(run: Path) -> Done | None:
         ) from error
 
 
+def known_end(run: Path) -> Done | None:
+    """Return what ``done.json`` says, None if there is none or it cannot be read: the end is then repeated."""
+    try:
+        return read_done(run)
+    except UserError:
+        return None
+
+
 def write_done(run: Path, rounds: int, wall_s: float, files: Mapping[str, Seal]) -> None:
     """Mark a run as finished."""
     content = {"rounds": rounds, "wall_s": wall_s, "files": dict(sorted(files.items()))}

@@ -15,7 +15,7 @@ import yaml
 from fedlayers.commits import Commit, DamagedError, read_commit
 from fedlayers.config import Config, canonical, identity
 from fedlayers.disk import disk_errors, fsync, read_json, write_bytes, write_text
-from fedlayers.done import read_done, write_done
+from fedlayers.done import known_end, read_done, write_done
 from fedlayers.errors import UserError
 from fedlayers.intact import problem_of
 from fedlayers.kept import Kept
@@ -89,10 +89,7 @@ class RunFolder:
         Raises:
             UserError: ``run.json`` cannot be read.
         """
-        try:
-            done = read_done(self.path)
-        except UserError:
-            return False  # the last round is evaluated anew
+        done = known_end(self.path)
         last = self.last_round()
         return done is not None and bool(self.facts()) and done.covers(max(rounds, last or 0))
 
@@ -216,10 +213,7 @@ class RunFolder:
 
     def _keep_end(self, last: int) -> bool:
         """Say whether the run had finished by a round; if not, it is no longer said to be."""
-        try:
-            done = read_done(self.path)
-        except UserError:
-            done = None
+        done = known_end(self.path)
         if done is not None and (done.rounds or 0) <= last:
             return True
         (self.path / "done.json").unlink(missing_ok=True)

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from fedlayers.commits import DamagedError
 from fedlayers.disk import disk_errors, write_text
 from fedlayers.done import read_done
-from fedlayers.errors import UserError
 from fedlayers.seals import Seal, digest, seals_from
 
 BEST = "snapshots/best.safetensors"
@@ -34,10 +34,10 @@ class Manifest:
         self._digest: Any = None
         self._size = 0
 
-    def begin(self, sources: Mapping[str, Any]) -> None:
-        """Start a manifest, with what the run's numbers come from, unless there is one."""
+    def begin(self, sources: Mapping[str, Any], first: int) -> None:
+        """Start a manifest, with what the run's numbers come from and its first round, unless there is one."""
         if not self.path.exists():
-            write_text(self.path, json.dumps({"sources": dict(sources)}) + "\n")
+            write_text(self.path, json.dumps({"first": first, "sources": dict(sources)}) + "\n")
 
     def sources(self) -> dict[str, Any]:
         """Return what the run's numbers come from (``data``, ``init``), empty for runs of older versions.
@@ -45,21 +45,29 @@ class Manifest:
         Raises:
             UserError: the first line cannot be read.
         """
-        try:
-            with self.path.open("rb") as file:
-                first = json.loads(file.readline())
-            return dict(first.get("sources", {}))
-        except FileNotFoundError:
-            return {}
-        except (ValueError, AttributeError, TypeError, OSError) as error:
-            raise UserError(
-                f"{self.path} is damaged (its first line cannot be read): restore it from a copy, or start the run "
-                "anew with force=true"
-            ) from error
+        return dict(self._first_line().get("sources", {}))
+
+    def starts_after(self, server_round: int) -> bool:
+        """Say whether a round is of a version that kept no manifest.
+
+        Raises:
+            UserError: the first line cannot be read.
+        """
+        return not self.path.exists() or int(self._first_line().get("first", 0)) > server_round
 
     def note(self, name: str, seal: Seal) -> None:
         """Remember a file of the coming line; ``name`` is its path in the run's folder."""
         self._noted[name] = seal
+
+    def _first_line(self) -> dict[str, Any]:
+        try:
+            with self.path.open("rb") as file:
+                first = json.loads(file.readline())
+            return dict(first)
+        except FileNotFoundError:
+            return {}
+        except (ValueError, TypeError, OSError) as error:
+            raise DamagedError(self.path, "is damaged (its first line cannot be read)") from error
 
     def close_round(self, server_round: int) -> Seal:
         """Write the line of a round and return the seal of all lines."""
@@ -113,20 +121,18 @@ def expected_parts(run: Path, table: str, committed: int | None) -> dict[str, Se
     """Return file name -> seal of a table's parts up to a round, and of ``final``; empty for runs of older versions.
 
     Raises:
-        UserError: the manifest ends before that round.
+        UserError: the manifest is missing or ends before that round, or ``done.json`` cannot be read.
     """
-    manifest = Manifest(run)
+    manifest, done = Manifest(run), read_done(run)
+    own = done.files if done else {}
+    if own and not manifest.path.exists():
+        raise DamagedError(manifest.path, "is missing")
     parts: dict[str, Seal] = {}
     last = None
     for number, files in manifest.rounds():
         if committed is not None and number <= committed:
             last = number
             parts |= {Path(name).name: seal for name, seal in files.items() if name.startswith(f"{table}/")}
-    if committed is not None and manifest.path.exists() and last != committed:
-        raise UserError(
-            f"{manifest.path} is damaged (it ends before round {committed}): restore it from a copy, or start the run "
-            "anew with force=true"
-        )
-    done = read_done(run)
-    own = done.files if done else {}
+    if committed is not None and last != committed and not manifest.starts_after(committed):
+        raise DamagedError(manifest.path, f"is damaged (it ends before round {committed})")
     return parts | {Path(name).name: seal for name, seal in own.items() if name.startswith(f"{table}/")}

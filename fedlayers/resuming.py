@@ -16,7 +16,7 @@ from fedlayers.data.build import build
 from fedlayers.data.cache import data_root
 from fedlayers.data.download import no_downloads
 from fedlayers.data.federation import Federation
-from fedlayers.done import read_done
+from fedlayers.done import known_end, read_done
 from fedlayers.errors import UserError
 from fedlayers.folder import RunFolder
 from fedlayers.intact import can_go_back, check_intact, check_not_lost, problem_of
@@ -68,11 +68,12 @@ def resume(folder: RunFolder, config: Config, federation: Federation) -> int | N
         _check_sources(folder, folder.manifest.sources(), sources)
         committed = _last_usable(folder, config.rounds, committed)
     facts = folder.facts()
-    if facts and facts.get("round") != committed:
+    if facts.get("round") != committed:
         # Readers look for the parts of as many rounds.
-        folder.write_facts({**facts, "round": committed})
+        best = None if committed is None else folder.checkpoint(committed)[1].get("best")
+        folder.write_facts({**facts, "round": committed, "best": best})
     folder.rewind(committed)
-    folder.manifest.begin(sources)
+    folder.manifest.begin(sources, 0 if committed is None else committed + 1)
     return committed
 
 
@@ -104,7 +105,11 @@ def _data_at_hand(config: Config) -> str | None:
             files = source.files(data_root(config.data_dir))
     except UserError:
         return None
-    return load_federation(config).digest if files and all(path.exists() for path in files) else None
+    try:
+        return load_federation(config).digest if files and all(path.exists() for path in files) else None
+    except UserError as error:
+        print(f"note: the data could not be looked at: {error}")
+        return None
 
 
 def _check_sources(folder: RunFolder, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -120,7 +125,7 @@ def _check_sources(folder: RunFolder, before: Mapping[str, Any], now: Mapping[st
 def _last_usable(folder: RunFolder, rounds: int, committed: int) -> int:
     """Return the round after which a run of so many rounds goes on."""
     asked = folder.checkpoint(committed)[1].get("rounds", rounds)
-    done = read_done(folder.path)
+    done = known_end(folder.path)
     if committed > rounds:
         end = f" (and the end after {done.rounds}, which is kept until another replaces it)" if done else ""
         raise UserError(

@@ -10,6 +10,7 @@ import pyarrow as pa
 from omegaconf import OmegaConf
 
 from fedlayers.config import NOT_IDENTITY
+from fedlayers.errors import UserError
 from fedlayers.tables import guarded, run_facts
 
 # What identifies a run among others -> its column in tables of several runs. The model's name needs another
@@ -88,6 +89,8 @@ def config_of(run: Path) -> Config:
     if not file.is_file():
         return {}
     plain = guarded(lambda path: OmegaConf.to_container(OmegaConf.load(path)), file)
+    if not isinstance(plain, dict) or not plain:
+        raise UserError(f"{file} holds no configuration: restore it, or start its run again with force=true")
     # "identity" repeats what the run's name was made of.
     flat = _flat({key: value for key, value in plain.items() if key not in NOT_IDENTITY | {"identity"}})
     names = {f"{group}.name" for group in FACT_COLUMNS}

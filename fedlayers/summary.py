@@ -78,7 +78,12 @@ def _columns(rows: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, int | No
         first, last, best = int(in_rounds.min()), int(in_rounds.max()), facts.get("best")
         named = {"first": first, "best": int(best["round"]) if best else None, "last": last}
         columns = {f"{name}: round {number}": number for name, number in named.items() if number is not None}
-    return columns | ({"final": None} if (rows["moment"] == "final").any() else {})
+    final = rows.loc[rows["moment"] == "final", "round"]
+    if final.empty:
+        return columns
+    # A run that goes on with more rounds has the end of fewer until it has its own.
+    is_last = in_rounds.empty or final.max() == in_rounds.max()
+    return columns | {"final" if is_last else f"final: round {final.max()}": None}
 
 
 def _kinds(rows: pd.DataFrame) -> list[tuple[str, str, str]]:

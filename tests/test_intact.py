@@ -157,9 +157,12 @@ def test_a_run_of_a_version_without_a_manifest_goes_on(
     (stopped / "manifest.jsonl").unlink()
     for path in (stopped / "state").glob("server@*.json"):
         path.write_text(json.dumps(json.loads(path.read_text())["checkpoint"]))
-    assert len(read(stopped).records) > 0
+    with crash_at("_train", 4), pytest.raises(Crash):
+        again(quick_run, stopped)
+    assert (stopped / "manifest.jsonl").is_file() and len(read(stopped).records) > 0
     assert tables(again(quick_run, stopped)) == tables(finished)
     assert "rounds 0 to 3 are of a version that kept no digests" in capsys.readouterr().out
+    assert len(read(stopped).records) == len(read(finished).records)
     assert check_intact(stopped, 4) == []
     (stopped / "state" / "0@4").unlink()
     with pytest.raises(UserError, match="0@4 is missing"):
@@ -190,6 +193,12 @@ def test_a_manifest_that_ends_too_early_is_noticed_when_reading(finished: Path, 
     data = (run / "manifest.jsonl").read_bytes()
     (run / "manifest.jsonl").write_bytes(data[: data.rindex(b'{"round"')])
     with pytest.raises(UserError, match=r"manifest.jsonl is damaged \(it ends before round 4\): restore it"):
+        _ = read(run).records
+    (run / "manifest.jsonl").write_bytes(b"")
+    with pytest.raises(UserError, match=r"manifest.jsonl is damaged \(its first line cannot be read\): restore it"):
+        _ = read(run).records
+    (run / "manifest.jsonl").unlink()
+    with pytest.raises(UserError, match=r"manifest.jsonl is missing: restore it"):
         _ = read(run).records
 
 
