@@ -14,9 +14,11 @@ from flwr.app import Array, ArrayRecord
 from torch import Tensor
 
 from clients.measuring import measure
-from clients.training import AfterEpoch, LocalResult, learning_rate, train_locally
+from clients.obedience import clip_update, proximal_term
+from clients.training import AfterEpoch, ExtraLoss, LocalResult, learning_rate, train_locally
 from fedlayers.data.federation import Records
 from fedlayers.flower import NumPyClient, records_of
+from fedlayers.orders import OBEYED, Orders, orders
 from fedlayers.records import Record, Resource, Row, addressed, missing
 from fedlayers.seeding import torch_generator
 from fedlayers.session import Scalars, Session
@@ -34,6 +36,11 @@ class FedAvgClient(NumPyClient):
         session: this client's data, model and generators for one message.
     """
 
+    # What it reads of what a strategy tells its clients: keys of the configuration, and further records of the content.
+    # It obeys these keys in training; the rest is in fit's and evaluate's ``config`` and in ``session.content``.
+    reads: ClassVar[tuple[str, ...]] = OBEYED
+    # The metrics in its replies to training beside the counts; norm_bit where the strategy clips updates.
+    sends: ClassVar[tuple[str, ...]] = ("loss", "train_loss", "norm_bit")
     # Which model is evaluated after aggregation: ``global`` or ``personal``.
     evaluated_model: ClassVar[str] = "global"
     # Whether training uses all clients' records, so that what it measures belongs to no single client.
@@ -66,6 +73,7 @@ class FedAvgClient(NumPyClient):
     def fit(self, parameters: list[np.ndarray], config: Scalars) -> tuple[list[np.ndarray], int, dict[str, Any]]:
         """Train locally, measure the result, and return weights, number of records and our rows."""
         session = self.session
+        told = orders(config, session.workspace.config.training)
         received = session.tensors(parameters)
         weights, buffers = self.initial(received), self.buffers()
         keeps_own = type(self).initial is not FedAvgClient.initial
@@ -73,9 +81,12 @@ class FedAvgClient(NumPyClient):
         records = self.training_records()
         watched: list[Row] = []
         began = time.perf_counter()
-        result = self._train(weights, buffers, received, start, records, watched)
+        result = self._train(weights, buffers, received, records, told, self._watch(start, watched))
         measuring = sum(row.value for row in watched if isinstance(row, Resource))
         seconds = time.perf_counter() - began - measuring
+        scalars: dict[str, Any] = {"loss": result.loss, "train_loss": result.loss}
+        if told.clipping_norm is not None:
+            scalars["norm_bit"] = int(clip_update(weights, received, told.clipping_norm))
         self.keep(weights, buffers)
         if self.pooled:
             measured = measure(session, weights, buffers, start, "global", None, {"client_train": records})
@@ -83,7 +94,7 @@ class FedAvgClient(NumPyClient):
             measured = measure(session, weights, buffers, start, "personal", session.client, session.data())
         sent = [weights[name].detach().cpu().numpy() for name in session.names]
         measured.rows.extend(self._training_rows(result, seconds, watched))
-        scalars: dict[str, Any] = {"loss": result.loss, **measured.packed()}
+        scalars |= measured.packed()
         if buffers:
             scalars["buffers"] = to_safetensors_bytes(buffers)
         if keeps_own and self._compared():
@@ -96,7 +107,9 @@ class FedAvgClient(NumPyClient):
         received = session.tensors(parameters)
         model, buffers = self.evaluated(received), self.buffers()
         measured = measure(session, model, buffers, model, self.evaluated_model, session.client, session.data())
-        return measured.loss, measured.records, {"accuracy": measured.accuracy, **measured.packed()}
+        # By our names and by those of Flower's examples.
+        scores = {"accuracy": measured.accuracy, "eval_loss": measured.loss, "eval_acc": measured.accuracy}
+        return measured.loss, measured.records, {**scores, **measured.packed()}
 
     def buffers(self) -> dict[str, Tensor]:
         """Return the buffers to work with: the client's own if they stay local, else the server's."""
@@ -130,28 +143,40 @@ class FedAvgClient(NumPyClient):
         weights: dict[str, Tensor],
         buffers: dict[str, Tensor],
         received: dict[str, Tensor],
-        start: dict[str, Tensor],
         records: Records,
-        watched: list[Row],
+        told: Orders,
+        after_epoch: AfterEpoch | None,
     ) -> LocalResult:
-        """Train, and add to ``watched`` what metrics find after every epoch."""
+        """Train as the run's configuration says, but for what the strategy told."""
         session = self.session
         workspace = session.workspace
-        uses_extra = type(self).extra_loss is not FedAvgClient.extra_loss
+        scheduled = learning_rate(told.training, session.round, session.last_round)
         return train_locally(
             workspace.module,
             weights,
             buffers,
             records,
-            workspace.config.training,
-            lr=learning_rate(workspace.config.training, session.round, session.last_round),
+            told.training,
+            lr=scheduled if told.lr is None else told.lr,
             generator=torch_generator(workspace.config.seed, "batches", session.round, session.client),
             augment=workspace.augment,
-            extra_loss=self.extra_loss if uses_extra else None,
-            after_epoch=self._watch(start, watched),
+            extra_loss=self._extra_loss(told.mu),
+            after_epoch=after_epoch,
             reference=received,
             device=workspace.device,
         )
+
+    def _extra_loss(self, mu: float) -> ExtraLoss | None:
+        """Return the client's own extra loss and the proximal term of a strategy, None if there is neither."""
+        own = self.extra_loss if type(self).extra_loss is not FedAvgClient.extra_loss else None
+        if mu == 0:
+            return own
+
+        def both(parameters: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> Tensor:
+            term, extra = proximal_term(mu, parameters, reference), own and own(parameters, reference)
+            return term if extra is None else extra + term
+
+        return both
 
     def _compared(self) -> bool:
         """Say whether the server compares the clients in this round: then it has to know what they started from."""

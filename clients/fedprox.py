@@ -5,12 +5,14 @@ References:
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from clients.fedavg import FedAvgClient
+from clients.obedience import proximal_term
 from fedlayers.config import check
+from fedlayers.orders import OBEYED
 from fedlayers.session import Session
 
 
@@ -22,6 +24,9 @@ class FedProxClient(FedAvgClient):
         mu: the proximal strength µ ≥ 0; 0 gives plain FedAvg.
     """
 
+    # Not proximal-mu: its strength is mu.
+    reads: ClassVar[tuple[str, ...]] = tuple(key for key in OBEYED if key != "proximal-mu")
+
     def __init__(self, session: Session, mu: float) -> None:
         check(mu >= 0, "algorithm.mu", "0 or more (0 is FedAvg)", mu)
         super().__init__(session)
@@ -31,5 +36,4 @@ class FedProxClient(FedAvgClient):
         """Return (µ/2) ‖w − wᵗ‖², or None if µ is 0."""
         if self.mu == 0:
             return None
-        squares = [(parameters[name] - reference[name]).square().sum() for name in parameters]
-        return self.mu / 2 * torch.stack(squares).sum()
+        return proximal_term(self.mu, parameters, reference)

@@ -7,7 +7,7 @@ References:
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class IFCAClient(ClusteredClient):
     Args:
         session: this client's data, model and generators for one message.
     """
+
+    sends: ClassVar[tuple[str, ...]] = (*ClusteredClient.sends, "cluster")
 
     def fit(self, parameters: list[np.ndarray], config: Scalars) -> tuple[list[np.ndarray], int, dict[str, Any]]:
         """Train the best of the models and return it with the metric ``cluster``, its place among them."""

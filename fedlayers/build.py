@@ -96,18 +96,8 @@ def build_strategy(config: Config) -> Strategy:
         UserError: the strategy cannot be built, or is none.
     """
     given: dict[str, Any] = dict(config.algorithm["strategy"])
-    known = _constructor_arguments(str(given["_target_"]))
-    filled = {
-        "fraction_train": config.fraction,
-        "fraction_evaluate": config.fraction,
-        "min_train_nodes": 1,
-        "min_evaluate_nodes": 1,
-        "min_available_nodes": 1,
-        "weighted_by_key": "num-examples" if config.weighting == "records" else "one",
-    }
-    arguments = {**{key: value for key, value in filled.items() if key in known}, **given}
     try:
-        strategy = instantiate(arguments)
+        strategy = instantiate(_filled_in(given, config, "algorithm.strategy"))
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
@@ -122,13 +112,37 @@ def build_strategy(config: Config) -> Strategy:
     return strategy
 
 
+def _filled_in(given: Mapping[str, Any], config: Config, key: str) -> dict[str, Any]:
+    """Return a strategy's arguments with those that the run decides, also of a strategy that it wraps."""
+    target = str(given["_target_"])
+    known = _constructor_arguments(target)
+    filled = {
+        "fraction_train": config.fraction,
+        "fraction_evaluate": config.fraction,
+        "min_train_nodes": 1,
+        "min_evaluate_nodes": 1,
+        "min_available_nodes": 1,
+        "weighted_by_key": "num-examples" if config.weighting == "records" else "one",
+    }
+    if target.startswith("flwr."):
+        # Flower's strategies take it for granted that clients train with it, and do not tell them.
+        filled["client_learning_rate"] = config.training.lr
+        for name in ("client_learning_rate", "eta_l"):
+            value, why = given.get(name, config.training.lr), "the strategy does not tell its clients; set training.lr"
+            check(value == config.training.lr, f"{key}.{name}", f"training.lr, {config.training.lr}", value, why)
+    inner = {
+        name: _filled_in(value, config, f"{key}.{name}") if name == "strategy" and isinstance(value, Mapping) else value
+        for name, value in given.items()
+    }
+    return {**{name: value for name, value in filled.items() if name in known}, **inner}
+
+
 def _rehearse(config: Config, module: nn.Module, layers: Sequence[Layer], clients: int) -> None:
     """Try out another strategy of the same kind, which may change while it is tried."""
     strategy = build_strategy(config)
     declared(strategy).know_layers(layers)
     weights = {name: tensor.cpu().numpy() for name, tensor in split_state(module)[0].items()}
-    settings = {"server-round": 1, "last-round": config.rounds, "moment": "after_local"}
-    rehearse(strategy, weights, settings, clients, config.seed)
+    rehearse(strategy, weights, config, clients)
 
 
 def _constructor_arguments(target: str) -> set[str]:

@@ -23,7 +23,7 @@ from fedlayers.flower import NumPyClient, client_error, integer, records_of
 from fedlayers.forward_order import forward_layers
 from fedlayers.models import build_model
 from fedlayers.seeding import global_state
-from fedlayers.session import Session, Workspace
+from fedlayers.session import Scalars, Session, Workspace
 from fedlayers.weights import from_safetensors_bytes, split_state
 from metrics.measure import build_metrics
 
@@ -78,6 +78,7 @@ def _handle(config: Config, data: str | None, key: str, message: Message, contex
                 moment,
                 _buffers(settings, station.workspace.device),
                 context.state,
+                message.content,
             )
             return Message(_reply(station.client(session), message, training), reply_to=message)
     except Exception:
@@ -92,10 +93,13 @@ def _reply(client: NumPyClient, message: Message, training: bool) -> RecordDict:
     arrays = records_of(message.content, ArrayRecord)["arrays"]
     # Copies, because a client may train in what it is given, and the next one starts from the same weights.
     parameters = [decode(array).copy() for array in arrays.values()]
+    settings = records_of(message.content, ConfigRecord)["config"]
+    # What the strategy tells its clients; buffers are in the session.
+    config: Scalars = {name: value for name, value in settings.items() if name != "buffers"}
     if not training:
-        loss, count, scalars = client.evaluate(parameters, {})
+        loss, count, scalars = client.evaluate(parameters, config)
         return _records(None, count, {"loss": loss, **scalars})
-    updated, count, scalars = client.fit(parameters, {})
+    updated, count, scalars = client.fit(parameters, config)
     return _records(
         ArrayRecord({name: encode(array) for name, array in zip(arrays, updated, strict=True)}), count, scalars
     )

@@ -67,7 +67,7 @@ def check_arguments(key: str, target: Callable[..., Any], arguments: Mapping[str
     """Raise UserError unless the target has the arguments, by name and, where it says so, by type."""
     known = _argument_types(target)
     for name, value in arguments.items():
-        if name in _FILLED_IN and key == "algorithm.strategy":
+        if name in _FILLED_IN and key in ("algorithm.strategy", "algorithm.strategy.strategy"):
             raise UserError(f"{key}.{name} is filled in by the run; set {_FILLED_IN[name]} instead")
         if known is not None and name not in known:
             close = nearest(name, known)

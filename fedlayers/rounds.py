@@ -28,6 +28,7 @@ from fedlayers.signals import interruptible
 from fedlayers.snapshots import Snapshots
 from fedlayers.strategy_contract import declared
 from fedlayers.sums import averaged, block_of, only_averages
+from fedlayers.unread import check_messages
 from fedlayers.weights import to_safetensors_bytes
 from fedlayers.writer import Writer
 from metrics.measure import Payload
@@ -73,6 +74,7 @@ class RoundLoop:
         with global_state(self.config.seed, "sample", server_round), interruptible():
             settings = self._settings(server_round, "after_aggregate")
             messages = list(self.strategy.configure_evaluate(server_round, self.model.record(), settings, self.grid))
+        check_messages(messages, self.config.algorithm["client"], self.config.training)
         evaluate = self._evaluate(server_round, "after_aggregate", messages)
         # Not before the last round counts: only the last two states of a client are kept.
         self.writer.settle()
@@ -93,6 +95,7 @@ class RoundLoop:
         with global_state(seed, "sample", server_round), interruptible():
             settings = self._settings(server_round, "after_local")
             messages = list(self.strategy.configure_train(server_round, before, settings, self.grid))
+        check_messages(messages, self.config.algorithm["client"], self.config.training)
         average_by, blocks = self._average_by, block_of(messages)
         with self._timed("train_phase_s"):
             self.grid.average_by = None if self._needs_every_client(server_round) else average_by

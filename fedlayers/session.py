@@ -1,7 +1,7 @@
 """What a NumPyClient works with: one client's data, model and generators for one message."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ class Session:
         moment: ``after_local`` for training; ``start``, ``after_aggregate`` or ``final`` for evaluation.
         global_buffers: the buffers the server sent (empty for a model without).
         state: the client's personal state (``Context.state``): read it, and in training change it.
+        content: the whole message, with whatever records its strategy added.
     """
 
     workspace: Workspace
@@ -53,6 +54,7 @@ class Session:
     moment: str
     global_buffers: Mapping[str, Tensor]
     state: RecordDict
+    content: RecordDict = field(default_factory=RecordDict)
 
     @property
     def names(self) -> list[str]:

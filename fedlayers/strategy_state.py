@@ -28,7 +28,10 @@ def dump(strategy: Strategy, prefix: str = "strategy") -> tuple[dict[str, np.nda
 def load(strategy: Strategy, arrays: Mapping[str, np.ndarray], scalars: Mapping[str, Any]) -> None:
     """Put back what :func:`dump` returned."""
     for key, value in scalars.items():
-        setattr(strategy, key, _load(value, arrays))
+        if isinstance(value, dict) and "strategy" in value:
+            load(getattr(strategy, key), arrays, value["strategy"])
+        else:
+            setattr(strategy, key, _load(value, arrays))
 
 
 def _dump(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -40,6 +43,11 @@ def _dump(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, np.ndarray):
         arrays[path] = np.ascontiguousarray(value).reshape(value.shape)
         return {"array": path}
+    if isinstance(value, Strategy):
+        # One that is wrapped: the configuration makes it again, too.
+        inner, scalars = dump(value, path)
+        arrays |= inner
+        return {"strategy": scalars}
     if isinstance(value, ArrayRecord):
         return {"record": {key: _dump(array.numpy(), f"{path}.{key}", arrays) for key, array in value.items()}}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):

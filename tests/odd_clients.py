@@ -77,3 +77,15 @@ class WaitingClient(FedAvgClient):
         """Wait, then train."""
         time.sleep(0.5)
         return super().fit(parameters, config)
+
+
+class ListeningClient(FedAvgClient):
+    """Scales what it sends by a number that its strategy tells it, and adds the sum of a record's."""
+
+    reads = (*FedAvgClient.reads, "scale", "offset")
+
+    def fit(self, parameters: list[np.ndarray], config: Scalars) -> tuple[list[np.ndarray], int, dict[str, Any]]:
+        """Train, scale and add."""
+        sent, count, scalars = super().fit(parameters, config)
+        offset = sum(float(array.numpy().sum()) for array in self.session.content.array_records["offset"].values())
+        return [array * np.float32(config["scale"]) + np.float32(offset) for array in sent], count, scalars

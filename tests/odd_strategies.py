@@ -1,10 +1,11 @@
 """Strategies for tests, named by ``_target_``."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 
 from fedlayers.flower import Grid
@@ -54,3 +55,35 @@ class Undeclared(FlowerFedAvg):
     """Says that it has no global model to nobody who asks."""
 
     has_global_model = False
+
+
+class Telling(FedAvg):
+    """Tells its clients things from a round on, and sends them another record with numbers of that name."""
+
+    def __init__(
+        self, told: Mapping[str, Any], server_round: int = 1, record: str | None = None, **arguments: Any
+    ) -> None:
+        super().__init__(**arguments)
+        self.told, self.server_round, self.record = dict(told), server_round, record
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Sample clients and tell them."""
+        if server_round >= self.server_round:
+            config.update(self.told)
+        messages = list(super().configure_train(server_round, arrays, config, grid))
+        for message in messages:
+            if self.record is not None:
+                message.content[self.record] = ArrayRecord({"numbers": Array(np.arange(3.0))})
+        return messages
+
+
+class Forgetting(FedAvg):
+    """Sends a configuration of its own."""
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Sample clients and tell them the round only."""
+        return super().configure_train(server_round, arrays, ConfigRecord({}), grid)

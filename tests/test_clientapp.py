@@ -86,6 +86,7 @@ def test_a_train_reply_has_one_record_of_each_kind_that_strategies_insist_on(sen
     assert metrics["num-examples"] == len(built.federation.splits["client_train"][2])
     assert metrics["one"] == 1.0
     assert 0 < metrics["loss"] < 5  # type: ignore[operator]
+    assert metrics["train_loss"] == metrics["loss"]
     extra = reply.content.config_records[clientapp.EXTRA]
     assert set(extra) == {"records", "resources", "spectra"}
     table = from_bytes(extra["records"])  # type: ignore[arg-type]
@@ -98,7 +99,8 @@ def test_an_evaluate_reply_has_no_arrays_and_the_test_records(send: Send, built:
     assert not reply.content.array_records
     (metrics,) = reply.content.metric_records.values()
     assert metrics["num-examples"] == len(built.federation.splits["client_test"][1])
-    assert set(metrics) == {"num-examples", "one", "loss", "accuracy"}
+    assert set(metrics) == {"num-examples", "one", "loss", "accuracy", "eval_loss", "eval_acc"}
+    assert (metrics["eval_loss"], metrics["eval_acc"]) == (metrics["loss"], metrics["accuracy"])
 
 
 def test_a_message_gives_the_same_reply_whatever_came_before(send: Send) -> None:

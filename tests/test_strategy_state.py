@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord
+from flwr.serverapp.strategy import DifferentialPrivacyServerSideAdaptiveClipping as ServerSideClipping
 from flwr.serverapp.strategy import FedAdam, FedAvgM, Strategy
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
@@ -71,6 +72,19 @@ def test_a_record_comes_back_in_its_order() -> None:
     assert {key: array.numpy().tolist() for key, array in fresh.current_arrays.items()} == {"z": [1.0], "a": 2.0}
     assert list(fresh.current_arrays) == ["z", "a"]
     assert same(fresh.momentum_vector, [np.array([3.0])])
+
+
+def test_what_a_wrapper_wraps_comes_back_too() -> None:
+    def wrapper() -> ServerSideClipping:
+        return ServerSideClipping(FedAvgM(server_momentum=0.9), 0.1, 2, initial_clipping_norm=1.0)
+
+    strategy, fresh = wrapper(), wrapper()
+    strategy.clipping_norm = 0.25
+    strategy.strategy.momentum_vector = [np.array([3.0])]  # type: ignore[attr-defined]
+    kept = fresh.strategy
+    strategy_state.load(fresh, *through_files(strategy))
+    assert check_resumable(strategy) is None and fresh.strategy is kept and fresh.clipping_norm == 0.25
+    assert same(kept.momentum_vector, [np.array([3.0])])  # type: ignore[attr-defined]
 
 
 def test_functions_are_made_again_by_the_configuration() -> None:
