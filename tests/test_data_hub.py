@@ -443,3 +443,16 @@ def test_a_relative_path_is_prepared_once(tmp_path: Path, monkeypatch: pytest.Mo
     for path in ("all.parquet", str(tmp_path / "all.parquet"), "../" + tmp_path.name + "/all.parquet"):
         load_federation(config("hub", clients=2, data={"path": path}))
     assert len(list((tmp_path / "cache" / "prepared").glob("hub-*"))) == 1
+
+
+def test_settings_of_the_hub_beside_local_files_are_refused(tmp_path: Path) -> None:
+    path = table(tmp_path / "all.parquet", x=[[1.0], [2.0]], label=[0, 1])
+    with pytest.raises(UserError, match=r"dataset.revision must be null with local files, got 'v1'"):
+        read(path, revision="v1")
+    with pytest.raises(UserError, match=r"dataset.subset must be null with one local file or data set, got 'en'"):
+        read(path, subset="en")
+
+
+@pytest.mark.parametrize("name", ["", "x" * 5000])
+def test_names_that_are_no_path_are_looked_for_on_the_hub(tmp_path: Path, name: str) -> None:
+    assert Hub(name).files(tmp_path) == ()

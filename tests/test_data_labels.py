@@ -27,7 +27,7 @@ def codes(*parts: Any, kinds: Any = None, key: str = "dataset.label") -> Codes:
         ([1.0, 0.0, 1.0], ("0.0", "1.0"), [1, 0, 1]),
         ([0.5, 1.5, 0.5], ("0.5", "1.5"), [0, 1, 0]),
         ([True, False], ("False", "True"), [1, 0]),
-        (["b", "", "a"], ("", "a", "b"), [2, 0, 1]),
+        (["b", "c", "a"], ("a", "b", "c"), [1, 2, 0]),
         ([Decimal(2), Decimal(1)], ("1", "2"), [1, 0]),
         (pa.array(["x", "y", "x"]).dictionary_encode(), ("x", "y"), [0, 1, 0]),
         (pa.array(["x", "y"], pa.large_string()), ("x", "y"), [0, 1]),
@@ -52,6 +52,8 @@ def test_class_labels_are_matched_by_name_across_splits() -> None:
     [
         (([1, None, 2],), r"without missing values, got y: record 1 of column y in split train has none; leave these"),
         (([1, 2], [None, None, 1]), r"got y: record 0 of column y in split test and 1 others have none"),
+        ((["a", "", "b"],), r"record 1 of column y in split train has none"),
+        ((["a", "b", " "],), r"record 2 of column y in split train has none"),
         (([1.0, float("nan")],), r"record 1 of column y in split train has none"),
         (([[1], [2]],), r"one plain value a record .*record 0 of column y in split train holds list<item: int64>"),
         (([{"a": 1}],), r"holds struct<a: int64>; write the class into a column of its own"),

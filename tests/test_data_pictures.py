@@ -40,13 +40,13 @@ def read(content: Any) -> Pixels:
     return read_picture(content, 4, WHERE)
 
 
-def png(depth: int, colour: int, channels: int) -> bytes:
-    """A PNG of 2×2 pixels written by hand, for Pillow writes no more than 8 bits of several channels."""
+def png(depth: int, colour: int, channels: int, side: int = 2) -> bytes:
+    """A PNG that says how large it is, written by hand, for Pillow writes no 16 bits of several channels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", 2, 2, depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", side, side, depth, colour, 0, 0, 0)
     lines = (b"\0" + bytes(2 * channels * depth // 8)) * 2
     start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
     return start + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
@@ -178,6 +178,7 @@ def frames(kind: str) -> bytes:
         (png(16, 2, 3), r"got 16 bits in each of several channels in record 1 of column img in split test, of which"),
         (png(16, 6, 4), r"got 16 bits in each of several channels in record 1"),
         (png(16, 4, 2), r"got 16 bits in each of several channels in record 1"),
+        (png(8, 0, 1, side=100_000), r"record 1 of column img in split test \(DecompressionBombError: Image size"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", r"got a program \(EPS\) in record 1"),
         (encoded(picture_of("F", np.where(FLOATS > 0.5, np.nan, FLOATS))), r"finite values, got NaN or .* record 1"),
     ],

@@ -24,7 +24,7 @@ def checked(arrays: Arrays, name: str) -> Arrays:
     Raises:
         UserError: if shapes, types or values cannot be those of a classification data set.
     """
-    facts, given = arrays.facts, np.asarray(arrays.features)
+    facts, given = _named(arrays.facts, name), np.asarray(arrays.features)
     _check_shape(given, name)
     labels = _codes(arrays.labels, len(given), len(facts.classes), "labels", name)
     groups = None
@@ -41,6 +41,15 @@ def checked(arrays: Arrays, name: str) -> Arrays:
     if features.ndim == 4:
         facts = _with_normalisation(features, facts, name)
     return Arrays(features, labels, facts, groups)
+
+
+def _named(facts: Facts, name: str) -> Facts:
+    """Return the facts with texts for names, which tables and figures tell classes and groups by."""
+    for what, names in (("classes", facts.classes), ("group_names", facts.group_names)):
+        texts = [str(entry) for entry in names]
+        if len(set(texts)) < len(texts) or not all(text.strip() for text in texts) or (what == "classes" and not texts):
+            raise UserError(f"dataset: {what} of {name} must be different names, got {texts[:20]}; rename them")
+    return replace(facts, classes=tuple(map(str, facts.classes)), group_names=tuple(map(str, facts.group_names)))
 
 
 def _check_shape(features: np.ndarray, name: str) -> None:

@@ -77,7 +77,7 @@ class Hub:
     def _local(self, root: Path) -> Path | None:
         """Return the local file or folder that ``path`` names; None if it names a data set of the hub."""
         path = Path(self.path).expanduser()
-        found = next((candidate for candidate in (root / path, path) if candidate.exists()), None)
+        found = next((candidate for candidate in (root / path, path) if self.path and _exists(candidate)), None)
         if found is None and (path.is_absolute() or suffix_of(path) in READERS or len(path.parts) > 2):
             raise UserError(
                 f"dataset.path must be owner/name of the hub, or an existing folder or file ({', '.join(READERS)}), "
@@ -136,6 +136,13 @@ class Hub:
             note = f"split {name} ({len(splits[name])} records) is not used"
             notes.append(note if len(names) > 1 else f"{note}; dataset.test={name} makes it the server's test set")
         return names, notes
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # the name is too long, or a folder on the way may not be entered
+        return False
 
 
 def _is_labelled(test: "Dataset", train: "Dataset", label: str) -> bool:

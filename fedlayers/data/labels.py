@@ -49,7 +49,7 @@ def codes_of(parts: Sequence[Any], kinds: Sequence[Any], key: str, place: Place)
             the values are measurements rather than classes.
     """
     arrays = [flat(part) for part in parts]
-    _refuse_missing(np.concatenate([_is_missing(array) for array in arrays]), key, place)
+    _refuse_missing(np.concatenate([_is_missing(array) | _is_blank(array) for array in arrays]), key, place)
     named = [getattr(kind, "names", None) for kind in kinds]
     if all(names is not None for names in named):
         return _named(arrays, [list(names) for names in named if names is not None], key, place)
@@ -91,6 +91,19 @@ def _is_missing(array: Any) -> np.ndarray:
     return missing
 
 
+def _is_blank(array: Any) -> np.ndarray:
+    """Return which texts have no letters: nothing that a class could be called by."""
+    if not _is_text(array.type):
+        return np.zeros(len(array), bool)
+    return np.array([text is not None and not text.strip() for text in array.to_pylist()], bool)
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return any(is_kind(kind) for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
+
+
 def _refuse_missing(missing: np.ndarray, key: str, place: Place) -> None:
     if missing.any():
         first = place.record(int(np.flatnonzero(missing)[0]))
@@ -126,7 +139,7 @@ def _plain(array: Any, key: str, place: Place) -> np.ndarray:
     if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind):
         plain: np.ndarray = array.to_numpy(zero_copy_only=False)
         return plain
-    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+    if _is_text(kind):
         return np.array(array.to_pylist(), dtype=np.str_)
     if types.is_decimal(kind):
         return np.array(array.to_pylist(), dtype=object)

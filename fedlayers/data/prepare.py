@@ -1,9 +1,10 @@
 """Prepared data sets: every record in memory-mappable arrays, made once and kept in the cache."""
 
+import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,9 @@ def prepare(source: Source, spec: Mapping[str, Any], root: Path) -> Prepared:
     Raises:
         UserError: if files are missing or damaged.
     """
-    files = source.files(root)
-    stamps = _stamps(files)
+    with _reading():
+        files = source.files(root)
+        stamps = _stamps(files)
     # A path says where files are, not what is in them; workers have it in another form.
     arguments = {key: value for key, value in spec.items() if not _is_path_of(value, files, root)}
     key = digest({"loader": LOADER_VERSION, "spec": arguments, "files": stamps, "code": _code(source)})
@@ -64,7 +66,8 @@ def prepare(source: Source, spec: Mapping[str, Any], root: Path) -> Prepared:
     folder = cache_root() / "prepared" / f"{tag}-{key}"
 
     def fill(draft: Path) -> None:
-        arrays = _read(source, root)
+        with _reading():
+            arrays = source.read(root)
         if _stamps(files) != stamps:
             raise UserError(f"dataset: the files of {name} must not change while they are read; start again")
         _write(draft, arrays, name)
@@ -81,9 +84,11 @@ def prepare(source: Source, spec: Mapping[str, Any], root: Path) -> Prepared:
     return Prepared(name, key, meta["digest"], arrays, arrays.facts.notes + ((remark,) if remark else ()))
 
 
-def _read(source: Source, root: Path) -> Arrays:
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Turn what the system says about files that cannot be read into one sentence."""
     try:
-        return source.read(root)
+        yield
     except OSError as error:
         raise UserError(
             f"dataset: {error.filename or 'its files'} cannot be read ({error.strerror or error}); mend or replace it"

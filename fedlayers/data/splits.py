@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedlayers.config import check
 from fedlayers.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,13 +67,17 @@ def _load(
 
     if local is None:
         return dict(datasets.load_dataset(path, subset, revision=revision))
+    is_saved = any((local / name).is_file() for name in SAVED)
+    has_subsets = local.is_dir() and not is_saved
+    check(revision is None, "dataset.revision", "null with local files", revision)
+    check(subset is None or has_subsets, "dataset.subset", "null with one local file or data set", subset)
     if local.is_file():
         suffix = suffix_of(local)
         if suffix not in READERS:
             raise UserError(f"dataset.path must be a folder or a file of {', '.join(READERS)}, got {path}; convert it")
         reader, arguments = READERS[suffix]
         return dict(datasets.load_dataset(reader, data_files={train: str(local)}, cache_dir=scratch, **arguments))
-    if any((local / name).is_file() for name in SAVED):
+    if is_saved:
         saved = datasets.load_from_disk(str(local))
         return {train: saved} if isinstance(saved, datasets.Dataset) else dict(saved)
     return dict(datasets.load_dataset(str(local), subset, cache_dir=scratch))
