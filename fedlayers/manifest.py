@@ -5,7 +5,6 @@ own: what follows belongs to a round that a kill cut short, and is cut off on re
 run goes on (states, kept arrays, the best model) stand in the checkpoint instead.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from typing import Any
 from fedlayers.commits import DamagedError
 from fedlayers.disk import disk_errors, write_text
 from fedlayers.done import read_done
-from fedlayers.seals import Seal, digest, seals_from
+from fedlayers.seals import Seal, Sealing, digest, seals_from
 
 BEST = "snapshots/best.safetensors"
 
@@ -31,8 +30,7 @@ class Manifest:
         self.path = run / "manifest.jsonl"
         self._noted: dict[str, Seal] = {}
         # Of all lines so far, once the first one is to be written.
-        self._digest: Any = None
-        self._size = 0
+        self._lines: Sealing | None = None
 
     def begin(self, sources: Mapping[str, Any], first: int) -> None:
         """Start a manifest, with what the run's numbers come from and its first round, unless there is one."""
@@ -72,22 +70,20 @@ class Manifest:
     def close_round(self, server_round: int) -> Seal:
         """Write the line of a round and return the seal of all lines."""
         size = self.path.stat().st_size if self.path.exists() else 0
-        if self._digest is None or size != self._size:
-            before = self.path.read_bytes() if size else b""
-            self._digest, self._size = hashlib.blake2b(before, digest_size=16), len(before)
+        if self._lines is None or size != self._lines.seal.size:
+            self._lines = Sealing(self.path.read_bytes() if size else b"")
         noted, self._noted = dict(sorted(self._noted.items())), {}
         line = json.dumps({"round": server_round, "files": noted}).encode() + b"\n"
         with disk_errors(self.path), self.path.open("ab") as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
-        self._digest.update(line)
-        self._size += len(line)
-        return Seal(self._size, self._digest.hexdigest())
+        self._lines.add(line)
+        return self._lines.seal
 
     def cut(self, size: int) -> None:
         """Forget the lines behind the first ``size`` bytes; 0 forgets the manifest."""
-        self._digest, self._noted = None, {}
+        self._lines, self._noted = None, {}
         if size == 0:
             self.path.unlink(missing_ok=True)
         elif self.path.exists() and self.path.stat().st_size > size:

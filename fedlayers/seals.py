@@ -16,19 +16,41 @@ class Seal(NamedTuple):
     digest: str
 
 
-def digest(data: bytes | memoryview) -> str:
+class Sealing:
+    """The seal of bytes that come piece by piece.
+
+    Args:
+        data: the first piece.
+    """
+
+    def __init__(self, data: bytes = b"") -> None:
+        # Processors of today have instructions for it: three times as fast as BLAKE2.
+        self._hash = hashlib.sha256(data)
+        self._size = len(data)
+
+    def add(self, data: bytes) -> None:
+        """Take a further piece."""
+        self._hash.update(data)
+        self._size += len(data)
+
+    @property
+    def seal(self) -> Seal:
+        """The seal of all pieces so far."""
+        return Seal(self._size, self._hash.hexdigest()[:32])
+
+
+def digest(data: bytes) -> str:
     """Return 32 hexadecimal digits that name some bytes."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return Sealing(data).seal.digest
 
 
 def seal_of(path: Path) -> Seal:
     """Return the seal of a file as it is now."""
-    state, size = hashlib.blake2b(digest_size=16), 0
+    sealing = Sealing()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
-            state.update(chunk)
-            size += len(chunk)
-    return Seal(size, state.hexdigest())
+            sealing.add(chunk)
+    return sealing.seal
 
 
 def seals_from(content: object) -> dict[str, Seal]:
