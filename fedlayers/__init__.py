@@ -1,10 +1,11 @@
 """fedlayers: see inside a federation, layer by layer.
 
-In Python, ``fedlayers.run(["+dataset=FMNIST", "rounds=2"])`` does what the command line does and
-``fedlayers.read(path)`` gives the tables of a run or a study as pandas frames.
+In Python, ``fedlayers.run(dataset="FMNIST", rounds=2)`` does what the command line does and ``fedlayers.read(path)``
+gives the tables of a run or a study as pandas frames.
 """
 
 import os
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,14 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 if TYPE_CHECKING:
-    from fedlayers.execution import run
-    from fedlayers.tables import read
+    from fedlayers.errors import UserError
+    from fedlayers.in_python import run
+    from fedlayers.tables import Tables, read
 
-__all__ = ["read", "run"]
+__all__ = ["Tables", "UserError", "__version__", "read", "run"]
 __version__ = "0.1.0"
+# Imported on first use, so that ``import fedlayers`` stays fast.
+_HOMES = {"Tables": "tables", "UserError": "errors", "read": "tables", "run": "in_python"}
 
 
 def _refuse_foreign_packages() -> None:
@@ -45,13 +49,12 @@ defer("flwr_datasets.visualization")
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``run`` and ``read`` on first use, so that ``import fedlayers`` stays fast."""
-    if name == "run":
-        from fedlayers.execution import run
+    """Import a public name on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fedlayers' has no attribute '{name}'; it has {', '.join(__dir__())}")
+    return getattr(import_module(f"fedlayers.{_HOMES[name]}"), name)
 
-        return run
-    if name == "read":
-        from fedlayers.tables import read
 
-        return read
-    raise AttributeError(f"module 'fedlayers' has no attribute '{name}'")
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

@@ -53,13 +53,13 @@ def _start(arguments: Arguments) -> int:
             _hydra(arguments.words, job)
         return 0
     if "--multirun" in arguments.flags:
-        return _sweep(arguments)
+        return carry_out_sweep(arguments)
     words = arguments.overrides
     with hydra_ready():
         content = composed(words)
         config = typed(content, words)
     if str(content.hydra.mode).endswith("MULTIRUN"):
-        return _sweep(arguments)
+        return carry_out_sweep(arguments)
     launcher = content.hydra.runtime.choices["hydra/launcher"]
     if launcher != "basic":
         raise UserError(f"hydra/launcher={launcher} starts the runs of a sweep: add -m, or leave it out to run here")
@@ -90,7 +90,7 @@ def _single(study: Path, arguments: Arguments) -> None:
         raise error
 
 
-def _sweep(arguments: Arguments) -> int:
+def carry_out_sweep(arguments: Arguments) -> int:
     """Carry out what is missing of a sweep, gather its results in any case; return the exit code."""
     from fedlayers.launching.launch import launch, launches
 

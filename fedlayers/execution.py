@@ -3,15 +3,13 @@
 import logging
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fedlayers.build import Built, build
-from fedlayers.compose import compose_config
 from fedlayers.config import Config
 from fedlayers.data.cache import cache_root, data_root
 from fedlayers.disk import disk_errors
@@ -33,26 +31,9 @@ from fedlayers.snapshots import Snapshots
 from fedlayers.strategy_contract import declared
 from fedlayers.wall import WallTime, sign_of_life
 
-if TYPE_CHECKING:
-    from fedlayers.tables import Tables
-
-__all__ = ["execute", "run", "run_folder"]
+__all__ = ["execute", "run_folder"]
 
 logger = logging.getLogger(__name__)
-
-
-def run(overrides: Sequence[str] = ()) -> "Tables":
-    """Do what the command line does with the same arguments, and return the run's tables.
-
-    Args:
-        overrides: such as ``["+dataset=FMNIST", "rounds=2"]``.
-
-    Raises:
-        UserError: a mistake in the arguments; nothing was started.
-    """
-    from fedlayers.tables import read
-
-    return read(execute(compose_config(overrides)))
 
 
 def execute(config: Config) -> Path:

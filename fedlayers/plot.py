@@ -24,6 +24,7 @@ _EXAMPLES = """examples:
   python -m fedlayers.plot results/main/<run> layer_profile --metric update_norm
   python -m fedlayers.plot results/main/<run> --metric cka --round 1    all figures of CKA, of round 1
   python -m fedlayers.plot results/main --formats pdf --out paper       means over the runs of a study
+  python -m fedlayers.plot results/main/<run> learning_curves --width 3.3 --font-size 8 --no-title --band ci
 """
 
 
@@ -73,13 +74,16 @@ def _plot(words: argparse.Namespace) -> int:
     # Matplotlib and pandas take a second: --help does without.
     from fedlayers.figures.available import figures_of
     from fedlayers.figures.draw import draw
+    from fedlayers.figures.paper import Paper
     from fedlayers.figures.style import FORMATS
 
     folder: Path = words.folder
     formats = tuple(dict.fromkeys(words.formats.split(",")))
     if not set(formats) <= set(FORMATS):
-        raise UserError(f"--formats must be {', '.join(FORMATS)} or both with a comma between, got {words.formats}")
-    available = figures_of(folder, words.round)
+        raise UserError(f"--formats must be some of {', '.join(FORMATS)} with commas between, got {words.formats}")
+    asked = {name: value for name in Paper.settings() if (value := getattr(words, name)) is not None}
+    paper = Paper(**asked)
+    available = figures_of(folder, words.round, words.layers.split(",") if words.layers else ())
     if not available:
         raise UserError(f"{folder} holds nothing that could be drawn yet: wait for its first round")
     figures = chosen(available, words.figures, words.metric, folder)
@@ -87,7 +91,7 @@ def _plot(words: argparse.Namespace) -> int:
         print("\n".join(figure.name for figure in figures))
         return 0
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    drawn = draw(figures, words.out or folder / "figures", formats)
+    drawn = draw(figures, words.out or folder / "figures", formats, paper)
     for file in drawn:
         print(*(file.with_name(f"{file.stem}.{kind}") for kind in formats), sep="\n")
     return 0 if len(drawn) == len(figures) else 1
@@ -104,7 +108,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("figures", nargs="*", metavar="figure", help="names of figures, or of kinds; none: all")
     parser.add_argument("--metric", help="only figures that show this one metric")
     parser.add_argument("--round", type=int, help="this round instead of the first and the last one measured")
-    parser.add_argument("--formats", default="png,pdf", help="png, pdf or png,pdf (the default)")
+    parser.add_argument("--formats", default="png,pdf", help="some of png, pdf, svg; png,pdf if not given")
+    parser.add_argument("--layers", help="only these layers, with commas between")
+    parser.add_argument(
+        "--band", help="sd (± standard deviation), ci (95 %% interval) or range, instead of the figure's"
+    )
+    parser.add_argument("--width", type=float, help="inches; the height follows")
+    parser.add_argument("--font-size", type=float, help="points of labels; 9 if not given")
+    parser.add_argument("--no-title", dest="title", action="store_const", const=False, help="leave the title out")
     parser.add_argument("--out", type=Path, help="folder for the files; figures/ in RUN_OR_STUDY if not given")
     parser.add_argument("--list", action="store_true", help="print the names of the figures instead of drawing them")
     return parser

@@ -1,7 +1,7 @@
 """Reading results: the tables of a run, a study folder or a ``study.parquet`` as pandas frames."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from fedlayers.seals import Seal
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from matplotlib.figure import Figure
 
 PARTITION_COLUMNS = ("client", "client_name", "scope", "label", "label_name", "records")
 
@@ -93,6 +94,35 @@ class Tables:
         rows = [run_facts(run) for run in self.runs]
         flat = [{k: v for k, v in row.items() if not isinstance(v, list | dict)} for row in rows]
         return pd.DataFrame(flat).convert_dtypes()
+
+    def plot(
+        self,
+        name: str,
+        *,
+        metric: str | None = None,
+        round: int | None = None,
+        layers: Sequence[str] = (),
+        **paper: Any,
+    ) -> "Figure":
+        """Return a figure of matplotlib, which a notebook shows; ``python -m fedlayers.plot PATH --list`` lists them.
+
+        Args:
+            name: of a figure, such as ``learning_curves`` or ``layer_profile_norm``, or of a kind with ``metric``.
+            metric: the metric of a kind of which there are several.
+            round: this round instead of the first and the last one measured.
+            layers: only these layers, by name; empty for all.
+            paper: ``width`` (inches), ``font_size`` (points), ``title`` (False leaves it out) and ``band`` (``sd``,
+                ``ci`` or ``range``), see :class:`fedlayers.figures.paper.Paper`.
+
+        Raises:
+            UserError: there is no such figure, layer or setting.
+
+        Example:
+            ``fedlayers.read("results/main/<run>").plot("learning_curves", width=3.3).savefig("curves.pdf")``
+        """
+        from fedlayers.figures.show import figure_of
+
+        return figure_of(self, name, metric, round, layers, **paper)
 
     def _table(self, name: str) -> "pd.DataFrame":
         if not self.runs and name in ("records", "pairs"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metrics.array_arguments import takes_arrays
 from metrics.jackknife import jackknife_error
 
 
@@ -27,6 +28,7 @@ class Decomposition:
     errors: dict[str, float | None]
 
 
+@takes_arrays
 def decompose(deviations: Tensor, traces: Tensor, sizes: Tensor, shares: Tensor) -> Decomposition:
     """Split the variance of one record's gradient by the law of total variance.
 

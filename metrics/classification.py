@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metrics.array_arguments import Array, as_tensor
 from metrics.score_errors import score_errors
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "mcc")
@@ -28,21 +29,31 @@ class Score:
     chance_hi: float
 
 
-def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
+def confusion_matrix(labels: Array, predictions: Array, num_classes: int | None = None) -> Tensor:
     """Count how often each class was predicted for each true class.
 
     Args:
-        labels: true classes, shape (n,), int64 in [0, num_classes).
-        predictions: predicted classes, shape (n,), int64 in [0, num_classes).
-        num_classes: the number C of classes.
+        labels: true classes, shape (n,), whole numbers in [0, num_classes); a NumPy array or a tensor.
+        predictions: predicted classes, likewise.
+        num_classes: the number C of classes; None for one more than the largest.
 
     Returns:
         Counts, shape (C, C), int64; rows are true classes, columns predictions. Matrices of disjoint records
         add up.
 
     Raises:
-        ValueError: if the lengths differ or a class is out of range.
+        ValueError: if the lengths differ, a class is out of range or no whole number.
+        TypeError: if one is neither a NumPy array nor a tensor.
     """
+    labels, predictions = as_tensor(labels, "labels"), as_tensor(predictions, "predictions")
+    for name, classes in (("labels", labels), ("predictions", predictions)):
+        if classes.is_floating_point() or classes.is_complex():
+            raise ValueError(
+                f"{name} must be whole numbers, the classes, got {classes.dtype}; take argmax(1) of scores"
+            )
+    if num_classes is None:
+        num_classes = max((int(classes.max()) + 1 for classes in (labels, predictions) if len(classes)), default=0)
+    labels, predictions = labels.long(), predictions.long()
     if labels.shape != predictions.shape:
         shapes = f"{tuple(labels.shape)} and {tuple(predictions.shape)}"
         raise ValueError(f"labels and predictions must have equal shape, got {shapes}")
@@ -54,7 +65,7 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> T
     return cells.reshape(num_classes, num_classes)
 
 
-def scores_from_confusion(matrix: Tensor) -> dict[str, Score]:
+def scores_from_confusion(matrix: Array) -> dict[str, Score]:
     """Return accuracy, balanced accuracy, macro and weighted F1 and MCC of one confusion matrix.
 
     With N the matrix, n its sum, t_k its row sums (true), p_k its column sums (predicted), K the classes
@@ -83,7 +94,7 @@ def scores_from_confusion(matrix: Tensor) -> dict[str, Score]:
         two K-category assignments by a K-category correlation coefficient. Opitz & Burst 2019, Macro F1 and
         Macro F1, arXiv 1911.03347.
     """
-    counts = matrix.to("cpu", torch.float64)
+    counts = as_tensor(matrix, "matrix").to("cpu", torch.float64)
     if not counts.any():
         return {name: Score(math.nan, None, math.nan, math.nan) for name in SCORES}
     true, predicted, hits = counts.sum(1), counts.sum(0), counts.diagonal()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metrics.array_arguments import takes_arrays
 from metrics.jackknife import jackknife_error, leave_out
 
 
@@ -22,6 +23,7 @@ class Cumulative:
     errors: list[float | None]
 
 
+@takes_arrays
 def taylor_score(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> float:
     """Return Σ (w ⊙ s)² over all numbers of some tensors, multiplied and summed in float64.
 
@@ -39,6 +41,7 @@ def taylor_score(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> float:
     return sum(float((weight.double() * slope.double()).square().sum()) for weight, slope in pairs)
 
 
+@takes_arrays
 def cumulative_scores(scores: Tensor) -> Cumulative:
     """Return S_l = Σ_{k≤l} s_k / s_1 with s_k = Σ_b s_kb / B, for every layer l.
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metrics.array_arguments import takes_arrays
+
 
 @dataclass(frozen=True, slots=True)
 class Moments:
@@ -35,17 +37,20 @@ class Moments:
         return math.sqrt(self.deviations / self.count + self.mean**2) if self.count else math.nan
 
 
+@takes_arrays
 def squared_norm(tensors: Sequence[Tensor]) -> float:
     """Return the sum of squares over all tensors, summed in float64 (float32 norms are wrong for big tensors)."""
     return sum(float(tensor.square().sum(dtype=torch.float64)) for tensor in tensors)
 
 
+@takes_arrays
 def inner_product(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
     """Return the inner product of two lists of tensors of equal shapes, multiplied and summed in float64."""
     pairs = zip(left, right, strict=True)
     return sum(float((a.double() * b.double()).sum()) for a, b in pairs)
 
 
+@takes_arrays
 def moments(tensors: Sequence[Tensor]) -> Moments:
     """Return the moments of all numbers in the tensors.
 
@@ -66,6 +71,7 @@ def merged(parts: Sequence[Moments]) -> Moments:
     return Moments(count, mean, absolute, deviations)
 
 
+@takes_arrays
 def count_small(tensors: Sequence[Tensor], threshold: float) -> int:
     """Return how many numbers have an absolute value below ``threshold``."""
     return sum(int((tensor.abs() < threshold).sum()) for tensor in tensors)

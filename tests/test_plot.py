@@ -56,8 +56,8 @@ def test_formats(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     _, lines, _ = said(capsys, run, "partition", "--formats", "pdf", "--out", tmp_path)
     assert lines == [str(tmp_path / "partition.pdf")]
     assert [file.name for file in tmp_path.iterdir()] == ["partition.pdf"]
-    code, _, error = said(capsys, run, "--formats", "png,svg")
-    assert (code, error) == (1, "--formats must be png, pdf or both with a comma between, got png,svg\n")
+    code, _, error = said(capsys, run, "--formats", "png,eps")
+    assert (code, error) == (1, "--formats must be some of png, pdf, svg with commas between, got png,eps\n")
 
 
 def test_one_round_is_drawn_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

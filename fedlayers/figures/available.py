@@ -21,6 +21,7 @@ from fedlayers.figures.model_matrix import model_matrices
 from fedlayers.figures.overview import PANELS_A_FIGURE, layer_overview
 from fedlayers.figures.pairs import pair_metrics, whole_model_metrics
 from fedlayers.figures.partition import partition_matrix
+from fedlayers.figures.places import in_layers
 from fedlayers.figures.rounds import in_round
 from fedlayers.figures.run_groups import Setting, settings_of
 from fedlayers.figures.similarity import PROFILED, similarity_profile
@@ -32,27 +33,32 @@ from fedlayers.tables import Tables, read, run_facts
 _MAIN_PAIRS = ("cka", "procrustes_distance", "cka_distance")
 
 
-def figures_of(folder: Path, only_round: int | None = None) -> list[Drawing]:
+def figures_of(folder: Path, only_round: int | None = None, layers: Sequence[str] = ()) -> list[Drawing]:
     """Return the figures that can be drawn of a run, or of the complete runs of a study.
 
     Args:
         folder: of a run or of a study.
         only_round: show values of layers in this round instead of the first and the last one measured, and leave out
             what is not about layers.
+        layers: show these layers alone; empty for all.
 
     Raises:
-        UserError: if it is neither, no run of the study is complete, its tables cannot be read, or nothing of layers
-            was measured in that round.
+        UserError: if it is neither, no run of the study is complete, its tables cannot be read, nothing of layers was
+            measured in that round, or there is no such layer.
     """
-    tables = read(folder)
+    return figures_in(read(folder), only_round, layers)
+
+
+def figures_in(tables: Tables, only_round: int | None = None, layers: Sequence[str] = ()) -> list[Drawing]:
+    """Return the figures that can be drawn of tables that were read; see :func:`figures_of`."""
     if not tables.runs:
-        raise UserError(f"{folder} is one table: give the study folder, {Path(folder).parent}")
-    return _of_study(tables, only_round) if tables.several else _of_run(tables, only_round)
+        raise UserError(f"{tables.path} is one table: give the study folder, {tables.path.parent}")
+    return _of_study(tables, only_round, layers) if tables.several else _of_run(tables, only_round, layers)
 
 
-def _of_run(tables: Tables, only_round: int | None) -> list[Drawing]:
+def _of_run(tables: Tables, only_round: int | None, layers: Sequence[str]) -> list[Drawing]:
     facts = run_facts(tables.path)
-    whole = (tables.records, tables.pairs, tables.spectra)
+    whole = [in_layers(rows, layers) for rows in (tables.records, tables.pairs, tables.spectra)]
     _check_round(tables.path, whole, only_round)
     records, pairs, spectra = (in_round(rows, only_round) for rows in whole)
     found = [] if only_round is not None else _of_whole_run(tables, facts)
@@ -107,11 +113,11 @@ def _check_round(folder: Path, tables: Sequence[pd.DataFrame], only_round: int |
         raise UserError(f"{folder} has no values of layers in round {only_round}; rounds with some: {rounds}")
 
 
-def _of_study(tables: Tables, only_round: int | None) -> list[Drawing]:
+def _of_study(tables: Tables, only_round: int | None, layers: Sequence[str]) -> list[Drawing]:
     runs = tuple(run for run in tables.runs if run_facts(run)["status"] == "complete")
     if not runs:
         raise UserError(f"no run of {tables.path} is complete: wait for one, or give the folder of a run")
-    records = Tables(tables.path, runs, several=True).records
+    records = in_layers(Tables(tables.path, runs, several=True).records, layers)
     _check_round(tables.path, [records], only_round)
     found = []
     for setting in settings_of(runs):

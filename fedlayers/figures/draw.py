@@ -4,11 +4,10 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib import rc_context
-
 from fedlayers.figures.available import figures_of
 from fedlayers.figures.drawing import Drawing
-from fedlayers.figures.style import FORMATS, RC, save
+from fedlayers.figures.paper import Paper
+from fedlayers.figures.style import MAIN_FORMATS, save
 
 logger = logging.getLogger(__name__)
 # Embedding fonts into a PDF is told at INFO, glyph by glyph.
@@ -34,23 +33,28 @@ def draw_main(folder: Path) -> list[Path]:
     return draw([figure for figure in figures_of(folder) if figure.main], Path(folder) / "figures")
 
 
-def draw(figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+def draw(
+    figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = MAIN_FORMATS, paper: Paper | None = None
+) -> list[Path]:
     """Draw figures into a folder; one that fails is logged with its reason and does not lose the others.
 
     Args:
         figures: which.
         folder: made if it is not there.
         formats: some of ``FORMATS``.
+        paper: how they are drawn, if not as usual.
 
     Returns:
         The files that were written, of the first format.
     """
+    paper = paper or Paper()
     written = []
     for drawing in figures:
         try:
-            with rc_context(RC):
+            with paper.drawing():
                 figure = drawing.make()
                 if figure is not None:
+                    paper.finish(figure)
                     written.append(save(figure, folder, drawing.name, formats))
         except Exception as error:
             logger.exception("the figure %s could not be drawn: %s", drawing.name, error)

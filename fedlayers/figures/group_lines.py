@@ -6,15 +6,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from fedlayers.figures.bands import chosen_band, name_of_band
 from fedlayers.figures.over_runs import mean_over_runs
 from fedlayers.figures.profile_line import side_by_side
 from fedlayers.figures.run_groups import Group
 from fedlayers.figures.style import BAND_ALPHA, PALETTE
 
-INTERVAL = "bands: 95 % t interval over runs"
 _MARKERS = "osD^vP*X"
 _STYLES = ("-", "--", "-.", ":")
 _MOST_MARKERS = 25
+
+
+def runs_band() -> str:
+    """Return what bands over runs are called in a legend."""
+    return name_of_band(chosen_band() or "ci", "runs")
 
 
 def draw_groups(

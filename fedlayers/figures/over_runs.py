@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
+from fedlayers.figures.bands import band_ends, chosen_band
 from fedlayers.figures.quantities import range_of
-
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -18,9 +16,8 @@ class RunMean:
     Attributes:
         x: places on the axis, ascending, shape (n,).
         mean: unweighted mean over runs, shape (n,).
-        low, high: the 95 % interval, mean ± t s / √r with r runs, s their standard deviation and t Student's quantile
-            at r − 1 degrees of freedom, as far as the metric's range reaches; NaN where there is one run only, shape
-            (n,).
+        low, high: the ends of the band, see :func:`fedlayers.figures.bands.band_ends`: the 95 % interval unless another
+            one is asked for; NaN where there is one run only, shape (n,).
         runs: the number of runs behind each mean, shape (n,).
     """
 
@@ -48,10 +45,7 @@ def mean_over_runs(rows: pd.DataFrame, along: str, metric: str) -> RunMean:
     of_runs = rows.groupby([rows["run"].astype(str), rows[along].astype(int)])["value"].mean()
     groups = of_runs.groupby(level=1)
     runs = groups.size().to_numpy()
-    quantile = stdtrit(np.maximum(runs - 1, 1), (1 + LEVEL) / 2)
-    half = quantile * groups.std(ddof=1).to_numpy() / np.sqrt(runs)
-    means = groups.mean()
-    mean = means.to_numpy()
-    # With three runs t is 4.3: an interval that is symmetric goes below zero for many a variance.
-    low, high = (np.clip(end, *range_of(metric)) for end in (mean - half, mean + half))
-    return RunMean(means.index.to_numpy(), mean, low, high, runs)
+    mean = groups.mean()
+    ends = band_ends(groups, chosen_band() or "ci", range_of(metric))
+    low, high = (np.where(runs > 1, end, np.nan) for end in ends)
+    return RunMean(mean.index.to_numpy(), mean.to_numpy(), low, high, runs)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from fedlayers.errors import UserError
 from fedlayers.figures.spread import usable
 from fedlayers.figures.style import label_categories
 
@@ -54,6 +55,24 @@ def placed(rows: pd.DataFrame, facts: Mapping[str, Any]) -> tuple[pd.DataFrame, 
         [str(name) for name in layers["layer"]], frozenset(int(at) for index, at in place.items() if index in norm)
     )
     return rows.assign(place=rows["layer_index"].astype(int).map(place)), axis
+
+
+def in_layers(rows: pd.DataFrame, layers: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of these layers, and those of no layer; all rows if there are no names.
+
+    Raises:
+        UserError: one of them is no layer of the rows.
+    """
+    if not layers:
+        return rows
+    known = rows.drop_duplicates("layer_index").sort_values("layer_index")["layer"].dropna().astype(str).tolist()
+    for name in layers:
+        if known and name not in known:
+            raise UserError(f"layers must be some of {', '.join(known)}, got {name}")
+    found: pd.DataFrame = rows[rows["layer"].isna() | rows["layer"].isin(list(layers))]
+    if "other_layer" in found:
+        found = found[found["other_layer"].isna() | found["other_layer"].isin(list(layers))]
+    return found
 
 
 def axis_width(layers: int) -> float:

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from fedlayers.figures.spread import Spread
 from fedlayers.figures.style import BAND_ALPHA
 
+_HALF_PLACE = 0.05
+
 
 @dataclass(frozen=True)
 class Look:
@@ -61,4 +63,7 @@ def draw_profile(axes: Axes, spread: Spread, lined: np.ndarray, label: str, look
         elinewidth=1,
     )
     if not look.single:
-        axes.fill_between(places + look.shift, low, high, color=look.colour, alpha=BAND_ALPHA, lw=0)
+        # A band of one layer would have no width.
+        side = np.array([-_HALF_PLACE, _HALF_PLACE]) if len(places) == 1 else np.zeros(len(places))
+        ends = np.broadcast_to(low, side.shape), np.broadcast_to(high, side.shape)
+        axes.fill_between(places + look.shift + side, *ends, color=look.colour, alpha=BAND_ALPHA, lw=0)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from fedlayers.figures.bands import band_ends, chosen_band, name_of_band
+from fedlayers.figures.quantities import range_of
+
 _FEWEST_FOR_PERCENTILES = 10
 
 
@@ -16,7 +19,8 @@ class Spread:
     Attributes:
         x: places on the axis, ascending, shape (n,).
         mean: unweighted mean, shape (n,).
-        low, high: the band, shape (n,): 10th and 90th percentile, or lowest and highest if values are few.
+        low, high: the band, shape (n,): 10th and 90th percentile, or lowest and highest if values are few, or what
+            :func:`fedlayers.figures.bands.bands_of` asks for.
         count: the largest number of clients, or pairs, behind one mean.
         stderr: standard error of single values, NaN where there are several or it is not known, shape (n,).
     """
@@ -33,6 +37,8 @@ def band_name(count: int, of: str = "clients") -> str:
     """Return what a band over so many clients or pairs is, for a legend; empty if there is none."""
     if count < 2:
         return ""
+    if kind := chosen_band():
+        return name_of_band(kind, of)
     ends = "10th to 90th percentile" if count >= _FEWEST_FOR_PERCENTILES else "lowest to highest"
     return f"bands: {ends} of {of}"
 
@@ -53,10 +59,18 @@ def spread_along(rows: pd.DataFrame, along: str, band_of: int | None = None) -> 
     values = groups["value"]
     count = int(values.size().max())
     few = (band_of or count) < _FEWEST_FOR_PERCENTILES
-    low, high = (values.min(), values.max()) if few else (values.quantile(0.1), values.quantile(0.9))
+    if kind := chosen_band() or ("range" if few else None):
+        low, high = band_ends(values, kind, _limits(rows))
+    else:
+        low, high = (values.quantile(share).to_numpy(float) for share in (0.1, 0.9))
     stderr = groups["stderr"].first().to_numpy(float) if count == 1 else np.full(len(low), np.nan)
     mean = values.mean()
-    return Spread(mean.index.to_numpy(), mean.to_numpy(), low.to_numpy(), high.to_numpy(), count, stderr)
+    return Spread(mean.index.to_numpy(), mean.to_numpy(), low, high, count, stderr)
+
+
+def _limits(rows: pd.DataFrame) -> tuple[float, float]:
+    metrics = [str(name) for name in rows["metric"].unique()] if "metric" in rows else []
+    return range_of(metrics[0]) if len(metrics) == 1 else (-np.inf, np.inf)
 
 
 def usable(rows: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fedlayers.figures.group_lines import INTERVAL, draw_groups
+from fedlayers.figures.group_lines import draw_groups, runs_band
 from fedlayers.figures.learning import CURVES, curve_rows
 from fedlayers.figures.quantities import axis_label
 from fedlayers.figures.rounds import whole_rounds
@@ -45,7 +45,7 @@ def study_curves(records: pd.DataFrame, setting: Setting) -> Figure | None:
                 axes.set_ylim(top=min(axes.get_ylim()[1], 1.0))
     for axes in grid[-1]:
         axes.set_xlabel("round")
-    legend_below(figure, INTERVAL if interval else "")
+    legend_below(figure, runs_band() if interval else "")
     headline(figure, setting.facts, "mean over runs" if interval else "")
     return figure
 

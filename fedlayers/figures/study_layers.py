@@ -6,7 +6,7 @@ from itertools import product
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fedlayers.figures.group_lines import INTERVAL, draw_groups
+from fedlayers.figures.group_lines import draw_groups, runs_band
 from fedlayers.figures.layers import layer_rows, panels_of
 from fedlayers.figures.overview import small_profiles
 from fedlayers.figures.places import axis_width, placed
@@ -50,7 +50,7 @@ def study_profile(records: pd.DataFrame, metric: str, setting: Setting) -> Figur
         scale_for(line[0], usable(of_panel)["value"].to_numpy(), metric)
     for axes in grid[-1]:
         axis.label(axes, width - 0.5)
-    legend_below(figure, INTERVAL if interval else "")
+    legend_below(figure, runs_band() if interval else "")
     left_out = f"{len(panels) - len(shown)} more in the tables" if len(panels) > len(shown) else ""
     headline(figure, setting.facts, note, _MEANS, left_out)
     return figure
@@ -65,7 +65,7 @@ def study_overview(records: pd.DataFrame, metrics: Sequence[str], setting: Setti
         _panels,
         lambda axes, rows, lined: draw_groups(axes, usable(rows), setting.groups, "place", lined),
     )
-    legend_below(figure, INTERVAL if interval else "")
+    legend_below(figure, runs_band() if interval else "")
     headline(figure, setting.facts, "last round measured", _MEANS)
     return figure
 

@@ -1,13 +1,16 @@
 """How all figures look: colours, sizes, names of moments, and the files they are saved to."""
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -29,8 +32,13 @@ MOMENT_NAMES: Mapping[str, str] = {
 MARKERS: Mapping[str, str] = {"start": "v", "after_local": "o", "after_aggregate": "s", "final": "D"}
 SERVER_COLOUR = "#000000"
 BAND_ALPHA = 0.2
-FORMATS = ("png", "pdf")
+FORMATS = ("png", "pdf", "svg")
+# Those in which a run leaves its figures.
+MAIN_FORMATS = ("png", "pdf")
 _DPI = 150
+_BETWEEN = " · "
+# How wide a letter of a title is.
+_LETTER_IN = 0.09
 _BAR = Line2D([], [], color="#777777", marker="|", ms=9, ls="")
 
 RC: Any = {
@@ -55,13 +63,22 @@ RC: Any = {
 }
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows when it is the value of a cell, also without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        sink = BytesIO()
+        FigureCanvasAgg(self).print_png(sink)  # type: ignore[no-untyped-call]
+        return sink.getvalue()
+
+
 def new_figure(width_in: float, height_in: float) -> Figure:
     """Return an empty figure of the given size in inches, laid out so that nothing overlaps."""
-    return Figure(figsize=(width_in, height_in), layout="constrained", dpi=_DPI)
+    return ShownFigure(figsize=(width_in, height_in), layout="constrained", dpi=_DPI)
 
 
-def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = FORMATS) -> Path:
-    """Write ``name.png`` and ``name.pdf``, or those of them in ``formats``; equal figures give equal files.
+def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = MAIN_FORMATS) -> Path:
+    """Write a file ``name.<format>`` for every one of ``formats``; equal figures give equal files.
 
     Returns:
         The file of the first format.
@@ -77,6 +94,9 @@ def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = FORMA
     if "pdf" in formats:
         with (folder / f"{name}.pdf").open("wb") as file:
             FigureCanvasPdf(figure).print_pdf(file, metadata={"CreationDate": None})  # type: ignore[no-untyped-call]
+    if "svg" in formats:
+        with (folder / f"{name}.svg").open("wb") as file, rc_context({"svg.hashsalt": name}):
+            FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})  # type: ignore[no-untyped-call]
     return folder / f"{name}.{formats[0]}"
 
 
@@ -86,11 +106,7 @@ def headline(figure: Figure, facts: Mapping[str, Any], *more: str) -> None:
     known = [facts.get("dataset"), facts.get("partition"), facts.get("algorithm")]
     counted = [f"{clients} client{'' if clients == 1 else 's'}"] if isinstance(clients, int) else []
     parts = [str(part) for part in [*known, *counted, *more] if part]
-    lines = [" · ".join(parts)]
-    if 0.09 * len(lines[0]) > figure.get_figwidth():
-        half = (len(parts) + 1) // 2
-        lines = [" · ".join(parts[:half]), " · ".join(parts[half:])]
-    figure.suptitle("\n".join(lines))
+    figure.suptitle(_broken(parts, figure.get_figwidth()))
 
 
 def label_categories(axes: Axes, labels: Sequence[str], inches: float, axis: str = "x") -> None:
@@ -139,11 +155,12 @@ def legend_below(figure: Figure, *notes: str) -> None:
     for note in filter(None, notes):
         entries[note] = _BAR if note.startswith("bars") else Patch(color="#777777", alpha=BAND_ALPHA, lw=0)
     if entries:
-        _legend_that_fits(figure, entries)
+        # A figure that is narrower than its legend grows.
+        figure.set_figwidth(max(figure.get_figwidth(), _legend_that_fits(figure, entries)))
 
 
-def _legend_that_fits(figure: Figure, entries: Mapping[str, Any]) -> None:
-    """Put a legend below, in as many columns as the figure is wide; a figure that is narrower than one grows."""
+def _legend_that_fits(figure: Figure, entries: Mapping[str, Any]) -> float:
+    """Put a legend below, in as many columns as fit; return its width in inches."""
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     width_in = 0.0
     for columns in (3, 2, 1):
@@ -152,7 +169,45 @@ def _legend_that_fits(figure: Figure, entries: Mapping[str, Any]) -> None:
         if width_in <= figure.get_figwidth() or columns == 1:
             break
         legend.remove()
-    figure.set_figwidth(max(figure.get_figwidth(), width_in))
+    return width_in
+
+
+def fit(figure: Figure, width_in: float) -> None:
+    """Give a figure another width: the axes keep their shape, legend and title are laid out again."""
+    before = _texts_in(figure)
+    share = width_in / figure.get_figwidth()
+    height = figure.get_figheight()
+    figure.set_figwidth(width_in)
+    for legend in list(figure.legends):
+        entries = {
+            text.get_text(): handle for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+        }
+        legend.remove()
+        _legend_that_fits(figure, entries)
+    if title := figure.get_suptitle():
+        figure.suptitle(_broken(title.replace("\n", _BETWEEN).split(_BETWEEN), figure.get_figwidth()))
+    after = _texts_in(figure)
+    figure.set_figheight(max(share * (height - before), 1.0) + after)
+
+
+def _texts_in(figure: Figure) -> float:
+    """Return the height of a figure's title and legends, in inches."""
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    lines = figure.get_suptitle().count("\n") + 1 if figure.get_suptitle() else 0
+    legends = sum(legend.get_window_extent(renderer).height for legend in figure.legends)
+    return float(legends / figure.dpi + lines * 0.2)
+
+
+def _broken(parts: Sequence[str], width_in: float) -> str:
+    """Return the parts of a title in as few lines as are no wider than so many inches."""
+    lines = [""]
+    for part in parts:
+        longer = f"{lines[-1]}{_BETWEEN}{part}" if lines[-1] else part
+        if lines[-1] and _LETTER_IN * len(longer) > width_in:
+            lines.append(part)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
 
 
 def shortened(text: str, length: int = 24) -> str:

@@ -5,7 +5,10 @@ import math
 import torch
 from torch import Tensor
 
+from metrics.array_arguments import takes_arrays
 
+
+@takes_arrays
 def label_information(labels: Tensor, predictions: Tensor) -> tuple[float, float]:
     """Return the mutual information in nats of labels and predictions, and its standard error.
 

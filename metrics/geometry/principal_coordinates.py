@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metrics.array_arguments import takes_arrays
 from metrics.compare.principal import principal
 
 # A unit varies if its standard deviation is above float32's resolution of its size; below there is only rounding.
@@ -71,6 +72,7 @@ class PrincipalCoordinates:
         return float((self.rows.square() @ slopes).std()) / math.sqrt(len(self.rows))
 
 
+@takes_arrays
 def why_undefined(features: Tensor) -> str | None:
     """Return why a representation has no geometry, None if it has.
 
@@ -84,6 +86,7 @@ def why_undefined(features: Tensor) -> str | None:
     return None if bool((deviations > _RESOLUTION**2 * squares).any()) else "the output is the same for all records"
 
 
+@takes_arrays
 def principal_coordinates(features: Tensor) -> PrincipalCoordinates:
     """Return the principal coordinates of a representation.
 
