@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -15,6 +16,8 @@ from metrics.hessian.products import GradientGraph
 _GHORBANI = "Ghorbani, Krishnan & Xiao 2019, arXiv 1901.10159"
 _YAO = "Yao et al. 2020, PyHessian, arXiv 1912.07145"
 _HUTCHINSON = "Hutchinson 1989, Communications in Statistics 19"
+# How many times as many parameters a linear layer may have to be computed whole.
+_LINEAR_TIMES = 8
 _SUMMARIES = ("hessian_negative_share", "hessian_nuclear", "hessian_singular_skewness", "hessian_singular_share_small")
 
 
@@ -25,22 +28,23 @@ class Curvature(Metric):
     of the layer, in nat of loss per squared unit of the parameters; λ_i its eigenvalues, |λ_i| its singular values:
 
     - hessian_eigenvalue: the ``eigenvalues`` of largest magnitude, signed; ``subject`` 1 is the largest. By Lanczos'
-      method; missing where the residual is not below ``tolerance`` of the largest after ``steps`` products. From one
-      starting vector equal eigenvalues are found once.
+      method; missing where the residual is not below ``tolerance`` of the largest after ``steps`` products. New
+      starting vectors look for values that the first has missed, such as equal ones.
     - hessian_operator_norm: max |λ_i|.
     - hessian_trace: Σ λ_i by Hutchinson's method, standard error over n random probes; also for the whole model
       (the blocks' sum is the trace of the full Hessian). hessian_trace_per_parameter: the same / d.
     - hessian_frobenius: √(Σ λ_i²) from the same probes.
     - hessian_nuclear: Σ |λ_i|. hessian_negative_share: Σ_{λ<0} |λ_i| / Σ |λ_i|. hessian_singular_skewness: of the
-      |λ_i|. hessian_singular_share_small: share of |λ_i| below 1 % of the largest. By stochastic Lanczos quadrature,
-      standard error over n = ``density_runs`` runs.
+      |λ_i|. hessian_singular_share_small: share of |λ_i| below 1 % of the largest. The eigenvalues that are known, and
+      for the rest stochastic Lanczos quadrature (:func:`metrics.hessian.density.summaries`); the standard error over
+      n = ``density_runs`` runs holds that of the quadrature.
     - hessian_condition: max |λ_i| / min |λ_i|; a row only for blocks that were computed whole, since nothing less
       resolves the smallest eigenvalue.
     - hessian_density (in ``spectra/``): x eigenvalues, y their density, n runs.
 
-    ``variant`` is ``exact`` for a block of ``dense_below`` parameters or fewer, which is computed whole; else
-    ``lanczos``. A network that is piecewise linear in one layer's parameters (ReLU, max-pooling) has no negative
-    curvature within a layer: its block is the Gauss-Newton matrix.
+    ``variant`` is ``exact`` for a block of ``dense_below`` parameters or fewer, of a linear layer eight times as many,
+    which is computed whole; else ``lanczos``. A network that is piecewise linear in one layer's parameters (ReLU,
+    max-pooling) has no negative curvature within a layer: its block is the Gauss-Newton matrix.
 
     Args:
         scope: records to differentiate: ``client_train``, ``client_val`` or ``client_test``.
@@ -51,7 +55,7 @@ class Curvature(Metric):
         probes: fewest and most probes for the trace, 2 or more.
         trace_tolerance: standard error of the trace, as a share of it, that ends the probing; 0 for all probes.
         density_runs: Lanczos runs behind densities and sums over the spectrum, 0 or more; 0 leaves them out.
-        density_steps: steps of each run but the first, which takes those that the eigenvalues need; 2 or more.
+        density_steps: steps of each run, 2 or more.
         dense_below: see above, 0 or more.
         rounds, moments: see :class:`metrics.base.Metric`.
 
@@ -83,8 +87,8 @@ class Curvature(Metric):
         tolerance: float = 0.001,
         probes: Sequence[int] = (8, 12),
         trace_tolerance: float = 0.05,
-        density_runs: int = 2,
-        density_steps: int = 10,
+        density_runs: int = 4,
+        density_steps: int = 8,
         dense_below: int = 64,
         rounds: Sequence[str | int] = ("first", "last"),
         moments: Sequence[str] = ("after_local",),
@@ -141,7 +145,10 @@ class Curvature(Metric):
             raise ValueError("the loss does not depend on it")
         like = torch.cat([view.parameters[name].flatten() for name in layer.names])
         generator = torch_generator(view.seed, f"curvature/{layer.name}")
-        return analyse_block(lambda vectors: graph.products(layer, vectors), like, self.effort, generator)
+        # The products of a linear layer share their work, so that many cost little.
+        least = self.effort.dense_below * (_LINEAR_TIMES if layer.kind == "linear" else 1)
+        effort = replace(self.effort, dense_below=least)
+        return analyse_block(lambda vectors: graph.products(layer, vectors), like, effort, generator)
 
     def _rows(self, block: Block, layer: Layer) -> list[Row]:
         columns = {"scope": self.scope, "variant": "exact" if block.exact else "lanczos", **at(layer)}

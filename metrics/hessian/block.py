@@ -6,9 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metrics.hessian.deflation import checked_eigenvalues
 from metrics.hessian.density import Summaries, spectral_density, summaries
-from metrics.hessian.lanczos import Ritz, lanczos
-from metrics.hessian.trace import BlockOperator, TraceEstimate, hutchinson, signs
+from metrics.hessian.lanczos import lanczos
+from metrics.hessian.trace import BlockOperator, TraceEstimate, hutchinson, moments, signs
+
+# Columns of a block that are computed at a time.
+_COLUMNS = 64
+# New starts and products with each behind the largest eigenvalues, where there is no density to share them with.
+_CHECKS = (1, 10)
 
 
 @dataclass(frozen=True)
@@ -21,8 +27,8 @@ class Effort:
         tolerance: a value has converged when its residual is so small a part of the largest.
         probes: fewest and most probes for the trace.
         trace_tolerance: standard error of the trace, as a part of it, that ends the probing.
-        density_runs: Lanczos runs behind the density, the one for the eigenvalues included; 0 for no density.
-        density_steps: steps of each further one.
+        density_runs: Lanczos runs behind the density, beside the one for the eigenvalues; 0 for no density.
+        density_steps: steps of each.
         dense_below: a block of so many parameters or fewer is computed whole.
     """
 
@@ -82,19 +88,24 @@ def analyse_block(operator: BlockOperator, like: Tensor, effort: Effort, generat
     def single(vector: Tensor) -> Tensor:
         return operator(vector[None])[0]
 
-    runs = [lanczos(single, draw(1)[0], effort.steps, effort.eigenvalues, effort.tolerance)]
-    runs += [lanczos(single, draw(1)[0], effort.density_steps) for _ in range(effort.density_runs - 1)]
+    first = lanczos(single, draw(1)[0], effort.steps, effort.eigenvalues, effort.tolerance)
     # With signs for v, vᵀHv and ‖Hv‖² are d times the first two moments of the Ritz values.
-    known = [(size * float(run.weights @ run.values), size * float(run.weights @ run.values**2)) for run in runs]
+    known = [(size * float(first.weights @ first.values), size * float(first.weights @ first.values**2))]
+    if effort.density_runs > 1:
+        # A probe by itself, so that traces are those of version 0.1.
+        known.append(moments(single, draw(1)[0]))
     trace = hutchinson(operator, draw, *effort.probes, effort.trace_tolerance, known)
-    places = runs[0].largest(effort.eigenvalues)
+    checks = (effort.density_runs, effort.density_steps) if effort.density_runs else _CHECKS
+    found = checked_eigenvalues(
+        single, first, lambda: draw(1)[0], effort.eigenvalues, effort.tolerance, effort.steps, checks
+    )
     return Block(
         size=size,
         trace=trace,
-        top=runs[0].values[places],
-        converged=runs[0].converged(effort.eigenvalues, effort.tolerance),
-        summaries=summaries(runs, size, exact=False) if effort.density_runs else None,
-        density=spectral_density(runs) if effort.density_runs else None,
+        top=found.values,
+        converged=found.converged,
+        summaries=summaries(found.known, found.rest, size) if effort.density_runs else None,
+        density=spectral_density(found.known, found.rest, size) if effort.density_runs else None,
         condition=float("nan"),
         exact=False,
     )
@@ -103,12 +114,12 @@ def analyse_block(operator: BlockOperator, like: Tensor, effort: Effort, generat
 def _whole(operator: BlockOperator, like: Tensor, effort: Effort) -> Block:
     """Compute a block column by column; every number is exact but for rounding."""
     size = like.numel()
-    matrix = operator(torch.eye(size, dtype=like.dtype, device=like.device)).double().cpu()
+    columns = torch.split(torch.eye(size, dtype=like.dtype, device=like.device), _COLUMNS)
+    matrix = torch.cat([operator(part) for part in columns]).double().cpu()
     if not bool(matrix.isfinite().all()):
         raise ValueError("a product with the Hessian is not finite")
     values = torch.linalg.eigvalsh((matrix + matrix.T) / 2).numpy()
-    run = Ritz(values, np.full(size, 1 / size), np.zeros(size), complete=True)
-    places = run.largest(effort.eigenvalues)
+    places = np.argsort(-np.abs(values), kind="stable")[: effort.eigenvalues]
     singular = np.sort(np.abs(values))
     rounding = size * float(torch.finfo(like.dtype).eps) * singular[-1]
     return Block(
@@ -116,8 +127,8 @@ def _whole(operator: BlockOperator, like: Tensor, effort: Effort) -> Block:
         trace=TraceEstimate(float(values.sum()), 0.0, float(np.sqrt((values**2).sum())), 0.0, size),
         top=values[places],
         converged=np.full(len(places), fill_value=True),
-        summaries=summaries([run], size, exact=True) if effort.density_runs else None,
-        density=spectral_density([run]) if effort.density_runs else None,
+        summaries=summaries(values, [], size) if effort.density_runs else None,
+        density=spectral_density(values, [], size) if effort.density_runs else None,
         condition=float(singular[-1] / singular[0]) if singular[0] > rounding else float("nan"),
         exact=True,
     )

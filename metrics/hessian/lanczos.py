@@ -8,6 +8,10 @@ import torch
 from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 
+# The part of a value itself that a residual may be: the value is then known to about its square over the gap to others.
+_OWN_SHARE = 0.02
+_ROUNDING = 1e-5
+
 Operator = Callable[[Tensor], Tensor]
 
 
@@ -16,29 +20,51 @@ class Ritz:
     """What m steps from a unit vector v say about a symmetric matrix H.
 
     Attributes:
-        values: eigenvalues θ of the tridiagonal matrix (Ritz values), ascending, shape (m,).
+        diagonal, below: the tridiagonal matrix, shape (m,) each; ``below[m − 1]`` is the length of what was left.
+        values: its eigenvalues θ (Ritz values), ascending, shape (m,).
         weights: squared first components of its eigenvectors, shape (m,): Σ weights · f(θ) ≈ vᵀ f(H) v, exactly for
             polynomials f of degree 2m − 1 or less.
         residuals: ‖H y − θ y‖ of the Ritz vectors y, shape (m,): an eigenvalue of H lies within that of θ.
         complete: whether the steps ended because v's part of the spectrum was found whole.
+        basis: the m orthonormal vectors, shape (m, d).
     """
 
+    diagonal: np.ndarray
+    below: np.ndarray
     values: np.ndarray
     weights: np.ndarray
     residuals: np.ndarray
     complete: bool
+    basis: Tensor
 
     def largest(self, count: int) -> np.ndarray:
         """Return the places of the values of largest magnitude, at most ``count``, largest first."""
         return np.argsort(-np.abs(self.values), kind="stable")[:count]
 
     def converged(self, count: int, tolerance: float) -> np.ndarray:
-        """Say for each of the largest values whether its residual is within ``tolerance`` of the largest of all."""
-        scale = float(np.abs(self.values).max())
-        return np.asarray(self.residuals[self.largest(count)] <= tolerance * scale)
+        """Say for each of the largest values whether it is known to ``tolerance``, see :meth:`known`."""
+        places = self.largest(count)
+        return np.asarray(self.known(tolerance * float(np.abs(self.values).max()))[places])
+
+    def known(self, slack: float) -> np.ndarray:
+        """Say for every value whether its residual is at most ``slack``, and 2 % of the value or rounding."""
+        least = _ROUNDING * float(np.abs(self.values).max())
+        return np.asarray(self.residuals <= np.minimum(slack, np.maximum(_OWN_SHARE * np.abs(self.values), least)))
+
+    def vectors(self, places: np.ndarray) -> Tensor:
+        """Return the Ritz vectors y of some values, shape (len(places), d)."""
+        rotation = eigh_tridiagonal(self.diagonal, self.below[:-1])[1][:, places]
+        return torch.tensor(rotation.T, dtype=self.basis.dtype, device=self.basis.device) @ self.basis
 
 
-def lanczos(operator: Operator, start: Tensor, steps: int, wanted: int = 0, tolerance: float = 0.0) -> Ritz:
+def lanczos(
+    operator: Operator,
+    start: Tensor,
+    steps: int,
+    wanted: int = 0,
+    tolerance: float = 0.0,
+    without: Tensor | None = None,
+) -> Ritz:
     """Return the Ritz values of a symmetric operator, with full reorthogonalisation.
 
     Args:
@@ -47,6 +73,7 @@ def lanczos(operator: Operator, start: Tensor, steps: int, wanted: int = 0, tole
         steps: products at most; fewer if d is smaller or an invariant subspace is found.
         wanted: stop as soon as so many of the largest values have converged (0: take all steps).
         tolerance: what converged means, see :meth:`Ritz.converged`.
+        without: orthonormal vectors, shape (k, d), k < d: the operator is restricted to what is orthogonal to them.
 
     Raises:
         ValueError: a product is not finite.
@@ -56,34 +83,44 @@ def lanczos(operator: Operator, start: Tensor, steps: int, wanted: int = 0, tole
         Quadrature (the weights).
     """
     size = len(start)
-    steps = min(steps, size)
-    basis = torch.empty(steps, size, dtype=start.dtype, device=start.device)
-    basis[0] = start / _norm(start)
+    known = torch.empty(0, size, dtype=start.dtype, device=start.device) if without is None else without
+    steps = min(steps, size - len(known))
+    basis = torch.empty(len(known) + steps, size, dtype=start.dtype, device=start.device)
+    basis[: len(known)] = known
+    first = _outside(known, _outside(known, start / _norm(start))) if len(known) else start
+    basis[len(known)] = first / _norm(first)
     diagonal: list[float] = []
     below: list[float] = []
     for step in range(steps):
-        vector = operator(basis[step])
+        place = len(known) + step
+        vector = operator(basis[place])
         if not bool(vector.isfinite().all()):
             raise ValueError("a product with the Hessian is not finite")
-        coefficients = basis[: step + 1] @ vector
-        diagonal.append(float(coefficients[step]))
+        coefficients = basis[: place + 1] @ vector
+        diagonal.append(float(coefficients[place]))
         # Once more, because rounding leaves a part of the earlier vectors in.
-        vector = vector - coefficients @ basis[: step + 1]
-        vector -= (basis[: step + 1] @ vector) @ basis[: step + 1]
+        vector = _outside(basis[: place + 1], vector - coefficients @ basis[: place + 1])
         below.append(_norm(vector))
-        found = _ritz(diagonal, below)
+        found = _ritz(diagonal, below, basis[len(known) : place + 1])
         if found.complete or step == steps - 1:
             break
         if 0 < wanted < step and bool(found.converged(wanted, tolerance).all()):
             break
-        basis[step + 1] = vector / below[-1]
+        basis[place + 1] = vector / below[-1]
     return found
 
 
-def _ritz(diagonal: list[float], below: list[float]) -> Ritz:
-    values, vectors = eigh_tridiagonal(np.array(diagonal), np.array(below[:-1]))
+def _ritz(diagonal: list[float], below: list[float], basis: Tensor) -> Ritz:
+    lengths = np.array(below)
+    values, vectors = eigh_tridiagonal(np.array(diagonal), lengths[:-1])
     complete = below[-1] <= 1e-6 * float(np.abs(values).max())
-    return Ritz(values, vectors[0] ** 2, below[-1] * np.abs(vectors[-1]), complete)
+    residuals = below[-1] * np.abs(vectors[-1])
+    return Ritz(np.array(diagonal), lengths, values, vectors[0] ** 2, residuals, complete, basis)
+
+
+def _outside(rows: Tensor, vector: Tensor) -> Tensor:
+    """Return a vector without its part in the span of orthonormal rows."""
+    return vector - (rows @ vector) @ rows
 
 
 def _norm(vector: Tensor) -> float:

@@ -81,6 +81,12 @@ def hutchinson(
     )
 
 
+def moments(operator: Callable[[Tensor], Tensor], vector: Tensor) -> tuple[float, float]:
+    """Return vᵀHv and ‖Hv‖² of one vector (d,)."""
+    product = operator(vector).double()
+    return float(vector.double() @ product), float(product @ product)
+
+
 def _error(values: Sequence[float]) -> float:
     """Return the standard error of the mean, NaN of one value."""
     if len(values) < 2:
