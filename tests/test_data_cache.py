@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedlayers.data import Federation, load_federation, sealed
+from fedlayers.data import Federation, load_federation, prepare, sealed
 from fedlayers.data.cache import build_once, save_array, save_text
 from fedlayers.data.sealed import damage, seal
 from fedlayers.errors import UserError
@@ -112,6 +113,37 @@ def test_an_entry_that_is_no_folder_is_replaced(cache: Path) -> None:
     shutil.rmtree(found)
     found.write_text("in the way")
     assert "was damaged (manifest.json is missing or damaged)" in load_federation(config("digits")).notes[0]
+
+
+def test_foreign_files_in_an_entry_are_not_read(cache: Path) -> None:
+    first = load_federation(config("digits"))
+    for folder, names in (("prepared", ["groups"]), ("partitions", ["own", "pooled", "scale", "shift", "wide"])):
+        (found,) = [path for path in (cache / folder).iterdir() if path.is_dir()]
+        for name in names:
+            (found / f"{name}.npy").write_bytes(b"junk")
+    again = load_federation(config("digits"))
+    assert again.notes == () and again.digest == first.digest
+
+
+def test_drafts_of_killed_processes_are_removed_after_a_day(tmp_path: Path) -> None:
+    for name, age in ((".made.old", 90_000), (".made.young", 0), (".other.old", 90_000)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    build_once(tmp_path / "made", lambda draft: (draft / "whole").touch())
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [".made.young", ".other.old", "made"]
+
+
+def test_damage_in_a_cache_that_is_only_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = sealed_folder(tmp_path)
+    (folder / "a").write_text("somE")
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", read_only)
+    match = r"written to \(for sealed in it is damaged: a has another content\), got .*\(Read-only file system\); mend"
+    with pytest.raises(UserError, match=match):
+        build_once(folder, lambda _: None)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"files": 1}', '{"files": {"a": {}}}', '{"files": {"a": 1}}'])
@@ -288,6 +320,17 @@ def test_a_data_set_whose_code_changed_is_prepared_again(tmp_path: Path, monkeyp
     importlib.invalidate_caches()
     second = load_federation(chosen)
     assert first.digest != second.digest
+
+
+def test_a_data_set_of_a_notebook_is_told_by_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    namespace: dict[str, type] = {}
+    exec("class First: ...\nclass Second: ...", {"__name__": "no_such_module"}, namespace)
+    sources = {"First": "class First: ...", "Second": "class Second: ..."}
+    keys = [prepare._code(kind()) for kind in namespace.values()]  # without any source
+    assert keys[0] != keys[1]
+    monkeypatch.setattr("inspect.getsource", lambda kind: sources[kind.__name__])
+    told = [prepare._code(kind()) for kind in namespace.values()]
+    assert len({*keys, *told}) == 4 and told == [prepare._code(kind()) for kind in namespace.values()]
 
 
 def test_the_digest_names_content_and_not_where_it_came_from(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from fedlayers.data import tabular
 from fedlayers.data.cache import build_once, cache_root, open_array, save_array, save_text
 from fedlayers.data.partition import Pool, Request, partition, resolve, restrict
 from fedlayers.data.prepare import Prepared, digest, digest_of
+from fedlayers.data.sealed import sealed_files
 from fedlayers.data.split import cap, hold_out, split
 from fedlayers.seeding import numpy_generator
 
@@ -70,8 +71,9 @@ def assign(prepared: Prepared, config: Config) -> Assignment:
     folder = cache_root() / "partitions" / digest(content)
     remark = build_once(folder, lambda draft: _write(draft, prepared, config))
     facts = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    files = sealed_files(folder)
     optional = {
-        name: open_array(path) if (path := folder / f"{name}.npy").exists() else None
+        name: open_array(folder / f"{name}.npy") if f"{name}.npy" in files else None
         for name in ("own", "pooled", "scale", "shift", "wide")
     }
     return Assignment(

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from filelock import FileLock
 from fedlayers.data.sealed import damage, seal
 from fedlayers.disk import fsync
 from fedlayers.errors import UserError
+
+# A draft that nobody has added a file to for this long was left by a killed process.
+ABANDONED_S = 24 * 3600
 
 
 def cache_root() -> Path:
@@ -29,15 +33,15 @@ def data_root(data_dir: str | None) -> Path:
 
 
 @contextlib.contextmanager
-def writing_cache() -> Iterator[None]:
-    """Turn what the system says about a cache that cannot be written into one sentence."""
+def writing_cache(purpose: str = "") -> Iterator[None]:
+    """Turn what the system says about a cache that cannot be written into one sentence, with what it was for."""
     try:
         yield
     except OSError as error:
         # NumPy says how many bytes were not written, and not why.
         reason = error.strerror or "the disk is full"
         raise UserError(
-            f"FEDLAYERS_CACHE must name a folder that can be written to, got {cache_root()} ({reason}); "
+            f"FEDLAYERS_CACHE must name a folder that can be written to{purpose}, got {cache_root()} ({reason}); "
             "mend that or set it to another folder"
         ) from error
 
@@ -55,9 +59,10 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> str | None:
     Raises:
         UserError: if the cache folder cannot be written.
     """
-    if damage(folder) is None:
+    fault = damage(folder)
+    if fault is None:
         return None
-    with writing_cache():
+    with writing_cache(f" (for {folder.name} in it is damaged: {fault})" if folder.exists() else ""):
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.parent / f".{folder.name}.lock")
         lock.acquire()
@@ -75,6 +80,7 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> str | None:
 def _build(folder: Path, build: Callable[[Path], None]) -> None:
     draft = _beside(folder)
     with writing_cache():
+        _clear(folder)
         draft.mkdir()
     try:
         build(draft)
@@ -100,6 +106,14 @@ def _put(draft: Path, folder: Path) -> None:
         if damage(folder) is not None:
             raise
     fsync(folder.parent)
+
+
+def _clear(folder: Path) -> None:
+    """Remove drafts that killed processes left; young ones may be another machine's, which locks do not reach."""
+    for draft in folder.parent.glob(f".{folder.name}.*"):
+        with contextlib.suppress(OSError):
+            if draft.is_dir() and draft.stat().st_mtime < time.time() - ABANDONED_S:
+                shutil.rmtree(draft, ignore_errors=True)
 
 
 def _beside(folder: Path) -> Path:

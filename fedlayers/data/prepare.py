@@ -2,7 +2,9 @@
 
 import contextlib
 import hashlib
+import inspect
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +15,7 @@ import numpy as np
 
 from fedlayers.data.cache import build_once, cache_root, open_array, save_array, save_text
 from fedlayers.data.checked import checked
+from fedlayers.data.sealed import sealed_files
 from fedlayers.data.source import Arrays, Facts, Source
 from fedlayers.errors import UserError
 
@@ -74,12 +77,11 @@ def prepare(source: Source, spec: Mapping[str, Any], root: Path) -> Prepared:
 
     remark = build_once(folder, fill)
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    groups = folder / "groups.npy"
     arrays = Arrays(
         open_array(folder / "features.npy"),
         open_array(folder / "labels.npy"),
         _facts(meta["facts"]),
-        open_array(groups) if groups.exists() else None,
+        open_array(folder / "groups.npy") if "groups.npy" in sealed_files(folder) else None,
     )
     return Prepared(name, key, meta["digest"], arrays, arrays.facts.notes + ((remark,) if remark else ()))
 
@@ -129,7 +131,13 @@ def _code(source: Source) -> str:
     """Return a digest of the file that defines a data set, so that a changed one is prepared again."""
     module = sys.modules.get(type(source).__module__)
     path = getattr(module, "__file__", None)
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path and Path(path).is_file() else ""
+    if path and Path(path).is_file():
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    # A notebook has no file; what cannot be told from another version is prepared by every process for itself.
+    try:
+        return hashlib.sha256(inspect.getsource(type(source)).encode()).hexdigest()
+    except (OSError, TypeError):
+        return f"process {os.getpid()} {id(type(source))}"
 
 
 def _facts(content: Mapping[str, Any]) -> Facts:

@@ -29,6 +29,11 @@ def seal(folder: Path) -> None:
         fsync(path)
 
 
+def sealed_files(folder: Path) -> frozenset[str]:
+    """Return the names of the files that belong to a whole sealed folder, whatever else lies in it."""
+    return frozenset(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"])
+
+
 def damage(folder: Path) -> str | None:
     """Return what is wrong with a sealed folder, None if it holds what was sealed.
 
