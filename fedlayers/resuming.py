@@ -35,16 +35,15 @@ def nothing_left(folder: RunFolder, config: Config) -> str | None:
     """
     if config.force or not folder.is_complete(config.rounds):
         return None
-    last = folder.last_round()
+    done = read_done(folder.path)
+    rounds = folder.last_round() if done is None or done.rounds is None else done.rounds
     for table in SCHEMAS:
-        for name, seal in expected_parts(folder.path, table, last).items():
+        for name, seal in expected_parts(folder.path, table, rounds).items():
             if what := problem_of(folder.path / table / name, [seal], contents=False):
                 raise DamagedError(folder.path / table / name, what)
     known = folder.manifest.sources()
     if known:
         _check_sources(folder, known, {"data": _data_at_hand(config), "init": init_digest(config)})
-    done = read_done(folder.path)
-    rounds = last if done is None or done.rounds is None else done.rounds
     if run_facts(folder.path)["status"] != "complete":
         # More rounds were asked for and none was reached.
         with lock(folder.path):

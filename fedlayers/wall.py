@@ -51,4 +51,6 @@ def _seconds_before(facts: dict[str, Any], sign_of_life: float | None) -> float:
     last = (facts.get("stretches") or [{}])[-1]
     if "wall_s" in last or "began" not in last or sign_of_life is None:
         return known
-    return max(known, float(last["wall_s_before"]) + sign_of_life - float(last["began"]))
+    # Clocks may differ between machines.
+    lived = min(sign_of_life, time.time()) - float(last["began"])
+    return max(known, float(last["wall_s_before"]) + lived)

@@ -9,7 +9,9 @@ import pytest
 
 from fedlayers.errors import UserError
 from fedlayers.records import Record, addressed, missing, to_table
+from fedlayers.report.head import head
 from fedlayers.summary import summarise
+from fedlayers.tables import read, run_facts
 from tests.fake_run import Fake, accuracy, write_run
 
 
@@ -136,3 +138,14 @@ def test_a_run_before_its_first_round(tmp_path: Path) -> None:
 def test_no_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no .*run\.json"):
         summarise(tmp_path)
+
+
+def test_the_end_of_fewer_rounds_is_told_with_its_round(tmp_path: Path) -> None:
+    run, shorter = write_run(tmp_path / "a", status="running"), write_run(tmp_path / "b", rounds=2)
+    for part in (shorter / "records").glob("final.parquet"):
+        (run / "records" / part.name).write_bytes(part.read_bytes())
+    text = summarise(run)
+    assert "final: round 2" in text and "last: round 4" in text
+    tables = [read(run), read(shorter)]
+    told = [head(run_facts(one.path), one.records, one.partition) for one in tables]
+    assert [any("final" in name for name, _ in facts) for facts in told] == [False, True]

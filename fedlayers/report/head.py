@@ -30,10 +30,12 @@ def head(facts: Mapping[str, Any], records: pd.DataFrame, partition: pd.DataFram
 
 
 def _scores(records: pd.DataFrame) -> Iterator[Fact]:
-    """Yield the scores of the final evaluation; before there is one, those after the last aggregation."""
+    """Yield the scores of the final evaluation; before there is one of the last round, those after aggregation."""
     rows = curve_rows(records)
-    if (rows["moment"] == "final").any():
-        rows, when = rows[rows["moment"] == "final"], MOMENT_NAMES["final"]
+    is_final = rows["moment"] == "final"
+    # A run that goes on with more rounds has the end of fewer until it has its own.
+    if is_final.any() and rows.loc[is_final, "round"].max() == rows["round"].max():
+        rows, when = rows[is_final], MOMENT_NAMES["final"]
     else:
         rows = rows[rows["moment"] == "after_aggregate"]
         when = f"round {rows['round'].max()}"
