@@ -138,11 +138,15 @@ def _filled_in(given: Mapping[str, Any], config: Config, key: str) -> dict[str, 
 
 
 def _rehearse(config: Config, module: nn.Module, layers: Sequence[Layer], clients: int) -> None:
-    """Try out another strategy of the same kind, which may change while it is tried."""
-    strategy = build_strategy(config)
-    declared(strategy).know_layers(layers)
+    """Try out other strategies of the same kind, which may change while they are tried."""
+
+    def make() -> Strategy:
+        strategy = build_strategy(config)
+        declared(strategy).know_layers(layers)
+        return strategy
+
     weights = {name: tensor.cpu().numpy() for name, tensor in split_state(module)[0].items()}
-    rehearse(strategy, weights, config, clients)
+    rehearse(make, weights, config, clients)
 
 
 def _constructor_arguments(target: str) -> set[str]:

@@ -1,6 +1,6 @@
 """Tries a strategy out before the run: whom it waits for, what it tells clients, what it makes of replies."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,11 +72,11 @@ def check_strategy(strategy: Strategy, clients: int) -> None:
         key = f"{key}.strategy"
 
 
-def rehearse(strategy: Strategy, weights: Mapping[str, np.ndarray], config: Config, clients: int) -> None:
+def rehearse(make: Callable[[], Strategy], weights: Mapping[str, np.ndarray], config: Config, clients: int) -> None:
     """Let a strategy configure training and evaluation of the first round as the run will; nobody is asked.
 
     Args:
-        strategy: one that is thrown away afterwards.
+        make: makes a strategy of the run's kind, which is thrown away afterwards.
         weights: name -> weights of the initial model.
         config: the run's.
         clients: how many there are.
@@ -86,6 +86,7 @@ def rehearse(strategy: Strategy, weights: Mapping[str, np.ndarray], config: Conf
             what they send.
     """
     set_identity()
+    strategy = make()
     try:
         trained = _configured(strategy, "train", weights, config, clients)
         _configured(strategy, "evaluate", weights, config, clients)
@@ -98,7 +99,8 @@ def rehearse(strategy: Strategy, weights: Mapping[str, np.ndarray], config: Conf
         check(sampled == len(trained), key, f"{len(trained)}, the clients that train in a round", sampled, why)
     sends = getattr(locate(str(config.algorithm["client"]["_target_"]), "algorithm.client._target_"), "sends", None)
     if trained and sends is not None and all(type(part).__module__.startswith("flwr.") for part in parts_of(strategy)):
-        _aggregate(strategy, list(weights), config, clients, sends)
+        # Another one: some remember the first model that they see.
+        _aggregate(make(), list(weights), config, clients, sends)
 
 
 def _configured(

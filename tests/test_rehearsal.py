@@ -51,6 +51,20 @@ def test_a_strategy_that_waits_by_itself_is_refused() -> None:
         built_with(FLOWER, *words, "+algorithm.strategy.asks=true")
 
 
+ACCEPTED = {
+    **dict.fromkeys(["FedAvg", "FedAdagrad", "FedAdam", "FedYogi", "FedMedian", "FedTrimmedAvg", "Krum", "Bulyan"], ""),
+    "FedAvgM": "server_momentum=0.9",
+    "FedProx": "proximal_mu=0.1",
+    "MultiKrum": "num_nodes_to_select=2",
+    "QFedAvg": "client_learning_rate=0.05",
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_strategies_for_networks_are_taken_with_their_arguments(name: str) -> None:
+    built_with(FLOWER, f"{STOCK}{name}", *([f"+algorithm.strategy.{ACCEPTED[name]}"] if ACCEPTED[name] else []))
+
+
 @pytest.mark.parametrize("name", ["FedXgbBagging", "FedXgbCyclic"])
 def test_strategies_for_trees_are_refused(name: str) -> None:
     with pytest.raises(UserError, match=rf"_target_ must be a strategy for networks, got {name}, which is for XGBoost"):
