@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from fedlayers.command import carried_out
+from fedlayers.disk import disk_errors
 from fedlayers.errors import UserError
 from fedlayers.lock import holder_of
 from fedlayers.plan import planned
@@ -104,7 +106,10 @@ def aggregate(study_dir: Path) -> AggregateReport:
             f"{study} holds no runs and no plan.json: give a study folder (results/<study>), or run the study first"
         )
     try:
-        with FileLock(study / ".aggregate.lock", timeout=LOCK_TIMEOUT_S):
+        with (
+            disk_errors(study / "study.parquet", of_a_run=False),
+            FileLock(study / ".aggregate.lock", timeout=LOCK_TIMEOUT_S),
+        ):
             return _aggregate(study)
     except Timeout:
         raise UserError(
@@ -116,11 +121,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Aggregate the study named on the command line; return the exit code: 0, or 1 if there is nothing."""
     parser = argparse.ArgumentParser(prog="python -m fedlayers.aggregate", description=__doc__)
     parser.add_argument("study", type=Path, help="the study folder, such as results/main")
-    try:
-        report = aggregate(parser.parse_args(arguments).study)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
+    study = parser.parse_args(arguments).study
+    return carried_out(lambda: _main(study))
+
+
+def _main(study: Path) -> int:
+    report = aggregate(study)
     print(report, file=sys.stdout if report.table else sys.stderr)
     return 0 if report.table else 1
 
@@ -166,14 +172,14 @@ def _sort_out(study: Path) -> tuple[dict[Path, Config], dict[str, str], dict[str
             if status == "complete":
                 complete[run] = config_of(run)
                 continue
+            # A killed process cannot say so; what it leaves is "running" without a lock.
+            word = "interrupted" if status == "running" and not holder_of(run) else status
         except UserError as error:
             failed[run.name] = str(error)
             continue
         if status == "failed":
             failed[run.name] = str(facts.get("reason") or "no reason given; see log.txt")
         else:
-            # A killed process cannot say so; what it leaves is "running" without a lock.
-            word = "interrupted" if status == "running" and not holder_of(run) else status
             unfinished[run.name] = f"{word}, round {facts.get('round') or 0} of {facts.get('rounds', '?')}"
     return complete, unfinished, failed
 
@@ -190,28 +196,33 @@ def _write(target: Path, name: str, columns: Columns) -> tuple[int, bool]:
     schema = typed_for_pandas(_metric_as_text(with_columns(SCHEMAS[name].empty_table(), {}, types))).schema
     unfinished = target.with_name(f".{target.name}")
     rows = 0
-    with unfinished.open("wb") as sink:
-        statistics = _columns_with_statistics(name, schema)
-        with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=statistics) as writer:
-            for run, facts in columns.items():
-                try:
-                    table = _metric_as_text(with_columns(_by_metric(load(run, name)), facts, types))
-                except UserError as error:
-                    raise _UnreadableRunError(run, error) from error
-                for group in _row_groups(table):
-                    writer.write_table(group, row_group_size=group.num_rows)
-                rows += table.num_rows
-        sink.flush()
-        os.fsync(sink.fileno())
-    if not rows:
-        unfinished.unlink()
-        target.unlink(missing_ok=True)
-        return 0, False
-    if target.is_file() and filecmp.cmp(unfinished, target, shallow=False):
-        unfinished.unlink()
-        return rows, False
-    unfinished.replace(target)
+    try:
+        with unfinished.open("wb") as sink:
+            statistics = _columns_with_statistics(name, schema)
+            with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=statistics) as writer:
+                for run, facts in columns.items():
+                    table = _metric_as_text(with_columns(_by_metric(_loaded(run, name)), facts, types))
+                    for group in _row_groups(table):
+                        writer.write_table(group, row_group_size=group.num_rows)
+                    rows += table.num_rows
+            sink.flush()
+            os.fsync(sink.fileno())
+        if not rows:
+            target.unlink(missing_ok=True)
+            return 0, False
+        if target.is_file() and filecmp.cmp(unfinished, target, shallow=False):
+            return rows, False
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return rows, True
+
+
+def _loaded(run: Path, name: str) -> "pa.Table":
+    try:
+        return load(run, name)
+    except UserError as error:
+        raise _UnreadableRunError(run, error) from error
 
 
 def _by_metric(table: "pa.Table") -> "pa.Table":

@@ -13,15 +13,16 @@ from omegaconf import DictConfig
 
 import fedlayers
 from fedlayers.arguments import Arguments, read_arguments
+from fedlayers.command import damage_told
 from fedlayers.compose import check_plugins, composed, config_dir, hydra_ready, register_schema, typed
 from fedlayers.config import Config
 from fedlayers.disk import disk_errors
 from fedlayers.errors import Stopped, UserError
 from fedlayers.mistakes import explained
-from fedlayers.plan import write_plan
 from fedlayers.signals import last_signal, signals_answered
 from fedlayers.streams import keep_streams
 from fedlayers.study import TOLD, compose_sweep, job, report
+from fedlayers.sweeping import sweeping
 
 _SHOWING = ("--help", "--hydra-help", "--cfg", "--info", "--shell-completion")
 
@@ -30,7 +31,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Do what the command line asks for; leave with the exit code: 0, 1 after a failure, 128 + signal if stopped."""
     keep_streams()
     try:
-        with signals_answered(), disk_errors(Path()):
+        with signals_answered(), disk_errors(Path()), damage_told():
             sys.exit(_start(read_arguments(sys.argv[1:] if words is None else words)))
     except TOLD as error:
         if "1" in (os.environ.get("HYDRA_FULL_ERROR"), os.environ.get("FEDLAYERS_TRACEBACK")):
@@ -99,18 +100,17 @@ def carry_out_sweep(arguments: Arguments) -> int:
     for config in sweep.configs:
         _study_folder(config)
     _announce(sweep.master, arguments.overrides)
-    for study, runs in plans.items():
-        write_plan(study, runs)
     figures = any(config.figures for config in sweep.configs)
     went_well = False
     try:
-        if launches(sweep.master.hydra.launcher):
-            launch(sweep)
-        else:
-            from fedlayers.engines.kept_workers import workers_kept
+        with sweeping(plans):
+            if launches(sweep.master.hydra.launcher):
+                launch(sweep)
+            else:
+                from fedlayers.engines.kept_workers import workers_kept
 
-            with workers_kept():
-                _hydra(Arguments({"--multirun": ""}, arguments.overrides).words, job)
+                with workers_kept():
+                    _hydra(Arguments({"--multirun": ""}, arguments.overrides).words, job)
     finally:
         went_well = report(plans, figures=figures and last_signal() is None)
     return 0 if went_well else 1

@@ -30,6 +30,10 @@ _OF_A_RUN = (
 _OF_ANYTHING = "mend that and start the same command again"
 
 
+class DiskError(UserError):
+    """A disk is full, or cannot be written: the sentence says which and where."""
+
+
 def read_json(path: Path, way_on: str) -> dict[str, Any]:
     """Return a JSON file's content, empty if the file is not there.
 
@@ -59,19 +63,19 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace a file atomically: written under a name with a dot, fsynced, renamed."""
-    with whole_file(path) as file:
+    with whole_file(path, of_a_run=True) as file:
         file.write(data)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
+def whole_file(path: Path, of_a_run: bool = False) -> Iterator[IO[bytes]]:
     """Write a file in a block of code: it has its name, and replaces the old one, when the block ends without error.
 
     Raises:
-        UserError: the disk is full, or cannot be written.
+        DiskError: the disk is full, or cannot be written.
     """
     scratch = path.parent / f".{path.name}"
-    with disk_errors(path):
+    with disk_errors(path, of_a_run):
         try:
             with scratch.open("wb") as file:
                 yield file
@@ -88,9 +92,9 @@ def make_folder(path: Path) -> None:
     """Make a folder and those above it, as far as they are not there.
 
     Raises:
-        UserError: it cannot be made.
+        DiskError: it cannot be made.
     """
-    with disk_errors(path):
+    with disk_errors(path, of_a_run=False):
         path.mkdir(parents=True, exist_ok=True)
 
 
@@ -118,4 +122,4 @@ def disk_errors(path: Path, of_a_run: bool = True) -> Iterator[None]:
             raise
         place = error.filename2 or error.filename or path
         way_on = _OF_A_RUN if of_a_run else _OF_ANYTHING
-        raise UserError(f"cannot write {place}: {_REASONS[error.errno]}; {way_on}") from error
+        raise DiskError(f"cannot write {place}: {_REASONS[error.errno]}; {way_on}") from error

@@ -204,8 +204,10 @@ def _is_this_job(found: Card) -> bool:
 
 
 def _job() -> dict[str, Any]:
-    """Return the number of this SLURM job, None outside one, and how often it was queued again."""
-    return {"job": os.environ.get("SLURM_JOB_ID"), "restart": int(os.environ.get("SLURM_RESTART_COUNT", "0"))}
+    """Return this SLURM job's number as the queue shows it, None outside one, and how often it was queued again."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+    job = f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+    return {"job": job, "restart": int(os.environ.get("SLURM_RESTART_COUNT", "0"))}
 
 
 def _leave_to_parent() -> None:

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedlayers.command import carried_out
 from fedlayers.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,11 +32,7 @@ _EXAMPLES = """examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw what the command line names and print the paths; return the exit code: 0, or 1 if something went wrong."""
     words = _parser().parse_intermixed_args(arguments)
-    try:
-        return _plot(words)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
+    return carried_out(lambda: _plot(words))
 
 
 def chosen(figures: Sequence["Drawing"], names: Sequence[str], metric: str | None, folder: Path) -> list["Drawing"]:

@@ -1,7 +1,7 @@
 """Run facts as table columns, so that records of several runs can stand in one table."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import pyarrow as pa
 from omegaconf import OmegaConf
 
 from fedlayers.config import NOT_IDENTITY
+from fedlayers.damaged import guarded
 from fedlayers.errors import UserError
-from fedlayers.tables import guarded, run_facts
+from fedlayers.tables import run_facts
 
 # What identifies a run among others -> its column in tables of several runs. The model's name needs another
 # column: "model" of a record is global or personal.
@@ -27,10 +28,10 @@ Columns = Mapping[Path, Mapping[str, Any]]
 Config = Mapping[str, Any]
 
 
-def short_columns(runs: Sequence[Path]) -> Columns:
-    """Return for each run the facts that identify it: data set, partition, model, algorithm and seed."""
-    facts = {run: run_facts(run) for run in runs}
-    return {run: {column: facts[run].get(key) for key, column in FACT_COLUMNS.items()} for run in runs}
+def short_column(run: Path) -> dict[str, Any]:
+    """Return the facts that identify a run: data set, partition, model, algorithm and seed."""
+    facts = run_facts(run)
+    return {column: facts.get(key) for key, column in FACT_COLUMNS.items()}
 
 
 def full_columns(configs: Mapping[Path, Config]) -> Columns:

@@ -1,7 +1,7 @@
 """Where the runs of a study stand: done, running, waiting, interrupted or failed, read from its folder.
 
 ``python -m fedlayers.status results/<study>`` may be called at any time and from any machine that sees the folder;
-``--watch`` repeats it until no run is under way.
+``--watch`` repeats it until no run is under way. ``--forget`` drops planned runs that nobody will start.
 """
 
 import argparse
@@ -14,13 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedlayers.abandoned import forget
+from fedlayers.command import carried_out
 from fedlayers.errors import UserError
-from fedlayers.lock import holder_of
+from fedlayers.lock import Holder, holder_of
 from fedlayers.pace import duration
 from fedlayers.plan import failures, planned
+from fedlayers.streams import output_is_gone
+from fedlayers.sweeping import expected
 from fedlayers.tables import parts, run_facts, run_folders
 
-STATES = ("failed", "interrupted", "waiting", "running", "done")
+STATES = ("failed", "interrupted", "missing", "waiting", "running", "done")
 _UNDER_WAY = ("waiting", "running")
 # Rounds whose mean time is the rate.
 _RECENT = 5
@@ -32,8 +36,8 @@ class RunStatus:
 
     Attributes:
         run: its name.
-        state: one of ``STATES``: ``waiting`` is in a queue or will be started by the process that started the sweep,
-            ``interrupted`` continues if the same command is given again.
+        state: one of ``STATES``: ``waiting`` is in a queue or will be started by a process that lives; ``interrupted``
+            and ``missing`` (planned, but not begun) by nobody, until the same command is given again.
         detail: round, rate and time left of a running one, the reason of a failed one …
     """
 
@@ -59,8 +63,12 @@ def study_status(study: Path) -> list[RunStatus]:
     if not names:
         raise UserError(f"{study} holds no runs and no plan.json: give a study folder (results/<study>)")
     queue = _queue(study, names)
+    awaited = expected(study)
     notes = failures(study, names)
-    found = [_status(study / name, folders.get(name), notes.get(name), queue.get(name)) for name in names]
+    found = [
+        _status(study / name, folders.get(name), _Notes(notes.get(name), queue.get(name), awaited.get(name)))
+        for name in names
+    ]
     return sorted(found, key=lambda one: STATES.index(one.state))
 
 
@@ -92,18 +100,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--watch", type=float, nargs="?", const=10.0, metavar="SECONDS", help="show it again every so often (10)"
     )
     parser.add_argument("--all", action="store_true", help="list every run, also where many are in the same state")
+    parser.add_argument(
+        "--forget",
+        nargs="*",
+        metavar="RUN",
+        help="drop what a changed sweep has left: runs that are missing, or failed before they had a folder; with "
+        "names (or patterns such as '*-s3-*') any run that is not under way, whose folder moves to .old/",
+    )
     chosen = parser.parse_args(arguments)
+    return carried_out(lambda: _main(chosen))
+
+
+def _main(chosen: argparse.Namespace) -> int:
     most = None if chosen.all else 20
-    try:
-        runs = study_status(chosen.study)
-        if chosen.watch is None:
-            print(describe(runs, most))
-        else:
-            with suppress(KeyboardInterrupt):
-                _watch(chosen.study, max(chosen.watch, 0.1), most)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
+    if chosen.forget is not None:
+        states = {one.run: one.state for one in study_status(chosen.study)}
+        for line in forget(chosen.study, chosen.forget, states):
+            print(line)
+    elif chosen.watch is not None:
+        with suppress(KeyboardInterrupt):
+            _watch(chosen.study, max(chosen.watch, 0.1), most)
+    else:
+        print(describe(study_status(chosen.study), most))
     return 0
 
 
@@ -116,34 +134,44 @@ def _watch(study: Path, seconds: float, most: int | None) -> None:
         while True:
             runs = study_status(study)
             live.update(Text(describe(runs, most)), refresh=True)
-            if not any(one.state in _UNDER_WAY for one in runs):
+            if output_is_gone() or not any(one.state in _UNDER_WAY for one in runs):
                 return
             time.sleep(seconds)
 
 
-def _status(place: Path, folder: Path | None, note: str | None, queued: str | None) -> RunStatus:
+@dataclass(frozen=True)
+class _Notes:
+    """What is known of a run beside its folder: why it failed, its job in the queue, and who is going to start it."""
+
+    failure: str | None
+    job: str | None
+    starter: Holder | None
+
+
+def _status(place: Path, folder: Path | None, notes: _Notes) -> RunStatus:
     """Return where a run stands."""
     try:
-        state, *details = _state(place, run_facts(folder) if folder else {}, note, queued)
-    except UserError as error:
+        state, *details = _state(place, run_facts(folder) if folder else {}, notes)
+    except (UserError, OSError) as error:
         state, details = "failed", [str(error)]
     return RunStatus(place.name, state, ", ".join(details))
 
 
-def _state(place: Path, facts: Mapping[str, Any], note: str | None, queued: str | None) -> list[str]:
-    """Return state and details: from what the run's folder says, then its note of failure, then the queue."""
+def _state(place: Path, facts: Mapping[str, Any], notes: _Notes) -> list[str]:
+    """Return state and details: from the run's folder, then the queue, its note of failure, and the sweep."""
     if facts.get("status") == "complete":
         return ["done", f"{facts.get('round')} rounds in {duration(facts.get('wall_s') or 0)}"]
     if facts and (holder := holder_of(place)):
         return ["running", *_pace(place, facts), str(holder)]
-    if queued:
-        return ["waiting", *_reached(facts), queued]
-    if note or facts.get("status") == "failed":
-        return ["failed", note or str(facts.get("reason") or "no reason given; see log.txt")]
-    if facts:
-        why = facts.get("reason") if facts.get("status") == "stopped" else "its process was killed"
-        return ["interrupted", *_reached(facts), str(why)]
-    return ["waiting", "not started"]
+    has_failed = notes.failure or facts.get("status") == "failed"
+    if awaits := notes.job or (notes.starter and not has_failed and f"to be started by {notes.starter}"):
+        return ["waiting", *_reached(facts), awaits]
+    if has_failed:
+        return ["failed", notes.failure or str(facts.get("reason") or "no reason given; see log.txt")]
+    if not facts:
+        return ["missing", "planned, but nobody is going to start it"]
+    why = facts.get("reason") if facts.get("status") == "stopped" else "its process was killed"
+    return ["interrupted", *_reached(facts), str(why)]
 
 
 def _reached(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from omegaconf import DictConfig
 
 from fedlayers.compose import check_plugins, composed, hydra_ready, typed
 from fedlayers.config import Config
+from fedlayers.disk import DiskError
 from fedlayers.errors import ClientFailed, Stopped, UserError, WorkerLost, one_line
 from fedlayers.mistakes import explained
 from fedlayers.plan import failures, forget_failure, note_failure
@@ -100,7 +102,8 @@ def job(content: DictConfig) -> None:
         if not isinstance(error, TOLD):
             traceback.print_exc()
         print(f"failed: {folder.name}: {error}", file=sys.stderr)
-        note_failure(folder, one_line(error))
+        with suppress(DiskError):  # what has no room has been told
+            note_failure(folder, one_line(error))
 
 
 def _execute_in_sweep(config: Config) -> None:
@@ -144,6 +147,8 @@ def _draw(study: Path) -> None:
 
     try:
         drawn = draw_main(study)
+    except DiskError:
+        raise
     except UserError:
         return  # no run is complete
     print(f"figures: {study / 'figures'} ({len(drawn)} as PNG and PDF)")

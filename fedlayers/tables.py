@@ -1,15 +1,18 @@
 """Reading results: the tables of a run, a study folder or a ``study.parquet`` as pandas frames."""
 
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedlayers.commits import DamagedError
+from fedlayers.damaged import guarded, readable
 from fedlayers.done import read_done
 from fedlayers.errors import UserError
+from fedlayers.fact_kinds import check_kinds
 from fedlayers.manifest import expected_parts
 from fedlayers.run_files import PART, run_files
 from fedlayers.seals import Seal
@@ -28,7 +31,8 @@ class Tables:
 
     Texts are categoricals, integers are ``Int32`` or ``Int64`` (which may be absent), absent numbers NaN.
     Tables of several runs have columns ``dataset, partition, model_name, algorithm, seed`` beside ``run``.
-    What a run has not measured (or not yet committed) is a table without rows.
+    What a run has not measured (or not yet committed) is a table without rows. Of several runs damaged ones
+    are left out with a :class:`fedlayers.damaged.DamagedRunWarning`; ``facts`` has them as ``damaged`` with the reason.
 
     Attributes:
         path: what was read.
@@ -66,16 +70,14 @@ class Tables:
         import pandas as pd
         import pyarrow.parquet as pq
 
-        from fedlayers.run_columns import short_columns, types_of
+        from fedlayers.run_columns import short_column, types_of
 
         self._need_folders("partition")
-        facts = short_columns(self.runs) if self.several else {run: {} for run in self.runs}
+        facts = readable(short_column, self.runs) if self.several else {run: {} for run in self.runs}
         empty = pd.DataFrame(columns=["run", *PARTITION_COLUMNS, *types_of(facts)])
-        frames = []
-        for run in self.runs:
-            if (run / "partition.parquet").is_file():
-                frame = guarded(pq.read_table, run / "partition.parquet").to_pandas()
-                frames.append(frame.assign(run=run.name, **facts[run]))
+        files = {run: run / "partition.parquet" for run in facts if (run / "partition.parquet").is_file()}
+        read_tables = readable(lambda run: guarded(pq.read_table, files[run]), files, self.several)
+        frames = [table.to_pandas().assign(run=run.name, **facts[run]) for run, table in read_tables.items()]
         counts = pd.concat(frames, ignore_index=True) if frames else empty
         # Runs with planted groups have a column that others lack.
         counts = counts[[*empty.columns, *(["planted_group"] if "planted_group" in counts else [])]]
@@ -91,7 +93,7 @@ class Tables:
 
             own = [c for c in self.records.columns if c == "run" or c not in SCHEMAS["records"].names]
             return self.records[own].drop_duplicates("run").reset_index(drop=True)
-        rows = [run_facts(run) for run in self.runs]
+        rows = [run_facts(run) for run in self.runs] if not self.several else [_told_facts(run) for run in self.runs]
         flat = [{k: v for k, v in row.items() if not isinstance(v, list | dict)} for row in rows]
         return pd.DataFrame(flat).convert_dtypes()
 
@@ -134,13 +136,14 @@ class Tables:
         self._need_folders(name)
         import pyarrow as pa
 
-        from fedlayers.run_columns import short_columns, types_of, with_columns
+        from fedlayers.run_columns import short_column, types_of, with_columns
 
         if not self.several:
             return to_pandas(load(self.path, name))
-        facts = short_columns(self.runs)
-        types = types_of(facts)
-        return to_pandas(pa.concat_tables([with_columns(load(run, name), facts[run], types) for run in self.runs]))
+        facts = readable(short_column, self.runs)
+        tables = readable(lambda run: load(run, name), facts)
+        types = types_of({run: facts[run] for run in tables})
+        return to_pandas(pa.concat_tables([with_columns(table, facts[run], types) for run, table in tables.items()]))
 
     def _need_folders(self, table: str) -> None:
         if not self.runs:
@@ -184,8 +187,16 @@ def read(path: str | Path) -> Tables:
 
 
 def is_run(folder: Path) -> bool:
-    """Say whether the folder is a run's: it has a run.json."""
-    return (folder / "run.json").is_file()
+    """Say whether the folder is a run's: it has a run.json, or what a run has made that lost it or has just begun."""
+    return os.path.lexists(folder / "run.json") or ((folder / "config.yaml").exists() and (folder / "state").is_dir())
+
+
+def _told_facts(run: Path) -> dict[str, Any]:
+    """Return the facts of one of several runs, of a damaged one its name and the reason."""
+    try:
+        return run_facts(run)
+    except UserError as error:
+        return {"run": run.name, "status": "damaged", "reason": str(error)}
 
 
 def run_folders(study: Path) -> tuple[Path, ...]:
@@ -204,6 +215,7 @@ def run_facts(run: Path) -> dict[str, Any]:
         raise UserError(
             f"{run / 'run.json'} must hold an object, got {type(facts).__name__}: start the run again with force=true"
         )
+    check_kinds(run / "run.json", facts)
     status = facts.get("status", "running")
     done = read_done(run)
     # One that goes on with more rounds has the end of fewer.
@@ -275,16 +287,3 @@ def to_pandas(table: "pa.Table") -> "pd.DataFrame":
     # Every part has dictionaries of its own; pandas' categoricals need one for the whole column.
     frame: pd.DataFrame = table.unify_dictionaries().to_pandas(types_mapper=kinds.get)
     return frame
-
-
-def guarded(reader: Callable[[Path], Any], file: Path) -> Any:
-    """Return ``reader(file)``; a file that cannot be read becomes a UserError that names it."""
-    try:
-        return reader(file)
-    except FileNotFoundError:
-        raise UserError(f"there is no {file}: read the run or study folder instead") from None
-    except Exception as error:  # every format has exceptions of its own
-        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{file} cannot be read ({cause}): restore it, or start its run again with force=true"
-        ) from error

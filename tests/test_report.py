@@ -316,7 +316,7 @@ def test_a_study_has_all_its_runs(tmp_path: Path) -> None:
     (tmp_path / "waiting").mkdir()
     (tmp_path / "waiting" / "run.json").write_text("{}", encoding="utf-8")
     page = Page(write_report(tmp_path))
-    assert page.texts["h1"].endswith(": 2 of 3 runs (of the others there is nothing to show yet)")
+    assert page.texts["h1"].endswith(": 2 of 3 runs (of the others nothing can be shown)")
     assert len(page.runs) == 2
 
 

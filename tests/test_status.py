@@ -2,7 +2,9 @@
 
 import json
 import os
+import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
@@ -11,10 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from fedlayers import status
+from fedlayers.abandoned import forget
 from fedlayers.errors import UserError
-from fedlayers.launching.job import remember
-from fedlayers.plan import note_failure, write_plan
+from fedlayers.launching.job import remember, remembered
+from fedlayers.lock import LockedError, lock
+from fedlayers.plan import note_failure, planned, write_plan
 from fedlayers.status import describe, main, study_status
+from fedlayers.sweeping import sweeping
 from tests.test_lock import write_lock
 
 
@@ -55,7 +60,7 @@ def test_every_run_is_in_one_state_and_trouble_comes_first(study: Path) -> None:
         "refused": ("failed", "algorithm.mu must be 0 or more, got -1.0"),
         "killed": ("interrupted", "round 4 of 9, its process was killed"),
         "stopped": ("interrupted", "round 0 of 9, Ctrl-C"),
-        "later": ("waiting", "not started"),
+        "later": ("missing", "planned, but nobody is going to start it"),
         "running": ("running", "round 3 of 9, 3.0 s/round, about 18 s left, far, process 7, job 12"),
         "done": ("done", "9 rounds in 1 min 15 s"),
     }
@@ -86,7 +91,7 @@ def test_a_lock_without_a_heartbeat_is_no_running_run(study: Path) -> None:
 def test_the_text_counts_and_lists(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(study)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "7 runs: 1 done, 1 running, 1 waiting, 2 interrupted, 2 failed"
+    assert lines[0] == "7 runs: 1 done, 1 running, 1 missing, 2 interrupted, 2 failed"
     assert lines[1] == "  failed       failed   client 3 raised"
     assert len(lines) == 8
     shortened = describe(study_status(study), most=1).splitlines()
@@ -108,8 +113,6 @@ def test_a_part_that_is_just_being_replaced_is_left_out(study: Path) -> None:
 
 def test_watching_ends_when_nothing_is_under_way(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (study / "running" / "run.lock").unlink()
-    for run in ("running", "later"):
-        note_failure(study / run, "gone")
     assert main([str(study), "--watch", "0.1"]) == 0
     assert "7 runs: 1 done" in capsys.readouterr().out
 
@@ -126,3 +129,119 @@ def test_what_is_no_study_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
         study_status(tmp_path)
     assert main([str(tmp_path)]) == 1
     assert "holds no runs" in capsys.readouterr().err
+
+
+def states(study: Path) -> dict[str, str]:
+    return {one.run: one.state for one in study_status(study)}
+
+
+def test_runs_wait_as_long_as_the_process_lives_that_starts_them(study: Path) -> None:
+    with sweeping({study: {"later": ["seed=1"], "killed": [], "refused": [], "new": []}}):
+        found = {one.run: (one.state, one.detail) for one in study_status(study)}
+        here = f"to be started by {socket.gethostname()}, process {os.getpid()}"
+        assert found["later"] == found["new"] == ("waiting", here)
+        assert found["killed"] == ("waiting", f"round 4 of 9, {here}")
+        assert found["refused"][0] == "failed" and found["done"][0] == "done"
+        (card,) = (study / ".sweeps").iterdir()
+    assert states(study)["later"] == states(study)["new"] == "missing"
+    assert not (study / ".sweeps").exists()
+    # A sweep that was killed leaves its card, until the next one comes.
+    card.mkdir(parents=True)
+    (card / "runs.json").write_text('["later"]')
+    (study / ".sweeps" / "notes").mkdir()
+    assert states(study)["later"] == "missing"
+    with sweeping({study: {}}):
+        assert not card.exists() and (study / ".sweeps" / "notes").is_dir()
+        (next((study / ".sweeps").glob("*/runs.json"))).write_text("{")
+        assert states(study)["later"] == "missing"
+
+
+def test_watching_waits_for_a_living_sweep_only(study: Path) -> None:
+    (study / "running" / "run.lock").unlink()
+    looks: list[float] = []
+    with sweeping({study: {"later": []}}):
+        with mock.patch("time.sleep", side_effect=[None, KeyboardInterrupt]) as slept:
+            assert main([str(study), "--watch"]) == 0
+        looks.append(slept.call_count)
+        with mock.patch.object(status, "output_is_gone", return_value=True):
+            assert main([str(study), "--watch"]) == 0
+    assert looks == [2]
+
+
+def test_the_number_of_a_job_is_that_of_the_queue(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("JOB", "1209"), ("ARRAY_JOB", "1207"), ("ARRAY_TASK", "2")):
+        monkeypatch.setenv(f"SLURM_{name}_ID", value)
+    with lock(study / "killed"):
+        detail = {one.run: one.detail for one in study_status(study)}["killed"]
+    assert detail.endswith(f"process {os.getpid()}, job 1207_2")
+
+
+def test_what_a_changed_sweep_left_is_forgotten(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    remember(study / "later", "77_1")
+    assert main([str(study), "--forget"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["forgotten: refused", "forgotten: later"]
+    assert set(planned(study)) == set(states(study)) == {"done", "running", "killed", "stopped", "failed"}
+    assert remembered(study / "later") is None
+    assert main([str(study), "--forget"]) == 0
+    assert capsys.readouterr().out == "nothing to forget: no run is missing, and none has failed without a folder\n"
+
+
+def test_named_runs_are_forgotten_and_their_folders_kept_aside(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(study), "--forget", "kill*", "failed"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said == [f"forgotten: {run} (its folder is in {study / '.old'})" for run in ("killed", "failed")]
+    assert json.loads((study / ".old" / "killed.0" / "run.json").read_text())["round"] == 4
+    assert not (study / ".old" / "killed.0" / "run.lock").exists()
+    assert "killed" not in states(study) and "later" in states(study)
+    for words, message in (
+        (["nothing*"], f"--forget must name runs of {study}, got nothing*: see python -m fedlayers.status {study}"),
+        (["runn*"], "--forget must name runs that are not under way, but running is running: stop it first"),
+    ):
+        assert main([str(study), "--forget", *words]) == 1
+        assert capsys.readouterr().err.strip() == message
+    with (
+        mock.patch("fedlayers.abandoned.lock", side_effect=LockedError("far, process 3")),
+        pytest.raises(UserError, match=r"stopped is being written \(far, process 3\): stop that run first"),
+    ):
+        forget(study, ["stopped"], {"stopped": "interrupted"})
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda run: (run / "run.json").write_text(""), "run.json cannot be read"),
+        (lambda run: (run / "run.json").write_bytes(b"\xff\xfe\x00"), "run.json cannot be read"),
+        (lambda run: (run / "run.json").write_text('{"round": 3, "rou'), "run.json cannot be read"),
+        (
+            lambda run: (run / "run.json").write_text('{"round": "3"}'),
+            "has round of another kind than fedlayers writes",
+        ),
+        (lambda run: ((run / "run.json").unlink(), (run / "run.json").mkdir()), "run.json cannot be read"),
+        (lambda run: (run / "run.lock").mkdir(), "run.lock must be a file"),
+    ],
+)
+def test_a_damaged_run_is_told_and_the_others_are_shown(
+    study: Path, damage: Callable[[Path], object], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = states(study)
+    damage(study / "killed")
+    (study / "notes.txt").write_text("mine")
+    (study / "analysis").mkdir()
+    (study / "analysis" / "config.yaml").write_text("mine: 1")
+    (study / ".failed" / "refused").write_bytes(b"")
+    found = {one.run: one for one in study_status(study)}
+    assert found["killed"].state == "failed" and told in found["killed"].detail
+    assert found["refused"].detail == "no reason given; see log.txt"
+    assert {run: one.state for run, one in found.items() if run != "killed"} == {
+        run: state for run, state in before.items() if run != "killed"
+    }
+    assert main([str(study)]) == 0
+    assert "7 runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff"])
+def test_a_damaged_lock_is_no_running_run_for_ever(study: Path, data: bytes) -> None:
+    path = study / "killed" / "run.lock"
+    path.write_bytes(data)
+    os.utime(path, (0, 0))
+    assert states(study)["killed"] == "interrupted"

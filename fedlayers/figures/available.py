@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from fedlayers.damaged import readable
 from fedlayers.errors import UserError
 from fedlayers.figures.client_matrix import client_matrices
 from fedlayers.figures.clusters import client_clusters, cluster_rows
@@ -27,6 +28,7 @@ from fedlayers.figures.run_groups import Setting, settings_of
 from fedlayers.figures.similarity import PROFILED, similarity_profile
 from fedlayers.figures.study_curves import study_curves
 from fedlayers.figures.study_layers import study_overview, study_profile
+from fedlayers.run_columns import config_of
 from fedlayers.tables import Tables, read, run_facts
 
 # Of the metrics of pairs, the first of these that is there is a main figure.
@@ -114,10 +116,12 @@ def _check_round(folder: Path, tables: Sequence[pd.DataFrame], only_round: int |
 
 
 def _of_study(tables: Tables, only_round: int | None, layers: Sequence[str]) -> list[Drawing]:
-    runs = tuple(run for run in tables.runs if run_facts(run)["status"] == "complete")
-    if not runs:
+    facts = readable(run_facts, tables.runs)
+    sound = readable(config_of, [run for run in facts if facts[run]["status"] == "complete"])
+    if not sound:
         raise UserError(f"no run of {tables.path} is complete: wait for one, or give the folder of a run")
-    records = in_layers(Tables(tables.path, runs, several=True).records, layers)
+    records = in_layers(Tables(tables.path, tuple(sound), several=True).records, layers)
+    runs = [run for run in sound if run.name in set(records["run"].unique())]
     _check_round(tables.path, [records], only_round)
     found = []
     for setting in settings_of(runs):

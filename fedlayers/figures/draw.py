@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from fedlayers.disk import DiskError
 from fedlayers.figures.available import figures_of
 from fedlayers.figures.drawing import Drawing
 from fedlayers.figures.paper import Paper
@@ -46,6 +47,9 @@ def draw(
 
     Returns:
         The files that were written, of the first format.
+
+    Raises:
+        DiskError: they cannot be written there.
     """
     paper = paper or Paper()
     written = []
@@ -56,6 +60,8 @@ def draw(
                 if figure is not None:
                     paper.finish(figure)
                     written.append(save(figure, folder, drawing.name, formats))
+        except DiskError:
+            raise  # the others would fail as well
         except Exception as error:
             logger.exception("the figure %s could not be drawn: %s", drawing.name, error)
     return written

@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from fedlayers.disk import make_folder, whole_file
+
 # Okabe & Ito 2008, Color universal design: told apart with every kind of colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 MOMENT_COLOURS: Mapping[str, str] = {
@@ -83,19 +85,19 @@ def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = MAIN_
     Returns:
         The file of the first format.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     # Laying out costs as much as drawing, and Figure.savefig would do both twice for each file.
     if engine := figure.get_layout_engine():
         engine.execute(figure)
     figure.set_layout_engine("none")
     if "png" in formats:
-        with (folder / f"{name}.png").open("wb") as file:
+        with whole_file(folder / f"{name}.png") as file:
             FigureCanvasAgg(figure).print_png(file)  # type: ignore[no-untyped-call]
     if "pdf" in formats:
-        with (folder / f"{name}.pdf").open("wb") as file:
+        with whole_file(folder / f"{name}.pdf") as file:
             FigureCanvasPdf(figure).print_pdf(file, metadata={"CreationDate": None})  # type: ignore[no-untyped-call]
     if "svg" in formats:
-        with (folder / f"{name}.svg").open("wb") as file, rc_context({"svg.hashsalt": name}):
+        with whole_file(folder / f"{name}.svg") as file, rc_context({"svg.hashsalt": name}):
             FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})  # type: ignore[no-untyped-call]
     return folder / f"{name}.{formats[0]}"
 

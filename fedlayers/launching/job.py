@@ -8,7 +8,7 @@ from typing import Any
 
 from submitit.helpers import DelayedSubmission
 
-from fedlayers.disk import make_folder, write_text
+from fedlayers.disk import disk_errors, make_folder, write_text
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,14 @@ def remembered(folder: Path) -> str | None:
     """Return the job that a run was last given to, None if it never was."""
     try:
         return str(json.loads(_card(folder).read_text())["job"])
-    except (FileNotFoundError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def forget_job(folder: Path) -> None:
+    """Take away what :func:`remember` wrote."""
+    with disk_errors(_card(folder), of_a_run=False):
+        _card(folder).unlink(missing_ok=True)
 
 
 def _card(folder: Path) -> Path:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedlayers.errors import UserError
+from fedlayers.command import carried_out
 
 _EXAMPLES = """examples:
   python -m fedlayers.report results/main/<run>                    results/main/<run>/report.html
@@ -21,14 +21,14 @@ _EXAMPLES = """examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the report that the command line names and print its path; return the exit code: 0, or 1 for a mistake."""
     words = _parser().parse_args(arguments)
+    return carried_out(lambda: _write(words.folder, words.out))
+
+
+def _write(folder: Path, out: Path | None) -> int:
     # Pandas and the metrics' facts take seconds: --help does without.
     from fedlayers.report.page import write_report
 
-    try:
-        print(write_report(words.folder, words.out))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
+    print(write_report(folder, out))
     return 0
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedlayers.disk import write_text
+from fedlayers.damaged import readable
+from fedlayers.disk import whole_file
 from fedlayers.errors import UserError
 from fedlayers.figures.client_lines import client_names
 from fedlayers.figures.small_multiples import evenly
@@ -78,14 +79,17 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     runs = [run for run in run_reports(tables) if not run.is_empty]
     if not runs:
         raise UserError(f"{folder} holds nothing that could be shown yet: wait for its first round")
-    write_text(file, page(_title(tables, runs), runs))
+    text = page(_title(tables, runs), runs)
+    with whole_file(file) as opened:
+        opened.write(text.encode())
     return file
 
 
 def run_reports(tables: Tables) -> list[RunReport]:
     """Return what a page shows of each run; the runs of a study share the room there is."""
     share = MOST_NUMBERS // len(tables.runs)
-    return [_run_report(Tables(run, (run,), several=False), share) for run in tables.runs]
+    found = readable(lambda run: _run_report(Tables(run, (run,), several=False), share), tables.runs, tables.several)
+    return list(found.values())
 
 
 def page(title: str, runs: Sequence[RunReport]) -> str:
@@ -114,7 +118,7 @@ def _title(tables: Tables, shown: Sequence[RunReport]) -> str:
         return shown[0].name
     total = len(tables.runs)
     runs = f"{total} run{'' if total == 1 else 's'}"
-    told = runs if len(shown) == total else f"{len(shown)} of {runs} (of the others there is nothing to show yet)"
+    told = runs if len(shown) == total else f"{len(shown)} of {runs} (of the others nothing can be shown)"
     return f"study {tables.path.resolve().name}: {told}"
 
 
