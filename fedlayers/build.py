@@ -28,6 +28,7 @@ from fedlayers.plugins import check_plugins
 from fedlayers.rehearsal import check_strategy, rehearse
 from fedlayers.schedule import Schedule, check_due
 from fedlayers.strategy_contract import check_declared, declared
+from fedlayers.try_out import Trial
 from fedlayers.weights import split_state
 from metrics.base import Metric
 from metrics.measure import build_metrics
@@ -44,6 +45,8 @@ class Built:
     metrics: Mapping[str, Metric]
     probe: Records | None
     device: torch.device
+    # What is strange about the model, a sentence each.
+    notes: tuple[str, ...]
 
     def client_app(self, config: Config) -> ClientApp:
         """Return the ClientApp, its device settled here so that all workers use the same kind."""
@@ -75,14 +78,21 @@ def build(config: Config) -> Built:
     declared(strategy).know_layers(layers)
     check_strategy(strategy, federation.num_clients)
     _rehearse(config, module, layers, federation.num_clients)
+    probe = probe_for(metrics, config, federation)
+    trial = Trial(federation, module, layers, device, config.seed)
+    trial.training()
+    # Elsewhere a metric that cannot measure this model is missing in the run, with the reason.
+    if config.metrics.get("on_error") == "raise":
+        trial.metrics(metrics, probe)
     return Built(
         federation,
         module,
         layers,
         strategy,
         metrics,
-        probe_for(metrics, config, federation),
+        probe,
         device,
+        tuple(trial.remarks()),
     )
 
 

@@ -86,7 +86,7 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
         folder.write_facts({**folder.facts(), **facts_of(folder, config, built, engine), "status": "running"})
         print(f"run: {folder.path}")
         print(f"engine: {engine} ({why})")
-        for remark in built.federation.notes:
+        for remark in (*built.federation.notes, *built.notes):
             print(f"note: {remark}")
         if committed is not None:
             print(f"continuing after round {committed}")

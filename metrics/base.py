@@ -250,6 +250,10 @@ class Metric(Described):
         """Measure one client's model; the default measures nothing."""
         return Measurement()
 
+    def rehearse(self, view: ClientView) -> None:
+        """Try before the run, on two records, what may fail: by default the client half; override it where slow."""
+        self.client(view)
+
     def epoch(
         self, layers: Sequence[Layer], parameters: Mapping[str, Tensor], reference: Mapping[str, Tensor], number: int
     ) -> list[Row]:

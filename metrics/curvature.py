@@ -138,6 +138,13 @@ class Curvature(Metric):
             rows.append(self._whole_model(blocks))
         return Measurement(rows)
 
+    def rehearse(self, view: ClientView) -> None:
+        """Take the gradient and one product of every layer."""
+        features, labels = next(iter(view.data.values())).batch(torch.arange(1))
+        graph = GradientGraph(view.module, view.layers, features.to(view.device), labels.to(view.device))
+        for layer in view.layers:
+            graph.product(layer, [view.parameters[name] for name in layer.names])
+
     def _block(self, graph: GradientGraph, layer: Layer, view: ClientView) -> Block:
         if not total([layer]):
             raise ValueError("it has no numbers")

@@ -111,7 +111,13 @@ class Gradients(Metric):
             return Measurement(
                 [measured(name, math.nan, reason, scope=self.scope, n=0, **at(layer)) for name, layer in empty]
             )
-        sample = gradient_sample(view, self.scope, self.batch_records, self.blocks)
+        try:
+            sample = gradient_sample(view, self.scope, self.batch_records, self.blocks)
+        except ValueError as error:  # a model whose examples have no gradients of their own
+            unusable = [(name, layer) for layer in layers for name in _CLIENT_METRICS]
+            return Measurement(
+                [measured(name, math.nan, str(error), scope=self.scope, **at(layer)) for name, layer in unusable]
+            )
         spreads = [spread(sample, [layer] if layer else view.layers) for layer in layers]
         rows: list[Row] = []
         for layer, found in zip(layers, spreads, strict=True):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fedlayers.errors import Stopped, UserError
-from fedlayers.layers import Layer
+from fedlayers.layers import Layer, as_written, buffers_kept
 from fedlayers.records import Resource, Row, addressed, missing
 from metrics.base import ClientView, Measurement, Metric, ServerView
 from metrics.spreading import spreading
@@ -170,7 +170,9 @@ def _timed(name: str, half: Callable[[], Measurement], device: torch.device, on_
 
 
 def _client_half(metric: Metric, view: ClientView) -> Measurement:
-    measurement = metric.client(view)
+    # A forward pass that changes buffers must not decide what the next metric sees.
+    with buffers_kept(view.module), as_written(view.module):
+        measurement = metric.client(view)
     size, limit = sum(array.nbytes for array in measurement.payload.values()), view.payload_limit_bytes
     if size > limit:
         raise ValueError(f"payload must be {limit} bytes or less, got {size}; raise metrics.payload_mb")

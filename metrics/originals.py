@@ -121,6 +121,13 @@ class Originals(Metric):
                 rows += self._data_rows(view, graph, layer, parameter.name, address)
         return Measurement(rows)
 
+    def rehearse(self, view: ClientView) -> None:
+        """Take the gradient and one product of every weight tensor, without the singular values."""
+        graph = GradientGraph(view.module, view.layers, *_one_record(view))
+        for layer in view.layers:
+            for weight in layer.weights:
+                graph.product(layer, [view.parameters[weight.name]], [weight.name])
+
     def _graph(self, view: ClientView) -> GradientGraph | None:
         """Return the gradients of the batch, None for a client without training records."""
         if _SCOPE not in view.data:
@@ -141,9 +148,18 @@ class Originals(Metric):
             return [measured(metric, math.nan, reason, **columns) for metric in _GRADIENT + _PRODUCT + _SINGULAR]
         weight = view.parameters[name]
         gradient = dict(zip(layer.names, graph.gradients(layer), strict=True))[name]
-        (product,) = graph.product(layer, [random_direction(weight, view.round)], [name])
-        rows = _score_rows(_GRADIENT, weight, gradient, columns) + _score_rows(_PRODUCT, weight, product, columns)
-        return rows + _singular_rows(product, columns)
+        rows = _score_rows(_GRADIENT, weight, gradient, columns)
+        try:
+            (product,) = graph.product(layer, [random_direction(weight, view.round)], [name])
+        except RuntimeError as error:  # an operation without a second derivative
+            reason = " ".join(str(error).split())[:300]
+            return rows + [measured(metric, math.nan, reason, **columns) for metric in _PRODUCT + _SINGULAR]
+        return rows + _score_rows(_PRODUCT, weight, product, columns) + _singular_rows(product, columns)
+
+
+def _one_record(view: ClientView) -> tuple[Tensor, Tensor]:
+    features, labels = next(iter(view.data.values())).batch(torch.arange(1))
+    return features.to(view.device), labels.to(view.device)
 
 
 def random_direction(weight: Tensor, server_round: int) -> Tensor:

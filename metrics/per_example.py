@@ -59,7 +59,7 @@ class ExamplePass:
         loss: (outputs, labels) -> one loss an example, shape (n,).
 
     Raises:
-        ValueError: if the module is in training mode, or has a batch norm without running statistics.
+        ValueError: if the module is in training mode, or examples influence each other.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class ExamplePass:
         *,
         loss: Loss = cross_entropy,
     ) -> None:
-        _check_independent(module)
+        _check_independent(module, features)
         self.module, self.layers, self.loss = module, layers, loss
         self._direct = _candidates(module, layers)
         for size in (2, 3):  # no other axis has both of these lengths
@@ -99,16 +99,19 @@ class ExamplePass:
             directions: parameter name -> v in its shape, for inner products with every g_i; none if not given.
 
         Raises:
-            ValueError: if the model uses a layer in another way than for the examples of the rehearsal.
+            ValueError: if the model uses a layer more often than for the examples of the rehearsal.
         """
         taps = self._observe(features, labels)
         for name, tap in taps.items():
-            if not tap.is_batched(len(features)):
+            if tap.calls > 1:
                 raise ValueError(f"layer {name} must be used alike in all batches, got one where it is not")
         along = directions or {}
-        found = self._reduced(taps, along)
-        if self.replayed:
-            parts = replayed_gradients(self.module, self.replayed, features, labels, self.loss, along)
+        # A layer that sees some of the examples only (an expert among several) has no formula in this batch.
+        batched = {name: tap for name, tap in taps.items() if tap.is_batched(len(features))}
+        found = self._reduced(batched, along)
+        others = [layer for layer in self.layers if layer.name not in batched]
+        if others:
+            parts = replayed_gradients(self.module, others, features, labels, self.loss, along)
             both = zip((found.sums, found.squares, found.products), parts, strict=True)
             found = ExampleGradients(*({**direct, **replayed} for direct, replayed in both))
         return found
@@ -163,7 +166,7 @@ def _full(layer: str, attribute: str) -> str:
     return attribute if layer == ROOT else f"{layer}.{attribute}"
 
 
-def _check_independent(module: nn.Module) -> None:
+def _check_independent(module: nn.Module, features: Tensor) -> None:
     if any(part.training for part in module.modules()):
         raise ValueError("module must be in evaluation mode, got training mode; call module.eval()")
     for name, part in module.named_modules():
@@ -172,6 +175,30 @@ def _check_independent(module: nn.Module) -> None:
                 f"module must not mix examples, got batch norm {name!r} without running statistics; "
                 "per-example gradients are not defined for it"
             )
+    if examples_mix(module, features):
+        raise ValueError(
+            "examples must not influence each other, got a model that gives other outputs for two examples together "
+            "than for each alone; per-example gradients are not defined for it"
+        )
+
+
+def examples_mix(module: nn.Module, features: Tensor) -> bool:
+    """Say whether a model's outputs for two examples together are other than for each alone.
+
+    Args:
+        module: in evaluation mode. Outputs that are drawn at random cannot tell: False.
+        features: shape (n, *shape), n ≥ 1; the first example and one that differs from it are taken.
+    """
+    different = [features[i : i + 1] for i in range(1, len(features)) if not torch.equal(features[i], features[0])]
+    pair = torch.cat([features[:1], different[0] if different else torch.zeros_like(features[:1])])
+    with torch.no_grad():
+        together, again = module(pair), module(pair)
+        alone = torch.cat([module(pair[:1]), module(pair[1:])])
+    # Outputs that change by themselves say nothing about the examples.
+    if not torch.equal(together.nan_to_num(), again.nan_to_num()):
+        return False
+    most = float(together.nan_to_num().abs().max())
+    return not torch.allclose(together, alone, rtol=0.0, atol=_TOLERANCE * most, equal_nan=True)
 
 
 def _candidates(module: nn.Module, layers: Sequence[Layer]) -> dict[str, nn.Module]:

@@ -124,9 +124,10 @@ class Sensitivity(Metric):
         columns = {"scope": self.scope, "n": count, **at(layer)}
         numbers = _numbers(layer)
         per = None if error is None else error / numbers
+        reason = "not finite, or what computes it cannot be differentiated twice" if names == _SECOND else "not finite"
         return [
-            measured(names[0], mean, stderr=error, **columns),
-            measured(names[1], mean / numbers, stderr=per, **columns),
+            measured(names[0], mean, reason, stderr=error, **columns),
+            measured(names[1], mean / numbers, reason, stderr=per, **columns),
         ]
 
     def _cumulative(self, layers: Sequence[Layer], scores: Tensor) -> list[Row]:
@@ -162,7 +163,10 @@ def _scores(
         slopes = dict(zip(layer.names, graph.gradients(layer), strict=True))
         first.append(taylor_score(weights, [slopes[name] for name in names]))
         if second_order:
-            second.append(taylor_score(weights, graph.product(layer, weights, names)))
+            try:
+                second.append(taylor_score(weights, graph.product(layer, weights, names)))
+            except RuntimeError:  # an operation without a second derivative
+                second.append(math.nan)
     return first, second
 
 

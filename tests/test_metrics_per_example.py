@@ -54,7 +54,7 @@ def assert_exact(module: nn.Module, features: Tensor, replayed: set[str]) -> Non
     for layer in layers:
         squares = sum(expected[name].double().reshape(len(labels), -1).square().sum(1) for name in layer.names)
         torch.testing.assert_close(found.squares[layer.name], squares, rtol=2e-5, atol=1e-10)
-        parts = [(expected[name] * directions[name]).double().flatten(1).sum(1) for name in layer.names]
+        parts = [(expected[name] * directions[name]).double().reshape(len(labels), -1).sum(1) for name in layer.names]
         torch.testing.assert_close(found.products[layer.name], sum(parts), rtol=2e-4, atol=2e-5)
     for name, total in run.sums(features, labels).items():
         torch.testing.assert_close(total, expected[name].sum(0), rtol=2e-4, atol=1e-5)
@@ -279,6 +279,53 @@ def test_batch_statistics_are_refused() -> None:
     module = nn.Sequential(nn.BatchNorm1d(6, track_running_stats=False), nn.Linear(6, 3)).eval()
     with pytest.raises(ValueError, match="batch norm '0' without running statistics"):
         ExamplePass(module, layers_of(module), FLAT, torch.zeros(7, dtype=torch.int64))
+
+
+class Routed(nn.Module):
+    """Sends every example to one of two layers, as mixtures of experts do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.experts = nn.Linear(6, 2), nn.ModuleList(nn.Linear(6, 3) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        chosen, out = self.gate(x).argmax(1), x.new_zeros(len(x), 3)
+        for number, expert in enumerate(self.experts):
+            places = (chosen == number).nonzero()[:, 0]
+            if len(places):
+                out = out.index_put((places,), expert(x[places]))
+        return out
+
+
+def test_layers_that_see_a_part_of_the_examples_are_exact_too() -> None:
+    module, labels = build(Routed), torch.arange(7) % 3
+    # All examples of the rehearsal go one way, those of the batch both.
+    alike = FLAT[:1].repeat(3, 1)
+    run = ExamplePass(module, layers_of(module), alike, labels[:3])
+    found, expected = run(FLAT, labels), naive(module, FLAT, labels)
+    for layer in layers_of(module):
+        squares = sum(expected[name].double().flatten(1).square().sum(1) for name in layer.names)
+        torch.testing.assert_close(found.squares[layer.name], squares, rtol=2e-5, atol=1e-10)
+
+
+class Centred(nn.Module):
+    """Subtracts the mean over the examples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x)
+        out: Tensor = self.last((hidden - hidden.mean(0)).relu())
+        return out
+
+
+@pytest.mark.parametrize("features", [FLAT, FLAT[:1], FLAT[:1].repeat(7, 1)])
+def test_examples_that_influence_each_other_are_refused(features: Tensor) -> None:
+    module = build(Centred)
+    with pytest.raises(ValueError, match="examples must not influence each other"):
+        ExamplePass(module, layers_of(module), features, torch.zeros(len(features), dtype=torch.int64))
 
 
 def test_a_layer_that_changes_its_use_is_refused() -> None:

@@ -13,7 +13,8 @@ from torch.func import functional_call, hessian
 from fedlayers.layers import Layer, layers_of
 from fedlayers.records import Record, Row
 from fedlayers.seeding import torch_generator
-from metrics.base import ClientView
+from metrics.base import ClientView, Metric
+from metrics.originals import Originals
 from metrics.sensitivity import Sensitivity
 from metrics.taylor_scores import cumulative_scores, taylor_score
 from tests.metric_views import Rows, assert_in_range, client_view, network, some_rows, value_of
@@ -293,3 +294,30 @@ def test_weights_are_what_is_no_bias() -> None:
 def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Sensitivity(**arguments)  # type: ignore[arg-type]
+
+
+class Bag(nn.Module):
+    """Torch cannot differentiate a bag of embeddings twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bag, self.head = nn.EmbeddingBag(9, 3), nn.Linear(3, 4)
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.bag((features * 2 + 4).long().clamp(0, 8)))
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("metric", "first", "second"),
+    [
+        (Sensitivity(batches=2, batch_records=8, second_order_batches=1), "sensitivity", "sensitivity_second_order"),
+        (Originals(8), "original_sensitivity", "original_second_order"),
+    ],
+)
+def test_what_cannot_be_differentiated_twice_costs_one_layers_values(metric: Metric, first: str, second: str) -> None:
+    torch.manual_seed(0)
+    rows = metric.client(client_view(Bag().eval(), {"client_train": some_rows(32)})).rows
+    assert value_of(rows, first, layer="bag").status == value_of(rows, second, layer="head").status == "ok"
+    lost = value_of(rows, second, layer="bag")
+    assert lost.status == "missing" and lost.reason and ("twice" in lost.reason or "derivative" in lost.reason)

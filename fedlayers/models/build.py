@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fedlayers.config import check
 from fedlayers.errors import UserError
-from fedlayers.layers import as_written, buffers_kept
+from fedlayers.layers import buffers_kept
 from fedlayers.models.parts import SizeLimit, check_kernel, check_parameters, room_for_weights, with_usable_parts
 from fedlayers.seeding import global_state
 
@@ -84,7 +84,7 @@ def _try_out(network: nn.Module, shape: tuple[int, ...], num_classes: int) -> No
     name = type(network).__name__
     handles = [part.register_forward_pre_hook(check_kernel) for part in network.modules()]
     try:
-        with buffers_kept(network), torch.no_grad(), as_written(network):
+        with buffers_kept(network), torch.no_grad():
             logits = network(torch.zeros(2, *shape))
     except UserError:
         raise
