@@ -11,6 +11,8 @@ from fedlayers.run_files import CLIENT, PART, run_files
 from fedlayers.seals import Seal, seal_of
 from fedlayers.state import state_seal
 
+# More models than this are looked for but not read: every client's of every round may be many gigabytes.
+MODELS_READ_BYTES = 4 * 2**30
 _NEEDS_RESTORING = "restore it from a copy, or start the run anew with force=true"
 
 
@@ -20,10 +22,9 @@ def check_intact(run: Path, committed: int) -> list[str]:
     Raises:
         UserError: a file is missing or not as it was written; the sentence says how to go on.
     """
-    damaged, gone = _inspected(run, committed)
+    damaged, remarks = _inspected(run, committed)
     if damaged:
         raise UserError(_sentence(run, committed, damaged))
-    remarks = [f"{path} is gone; the run goes on without it" for path in gone]
     if read_commit(_server(run, committed)).manifest is None:
         remarks.append(f"rounds 0 to {committed} are of a version that kept no digests: their files were not checked")
     return remarks
@@ -80,8 +81,8 @@ def _server(run: Path, server_round: int) -> Path:
     return run / "state" / f"server@{server_round}.json"
 
 
-def _inspected(run: Path, committed: int) -> tuple[list[DamagedError], list[Path]]:
-    """Return the damaged files of the rounds up to a committed one, and the snapshots that are gone."""
+def _inspected(run: Path, committed: int) -> tuple[list[DamagedError], list[str]]:
+    """Return the damaged files of the rounds up to a committed one, and what else the user should know."""
     try:
         commit = read_commit(_server(run, committed))
     except DamagedError as error:
@@ -91,16 +92,20 @@ def _inspected(run: Path, committed: int) -> tuple[list[DamagedError], list[Path
         return [], []
     if what := manifest.problem(commit.manifest):
         return [DamagedError(manifest.path, what)], []
-    damaged: list[DamagedError] = []
-    gone: list[Path] = []
-    for name, seals in _expected(commit, manifest):
-        what = problem_of(run / name, seals)
-        # Nothing is computed from a model that is kept for the user, who may delete it.
-        if what == "is missing" and name.startswith("snapshots/"):
-            gone.append(run / name)
-        elif what:
-            damaged.append(DamagedError(run / name, what))
-    return damaged, gone
+    expected = dict(_expected(commit, manifest))
+    models = {name: seals[0].size for name, seals in expected.items() if name.startswith("snapshots/")}
+    in_full = sum(models.values()) <= MODELS_READ_BYTES
+    problems = {
+        name: what
+        for name, seals in expected.items()
+        if (what := problem_of(run / name, seals, contents=in_full or name not in models))
+    }
+    # Nothing is computed from a model that is kept for the user, who may delete it.
+    gone = [name for name, what in problems.items() if name in models and what == "is missing"]
+    remarks = [f"{run / gone[0]}{_and_more(len(gone))} is gone; the run goes on without"] if gone else []
+    if not in_full:
+        remarks.append(f"{run / 'snapshots'} is large: its files were looked for and not read")
+    return [DamagedError(run / name, what) for name, what in problems.items() if name not in gone], remarks
 
 
 def _expected(commit: Commit, manifest: Manifest) -> Iterator[tuple[str, list[Seal]]]:
@@ -118,8 +123,7 @@ def _expected(commit: Commit, manifest: Manifest) -> Iterator[tuple[str, list[Se
 
 def _sentence(run: Path, committed: int, damaged: Sequence[DamagedError]) -> str:
     first = damaged[0]
-    more = f" (and {len(damaged) - 1} more of its files)" if len(damaged) > 1 else ""
-    told = f"{first.path} {first.what}{more}, so the run is not continued: "
+    told = f"{first.path} {first.what}{_and_more(len(damaged))}, so the run is not continued: "
     if all(fault.path.parent == run / "snapshots" for fault in damaged):
         return f"{told}restore it from a copy, or delete it and start the same command again"
     if not can_go_back(run, committed - 1):
@@ -128,3 +132,7 @@ def _sentence(run: Path, committed: int, damaged: Sequence[DamagedError]) -> str
         f"{told}restore it from a copy, or delete {_server(run, committed)} and start the same command again, which "
         f"repeats round {committed} from the state of the round before, which is kept and whole"
     )
+
+
+def _and_more(files: int) -> str:
+    return f" (and {files - 1} more of its files)" if files > 1 else ""

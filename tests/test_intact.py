@@ -128,7 +128,16 @@ def test_nothing_is_computed_from_a_model_that_was_kept(stopped: Path) -> None:
     with pytest.raises(UserError, match=f"{MODEL} has another content.* or delete it and start the same command again"):
         check_intact(stopped, 3)
     (stopped / MODEL).unlink()
-    assert check_intact(stopped, 3) == [f"{stopped / MODEL} is gone; the run goes on without it"]
+    assert check_intact(stopped, 3) == [f"{stopped / MODEL} is gone; the run goes on without"]
+
+
+def test_many_models_are_looked_for_and_not_read(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedlayers.intact.MODELS_READ_BYTES", 10)
+    flip(stopped / MODEL)
+    assert check_intact(stopped, 3) == [f"{stopped / 'snapshots'} is large: its files were looked for and not read"]
+    cut(stopped / MODEL)
+    with pytest.raises(UserError, match=f"{MODEL} has .* bytes instead of"):
+        check_intact(stopped, 3)
 
 
 @pytest.mark.parametrize("harm", [flip, cut, fill, Path.unlink])
