@@ -227,15 +227,16 @@ def test_a_damaged_cifar_file_is_named(tmp_path: Path, content: bytes, why: str)
     ("text", "why"),
     [
         ("1,2,3\n", "line 1 does not have 14 values"),
-        ("", "line 1 does not have 14 values"),
+        ("", "it has no lines"),
         (",".join(["x"] * 14), "line 1: could not convert"),
         (",".join(["1"] * 14) + "\n" + ",".join(["1"] * 12 + ["", "1"]), "line 2: could not convert"),
+        (",".join(["1"] * 14) + "\n\n" + ",".join(["1"] * 13), "line 3 does not have 14 values"),
         (",".join(["1"] * 12 + ["nan", "1"]), r"line 1 has a value that is not finite; only \? is missing"),
         (",".join(["inf"] + ["1"] * 13), "line 1 has a value that is not finite"),
         (",".join(["1"] * 13 + ["7"]), "line 1: a diagnosis is not 0, 1, 2, 3 or 4"),
         (",".join(["1"] * 13 + ["?"]), "line 1: a diagnosis is not 0, 1, 2, 3 or 4"),
     ],
-    ids=["short", "empty", "text", "gap", "nan", "inf", "diagnosis", "no diagnosis"],
+    ids=["short", "empty", "text", "gap", "short later", "nan", "inf", "diagnosis", "no diagnosis"],
 )
 def test_a_damaged_heart_file_is_named(tmp_path: Path, text: str, why: str) -> None:
     write_heart(tmp_path)

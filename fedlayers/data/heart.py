@@ -68,23 +68,24 @@ class Heart:
 
 def _read_file(path: Path) -> np.ndarray:
     """Return one hospital's table, shape (n, 14), the diagnosis last."""
-    rows = [line.split(",") for line in path.read_text(encoding="ascii", errors="replace").splitlines() if line.strip()]
-    width = len(ATTRIBUTES) + 1
-    wrong = next((number for number, row in enumerate(rows, 1) if len(row) != width), None)
-    if wrong is not None or not rows:
-        raise damaged(path, f"line {wrong or 1} does not have {width} values")
-    table = np.array([_numbers(row, path, number) for number, row in enumerate(rows, 1)])
-    wrong_diagnosis = np.flatnonzero(~np.isin(table[:, -1], range(5)))
-    if len(wrong_diagnosis):
-        raise damaged(path, f"line {wrong_diagnosis[0] + 1}: a diagnosis is not 0, 1, 2, 3 or 4")
-    return table
+    text = path.read_text(encoding="ascii", errors="replace")
+    lines = [(number, line.split(",")) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not lines:
+        raise damaged(path, "it has no lines")
+    return np.array([_numbers(row, path, number) for number, row in lines])
 
 
 def _numbers(row: Sequence[str], path: Path, line: int) -> list[float]:
+    """Return one patient's values, NaN for those that are missing."""
+    width = len(ATTRIBUTES) + 1
+    if len(row) != width:
+        raise damaged(path, f"line {line} does not have {width} values")
     try:
         values = [math.nan if value.strip() == "?" else float(value) for value in row]
     except ValueError as error:
         raise damaged(path, f"line {line}: {error}") from error
     if any(not math.isfinite(value) for value, text in zip(values, row, strict=True) if text.strip() != "?"):
         raise damaged(path, f"line {line} has a value that is not finite; only ? is missing")
+    if values[-1] not in range(5):
+        raise damaged(path, f"line {line}: a diagnosis is not 0, 1, 2, 3 or 4")
     return values
