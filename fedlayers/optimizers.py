@@ -73,7 +73,7 @@ class SGD:
 
 
 class Adam:
-    """Adam or AdamW from torch, in one fused pass over the weights.
+    """Adam or AdamW from torch, in one fused pass over weights that are real.
 
     Args:
         weights: the tensors to change, leaves that require gradients.
@@ -89,7 +89,9 @@ class Adam:
     def __init__(self, weights: Sequence[Tensor], lr: float, weight_decay: float, *, decoupled: bool) -> None:
         self.weights = list(weights)
         kind = torch.optim.AdamW if decoupled else torch.optim.Adam
-        self.optimizer = kind(self.weights, lr=lr, weight_decay=weight_decay, fused=True)
+        # Fused kernels of GPUs know no complex numbers.
+        real = all(weight.is_floating_point() for weight in self.weights)
+        self.optimizer = kind(self.weights, lr=lr, weight_decay=weight_decay, fused=real)
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Change the weights by one step."""

@@ -56,7 +56,8 @@ def test_what_is_noticed_late_leaves_nothing(
 
     # What Ray itself says is tested with Ray; here, that it is asked in time.
     monkeypatch.setattr("fedlayers.engines.cluster.connect", lambda address: None)
-    monkeypatch.setattr("fedlayers.engines.ray.resources", too_few)
+    monkeypatch.setattr("fedlayers.engines.resources.resources", too_few)
+    monkeypatch.setattr("fedlayers.engines.resources.gpu_share", lambda *_: 0.0)
     words = line.replace("'", "").split()
     chosen = {word.partition("=")[0] for word in words}
     with pytest.raises(SystemExit) as exited:

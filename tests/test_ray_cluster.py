@@ -70,7 +70,7 @@ def test_every_node_must_see_the_same_folders(cluster: Cluster, tmp_path: Path) 
 
 
 def test_several_runs_share_it(cluster: Cluster, quick_run: Run, tables: Tables) -> None:
-    alone = tables(quick_run("engine=local"))
+    alone = tables(quick_run("engine=local", "device=cpu"))
     for _ in range(2):
         assert tables(quick_run("engine=ray", "engine.workers=1", f"engine.address='{cluster.address}'")) == alone
     assert ray.is_initialized()
@@ -93,7 +93,7 @@ def test_a_node_lost_in_mid_round_changes_no_number_and_without_any_the_run_says
     killer.join()
     assert "Ray cluster of 3 nodes" in capsys.readouterr().out
     assert "died; another is started" in (run / "log.txt").read_text()
-    assert tables(run) == tables(quick_run("engine=local", *SLOW))
+    assert tables(run) == tables(quick_run("engine=local", "device=cpu", *SLOW))
 
     def kill_all() -> None:
         wait_for(tmp_path, "other/*/state/server@0.json")
