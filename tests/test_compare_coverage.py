@@ -119,7 +119,8 @@ def test_a_value_that_jumps_between_samples_has_no_standard_error_but_a_reason()
             assert "2 to 3" in found.error_reasons[0]
     # Two directions or three: 0.98 or 0.7.
     assert min(values) < 0.75 and max(values) > 0.95
-    assert known <= 3
+    # One side that keeps two directions in all halves decides alone.
+    assert known < 10
     for third in (0.005, 0.03):
         (found,) = SVCCA().compare(few_directions(0, 300, third), [(0, 1)], 0, 0)
         assert found.stderr is not None and np.isfinite(found.stderr[0]) and not found.error_reasons
