@@ -10,6 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fedlayers.layers import Layer
 from metrics.hessian.convolutions import LeanConvolutions
+from metrics.hessian.twice import OnceDifferentiable
 
 
 class GradientGraph:
@@ -41,8 +42,10 @@ class GradientGraph:
             if self._convolutions.any_shared:
                 logits = functional_call(module, self._weights, (features,))
             loss = F.cross_entropy(logits, labels)
+            functions = OnceDifferentiable(loss)
             found = torch.autograd.grad(loss, list(self._weights.values()), create_graph=True, allow_unused=True)
         self._gradients = dict(zip(self._weights, found, strict=True))
+        self._hidden_by = functions.behind(self._weights)
         self.loss = float(loss.detach())
 
     def is_used(self, layer: Layer) -> bool:
@@ -90,6 +93,9 @@ class GradientGraph:
         return torch.stack([torch.cat([part.flatten() for part in row]) for row in rows])
 
     def _product(self, names: Sequence[str], vectors: Sequence[Tensor], *, batched: bool) -> list[Tensor]:
+        hiding = sorted({self._hidden_by[name] for name in names if name in self._hidden_by})
+        if hiding:
+            raise RuntimeError(f"the custom function {hiding[0]} cannot be differentiated twice")
         slopes = [(self._gradients[name], vector) for name, vector in zip(names, vectors, strict=True)]
         # A gradient without a graph is constant: its derivative is zero.
         live = [(slope, vector) for slope, vector in slopes if slope is not None and slope.requires_grad]
