@@ -113,7 +113,7 @@ def participation_ratio(x: Array, debiased: bool = True) -> float:
         ValueError: it has no variance, or too few examples.
     """
     coordinates = _coordinates(x)
-    return debiased_participation_ratio(coordinates, [])[0] if debiased else plain_participation_ratio(coordinates)
+    return debiased_participation_ratio(coordinates)[0] if debiased else plain_participation_ratio(coordinates)
 
 
 def effective_rank(x: Array) -> float:

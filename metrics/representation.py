@@ -20,7 +20,7 @@ from metrics.geometry.label_information import label_information
 from metrics.geometry.linear_probe import held_out_predictions, shuffled_within_folds, stratified_folds
 from metrics.geometry.participation_ratio import debiased_participation_ratio, plain_participation_ratio
 from metrics.geometry.principal_coordinates import PrincipalCoordinates, principal_coordinates, why_undefined
-from metrics.jackknife import block_sizes
+from metrics.score_errors import accuracy_error
 
 _GAO = "Gao et al. 2017, A theory of multineuronal dimensionality, dynamics and measurement, bioRxiv 214262"
 _ROY = "Roy & Vetterli 2007, The effective rank: a measure of effective dimensionality, EUSIPCO"
@@ -56,16 +56,16 @@ class Representation(Metric):
 
     - participation_ratio: tr(S)² / tr(S²) = (Σλ)² / Σλ²: how many directions carry the variance. Variant ``debiased``:
       numerator and denominator as unbiased estimates for the distribution the records come from, so that values of
-      different n compare, with delete-a-block jackknife error; ``plain``: of S itself, at most min(n − 1, d), as in
+      different n compare, with delete-one-record jackknife error; ``plain``: of S itself, at most min(n − 1, d), as in
       most papers.
     - effective_rank: exp(−Σ p ln p), p = λ / Σλ; not corrected for n.
     - gaussian_entropy: ½ ln det(2πe (S + εI)), ε = 0.001 tr(S) / d; missing unless n > d, as it would be that of ε.
     - probe_accuracy: share of the records whose label a ridge classifier predicts that was fitted to the other
-      ``folds`` − 1 folds of the records; error √(a(1 − a) / n), that of given classifiers: from one probe to another
+      ``folds`` − 1 folds of the records; error that of an accuracy of given classifiers: from one probe to another
       values spread up to 1.3 times as much.
     - label_information: mutual information of those predictions and the labels, biased up by about ``chance``; error of
       given classifiers, too: from one probe to another values spread up to 1.5 times as much.
-    - within_class_share: tr(S_W) / tr(S), the share of the variance within classes, with delete-a-block jackknife
+    - within_class_share: tr(S_W) / tr(S), the share of the variance within classes, with delete-one-record jackknife
       error; ``chance`` is the exact expectation for shuffled labels, (n − K) / (n − 1) with K classes.
 
     ``chance``, ``chance_hi`` and ``p`` of the two that predict come from repeating everything with shuffled labels. A
@@ -83,7 +83,6 @@ class Representation(Metric):
         records_per_degree: training records for each effective degree of freedom of the ridge classifier, 1 or more,
             which sets its penalty (:func:`metrics.geometry.linear_probe.held_out_predictions`).
         permutations: shuffles of the labels, 0 or more; 0 leaves out the null of the two that predict.
-        blocks: of the jackknife, 2 or more.
         rounds, moments: see :class:`metrics.base.Metric`.
 
     References:
@@ -110,7 +109,6 @@ class Representation(Metric):
         folds: int = 5,
         records_per_degree: float = 4.0,
         permutations: int = 100,
-        blocks: int = 8,
         rounds: Sequence[str | int] = ("first", "last"),
         moments: Sequence[str] = ("after_local", "after_aggregate"),
     ) -> None:
@@ -121,13 +119,12 @@ class Representation(Metric):
             ("folds", folds, 2),
             ("records_per_degree", records_per_degree, 1),
             ("permutations", permutations, 0),
-            ("blocks", blocks, 2),
         )
         for name, value, least in least_values:
             if not value >= least:
                 raise ValueError(f"{name} must be {least} or more, got {value!r}")
         self.positions, self.folds, self.records_per_degree = positions, folds, records_per_degree
-        self.permutations, self.blocks = permutations, blocks
+        self.permutations = permutations
         probe = f"records/df={records_per_degree:g}, folds={folds}, {positions}"
         self.variants = (
             ("participation_ratio", f"debiased, {positions}"),
@@ -144,8 +141,6 @@ class Representation(Metric):
         found = probe_activations(view, self.positions)
         assert view.probe is not None  # probe_activations raises
         n = len(view.probe)
-        order = torch.randperm(n, generator=torch_generator(0, "representation/blocks"))
-        blocks = torch.split(order, block_sizes(n, self.blocks))
         labels = self._labels(view.probe.batch(torch.arange(n))[1].cpu())
         rows: list[Row] = []
         for layer in view.layers:
@@ -155,8 +150,8 @@ class Representation(Metric):
                 rows += self._missing(self.variants, str(reason), layer, n)
                 continue
             coordinates = principal_coordinates(output)
-            rows += self._dimensions(coordinates, blocks, layer)
-            rows += self._predictions(coordinates, labels, layer) + self._classes(coordinates, labels, blocks, layer)
+            rows += self._dimensions(coordinates, layer)
+            rows += self._predictions(coordinates, labels, layer) + self._classes(coordinates, labels, layer)
         return Measurement(rows)
 
     def _labels(self, labels: Tensor) -> _Labels:
@@ -172,13 +167,13 @@ class Representation(Metric):
     def _missing(self, variants: Sequence[tuple[str, str]], reason: str, layer: Layer, n: int) -> list[Row]:
         return [_row(named, math.nan, None, layer, n, reason) for named in variants]
 
-    def _dimensions(self, coordinates: PrincipalCoordinates, blocks: Sequence[Tensor], layer: Layer) -> list[Row]:
+    def _dimensions(self, coordinates: PrincipalCoordinates, layer: Layer) -> list[Row]:
         """Return what needs no labels."""
         n, d = len(coordinates.rows), coordinates.units
         few = "too few records: tr(Σ²) cannot be told from zero"
         debiased, plain, rank, entropy = self.variants[:4]
         rows = [
-            _row(debiased, *debiased_participation_ratio(coordinates, blocks), layer, n, few),
+            _row(debiased, *debiased_participation_ratio(coordinates), layer, n, few),
             _row(plain, plain_participation_ratio(coordinates), None, layer, n),
             _row(rank, *effective_rank(coordinates), layer, n),
         ]
@@ -196,21 +191,19 @@ class Representation(Metric):
         accuracy = float(accuracies[0])
         known = [label_information(own, found) for own, found in zip(labels.labellings, predictions, strict=True)]
         information = torch.tensor([value for value, _ in known], dtype=torch.float64)
-        error, chance = math.sqrt(accuracy * (1 - accuracy) / n), against_chance(accuracy, accuracies[1:])
+        error, chance = accuracy_error(accuracy * n, n), against_chance(accuracy, accuracies[1:])
         return [
             _row(variants[0], accuracy, error, layer, n, chance=chance),
             _row(variants[1], *known[0], layer, n, chance=against_chance(known[0][0], information[1:])),
         ]
 
-    def _classes(
-        self, coordinates: PrincipalCoordinates, labels: _Labels, blocks: Sequence[Tensor], layer: Layer
-    ) -> list[Row]:
+    def _classes(self, coordinates: PrincipalCoordinates, labels: _Labels, layer: Layer) -> list[Row]:
         """Return the share of variance within classes."""
         n, classes = len(labels.codes), int(labels.codes.max()) + 1
         reason = labels.reason or ("every record is a class of its own" if classes == n else None)
         if reason:
             return self._missing(self.variants[6:], reason, layer, n)
-        value, error = within_class_share(coordinates, labels.codes, blocks)
+        value, error = within_class_share(coordinates, labels.codes)
         return [_row(self.variants[6], value, error, layer, n, chance=Chance((n - classes) / (n - 1)))]
 
 

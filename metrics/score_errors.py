@@ -33,14 +33,14 @@ def score_errors(counts: Tensor) -> dict[str, float]:
         Bishop, Fienberg & Holland 1975, Discrete Multivariate Analysis, ch. 14 (the delta method).
     """
     total = float(counts.sum())
-    accuracy = _shrunk_accuracy(counts)
+    accuracy = _shrunk(float(counts.trace()), total)
     smooth = _smoothed(counts, accuracy)
     true = counts.sum(1)
     present = true > 0
     recall = smooth.diagonal()[present] / true[present]
     variances = recall * (1 - recall) / true[present]
     errors = {
-        "accuracy": math.sqrt(accuracy * (1 - accuracy) / total),
+        "accuracy": accuracy_error(float(counts.trace()), total),
         "balanced_accuracy": math.sqrt(float(variances.sum())) / len(recall),
     }
     for name, slopes in score_slopes(smooth).items():
@@ -49,8 +49,14 @@ def score_errors(counts: Tensor) -> dict[str, float]:
     return errors
 
 
-def _shrunk_accuracy(counts: Tensor) -> float:
-    return float((counts.trace() + _RECORDS / 2) / (counts.sum() + _RECORDS))
+def accuracy_error(hits: float, total: float) -> float:
+    """Return the standard error of the share of hits among ``total`` records, see :func:`score_errors`."""
+    accuracy = _shrunk(hits, total)
+    return math.sqrt(accuracy * (1 - accuracy) / total)
+
+
+def _shrunk(hits: float, total: float) -> float:
+    return (hits + _RECORDS / 2) / (total + _RECORDS)
 
 
 def _smoothed(counts: Tensor, accuracy: float) -> Tensor:

@@ -41,6 +41,9 @@ class Sensitivity(Metric):
       belong to and are shared with it or not at all, so they would hide the step that S_l is to show.
 
     Values fall with the size of the batches, because g_b contains its own noise: compare equal ``batch_records`` only.
+    ``chance`` of all but S_l is what that noise adds on average, B / (B − 1) times the mean over b of
+    Σ (w ⊙ (g_b − ḡ))², ḡ the mean over batches (H_b w likewise): value − chance estimates Σ (w ⊙ E g)², for batches of
+    any size.
     Standard errors: over batches, n = B (delete-one-batch jackknife for S_l); none for a single batch. Clients that
     have too few records for B batches use fewer of them, and those that cannot fill one have missing values. A layer
     that the loss does not depend on has 0.
@@ -93,17 +96,23 @@ class Sensitivity(Metric):
             reason = f"{records} records in {self.scope}, a batch needs {self.batch_records}"
             return Measurement([row for layer in view.layers for row in self._missing(layer, reason)])
         layers = [layer for layer in view.layers if _numbers(layer)]
-        found = [
-            _scores(view, layers, *batch, second_order=index < self.second_order_batches)
-            for index, batch in enumerate(batches)
-        ]
-        first, second = (_stacked(parts, len(layers)) for parts in zip(*found, strict=True))
+        first, second = BatchScores(len(layers)), BatchScores(len(layers))
+        for index, (features, labels) in enumerate(batches):
+            graph = GradientGraph(view.module, view.layers, features, labels)
+            for place, layer in enumerate(layers):
+                names = [parameter.name for parameter in layer.weights]
+                weights = [view.parameters[name] for name in names]
+                slopes = dict(zip(layer.names, graph.gradients(layer), strict=True))
+                first.add(place, weights, [slopes[name] for name in names])
+                if index < self.second_order_batches:
+                    second.add(place, weights, _product(graph, layer, weights, names))
         reason = "no parameters that are not biases"
         rows = [row for layer in view.layers if layer not in layers for row in self._missing(layer, reason)]
         for index, layer in enumerate(layers):
-            rows += self._rows(layer, _FIRST, first[index])
-            rows += self._rows(layer, _SECOND, second[index]) if second.shape[1] else []
-        return Measurement(rows + self._cumulative(layers, first))
+            rows += self._rows(layer, _FIRST, first.scores(index), first.noise(index))
+            rows += self._rows(layer, _SECOND, second.scores(index), second.noise(index)) if second.means else []
+        scores = torch.stack([first.scores(index) for index in range(len(layers))]) if layers else torch.empty(0, 1)
+        return Measurement(rows + self._cumulative(layers, scores))
 
     def _batches(self, view: ClientView) -> list[tuple[Tensor, Tensor]]:
         """Return features and labels of as many batches of equal size as there are records for, at most B."""
@@ -116,7 +125,7 @@ class Sensitivity(Metric):
         batches = [records.batch(part) for part in parts]
         return [(features.to(view.device), labels.to(view.device)) for features, labels in batches]
 
-    def _rows(self, layer: Layer, names: tuple[str, str], scores: Tensor) -> list[Row]:
+    def _rows(self, layer: Layer, names: tuple[str, str], scores: Tensor, noise: float | None) -> list[Row]:
         """Return the mean over batches of a layer's scores, shape (batches,), and the same per parameter."""
         count = len(scores)
         mean = float(scores.mean())
@@ -126,8 +135,8 @@ class Sensitivity(Metric):
         per = None if error is None else error / numbers
         reason = "not finite, or what computes it cannot be differentiated twice" if names == _SECOND else "not finite"
         return [
-            measured(names[0], mean, reason, stderr=error, **columns),
-            measured(names[1], mean / numbers, reason, stderr=per, **columns),
+            measured(names[0], mean, reason, stderr=error, chance=noise, **columns),
+            measured(names[1], mean / numbers, reason, stderr=per, chance=noise and noise / numbers, **columns),
         ]
 
     def _cumulative(self, layers: Sequence[Layer], scores: Tensor) -> list[Row]:
@@ -151,28 +160,48 @@ class Sensitivity(Metric):
         return [measured(name, math.nan, reason, scope=self.scope, n=0, **at(layer)) for name in names]
 
 
-def _scores(
-    view: ClientView, layers: Sequence[Layer], features: Tensor, labels: Tensor, *, second_order: bool
-) -> tuple[list[float], list[float]]:
-    """Return Σ (w ⊙ g)² of every layer on one batch and, if asked for, Σ (w ⊙ H w)²."""
-    graph = GradientGraph(view.module, view.layers, features, labels)
-    first, second = [], []
-    for layer in layers:
-        names = [parameter.name for parameter in layer.weights]
-        weights = [view.parameters[name] for name in names]
-        slopes = dict(zip(layer.names, graph.gradients(layer), strict=True))
-        first.append(taylor_score(weights, [slopes[name] for name in names]))
-        if second_order:
-            try:
-                second.append(taylor_score(weights, graph.product(layer, weights, names)))
-            except RuntimeError:  # an operation without a second derivative
-                second.append(math.nan)
-    return first, second
+class BatchScores:
+    """Σ (w ⊙ s)² of every layer on every batch, and of the mean of all s.
+
+    Args:
+        layers: how many layers.
+    """
+
+    def __init__(self, layers: int) -> None:
+        self._scores: list[list[float]] = [[] for _ in range(layers)]
+        self._weights: dict[int, Sequence[Tensor]] = {}
+        self.means: dict[int, list[Tensor]] = {}
+
+    def add(self, layer: int, weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> None:
+        """Add one batch of a layer."""
+        self._weights[layer] = weights
+        before = self.means.get(layer)
+        count = len(self._scores[layer])
+        self._scores[layer].append(taylor_score(weights, slopes))
+        wide = [slope.double() for slope in slopes]
+        if before is not None:
+            wide = [mean + (slope - mean) / (count + 1) for mean, slope in zip(before, wide, strict=True)]
+        self.means[layer] = wide
+
+    def scores(self, layer: int) -> Tensor:
+        """Return a layer's scores, shape (batches,)."""
+        return torch.tensor(self._scores[layer], dtype=torch.float64)
+
+    def noise(self, layer: int) -> float | None:
+        """Return what the differences between batches add to a layer's mean score; None for one batch."""
+        scores = self.scores(layer)
+        if len(scores) < 2 or not bool(scores.isfinite().all()):
+            return None
+        excess = float(scores.mean()) - taylor_score(self._weights[layer], self.means[layer])
+        return max(excess, 0.0) * len(scores) / (len(scores) - 1)
 
 
-def _stacked(parts: Sequence[Sequence[float]], layers: int) -> Tensor:
-    """Return the scores of all batches that have some, shape (layers, batches)."""
-    return torch.tensor([part for part in parts if part], dtype=torch.float64).reshape(-1, layers).T
+def _product(graph: GradientGraph, layer: Layer, weights: Sequence[Tensor], names: Sequence[str]) -> list[Tensor]:
+    """Return H w, NaN where an operation has no second derivative."""
+    try:
+        return graph.product(layer, weights, names)
+    except RuntimeError:
+        return [torch.full_like(weight, math.nan) for weight in weights]
 
 
 def _numbers(layer: Layer) -> int:

@@ -10,6 +10,8 @@ from scipy.stats import t as student
 from fedlayers.layers import Layer, Parameter
 from metrics.between_clients import decompose
 from metrics.gradient_statistics import GradientSample, spread
+from metrics.sensitivity import BatchScores
+from metrics.taylor_scores import cumulative_scores
 
 ONE = (Layer("w", 0, "other", "w", (Parameter("w", "weight", (30,)),), ()),)
 
@@ -74,3 +76,33 @@ def test_intervals_cover_the_variance_between_clients(clients: int, apart: float
     truth = {"between": between, "within": 20.0, "ratio": between / (between + 20)}
     for name, share in coverage(found, truth, clients).items():
         assert 0.90 <= share <= 0.98, (name, share)
+
+
+@pytest.mark.parametrize("records", [4, 64])
+def test_intervals_cover_sensitivity_and_chance_is_its_noise(records: int) -> None:
+    """Two layers on eight batches: the value holds the noise of a batch, value − chance does not."""
+    generator = torch.Generator().manual_seed(records)
+    weights, means = (torch.randn(2, 20, generator=generator, dtype=torch.float64) for _ in range(2))
+    means *= 0.3
+    signal = (weights * means).square().sum(1)
+    truth = signal + weights.square().sum(1) / records
+    found, ratios = [], []
+    for _ in range(400):
+        scores = BatchScores(2)
+        for _ in range(8):
+            noise = torch.randn(records, 2, 20, generator=generator, dtype=torch.float64).mean(0)
+            for layer in range(2):
+                scores.add(layer, [weights[layer]], [means[layer] + noise[layer]])
+        values = torch.stack([scores.scores(layer) for layer in range(2)])
+        found.append([*values.mean(1), *(values.std(1) / 8**0.5), *(scores.noise(layer) or 0.0 for layer in range(2))])
+        cumulative = cumulative_scores(values)
+        ratios.append((cumulative.values[1], cumulative.errors[1]))
+    table, sums = np.array(found, dtype=float), np.array(ratios, dtype=float)
+    width = student.ppf(0.975, 7)
+    for layer in range(2):
+        value, error, chance = table[:, layer], table[:, 2 + layer], table[:, 4 + layer]
+        assert 0.90 <= np.mean(np.abs(value - float(truth[layer])) <= width * error) <= 0.98
+        assert (value - chance).mean() == pytest.approx(float(signal[layer]), rel=0.06)
+        assert chance.mean() == pytest.approx(float(truth[layer] - signal[layer]), rel=0.06)
+    expected = 1 + float(truth[1] / truth[0])
+    assert 0.90 <= np.mean(np.abs(sums[:, 0] - expected) <= width * sums[:, 1]) <= 0.985

@@ -15,7 +15,7 @@ from metrics.geometry.effective_rank import effective_rank
 from metrics.geometry.gaussian_entropy import gaussian_entropy
 from metrics.geometry.participation_ratio import debiased_participation_ratio, plain_participation_ratio
 from metrics.geometry.principal_coordinates import principal_coordinates, why_undefined
-from metrics.jackknife import block_sizes, jackknife_error
+from metrics.jackknife import jackknife_error
 
 
 def normal(n: int, d: int, seed: int = 0, scales: Tensor | None = None) -> Tensor:
@@ -27,16 +27,12 @@ def decaying(d: int) -> Tensor:
     return torch.arange(1, d + 1, dtype=torch.float64) ** -0.7
 
 
-def blocks_of(n: int, blocks: int = 8) -> tuple[Tensor, ...]:
-    return torch.split(torch.arange(n), block_sizes(n, blocks))
-
-
 def plain(features: Tensor) -> float:
     return plain_participation_ratio(principal_coordinates(features))
 
 
 def debiased(features: Tensor) -> float:
-    return debiased_participation_ratio(principal_coordinates(features), blocks_of(len(features)))[0]
+    return debiased_participation_ratio(principal_coordinates(features))[0]
 
 
 def rank(features: Tensor) -> float:
@@ -112,18 +108,18 @@ def test_estimates_are_the_means_over_quadruples() -> None:
 
 
 @pytest.mark.parametrize("d", [6, 50])
-def test_error_is_that_of_leaving_blocks_out(d: int) -> None:
+def test_error_is_that_of_leaving_out_each_record(d: int) -> None:
     features = normal(37, d, scales=decaying(d))
-    value, error = debiased_participation_ratio(principal_coordinates(features), blocks_of(37, 5))
-    kept = [torch.ones(37, dtype=torch.bool).index_fill_(0, block, False) for block in blocks_of(37, 5)]
+    value, error = debiased_participation_ratio(principal_coordinates(features))
+    kept = [torch.ones(37, dtype=torch.bool).index_fill_(0, block, False) for block in torch.arange(37)[:, None]]
     without = torch.tensor([debiased(features[rest]) for rest in kept], dtype=torch.float64)
-    assert error == pytest.approx(jackknife_error(value, without, torch.tensor(block_sizes(37, 5))), rel=1e-8)
+    assert error == pytest.approx(jackknife_error(value, without, torch.ones(37)), rel=1e-8)
 
 
 @pytest.mark.parametrize(
     "estimate",
     [
-        lambda features: debiased_participation_ratio(principal_coordinates(features), blocks_of(len(features))),
+        lambda features: debiased_participation_ratio(principal_coordinates(features)),
         lambda features: effective_rank(principal_coordinates(features)),
         lambda features: gaussian_entropy(principal_coordinates(features), 1e-3),
     ],
@@ -198,12 +194,12 @@ def test_effective_rank_is_the_exponential_of_the_entropy_of_shares() -> None:
 
 def test_directions_that_cannot_be_counted_are_nan() -> None:
     """Corners of a simplex: all differences of disjoint pairs are orthogonal, the estimate of tr(Σ²) is zero."""
-    value, error = debiased_participation_ratio(principal_coordinates(torch.eye(9)), blocks_of(9))
+    value, error = debiased_participation_ratio(principal_coordinates(torch.eye(9)))
     assert math.isnan(value) and error is None
 
 
 def test_four_records_have_a_value_and_no_error() -> None:
-    value, error = debiased_participation_ratio(principal_coordinates(normal(4, 2)), blocks_of(4))
+    value, error = debiased_participation_ratio(principal_coordinates(normal(4, 2)))
     assert math.isnan(value) or value >= 1
     assert error is None
 

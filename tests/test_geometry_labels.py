@@ -22,7 +22,7 @@ from metrics.geometry.linear_probe import (
     stratified_folds,
 )
 from metrics.geometry.principal_coordinates import principal_coordinates
-from metrics.jackknife import block_sizes, jackknife_error
+from metrics.jackknife import jackknife_error
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -41,12 +41,8 @@ def predicted(features: Tensor, labels: Tensor, folds: Tensor, records_per_degre
     return held_out_predictions(principal_coordinates(features), labels[None], folds, records_per_degree)[0]
 
 
-def blocks_of(n: int, blocks: int) -> tuple[Tensor, ...]:
-    return torch.split(torch.arange(n), block_sizes(n, blocks))
-
-
 def share(features: Tensor, labels: Tensor) -> float:
-    return within_class_share(principal_coordinates(features), labels, blocks_of(len(labels), 4))[0]
+    return within_class_share(principal_coordinates(features), labels)[0]
 
 
 @pytest.mark.parametrize("d", [8, 150])
@@ -217,16 +213,16 @@ def test_class_share_equals_loops(d: int) -> None:
     features, labels = labelled(41, d, 3, 2.0)
     within = sum(float(((features[i] - features[labels == labels[i]].mean(0)) ** 2).sum()) for i in range(len(labels)))
     total = float(((features - features.mean(0)) ** 2).sum())
-    value, error = within_class_share(principal_coordinates(features), labels, blocks_of(41, 5))
+    value, error = within_class_share(principal_coordinates(features), labels)
     assert value == pytest.approx(within / total, rel=1e-9)
     without = [
         share(
             torch.cat([features[: block[0]], features[block[-1] + 1 :]]),
             torch.cat([labels[: block[0]], labels[block[-1] + 1 :]]),
         )
-        for block in blocks_of(41, 5)
+        for block in torch.arange(41)[:, None]
     ]
-    expected = jackknife_error(value, torch.tensor(without, dtype=torch.float64), torch.tensor(block_sizes(41, 5)))
+    expected = jackknife_error(value, torch.tensor(without, dtype=torch.float64), torch.ones(41))
     assert error == pytest.approx(expected, rel=1e-8)
 
 
@@ -249,9 +245,7 @@ def test_class_share_at_its_ends_and_its_invariances() -> None:
     assert share((features + 100).float(), labels) == pytest.approx(value, rel=1e-4)
 
 
-def test_a_class_that_leaves_with_a_block_is_no_class_without_it() -> None:
+def test_a_class_that_leaves_with_a_record_is_no_class_without_it() -> None:
     features, _ = labelled(8, 2, 2, 1.0)
-    value, error = within_class_share(
-        principal_coordinates(features), torch.tensor([0, 0, 1, 1, 1, 0, 1, 2]), blocks_of(8, 8)
-    )
+    value, error = within_class_share(principal_coordinates(features), torch.tensor([0, 0, 1, 1, 1, 0, 1, 2]))
     assert 0 < value < 1 and error is not None and math.isfinite(error)

@@ -54,6 +54,7 @@ def test_values_equal_a_loop_over_batches() -> None:
     module, rows = network(), some_rows(70)
     found = measured_rows(module, rows, batches=5, batch_records=12)
     scores: dict[str, list[float]] = {}
+    products: dict[str, list[np.ndarray]] = {}
     for features, labels in batches_of(rows, 5, 12):
         loss = F.cross_entropy(module(features), labels)
         for layer in ("0", "2", "3"):
@@ -61,16 +62,20 @@ def test_values_equal_a_loop_over_batches() -> None:
             (gradient,) = torch.autograd.grad(loss, weight, retain_graph=True)
             product = weight.detach().double().numpy() * gradient.double().numpy()
             scores.setdefault(layer, []).append(float((product**2).sum()))
+            products.setdefault(layer, []).append(product.ravel())
     for layer, values in scores.items():
         row = value_of(found, "sensitivity", layer=layer)
         error = np.std(values, ddof=1) / math.sqrt(5)
         assert row.value == pytest.approx(np.mean(values), rel=1e-5)
         assert row.stderr == pytest.approx(error, rel=1e-4)
+        noise = np.var(products[layer], axis=0, ddof=1).sum()
+        assert row.chance == pytest.approx(noise, rel=1e-4)
         assert (row.n, row.scope) == (5, "client_train")
         per = value_of(found, "sensitivity_per_parameter", layer=layer)
         numbers = module.get_parameter(f"{layer}.weight").numel()
         assert per.value == pytest.approx(np.mean(values) / numbers, rel=1e-5)
         assert per.stderr == pytest.approx(error / numbers, rel=1e-4)
+        assert per.chance == pytest.approx(noise / numbers, rel=1e-4)
     ratio = np.array(scores["3"]) / 32 / (np.mean(scores["0"]) / 48)
     assert value_of(found, "sensitivity_cumulative", layer="3").value == pytest.approx(1 + ratio.mean(), rel=1e-5)
 

@@ -1,7 +1,6 @@
 """How many directions carry a representation's variance: the participation ratio, as it is and corrected for n."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -21,9 +20,7 @@ def plain_participation_ratio(coordinates: PrincipalCoordinates) -> float:
     return float(coordinates.variances.sum() ** 2 / coordinates.variances.square().sum())
 
 
-def debiased_participation_ratio(
-    coordinates: PrincipalCoordinates, blocks: Sequence[Tensor]
-) -> tuple[float, float | None]:
+def debiased_participation_ratio(coordinates: PrincipalCoordinates) -> tuple[float, float | None]:
     """Return an estimate of tr(Σ)² / tr(Σ²) of the distribution that the records come from, and its standard error.
 
     Numerator and denominator are replaced by their unbiased estimates, the means over all quadruples of different
@@ -36,11 +33,11 @@ def debiased_participation_ratio(
 
     Args:
         coordinates: of n ≥ 4 records.
-        blocks: index tensors that split the records, for the delete-a-block jackknife.
 
     Returns:
         The value, at least 1, not bounded by d; NaN if the estimated denominator is not positive, that is if there
-        are far more directions than n can show. The error is None if a jackknife value is not defined.
+        are far more directions than n can show. The error is delete-one-record jackknife; None if one of its values is
+        not defined.
 
     References:
         Himeno & Yamada 2014, Estimations for some functions of covariance matrix in high dimension under
@@ -50,18 +47,29 @@ def debiased_participation_ratio(
     rows, variances = coordinates.rows, coordinates.variances
     fourth = float(rows.square().sum(1).square().sum())
     value = _ratio(len(rows), float(variances.sum()), float(variances.square().sum()), fourth)
-    kept = torch.ones(len(rows), dtype=torch.bool)
-    without = []
-    for block in blocks:
-        rest = coordinates.without(block)
-        kept[block] = False
-        fourth = float((rows[kept] - rest.mean).square().sum(1).square().sum())
-        kept[block] = True
-        freedom = max(rest.count - 1, 1)
-        trace = float(rest.products.trace()) / freedom
-        without.append(_ratio(rest.count, trace, float(rest.products.square().sum()) / freedom**2, fourth))
-    sizes = torch.tensor([len(block) for block in blocks])
-    return value, jackknife_error(value, torch.tensor(without, dtype=torch.float64), sizes)
+    pairs = zip(*(numbers.tolist() for numbers in _without_each(coordinates)), strict=True)
+    without = torch.tensor([_ratio(len(rows) - 1, *numbers) for numbers in pairs], dtype=torch.float64)
+    return value, jackknife_error(value, without, torch.ones(len(rows)))
+
+
+def _without_each(coordinates: PrincipalCoordinates) -> tuple[Tensor, Tensor, Tensor]:
+    """Return tr(S), tr(S²) and Σ ‖x_k − x̄‖⁴ of all records but one, for every record, shape (n,) each.
+
+    Without record i the mean is −z_i / (n − 1) and the scatter matrix A − n z_i z_iᵀ / (n − 1); with m = n − 1,
+    s_k = ‖z_k‖² and g_ki = z_kᵀ z_i, ‖z_k − mean‖² = s_k + 2 g_ki / m + s_i / m².
+    """
+    rows, scatter = coordinates.rows, (len(coordinates.rows) - 1) * coordinates.variances
+    n, left = len(rows), len(rows) - 1
+    squares = rows.square().sum(1)
+    along = rows.square() @ scatter
+    trace = scatter.sum() - n / left * squares
+    square = scatter.square().sum() - 2 * n / left * along + (n / left * squares) ** 2
+    fourth = (
+        squares.square().sum() + 4 / left * (rows @ (squares @ rows)) + 2 * squares * squares.sum() / left**2
+        + 4 * along / left**2 + n * squares.square() / left**4 - (squares * (1 + 1 / left) ** 2) ** 2
+    )  # fmt: skip
+    freedom = max(left - 1, 1)
+    return trace / freedom, square / freedom**2, fourth
 
 
 def _ratio(n: int, trace: float, square: float, fourth: float) -> float:
