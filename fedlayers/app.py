@@ -21,7 +21,7 @@ from fedlayers.errors import Stopped, UserError
 from fedlayers.mistakes import explained
 from fedlayers.signals import last_signal, signals_answered
 from fedlayers.streams import keep_streams
-from fedlayers.study import TOLD, compose_sweep, job, report
+from fedlayers.study import TOLD, Sweep, compose_sweep, job, report
 from fedlayers.sweeping import sweeping
 
 _SHOWING = ("--help", "--hydra-help", "--cfg", "--info", "--shell-completion")
@@ -93,27 +93,31 @@ def _single(study: Path, arguments: Arguments) -> None:
 
 def carry_out_sweep(arguments: Arguments) -> int:
     """Carry out what is missing of a sweep, gather its results in any case; return the exit code."""
-    from fedlayers.launching.launch import launch, launches
-
     sweep = compose_sweep(arguments.overrides)
     plans = sweep.plans()
     for config in sweep.configs:
         _study_folder(config)
     _announce(sweep.master, arguments.overrides)
     figures = any(config.figures for config in sweep.configs)
-    went_well = False
-    try:
-        with sweeping(plans):
-            if launches(sweep.master.hydra.launcher):
-                launch(sweep)
-            else:
-                from fedlayers.engines.kept_workers import workers_kept
-
-                with workers_kept():
-                    _hydra(Arguments({"--multirun": ""}, arguments.overrides).words, job)
-    finally:
-        went_well = report(plans, figures=figures and last_signal() is None)
+    with signals_answered(), sweeping(plans):
+        try:
+            _carry_out(sweep, arguments)
+        finally:
+            went_well = report(plans, figures=figures and last_signal() is None)
     return 0 if went_well else 1
+
+
+def _carry_out(sweep: Sweep, arguments: Arguments) -> None:
+    """Have the runs of a sweep carried out: as jobs, or here, one after the other."""
+    from fedlayers.launching.launch import launch, launches
+
+    if launches(sweep.master.hydra.launcher):
+        launch(sweep)
+        return
+    from fedlayers.engines.kept_workers import workers_kept
+
+    with workers_kept():
+        _hydra(Arguments({"--multirun": ""}, arguments.overrides).words, job)
 
 
 def _hydra(words: Sequence[str], task: Callable[[DictConfig], None]) -> None:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from submitit.core.utils import UncompletedJobError
@@ -13,6 +14,7 @@ from submitit.core.utils import UncompletedJobError
 from fedlayers import app
 from fedlayers.compose import composed, hydra_ready
 from fedlayers.config import Config
+from fedlayers.disk import DiskError
 from fedlayers.errors import ClientFailed, Stopped, UserError
 from fedlayers.folder import run_folder
 from fedlayers.plan import failures, write_plan
@@ -250,3 +252,12 @@ def test_real_runs_in_processes_of_their_own() -> None:
     assert (STUDY / good / "done.json").is_file()
     # A mistake that only shows there comes back with its reason.
     assert "nowhere.safetensors" in failures(STUDY, {good: [], bad: []})[bad]
+
+
+def test_a_plan_that_cannot_be_written_is_all_that_is_told(
+    started: list[Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fedlayers.plan.write_text", mock.Mock(side_effect=DiskError("cannot write the plan")))
+    assert leave("-m", "seed=0,1") == 1
+    assert capsys.readouterr().err == "error: cannot write the plan\n"
+    assert started == []
