@@ -11,6 +11,7 @@ from torch import nn
 from fedlayers.allocation import available_cpus
 from fedlayers.config import Config
 from fedlayers.data.federation import Federation, Records
+from fedlayers.data.probe import most_records
 from fedlayers.devices import give_way, threads
 from fedlayers.given_models import given_models
 from fedlayers.global_model import GlobalModel
@@ -144,6 +145,7 @@ class ServerMeasuring:
             batches_at_once=min(available_cpus(), 4) if self.device.type == "cpu" else 1,
             payload_limit_bytes=self.config.payload_limit_bytes,
             probe=self.probe,
+            probe_limit=most_records(self.config.probe, self.federation),
         )
 
     @property

@@ -1,6 +1,6 @@
 """What each layer of a model puts out on the probe: the representations that similarity and geometry are made of."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from fedlayers.layers import Layer, as_written
 from metrics.base import ClientView
+from metrics.compare.base import Comparison
 from metrics.listening import listening, without_own_output
 
 POSITIONS = ("pooled", "flattened", "samples")
@@ -63,10 +64,16 @@ def probe_activations(view: ClientView, positions: str) -> Activations:
     return found
 
 
-def probe_remark(view: ClientView, positions: str) -> list[str]:
-    """Return a sentence if the probe has fewer than four records a unit of the widest layer, else nothing.
+def probe_remark(view: ClientView, positions: str, comparisons: Mapping[str, Comparison]) -> list[str]:
+    """Return what has to be said if the probe is small for the widest layer, else nothing.
 
-    With fewer, chance alone makes independent representations look alike to every measure but debiased CKA.
+    With fewer than four records a unit, chance alone makes independent representations look alike to every measure but
+    debiased CKA; and measures may want more for a bias below their standard error.
+
+    Args:
+        view: one model, with or without a probe.
+        positions: see :func:`layer_outputs`.
+        comparisons: name -> measure.
     """
     if view.probe is None:
         return []
@@ -74,13 +81,32 @@ def probe_remark(view: ClientView, positions: str) -> list[str]:
     outputs = layer_outputs(view.module, view.layers, [two], positions).outputs
     widths = {name: output.shape[-1] for name, output in outputs.items()}
     widest = max(widths, key=lambda name: widths[name], default=None)
-    if widest is None or len(view.probe) >= _RECORDS_A_UNIT * widths[widest]:
+    if widest is None:
         return []
-    return [
-        f"the probe has {len(view.probe)} records, and layer {widest} {widths[widest]} units ({positions}): below "
-        f"{_RECORDS_A_UNIT} records a unit, chance alone looks like agreement; compare values with their "
-        f"chance level, use debiased CKA, or raise probe.size to {_RECORDS_A_UNIT * widths[widest]}"
-    ]
+    records, units, remarks = len(view.probe), widths[widest], []
+    has = f"the probe has {records} records, and layer {widest} {units} units ({positions})"
+    if records < _RECORDS_A_UNIT * units:
+        remarks.append(
+            f"{has}: below {_RECORDS_A_UNIT} records a unit, chance alone looks like agreement; compare values with "
+            f"their chance level, use debiased CKA, or {_more_records(view, _RECORDS_A_UNIT * units)}"
+        )
+    biased = [name for name, comparison in comparisons.items() if records < comparison.unbiased_from(units)]
+    if biased:
+        remarks.append(
+            f"{has}: {' and '.join(biased)} show more agreement than without end of records, by more than stderr, "
+            "below about units³ records; compare values of equally many records and units only"
+        )
+    return remarks
+
+
+def _more_records(view: ClientView, wanted: int) -> str:
+    """Return how the probe can have more records."""
+    if view.probe_limit is None or wanted <= view.probe_limit:
+        return f"raise probe.size to {wanted}"
+    return (
+        f"find it more than the {view.probe_limit} records that there are: raise split.server_test, or choose another "
+        "probe.policy"
+    )
 
 
 def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[Tensor], positions: str) -> Activations:

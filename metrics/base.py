@@ -71,6 +71,7 @@ class ClientView:
             absent.
         probe: the fixed records on which representations are compared, the same for all clients, moments and
             rounds; label -1 where there is none. None if no metric of the run asks for them.
+        probe_limit: the most records that the probe could have; None: as many as asked for.
         classes: the class names, in the order of the labels.
         seed: seed for this client, round and moment; derive generators from it with a purpose.
         round, moment: when this is.
@@ -95,6 +96,7 @@ class ClientView:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     payload_limit_bytes: int = 64 * 2**20
     probe: RecordSet | None = None
+    probe_limit: int | None = None
     cache: dict[Any, Any] = field(default_factory=dict)
 
 

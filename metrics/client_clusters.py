@@ -117,7 +117,9 @@ class ClientClusters(Metric):
 
     def remarks(self, view: ClientView) -> list[str]:
         """Say where the probe is small for a layer's width, if there are representations."""
-        return probe_remark(view, self.positions) if self.uses_probe else []
+        if not isinstance(self.metric, RepresentationMetric):
+            return []
+        return probe_remark(view, self.positions, {self.metric.name: self.metric.comparison})
 
     def client(self, view: ClientView) -> Measurement:
         """Return the representations as payload, if the distance is between them."""

@@ -108,7 +108,9 @@ class Distances(Metric):
 
     def remarks(self, view: ClientView) -> list[str]:
         """Say where the probe is small for a layer's width, if there are representations."""
-        return probe_remark(view, self.positions) if self.uses_probe else []
+        every = {name: self.metrics[name] for name in self._on_probe}
+        found = {name: one.comparison for name, one in every.items() if isinstance(one, RepresentationMetric)}
+        return probe_remark(view, self.positions, found) if found else []
 
     def client(self, view: ClientView) -> Measurement:
         """Return the representations as payload, if there is a distance between them."""

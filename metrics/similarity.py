@@ -109,7 +109,7 @@ class Similarity(Metric):
 
     def remarks(self, view: ClientView) -> list[str]:
         """Say where the probe is small for a layer's width."""
-        return probe_remark(view, self.positions)
+        return probe_remark(view, self.positions, self.measures)
 
     def client(self, view: ClientView) -> Measurement:
         """Return the representations as payload, and missing values for layers that have none."""

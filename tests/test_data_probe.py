@@ -9,7 +9,7 @@ from fedlayers.compose import compose_config
 from fedlayers.config import Config, Probe
 from fedlayers.data import load_federation
 from fedlayers.data.federation import Federation, Records
-from fedlayers.data.probe import probe_for, probe_records
+from fedlayers.data.probe import most_records, probe_for, probe_records
 from fedlayers.errors import UserError
 from metrics.measure import build_metrics
 
@@ -38,6 +38,13 @@ def test_the_servers_probe_is_drawn_from_its_test_set(federation: Federation) ->
 
 def test_fewer_records_than_asked_are_all_of_them(federation: Federation) -> None:
     assert positions(probe_records(Probe(size=10**6), federation, 0)) == positions(federation.server_test)
+
+
+@pytest.mark.parametrize("policy", ["server", "pooled"])
+def test_the_most_records_are_those_of_a_probe_without_end(policy: str, federation: Federation) -> None:
+    probe = Probe(policy, 10**6)
+    assert most_records(probe, federation) == len(probe_records(probe, federation, 0))
+    assert most_records(Probe("synthetic"), federation) is None
 
 
 def test_a_pooled_probe_takes_as_many_of_every_client(federation: Federation) -> None:

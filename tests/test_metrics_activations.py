@@ -6,6 +6,9 @@ from torch import Tensor, nn
 
 from fedlayers.layers import layers_of
 from metrics.activations import check_positions, layer_outputs, probe_activations, probe_remark
+from metrics.compare.cca import PWCCA
+from metrics.compare.cka import CKA
+from metrics.compare.shape import ShapeMetric
 from tests.metric_views import client_view, network, some_rows
 
 CONV = nn.Sequential(nn.Conv2d(1, 3, 2), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(27, 2)).eval()
@@ -90,17 +93,48 @@ def test_a_view_computes_them_once() -> None:
 def test_without_a_probe_there_is_nothing_to_measure_on() -> None:
     with pytest.raises(ValueError, match="there is no probe"):
         probe_activations(client_view(network(), {}), "pooled")
-    assert probe_remark(client_view(network(), {}), "pooled") == []
+    assert probe_remark(client_view(network(), {}), "pooled", {}) == []
 
 
 @pytest.mark.parametrize(("records", "remarks"), [(31, 1), (32, 0)])
 def test_a_probe_too_small_for_a_layer_is_remarked(records: int, remarks: int) -> None:
     view = client_view(network(), {})
     view.probe = some_rows(records)
-    found = probe_remark(view, "pooled")
+    found = probe_remark(view, "pooled", {"cka": CKA(), "shape_1": ShapeMetric(1.0)})
     assert len(found) == remarks
     assert all("the probe has 31 records, and layer 0 8 units (pooled)" in one for one in found)
     assert all("raise probe.size to 32" in one for one in found)
+
+
+@pytest.mark.parametrize(
+    ("limit", "advice"),
+    [
+        (None, "raise probe.size to 32"),
+        (32, "raise probe.size to 32"),
+        (
+            31,
+            "find it more than the 31 records that there are: raise split.server_test, or choose another probe.policy",
+        ),
+    ],
+)
+def test_no_more_records_are_advised_than_there_are(limit: int | None, advice: str) -> None:
+    view = client_view(network(), {})
+    view.probe, view.probe_limit = some_rows(31), limit
+    (found,) = probe_remark(view, "pooled", {})
+    assert found.endswith(f"use debiased CKA, or {advice}")
+
+
+@pytest.mark.parametrize(("records", "biased"), [(511, True), (512, False)])
+def test_measures_that_are_biased_for_longer_say_so(records: int, biased: bool) -> None:
+    view = client_view(network(), {})
+    view.probe = some_rows(records)
+    measures = {"cka": CKA(), "pwcca": PWCCA(), "shape_0": ShapeMetric(0.0), "shape_05": ShapeMetric(0.5)}
+    found = probe_remark(view, "pooled", measures)
+    assert bool(found) == biased
+    assert all(
+        f"the probe has {records} records, and layer 0 8 units (pooled): pwcca and shape_0 show more agreement" in one
+        for one in found
+    )
 
 
 def test_unknown_positions_are_refused() -> None:

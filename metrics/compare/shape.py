@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from metrics.base import Facts
+from metrics.compare.cca import correlations_unbiased_from
 from metrics.compare.centred import Centred
 from metrics.compare.cross_products import shuffled_norms
 from metrics.compare.pairwise import PairwiseComparison
@@ -87,6 +88,10 @@ class ShapeMetric(PairwiseComparison[Whitened]):
         self.alpha, self.angular = float(alpha), score == "angular"
         self.facts = (ShapeMetric.facts[SCORES.index(score)],)
         self.variant = f"alpha={self.alpha:g}, {score}"
+
+    def unbiased_from(self, units: int) -> int:
+        """Return :func:`metrics.compare.cca.correlations_unbiased_from` for α = 0, a mean of canonical correlations."""
+        return correlations_unbiased_from(units) if self.alpha == 0 else 0
 
     def prepare(self, features: Tensor, item: Centred) -> Whitened:
         """Return the partially whitened representation."""
