@@ -11,7 +11,7 @@ from torch import Tensor
 
 from clients.fedavg import FedAvgClient
 from clients.obedience import proximal_term
-from fedlayers.config import check
+from fedlayers.checks import check, not_negative
 from fedlayers.orders import OBEYED
 from fedlayers.session import Session
 
@@ -28,7 +28,7 @@ class FedProxClient(FedAvgClient):
     reads: ClassVar[tuple[str, ...]] = tuple(key for key in OBEYED if key != "proximal-mu")
 
     def __init__(self, session: Session, mu: float) -> None:
-        check(mu >= 0, "algorithm.mu", "0 or more (0 is FedAvg)", mu)
+        check(not_negative(mu), "algorithm.mu", "0 or more (0 is FedAvg)", mu)
         super().__init__(session)
         self.mu = mu
 

@@ -14,8 +14,9 @@ from omegaconf import DictConfig
 import fedlayers
 from fedlayers.arguments import Arguments, read_arguments
 from fedlayers.command import damage_told
-from fedlayers.compose import check_plugins, composed, config_dir, hydra_ready, register_schema, typed
+from fedlayers.compose import composed, config_dir, hydra_ready, register_schema, typed
 from fedlayers.config import Config
+from fedlayers.contradictions import contradictions, refuse_contradictions
 from fedlayers.disk import disk_errors
 from fedlayers.errors import Stopped, UserError
 from fedlayers.mistakes import explained
@@ -64,8 +65,11 @@ def _start(arguments: Arguments) -> int:
     launcher = content.hydra.runtime.choices["hydra/launcher"]
     if launcher != "basic":
         raise UserError(f"hydra/launcher={launcher} starts the runs of a sweep: add -m, or leave it out to run here")
+    refuse_contradictions([contradictions(config, words)])
     study = _study_folder(config)
-    check_plugins(config)
+    from fedlayers.build import check_parts
+
+    check_parts(config)
     _announce(content, words)
     _single(study, arguments)
     return 0

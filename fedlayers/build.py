@@ -1,7 +1,7 @@
 """Builds everything a run needs before its first round, so that a mistake costs seconds."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,15 @@ from fedlayers.models import build_model
 from fedlayers.plugins import check_plugins
 from fedlayers.rehearsal import check_strategy, rehearse
 from fedlayers.schedule import Schedule, check_due
+from fedlayers.stock_strategies import check_stock_among
 from fedlayers.strategy_contract import check_declared, declared
 from fedlayers.try_out import Trial
 from fedlayers.weights import split_state
 from metrics.base import Metric
 from metrics.measure import build_metrics
+
+# What check_parts found to be right, in words.
+_checked: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,7 @@ def build(config: Config) -> Built:
     prepare_process(config.deterministic)
     augment = make_augmentation(config.training.augment)
     strategy = build_strategy(config)
-    metrics = build_metrics(config.metrics)
-    for name, metric in metrics.items():
-        check_due(metric.schedule, config.rounds, f"metrics.{name}")
-    if config.snapshots.rounds:
-        check_due(Schedule(config.snapshots.rounds, ["after_aggregate"]), config.rounds, "snapshots")
+    metrics = _due_metrics(config)
     _check_data_dir(config.data_dir)
     federation = load_federation(config)
     if augment:
@@ -77,6 +77,7 @@ def build(config: Config) -> Built:
     layers = forward_layers(module, torch.zeros(2, *federation.shape, device=device))
     declared(strategy).know_layers(layers)
     check_strategy(strategy, federation.num_clients)
+    check_stock_among(config.algorithm, max(1, int(config.fraction * federation.num_clients)))
     _rehearse(config, module, layers, federation.num_clients)
     probe = probe_for(metrics, config, federation)
     trial = Trial(federation, module, layers, device, config.seed)
@@ -94,6 +95,34 @@ def build(config: Config) -> Built:
         device,
         tuple(trial.remarks()),
     )
+
+
+def check_parts(config: Config) -> None:
+    """Check what needs no data, as :func:`build` will: plug-ins, strategy, metrics and when they are due.
+
+    Raises:
+        UserError: naming the dotted key and what is allowed.
+    """
+    parts: dict[str, tuple[Callable[[Config], object], Any]] = {
+        "strategy": (build_strategy, (config.algorithm, config.fraction, config.weighting)),
+        "metrics": (_due_metrics, (config.metrics, config.rounds, config.snapshots)),
+    }
+    check_plugins(config)
+    for name, (part, content) in parts.items():
+        # The runs of a sweep share most of their parts.
+        if (seen := f"{name}: {content}") not in _checked:
+            part(config)
+            _checked.add(seen)
+
+
+def _due_metrics(config: Config) -> dict[str, Metric]:
+    """Return the metrics; a metric or snapshots that would never be due are refused."""
+    metrics = build_metrics(config.metrics)
+    for name, metric in metrics.items():
+        check_due(metric.schedule, config.rounds, f"metrics.{name}")
+    if config.snapshots.rounds:
+        check_due(Schedule(config.snapshots.rounds, ["after_aggregate"]), config.rounds, "snapshots")
+    return metrics
 
 
 def build_strategy(config: Config) -> Strategy:

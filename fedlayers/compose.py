@@ -10,8 +10,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fedlayers.arguments import overrides_of
 from fedlayers.config import Config
+from fedlayers.contradictions import contradictions, refuse_contradictions
 from fedlayers.errors import UserError
-from fedlayers.mistakes import explained
+from fedlayers.mistakes import explained, refuse_numbers_for_truth
 from fedlayers.options import config_dir
 from fedlayers.plugins import check_plugins, refuse_unread
 
@@ -29,7 +30,9 @@ def compose_config(overrides: Sequence[str] = ()) -> Config:
     """
     words = overrides_of(overrides)
     with hydra_ready():
-        return typed(composed(words), words)
+        config = typed(composed(words), words)
+    refuse_contradictions([contradictions(config, words)])
+    return config
 
 
 def composed(words: Sequence[str]) -> DictConfig:
@@ -48,6 +51,7 @@ def typed(content: DictConfig, words: Sequence[str] = ()) -> Config:
         for key in sorted(OmegaConf.missing_keys(content)):
             example = "flwr.serverapp.strategy.FedYogi" if key == "algorithm.strategy._target_" else "<value>"
             raise UserError(f"{key} has no value yet; give it one, such as {key}={example}")
+        refuse_numbers_for_truth(words)
         refuse_unread(content, words)
         config = OmegaConf.to_object(content)
     assert isinstance(config, Config)

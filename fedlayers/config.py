@@ -11,57 +11,19 @@ import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
-from fedlayers.errors import UserError
+from fedlayers.checks import (
+    LARGEST,
+    MOST,
+    check,
+    check_folder_name,
+    check_path,
+    count,
+    one_of,
+)
 from fedlayers.planted_groups import Plant
+from fedlayers.training_settings import Training
 
-
-def check(holds: bool, key: str, allowed: str, value: object, advice: str = "") -> None:
-    """Raise :class:`UserError` unless ``holds``: the key, what is allowed, what came, what to do."""
-    if not holds:
-        raise UserError(f"{key} must be {allowed}, got {value!r}" + (f"; {advice}" if advice else ""))
-
-
-def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
-    check(value in allowed, key, "one of " + ", ".join(allowed), value)
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a client trains: one optimizer for a number of epochs or steps a round."""
-
-    optimizer: str = "sgd"
-    lr: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    clip_norm: float | None = None
-    batch_size: int = 64
-    epochs: float = 1.0
-    steps: int | None = None
-    schedule: str = "constant"
-    schedule_rounds: int | None = None
-    schedule_factor: float = 0.1
-    augment: list[str] = field(default_factory=list)
-    buffers: str = "average"
-
-    def __post_init__(self) -> None:
-        """Check every range."""
-        decay, clip, steps, drops = self.weight_decay, self.clip_norm, self.steps, self.schedule_rounds
-        _one_of("training.optimizer", self.optimizer, ("sgd", "adam", "adamw"))
-        check(_positive(self.lr), "training.lr", "a positive number", self.lr)
-        check(0 <= self.momentum < 1, "training.momentum", "in [0, 1)", self.momentum)
-        check(_finite(decay) and decay >= 0, "training.weight_decay", "0 or more", decay)
-        check(clip is None or _positive(clip), "training.clip_norm", "positive, or null for none", clip)
-        check(self.batch_size >= 1, "training.batch_size", "1 or more", self.batch_size)
-        check(_positive(self.epochs), "training.epochs", "positive (0.5 is half an epoch)", self.epochs)
-        check(steps is None or steps >= 1, "training.steps", "1 or more, or null to train by epochs", steps)
-        _one_of("training.schedule", self.schedule, ("constant", "step", "exponential", "cosine"))
-        check(drops is None or drops >= 1, "training.schedule_rounds", "1 or more", drops)
-        given = self.schedule != "step" or drops is not None
-        check(given, "training.schedule_rounds", "1 or more with training.schedule=step", drops)
-        check(0 < self.schedule_factor <= 1, "training.schedule_factor", "in (0, 1]", self.schedule_factor)
-        for name in self.augment:
-            _one_of("training.augment", name, ("crop", "flip", "rotation"))
-        _one_of("training.buffers", self.buffers, ("average", "local"))
+__all__ = ["Config", "Engine", "Plant", "Probe", "Snapshots", "Split", "Training", "canonical", "check", "identity"]
 
 
 @dataclass(frozen=True)
@@ -96,13 +58,17 @@ class Engine:
 
     def __post_init__(self) -> None:
         """Check every range."""
-        workers, gpus = self.workers, self.client_gpus
-        _one_of("engine.name", self.name, ("auto", "local", "ray", "flower"))
-        check(workers is None or workers >= 1, "engine.workers", "1 or more, or null for as many as fit", workers)
-        share = "positive (a share of a CPU is allowed)"
-        check(_positive(self.client_cpus), "engine.client_cpus", share, self.client_cpus)
-        fine = _finite(gpus) and gpus >= 0
+        cpus, gpus = self.client_cpus, self.client_gpus
+        one_of("engine.name", self.name, ("auto", "local", "ray", "flower"))
+        count("engine.workers", self.workers, otherwise=", or null for as many as fit", most=10_000)
+        # Ray counts in ten-thousandths.
+        share = "positive (a share of a CPU is allowed, from 0.0001)"
+        check(1e-4 <= cpus <= LARGEST, "engine.client_cpus", share, cpus)
+        fine = gpus == 0 or 1e-4 <= gpus <= LARGEST
         check(fine, "engine.client_gpus", "0 or more (0.25: four clients share a GPU)", gpus)
+        check(gpus < 1 or gpus == int(gpus), "engine.client_gpus", "a whole number, or a share of one GPU", gpus)
+        if self.address is not None:
+            check_path("engine.address", self.address)
 
 
 _ROUNDS = "a list of first, last, all, 'every k' and round numbers from 1"
@@ -123,6 +89,8 @@ class Snapshots:
             whole = isinstance(entry, int) and not isinstance(entry, bool)
             check(whole or isinstance(entry, str), "snapshots.rounds", _ROUNDS, entry)
         Schedule(self.rounds, key="snapshots")
+        some = bool(self.rounds) or not self.clients
+        check(some, "snapshots.rounds", "a round or more with snapshots.clients=true", self.rounds)
 
 
 @dataclass(frozen=True)
@@ -134,8 +102,8 @@ class Probe:
 
     def __post_init__(self) -> None:
         """Check every range."""
-        _one_of("probe.policy", self.policy, ("server", "pooled", "synthetic"))
-        check(self.size >= 4, "probe.size", "4 or more", self.size)
+        one_of("probe.policy", self.policy, ("server", "pooled", "synthetic"))
+        count("probe.size", self.size, least=4)
 
 
 @dataclass(frozen=True)
@@ -178,10 +146,10 @@ class Config:
         self._check_sizes()
         self._check_places()
         self._check_groups()
-        _one_of("weighting", self.weighting, ("records", "uniform"))
-        _one_of("device", self.device, ("auto", "cpu", "cuda"))
-        _one_of("on_client_error", self.on_client_error, ("stop", "drop"))
-        _one_of("progress", self.progress, ("auto", "live", "plain", "none"))
+        one_of("weighting", self.weighting, ("records", "uniform"))
+        one_of("device", self.device, ("auto", "cpu", "cuda"))
+        one_of("on_client_error", self.on_client_error, ("stop", "drop"))
+        one_of("progress", self.progress, ("auto", "live", "plain", "none"))
 
     @property
     def payload_limit_bytes(self) -> int:
@@ -192,37 +160,33 @@ class Config:
         # Rounds are 32-bit and seeds 64-bit integers in the tables.
         check(1 <= self.rounds < 2**31, "rounds", "from 1 to 2147483647", self.rounds)
         check(0 <= self.seed < 2**63, "seed", "from 0 to 9223372036854775807", self.seed)
-        clients, records = self.clients, self.records_per_client
-        check(clients is None or clients >= 1, "clients", "1 or more, or null for the partition's default", clients)
-        check(records is None or records >= 1, "records_per_client", "1 or more, or null for all", records)
+        count("clients", self.clients, otherwise=", or null for the partition's default")
+        count("records_per_client", self.records_per_client, otherwise=", or null for all")
         share = "in (0, 1]: the share of clients that train each round"
         check(0 < self.fraction <= 1, "fraction", share, self.fraction)
-        check(self.client_threads >= 1, "client_threads", "1 or more", self.client_threads)
-        check(self.server_threads >= 1, "server_threads", "1 or more", self.server_threads)
+        # With far more the libraries end the process without a word.
+        count("client_threads", self.client_threads, most=1024)
+        count("server_threads", self.server_threads, most=1024)
 
     def _check_places(self) -> None:
-        proper = bool(self.study.strip()) and len(self.study) <= 100
-        proper = proper and not self.study.startswith(".") and not set("/\\\0") & set(self.study)
-        check(proper, "study", "a folder name without '/', at most 100 characters", self.study)
-        why = "DuckDB would read a column out of seed=1 that hides the one in the table"
-        check("=" not in self.study, "study", "a folder name without '='", self.study, why)
-        check(bool(self.results_dir), "results_dir", "a folder", self.results_dir)
+        check_folder_name("study", self.study)
         for key in ("results_dir", "data_dir", "init"):
-            place = getattr(self, key) or ""
-            check(
-                not place.startswith(("~", "$")), key, "a path written out", place, "only the shell understands ~ and $"
-            )
+            place = getattr(self, key)
+            if place is not None:
+                check_path(key, place)
 
     def _check_groups(self) -> None:
         for group in ("dataset", "partition", "model", "algorithm"):
             name = getattr(self, group).get("name")
             proper = isinstance(name, str) and re.fullmatch(r"\w[\w.+-]*", name) is not None
+            proper = proper and len(name.encode()) <= 80
             check(proper, f"{group}.name", "a short text of letters, digits and . + - _", name)
         on_error = self.metrics.get("on_error", "record")
         check(on_error in ("record", "raise"), "metrics.on_error", "one of record, raise", on_error)
         limit = self.metrics.get("payload_mb", 1)
         number = isinstance(limit, int | float) and not isinstance(limit, bool)
-        check(number and _positive(limit), "metrics.payload_mb", "a positive number of megabytes", limit)
+        fine = number and 0 < limit <= MOST
+        check(fine, "metrics.payload_mb", "a positive number of megabytes", limit)
         for group, settings in (("metrics", {"on_error", "payload_mb"}), ("similarity", set())):
             chosen = getattr(self, group)
             for name in chosen.keys() - settings:
@@ -288,11 +252,3 @@ def _normal(value: Any) -> Any:
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
         return int(value)
     return value
-
-
-def _finite(value: float) -> bool:
-    return math.isfinite(value)
-
-
-def _positive(value: float) -> bool:
-    return math.isfinite(value) and value > 0

@@ -45,12 +45,20 @@ def explained(words: Sequence[str]) -> Iterator[None]:
     except UserError:
         raise
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise UserError(sentence(error, words)) from error
+        raise UserError(" ".join(sentence(error, words).splitlines())) from error
     except ValueError as error:
         # Hydra refuses a group's option that is no text with a plain ValueError.
         if "group override" not in str(error):
             raise
         raise UserError(sentence(error, words)) from error
+
+
+def refuse_numbers_for_truth(words: Sequence[str]) -> None:
+    """Raise UserError where true or false is asked for and a number came: Hydra takes any but 0 for true."""
+    for word in words:
+        key, _, value = word.partition("=")
+        if _kind(key) == "bool" and re.fullmatch(r"[+-]?[\d.]+(e\+?\d+)?", value) and value not in ("0", "1"):
+            raise UserError(f"{key.lstrip('+')} must be true or false, got {value}")
 
 
 def sentence(error: Exception, words: Sequence[str]) -> str:
@@ -130,12 +138,27 @@ def _unknown_option(match: re.Match[str], words: Sequence[str]) -> str:
     available = options().get(group) or re.findall(r"^\t(\w[\w-]*)$", match.string, re.MULTILINE)
     if not group or not available:
         return f"cannot find {match[1]}.yaml; --info searchpath shows where YAML is looked for"
+    elsewhere = choices_like(option)
+    if group == "metrics" and not elsewhere and (asked := _asked_for_quantity(option, available, words)):
+        return asked
     close = nearest(option, available)
-    meant = [choice(group, close)] if close else choices_like(option)
+    meant = [choice(group, close)] if close and not elsewhere else elsewhere
     listed = ", ".join(available)
     if meant:
         return f"{group} has no option {option!r}; did you mean {' or '.join(meant)} (all options: {listed})?"
     return f"{group} has no option {option!r}; choose one of {listed}"
+
+
+def _asked_for_quantity(option: str, available: Sequence[str], words: Sequence[str]) -> str:
+    """Return what to write for ``metrics=[accuracy]``, where evaluation is the option; "" if it is no quantity."""
+    from fedlayers.quantity_names import asks_for, with_option
+
+    if nearest(option, available, cutoff=0.8) or not (found := asks_for(option)):
+        return ""
+    quantity, group, right = found
+    word = next((word for word in words if word.lstrip("+").startswith("metrics=")), "")
+    meant = with_option(word, option, group, right)
+    return f"metrics has no option {option!r}, but {quantity} is a quantity of {right}; did you mean {meant}?"
 
 
 def _comma(match: re.Match[str], words: Sequence[str]) -> str:

@@ -28,6 +28,12 @@ _OTHER_NAMES = {
     "output_dir": "results_dir",
     "out_dir": "results_dir",
     "data_root": "data_dir",
+    "data_path": "data_dir",
+    "data_folder": "data_dir",
+    "data_directory": "data_dir",
+    "dataset_path": "data_dir",
+    "dataset_dir": "data_dir",
+    "datasets_dir": "data_dir",
     "gpu": "device",
     "num_workers": "engine.workers",
     "num_threads": "client_threads",
@@ -65,6 +71,8 @@ def choices_like(option: str) -> list[str]:
 
 def choice(group: str, option: str) -> str:
     """Return how to choose an option on the command line; an experiment is added with a plus."""
+    if group in LISTS and option and not option.startswith(("[", "<")):
+        return f"{group}=[{option}]"
     return f"+{group}={option}" if group == "experiment" else f"{group}={option}"
 
 
@@ -92,10 +100,29 @@ def options_with(key: str) -> list[str]:
     return [choice(group, option) for option in options().get(group, []) if key in option_keys(group, option)]
 
 
-def nearest(word: str, candidates: Iterable[str]) -> str | None:
+def target_of(group: str, option: str) -> str:
+    """Return the class that an option names."""
+    content = _read(group, option)
+    return str(content.get(option, content).get("_target_", ""))
+
+
+def targets(key: str) -> list[str]:
+    """Return the classes that the options of a plug-in's group name; of the algorithm's, by ``algorithm.client``."""
+    group, *path = key.split(".")[:2]
+    found = []
+    for option in options().get(group, []):
+        content = _read(group, option)
+        for name in path:
+            content = content.get(name) or {}
+        found.append(str(content.get("_target_", "")))
+    return sorted({target for target in found if "." in target})
+
+
+def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the candidate spelt most like ``word``, upper and lower case alike; None if none is close."""
     lower = {candidate.lower(): candidate for candidate in candidates}
-    close = difflib.get_close_matches(word.lower(), list(lower), n=1, cutoff=0.6)
+    # Texts of any length come here, and comparing takes the square of it.
+    close = difflib.get_close_matches(word.lower()[:100], list(lower), n=1, cutoff=cutoff)
     return lower[close[0]] if close else None
 
 
@@ -123,12 +150,31 @@ def advice(key: str, words: Sequence[str]) -> str:
     group, _, option = key.replace("/", ".").partition(".")
     if option in options().get(group, []):
         return f"did you mean {choice(group, option)}?"
+    named = option.partition(".")[0]
+    if group in LISTS and named not in options()[group] and (asked := _quantity(key)):
+        return asked
     keys = known_keys(words)
     if close := nearest_key(key, [*keys, *options()]):
         return f"did you mean {close}?"
     parent = key.rpartition(".")[0]
     beside = [known.rpartition(".")[2] for known in keys if parent and known.rpartition(".")[0] == parent]
-    return f"{parent} has {', '.join(beside)}" if beside else "--cfg job shows all keys and --help the groups"
+    if beside:
+        return f"{parent} has {', '.join(beside)}"
+    if asked := _quantity(key):
+        return asked
+    return "--cfg job shows all keys and --help the groups"
+
+
+def _quantity(key: str) -> str:
+    """Return what measures a quantity that was asked for as a key, as in metrics.accuracy; "" if it is none."""
+    parts = key.split(".")
+    name = parts[1] if parts[0] in LISTS and len(parts) > 1 else key
+    if "." in name or not name.isidentifier():
+        return ""
+    from fedlayers.quantity_names import asks_for
+
+    found = asks_for(name)
+    return f"{found[0]} is a quantity of {found[2]}: write {choice(found[1], found[2])}" if found else ""
 
 
 def _likeness(a: str, b: str) -> float:

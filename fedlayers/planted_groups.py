@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from fedlayers.checks import check, count
+
 
 @dataclass(frozen=True)
 class Plant:
@@ -12,8 +14,6 @@ class Plant:
 
     def __post_init__(self) -> None:
         """Check every range."""
-        from fedlayers.config import check  # imports this module
-
         kinds = ("rotation", "permuted_labels")
         check(self.kind in (None, *kinds), "plant.kind", f"one of {', '.join(kinds)}, or null for none", self.kind)
-        check(self.groups >= 2, "plant.groups", "2 or more", self.groups)
+        count("plant.groups", self.groups, least=2)

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import math
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,12 +12,18 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
+from fedlayers.checks import MOST, check
+from fedlayers.class_names import OLD_ARGUMENTS, is_old_strategy, meant_class
 from fedlayers.config import Config
 from fedlayers.errors import UserError
 from fedlayers.options import advice, known_keys, nearest, options_with
+from fedlayers.stock_strategies import check_stock_argument, is_stock
 
 # Arguments of Flower's strategies that the run fills in from the configuration -> the key that decides them.
 _FILLED_IN = {"fraction_train": "fraction", "fraction_evaluate": "fraction", "weighted_by_key": "weighting"}
+# Packages whose whole numbers count something.
+_OURS = ("fedlayers", "metrics", "clients", "strategies")
+_LONGEST_TEXT = 2000
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
 
@@ -27,12 +34,18 @@ def check_plugins(config: Config) -> None:
         UserError: naming the dotted key and what is allowed.
     """
     for key, node in _plugins(config):
-        target = node.get("_target_")
-        if not isinstance(target, str):
+        target = node.get("_target_") if isinstance(node, dict) else node
+        if not isinstance(node, dict) or not isinstance(target, str):
             raise UserError(
                 f"{key}._target_ is missing: give the class or function by its full name, such as package.module.Name"
             )
-        check_arguments(key, locate(target, f"{key}._target_"), _arguments(key, node))
+        found = locate(target, f"{key}._target_")
+        if is_old_strategy(found):
+            raise UserError(
+                f"{key}._target_ must be a strategy of flwr.serverapp.strategy, got {target}, which is of an interface "
+                f"that Flower has left; write {key}._target_={meant_class(key, target)}"
+            )
+        check_arguments(key, found, _arguments(key, node), _above(config, key))
     _try_client(config.algorithm["client"])
 
 
@@ -51,30 +64,67 @@ def locate(target: str, key: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if error.name is None or not (target + ".").startswith(error.name + "."):
             raise
-        raise UserError(
-            f"{key}={target}: there is no module {error.name}; give an importable name, such as package.module.Name"
-        ) from error
+        meant = meant_class(key.removesuffix("._target_"), target)
+        advice = f"did you mean {key}={meant}?" if meant else "give an importable name, such as package.module.Name"
+        raise UserError(f"{key}={target}: there is no module {error.name}; {advice}") from error
     found = getattr(module, name, None)
     if not callable(found):
         public = [item for item in getattr(module, "__all__", vars(module)) if not item.startswith("_")]
         close = nearest(name, public)
-        advice = f"did you mean {module_name}.{close}?" if close else "check its spelling"
+        meant = f"{module_name}.{close}" if close else meant_class(key.removesuffix("._target_"), target)
+        advice = f"did you mean {key}={meant}?" if meant else "check its spelling"
         raise UserError(f"{key}={target}: {module_name} has no class or function {name}; {advice}")
     return found  # type: ignore[no-any-return]
 
 
-def check_arguments(key: str, target: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
-    """Raise UserError unless the target has the arguments, by name and, where it says so, by type."""
+def check_arguments(
+    key: str, target: Callable[..., Any], arguments: Mapping[str, Any], above: Mapping[str, str] | None = None
+) -> None:
+    """Raise UserError unless the target has the arguments, by name and, where it says so, by type.
+
+    Args:
+        key: the plug-in's configuration key.
+        target: what is called.
+        arguments: name -> value.
+        above: argument -> the key that decides it, where that is not ``key`` and the name.
+    """
     known = _argument_types(target)
     for name, value in arguments.items():
         if name in _FILLED_IN and key in ("algorithm.strategy", "algorithm.strategy.strategy"):
             raise UserError(f"{key}.{name} is filled in by the run; set {_FILLED_IN[name]} instead")
         if known is not None and name not in known:
-            close = nearest(name, known)
+            if OLD_ARGUMENTS.get(name) in _FILLED_IN:
+                raise UserError(f"{key}.{name} is filled in by the run; set {_FILLED_IN[OLD_ARGUMENTS[name]]} instead")
+            close = OLD_ARGUMENTS[name] if OLD_ARGUMENTS.get(name) in known else nearest(name, known)
             advice = f"did you mean {key}.{close}?" if close else f"it has {', '.join(known) or 'none'}"
             raise UserError(f"{key}.{name}: {target.__name__} has no argument {name!r}; {advice}")
+        said = (above or {}).get(name, f"{key}.{name}")
         if known is not None and not _fits(value, known[name]):
-            raise UserError(f"{key}.{name} must be {_in_words(known[name])}, got {value!r}")
+            raise UserError(f"{said} must be {_in_words(known[name])}, got {value!r}")
+        _check_value(said, value, MOST if target.__module__.split(".")[0] in _OURS else 2**63 - 1)
+        if is_stock(target):
+            check_stock_argument(said, name, value)
+
+
+def _above(config: Config, key: str) -> dict[str, str]:
+    """Return argument -> the key of the algorithm's that decides it, for its strategy and its client."""
+    if key not in ("algorithm.strategy", "algorithm.client"):
+        return {}
+    return {name: f"algorithm.{name}" for name in config.algorithm if name not in ("name", "strategy", "client")}
+
+
+def _check_value(key: str, value: object, most: int) -> None:
+    """Raise UserError for a value, or one in a list or group of values, that no plug-in can do anything with."""
+    if isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_value(key, item, most)
+    if isinstance(value, float):
+        check(not math.isnan(value), key, "a number", value)
+    if isinstance(value, int):
+        check(abs(value) <= most, key, f"at most {most}", value)
+    if isinstance(value, str):
+        fine = value.isprintable() and len(value) <= _LONGEST_TEXT
+        check(fine, key, f"a text of at most {_LONGEST_TEXT} plain characters", value)
 
 
 def _try_client(node: Mapping[str, Any]) -> None:
@@ -118,6 +168,12 @@ def refuse_unread(composed: DictConfig, words: Sequence[str]) -> None:
         raise UserError(f"{chosen} would have no effect without the metric that compares: add metrics=[{wanted}]")
     algorithm = OmegaConf.to_container(composed.algorithm, resolve=False)
     assert isinstance(algorithm, dict)
+    for part in ("strategy", "client"):
+        if not isinstance(algorithm.get(part), dict):
+            raise UserError(
+                f"algorithm.{part} must be a class with its arguments, got {algorithm.get(part)!r}; name the class by "
+                f"algorithm.{part}._target_=<package.module.Name>"
+            )
     used = str([algorithm.get("strategy"), algorithm.get("client")])
     for name in map(str, algorithm.keys() - {"name", "strategy", "client"}):
         if not re.search(rf"\$\{{(\.+|algorithm\.){re.escape(name)}\b", used):
@@ -157,7 +213,7 @@ def _plugins(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _nested(key: str, node: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     yield key, node
-    for name, value in node.items():
+    for name, value in node.items() if isinstance(node, dict) else ():
         if isinstance(value, dict) and "_target_" in value:
             yield from _nested(f"{key}.{name}", value)
 
@@ -188,7 +244,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return not inspect.isclass(origin) or isinstance(value, origin)
     if issubclass(origin, Sequence):
         return isinstance(value, list) and (not inner or all(_fits(item, inner[0]) for item in value))
-    return isinstance(value, dict) or not issubclass(origin, Mapping)
+    # Another class comes from a _target_ of its own, or from a text that the plug-in can read.
+    return isinstance(value, dict) or (isinstance(value, str) and value != "" and not issubclass(origin, Mapping))
 
 
 def _in_words(hint: Any) -> str:
@@ -202,5 +259,5 @@ def _in_words(hint: Any) -> str:
     return (
         "a list, such as [a,b]"
         if inspect.isclass(origin) and issubclass(origin, Sequence)
-        else getattr(origin, "__name__", str(origin))
+        else f"a {getattr(origin, '__name__', origin)} by its _target_"
     )

@@ -12,8 +12,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from fedlayers.compose import check_plugins, composed, hydra_ready, typed
+from fedlayers.compose import composed, hydra_ready, typed
 from fedlayers.config import Config
+from fedlayers.contradictions import contradictions, refuse_contradictions
 from fedlayers.disk import DiskError
 from fedlayers.errors import ClientFailed, Stopped, UserError, WorkerLost, one_line
 from fedlayers.mistakes import explained
@@ -79,8 +80,12 @@ def compose_sweep(words: Sequence[str]) -> Sweep:
             )
         settings = [word for word, one in zip(words, given, strict=True) if one.is_hydra_override()]
         configs = [typed(composed([*settings, *point]), point) for point in points]
+    from fedlayers.build import check_parts
+
+    given_words = [[*point, *(word for word in words if "=" in word)] for point in points]
+    refuse_contradictions([contradictions(*run) for run in zip(configs, given_words, strict=True)])
     for config in configs:
-        check_plugins(config)
+        check_parts(config)
     return Sweep(configs, points, settings, master)
 
 

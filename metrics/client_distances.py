@@ -89,6 +89,8 @@ class Distances(Metric):
     ) -> None:
         super().__init__(rounds, moments)
         check_moments(moments)
+        if not relations:
+            raise ValueError(f"relations must hold one or more of {', '.join(RELATIONS)}, got []")
         for relation in relations:
             if relation not in RELATIONS:
                 raise ValueError(f"relations must be some of {', '.join(RELATIONS)}, got {relation!r}")

@@ -105,7 +105,7 @@ class Curvature(Metric):
                 raise ValueError(f"{name} must be {least} or more, got {value!r}")
         if not 0 < tolerance < 1:
             raise ValueError(f"tolerance must be in (0, 1), got {tolerance!r}")
-        if trace_tolerance < 0:
+        if not 0 <= trace_tolerance < math.inf:
             raise ValueError(f"trace_tolerance must be 0 or more, got {trace_tolerance!r}")
         if len(probes) != 2 or not 2 <= probes[0] <= probes[1]:
             raise ValueError(f"probes must be two numbers, 2 or more and ascending, got {list(probes)!r}")

@@ -58,6 +58,8 @@ class Evaluation(Metric):
         moments: Sequence[str] = MOMENTS,
     ) -> None:
         super().__init__(rounds, moments)
+        if not splits:
+            raise ValueError("splits must hold one or more of train, val, test, got []")
         for split in splits:
             if split not in ("train", "val", "test"):
                 raise ValueError(f"splits must be some of train, val, test, got {split!r}")

@@ -145,11 +145,21 @@ def _build(name: str, entry: Any) -> Metric:
             own = f"metrics.{str(entry['_target_']).rpartition('.')[2].lower()}."
             text = str(cause)
             raise UserError(f"metrics.{name}.{text.removeprefix(own)}" if text.startswith(own) else text) from None
+        if isinstance(cause, ValueError) and (key := _dotted(f"metrics.{name}", entry, str(cause).split(" ")[0])):
+            raise UserError(f"{key}{str(cause)[len(str(cause).split(' ')[0]) :]}") from None
         raise UserError(f"metrics.{name} cannot be built from {entry['_target_']}: {_one_line(cause)}") from None
     if not isinstance(metric, Metric):
         target = entry["_target_"]
         raise UserError(f"metrics.{name}._target_ must be a subclass of metrics.base.Metric, got {target}")
     return metric
+
+
+def _dotted(key: str, entry: Mapping[str, Any], argument: str) -> str | None:
+    """Return the dotted key of an argument of a metric, or of something among its arguments; None if it has none."""
+    if argument in entry:
+        return f"{key}.{argument}"
+    inner = [_dotted(f"{key}.{name}", value, argument) for name, value in entry.items() if isinstance(value, Mapping)]
+    return next((dotted for dotted in inner if dotted), None)
 
 
 def _timed(name: str, half: Callable[[], Measurement], device: torch.device, on_error: str) -> Measurement:

@@ -121,7 +121,7 @@ class Representation(Metric):
             ("permutations", permutations, 0),
         )
         for name, value, least in least_values:
-            if not value >= least:
+            if not least <= value < math.inf:
                 raise ValueError(f"{name} must be {least} or more, got {value!r}")
         self.positions, self.folds, self.records_per_degree = positions, folds, records_per_degree
         self.permutations = permutations

@@ -95,6 +95,8 @@ class Similarity(Metric):
         if not self.measures:
             raise ValueError("measures must name one comparison or more; choose with similarity=[cka]")
         self.positions = check_positions(positions)
+        if not relations:
+            raise ValueError(f"relations must hold one or more of {', '.join(RELATIONS)}, got []")
         for relation in relations:
             if relation not in RELATIONS:
                 raise ValueError(f"relations must be some of {', '.join(RELATIONS)}, got {relation!r}")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from flwr.app import Message, MetricRecord
 
-from fedlayers.config import check
+from fedlayers.checks import check, not_negative
 from fedlayers.flower import number, records_of
 from metrics.clusters.linkage import linkage_partitions
 from strategies.cluster_models import ClusterModels, node_of
@@ -42,8 +42,8 @@ class CFL(ClusterModels):
     def __init__(
         self, eps1: float = 0.4, eps2: float = 1.6, gamma: float = 0.5, fraction_train: float = 1.0, **flower: Any
     ) -> None:
-        check(0 <= eps1 < math.inf, "algorithm.eps1", "0 or more (0 is FedAvg)", eps1)
-        check(0 <= eps2 < math.inf, "algorithm.eps2", "0 or more", eps2)
+        check(not_negative(eps1), "algorithm.eps1", "0 or more (0 is FedAvg)", eps1)
+        check(not_negative(eps2), "algorithm.eps2", "0 or more", eps2)
         check(0 <= gamma <= 1, "algorithm.gamma", "in [0, 1]", gamma)
         why = "it compares the updates of all clients of a round"
         check(fraction_train == 1, "fraction", "1 with algorithm=cfl", fraction_train, why)

@@ -16,7 +16,7 @@ import numpy as np
 from flwr.app import Message
 from scipy.optimize import linear_sum_assignment
 
-from fedlayers.config import check
+from fedlayers.checks import check, not_negative
 from fedlayers.layers import Layer
 from metrics.distances.weights import Model, model_of
 from strategies.client_clusters import clustering, labels_of
@@ -78,7 +78,7 @@ class Clustered(ClusterModels):
         check(first_round >= 1, "algorithm.first_round", "1 or more", first_round)
         check(of in ("updates", "weights"), "algorithm.of", "updates or weights", of)
         check(start in ("nearest", "weighted", "global"), "algorithm.start", "nearest, weighted or global", start)
-        check(0 <= beta < math.inf, "algorithm.beta", "0 or more", beta)
+        check(not_negative(beta), "algorithm.beta", "0 or more", beta)
         metric_named(distance)
         clustering(method, number)
         super().__init__(**flower)

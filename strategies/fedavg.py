@@ -4,7 +4,6 @@ References:
     McMahan et al. 2017, AISTATS; Hsu et al. 2019, arXiv 1909.06335 (server momentum); Reddi et al. 2021, ICLR.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 
 from fedlayers.arrays import decode, encode
-from fedlayers.config import check
+from fedlayers.checks import check, positive
 from fedlayers.flower import records_of
 from fedlayers.strategy_contract import Declared
 from fedlayers.sums import weighted_mean
@@ -36,7 +35,7 @@ class FedAvg(Declared, FlowerFedAvg):
     averages = True
 
     def __init__(self, server_lr: float = 1.0, server_momentum: float = 0.0, **flower: Any) -> None:
-        check(0 < server_lr < math.inf, "algorithm.server_lr", "a positive number", server_lr)
+        check(positive(server_lr), "algorithm.server_lr", "a positive number", server_lr)
         check(0 <= server_momentum < 1, "algorithm.server_momentum", "in [0, 1)", server_momentum)
         super().__init__(**flower)
         self.server_lr = server_lr

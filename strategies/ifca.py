@@ -14,7 +14,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 
 from fedlayers.arrays import decode, encode
-from fedlayers.config import check
+from fedlayers.checks import count
 from fedlayers.flower import integer, records_of
 from fedlayers.seeding import numpy_generator
 from strategies.cluster_models import ClusterModels, Weights, node_of
@@ -34,7 +34,7 @@ class IFCA(ClusterModels):
     """
 
     def __init__(self, k: int = 2, **flower: Any) -> None:
-        check(k >= 1, "algorithm.k", "1 or more (1 is FedAvg)", k)
+        count("algorithm.k", k, otherwise=" (1 is FedAvg)", most=1000)
         super().__init__(**flower)
         self.k = k
 

@@ -56,7 +56,7 @@ MISTAKES = {
     "metrics.distances.names=[l2_dst,mean&full-l1_dst]": (
         r"put its entries and the whole into quotes, such as 'metrics.distances.names=\[l2_dst,\"mean&full-l1_dst\"\]'"
     ),
-    "study=a=b": "put the value into two pairs of quotes, such as 'study=\"a=b\"'",
+    "results_dir=a=b": "put the value into two pairs of quotes, such as 'results_dir=\"a=b\"'",
     "rounds.=3": "'rounds.' is not a key",
     "@rounds=3": "'@rounds' is not a key",
     # data sets and other options
@@ -91,6 +91,7 @@ MISTAKES = {
     "training.lrr=0.1": "no such key 'training.lrr'; did you mean training.lr?",
     "training/lr=0.1": "no such key 'training/lr'; did you mean training.lr?",
     "Rounds=3": "no such key 'Rounds'; did you mean rounds?",
+    "data_path=x": "no such key 'data_path'; did you mean data_dir?",
     "local_epochs=3": "no such key 'local_epochs'; did you mean training.epochs?",
     "alpha=0.1": "no such key 'alpha'; did you mean partition.alpha?",
     "training.foo=1": "no such key 'training.foo'; training has augment, batch_size",
@@ -129,6 +130,27 @@ MISTAKES = {
     "figures=maybe": "figures must be true or false, got maybe",
     "split.train=0.9": "split.train .* must be 1, got 1.1; change one of the three",
     "device=cuda:0": "device must be one of auto, cpu, cuda, got 'cuda:0'",
+    "figures=-1": "figures must be true or false, got -1",
+    "client_threads=100000": "client_threads must be at most 1024, got 100000",
+    "server_threads=100000": "server_threads must be at most 1024, got 100000",
+    "engine.workers=100000": "engine.workers must be at most 10000, got 100000",
+    "engine.client_cpus=0.00001": r"engine.client_cpus must be positive \(.* from 0.0001\), got 1e-05",
+    "engine.client_gpus=1.5": "engine.client_gpus must be a whole number, or a share of one GPU, got 1.5",
+    "training.batch_size=100000000000000000000000": "training.batch_size must be at most 2147483647, got 10{23}",
+    "clients=100000000000000000000000": "clients must be at most 2147483647, got 10{23}",
+    "training.lr=1e300": "training.lr must be a positive number, got 1e.300",
+    "'study=\"a=b\"'": "study must be a folder name without '=', got 'a=b'",
+    "'study=\"a\nb\"'": r"study must be a folder name of plain characters, got 'a\\nb'",
+    "'init=\"\"'": "init must be a path, got ''",
+    # settings that others leave without effect
+    "training.epochs=3 training.steps=5": "training.epochs must be left out because training.steps=5 says how long",
+    "training.optimizer=adamw training.momentum=0.9": "training.momentum must be left out because .*=adamw has none",
+    "training.schedule_rounds=5": "training.schedule_rounds must be left out because training.schedule=constant does",
+    "training.schedule=cosine training.schedule_factor=0.5": "training.schedule_factor must be left out because",
+    "plant.groups=2": "plant.groups must be left out because plant.kind=null plants no groups, got 2; .*choose plant",
+    "engine=local engine.workers=2": "engine.workers must be left out because engine=local runs clients one after",
+    "-m seed=0,1 training.epochs=3 training.steps=5": "training.epochs must be left out because",
+    "snapshots.clients=true snapshots.rounds=[]": r"snapshots.rounds must be a round or more with .*, got \[\]",
     "study=a/b": "study must be a folder name without '/'",
     "'study=\"seed=1\"'": "study must be a folder name without '=', got 'seed=1'; DuckDB would read",
     "results_dir=~/results": "only the shell understands '~'; write the path out",
@@ -136,8 +158,20 @@ MISTAKES = {
     "results_dir=/etc/hosts": "results_dir=/etc/hosts needs a folder, but /etc/hosts is a file",
     # metrics
     "metrics=weights,evaluation": r"needs brackets to be a list: metrics=\[weights,evaluation\]",
-    "metrics=[weights,wieghts]": "metrics has no option 'wieghts'; did you mean metrics=weights",
+    "metrics=[weights,wieghts]": "metrics has no option 'wieghts'; did you mean metrics=.weights.",
     "metrics=all": "metrics has no option 'all'; choose one of",
+    "metrics=[accuracy]": r"accuracy is a quantity of evaluation; did you mean metrics=\[evaluation\]\?",
+    "metrics=[weights,acuracy]": r"accuracy is a quantity of evaluation; did you mean metrics=\[weights,evaluation\]\?",
+    "metrics=[cka]": r"metrics has no option 'cka'; did you mean similarity=\[cka\]",
+    "accuracy=true": r"accuracy is a quantity of evaluation: write metrics=\[evaluation\]",
+    "metrics.accuracy.rounds=[all]": r"accuracy is a quantity of evaluation: write metrics=\[evaluation\]",
+    "metrics=[weights] metrics.weights.rounds=[99]": r"metrics.weights.rounds must be .*from 1 to 10, got \[99\]",
+    "metrics=[weights] metrics.weights.rounds=[]": r"metrics.weights.rounds must be a list with one round or more",
+    "metrics=[weights] metrics.weights.moments=[]": "metrics.weights.moments must be one moment or more",
+    "metrics=[curvature] metrics.curvature.scope=x": "^error: metrics.curvature.scope must be .* got 'x'$",
+    "metrics=[clusters] metrics.clusters.method.number=-1": "metrics.clusters.method.number must be 1 or more, got -1",
+    "metrics=[clusters] metrics.clusters.method=3": "metrics.clusters.method must be a Clustering .*, got 3",
+    "metrics=[similarity] metrics.similarity.relations=[]": "metrics.similarity.relations must hold one or more",
     "metrics.weights.rond=[all]": "no such key 'metrics.weights.rond'; did you mean metrics.weights.rounds?",
     "metrics.weights.rounds=last": "metrics.weights.rounds must be a list",
     "metrics.on_error=ignore": "metrics.on_error must be one of record, raise, got 'ignore'",
@@ -148,13 +182,32 @@ MISTAKES = {
     "+model.hiden=[5]": "model.hiden: MLP has no argument 'hiden'; did you mean model.hidden?",
     "model.hidden=5": "model.hidden must be a list",
     "model._target_=torchvisionn.Net": "model._target_=torchvisionn.Net: there is no module torchvisionn",
-    "algorithm.strategy._target_=FedYogi": "there is no module FedYogi; give an importable name",
-    "algorithm.strategy._target_=flwr.serverapp.strategy.FedYoggi": "did you mean flwr.serverapp.strategy.FedYogi?",
+    "algorithm.strategy._target_=torchh": "there is no module torchh; give an importable name",
+    "algorithm.strategy._target_=flwr.serverapp.strategy.FedYoggi": "did you mean .*=flwr.serverapp.strategy.FedYogi?",
     "+algorithm.strategy.server_lrr=1": "FedAvg has no argument .server_lrr.; did you mean .*strategy.server_lr",
     "+algorithm.strategy.fraction_train=0.5": "algorithm.strategy.fraction_train is filled in by the run; set fraction",
     "algorithm=fedadam +algorithm.strategy.etaa=1": "FedAdam has no argument 'etaa'; did you mean .*strategy.eta",
-    "algorithm=fedprox algorithm.mu=big": "algorithm.client.mu must be a number, got 'big'",
+    "algorithm=fedprox algorithm.mu=big": "algorithm.mu must be a number, got 'big'",
     "algorithm=fedprox algorithm.mu=-1": "algorithm.mu must be 0 or more",
+    "algorithm=fedprox algorithm.mu=inf": "algorithm.mu must be 0 or more .*, got inf",
+    "algorithm=fedadam algorithm.eta=nan": "algorithm.eta must be a number, got nan",
+    "algorithm=fedadam algorithm.eta=-1": "algorithm.eta must be a positive number, got -1",
+    "algorithm=fedadam algorithm.beta_1=1": r"algorithm.beta_1 must be in \[0, 1\), got 1",
+    "algorithm=krum algorithm.num_malicious_nodes=-1": "algorithm.num_malicious_nodes must be 0 or more, got -1",
+    "algorithm=fedtrimmedavg algorithm.beta=0.5": r"algorithm.beta must be in \[0, 0.5\), got 0.5",
+    "algorithm.strategy._target_=FedYogi2": "did you mean .*_target_=flwr.serverapp.strategy.FedYogi?",
+    "algorithm.strategy._target_=fl.server.strategy.FedProx": "did you mean .*=flwr.serverapp.strategy.FedProx?",
+    "algorithm.strategy._target_=flwr.server.strategy.FedAvg": (
+        "is of an interface that Flower has left; write algorithm.strategy._target_=flwr.serverapp.strategy.FedAvg"
+    ),
+    "algorithm=flower algorithm.strategy._target_=flwr.serverapp.strategy.FedAvg +algorithm.strategy.fraction_fit=1": (
+        "algorithm.strategy.fraction_fit is filled in by the run; set fraction instead"
+    ),
+    "algorithm=krum +algorithm.strategy.num_malicious_clients=1": "did you mean .*strategy.num_malicious_nodes?",
+    "algorithm.client._target_=FedProxClient": "did you mean algorithm.client._target_=clients.fedprox.FedProxClient?",
+    "model._target_=MLP": "did you mean model._target_=fedlayers.models.mlp.MLP?",
+    "partition._target_=IidPartitioner": "did you mean partition._target_=flwr_datasets.partitioner.IidPartitioner?",
+    "algorithm.strategy=word": "algorithm.strategy must be a class with its arguments, got 'word'; name the class by",
     "algorithm.client._target_=clients.fedavg.as_record": "algorithm.client._target_ must be a subclass of flwr.client",
     "~algorithm.client": "nothing is removed with '~'",
     # sweeps and launchers
@@ -195,7 +248,7 @@ def test_mistake(line: str, elsewhere: Path, capsys: pytest.CaptureFixture[str])
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and said.startswith("error: ")
     with pytest.raises(UserError, match=MISTAKES[line]):
-        raise UserError(said)
+        raise UserError(said.rstrip())
     assert code == 1
     assert list(elsewhere.iterdir()) == []
 

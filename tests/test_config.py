@@ -73,7 +73,7 @@ BAD = [
     (config, "study", "a/b", "study must be a folder name"),
     (config, "study", "..", "study must be a folder name"),
     (config, "study", "a" * 101, "study must be a folder name .* 100 characters"),
-    (config, "results_dir", "", "results_dir must be a folder"),
+    (config, "results_dir", "", "results_dir must be a path, got"),
     (config, "results_dir", "~/results", "results_dir must be a path written out, .* only the shell"),
     (config, "data_dir", "$HOME/data", "data_dir must be a path written out"),
     (config, "init", "~/weights", "init must be a path written out"),

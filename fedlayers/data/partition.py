@@ -161,6 +161,8 @@ def _check_arguments(request: Request, num_classes: int, num_records: int, name:
             isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) and v > 0 for v in values
         )
         check(is_right, "partition.alpha", "positive (small: very different clients; 100: nearly equal ones)", alpha)
+    smallest = request.spec.get("min_partition_size", 0)
+    check(smallest >= 0, "partition.min_partition_size", "0 or more", smallest)
     shards = request.spec.get("num_shards_per_partition")
     if isinstance(shards, int) and request.clients is not None:
         most = num_records // request.clients
