@@ -2,7 +2,7 @@
 
 import importlib
 
-from fedlayers.options import nearest, targets
+from fedlayers.options import choice, nearest, option_of, targets
 from fedlayers.stock_strategies import MODULE
 
 # Where Flower keeps what a key names -> the key.
@@ -33,6 +33,20 @@ def meant_class(key: str, target: str) -> str | None:
         known |= {name: f"{_MODULES[key]}.{name}" for name in module.__all__ if name[0].isupper()}
     close = nearest(target.rpartition(".")[2], known)
     return known[close] if close and known[close] != target else None
+
+
+def how_to_say(key: str, target: str) -> str:
+    """Return the words that choose a class: its option if it has one, else one without arguments of its own.
+
+    Args:
+        key: the plug-in's key, such as ``algorithm.strategy``.
+        target: the full name of the class.
+    """
+    group = key.split(".", maxsplit=1)[0]
+    if option := option_of(key, target):
+        return choice(group, option)
+    bare = {"algorithm.strategy": "algorithm=flower ", "partition": "partition=iid "}.get(key, "")
+    return f"{bare}{key}._target_={target}"
 
 
 def is_old_strategy(target: object) -> bool:

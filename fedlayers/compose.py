@@ -43,8 +43,8 @@ def composed(words: Sequence[str]) -> DictConfig:
 
 def typed(content: DictConfig, words: Sequence[str] = ()) -> Config:
     """Turn what Hydra composed into the dataclasses of :mod:`fedlayers.config`, which check every range."""
-    content = content.copy()
     if "hydra" in content:
+        content = content.copy()
         with open_dict(content):
             del content["hydra"]
     with explained(words):

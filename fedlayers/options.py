@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def config_dir() -> str:
     raise FileNotFoundError(f"no conf/ folder beside or inside {package}: install fedlayers again")
 
 
+@lru_cache(maxsize=1)
 def options() -> dict[str, list[str]]:
     """Return the options of every group of ours (not Hydra's, nor a user's defaults in ``local``), sorted."""
     others = ("hydra", "local")
@@ -108,14 +110,24 @@ def target_of(group: str, option: str) -> str:
 
 def targets(key: str) -> list[str]:
     """Return the classes that the options of a plug-in's group name; of the algorithm's, by ``algorithm.client``."""
+    return sorted({target for target in _targets(key).values() if "." in target})
+
+
+def option_of(key: str, target: str) -> str | None:
+    """Return the first option of a plug-in's group that names a class; None if none does."""
+    return next((option for option, found in _targets(key).items() if found == target), None)
+
+
+def _targets(key: str) -> dict[str, str]:
+    """Return option -> the class it names."""
     group, *path = key.split(".")[:2]
-    found = []
+    found = {}
     for option in options().get(group, []):
         content = _read(group, option)
         for name in path:
             content = content.get(name) or {}
-        found.append(str(content.get("_target_", "")))
-    return sorted({target for target in found if "." in target})
+        found[option] = str(content.get("_target_", ""))
+    return found
 
 
 def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
@@ -133,6 +145,8 @@ def nearest_key(key: str, keys: Sequence[str]) -> str | None:
     other = _OTHER_NAMES.get(last)
     if other and other.startswith(parent + dot):
         return other
+    if not parent and (close := nearest(plain, [known for known in keys if "." not in known], cutoff=0.8)):
+        return close
     ends: dict[str, list[str]] = {}
     for known in keys:
         ends.setdefault(known.rpartition(".")[2].lower(), []).append(known)

@@ -13,11 +13,11 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 
 from fedlayers.checks import MOST, check
-from fedlayers.class_names import OLD_ARGUMENTS, is_old_strategy, meant_class
+from fedlayers.class_names import OLD_ARGUMENTS, how_to_say, is_old_strategy, meant_class
 from fedlayers.config import Config
 from fedlayers.errors import UserError
 from fedlayers.options import advice, known_keys, nearest, options_with
-from fedlayers.stock_strategies import check_stock_argument, is_stock
+from fedlayers.stock_strategies import MODULE, check_stock_argument, is_stock
 
 # Arguments of Flower's strategies that the run fills in from the configuration -> the key that decides them.
 _FILLED_IN = {"fraction_train": "fraction", "fraction_evaluate": "fraction", "weighted_by_key": "weighting"}
@@ -43,7 +43,7 @@ def check_plugins(config: Config) -> None:
         if is_old_strategy(found):
             raise UserError(
                 f"{key}._target_ must be a strategy of flwr.serverapp.strategy, got {target}, which is of an interface "
-                f"that Flower has left; write {key}._target_={meant_class(key, target)}"
+                f"that Flower has left; write {how_to_say(key, str(meant_class(key, target)))}"
             )
         check_arguments(key, found, _arguments(key, node), _above(config, key))
     _try_client(config.algorithm["client"])
@@ -64,15 +64,18 @@ def locate(target: str, key: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if error.name is None or not (target + ".").startswith(error.name + "."):
             raise
-        meant = meant_class(key.removesuffix("._target_"), target)
-        advice = f"did you mean {key}={meant}?" if meant else "give an importable name, such as package.module.Name"
+        plugin = key.removesuffix("._target_")
+        meant = meant_class(plugin, target)
+        say = f"did you mean {how_to_say(plugin, meant)}?" if meant else ""
+        advice = say or "give an importable name, such as package.module.Name"
         raise UserError(f"{key}={target}: there is no module {error.name}; {advice}") from error
     found = getattr(module, name, None)
     if not callable(found):
         public = [item for item in getattr(module, "__all__", vars(module)) if not item.startswith("_")]
         close = nearest(name, public)
-        meant = f"{module_name}.{close}" if close else meant_class(key.removesuffix("._target_"), target)
-        advice = f"did you mean {key}={meant}?" if meant else "check its spelling"
+        plugin = key.removesuffix("._target_")
+        meant = f"{module_name}.{close}" if close else meant_class(plugin, target)
+        advice = f"did you mean {how_to_say(plugin, meant)}?" if meant else "check its spelling"
         raise UserError(f"{key}={target}: {module_name} has no class or function {name}; {advice}")
     return found  # type: ignore[no-any-return]
 
@@ -95,8 +98,15 @@ def check_arguments(
         if known is not None and name not in known:
             if OLD_ARGUMENTS.get(name) in _FILLED_IN:
                 raise UserError(f"{key}.{name} is filled in by the run; set {_FILLED_IN[OLD_ARGUMENTS[name]]} instead")
+            if name in (above or {}) and is_stock(target):
+                full = f"{MODULE}.{target.__name__}"
+                raise UserError(
+                    f"{(above or {})[name]} is an argument of another strategy than {target.__name__}; to run that one "
+                    f"write {how_to_say(key, full)}"
+                )
             close = OLD_ARGUMENTS[name] if OLD_ARGUMENTS.get(name) in known else nearest(name, known)
-            advice = f"did you mean {key}.{close}?" if close else f"it has {', '.join(known) or 'none'}"
+            meant = (above or {}).get(str(close), f"{key}.{close}")
+            advice = f"did you mean {meant}?" if close else f"it has {', '.join(known) or 'none'}"
             raise UserError(f"{key}.{name}: {target.__name__} has no argument {name!r}; {advice}")
         said = (above or {}).get(name, f"{key}.{name}")
         if known is not None and not _fits(value, known[name]):
@@ -137,8 +147,16 @@ def _try_client(node: Mapping[str, Any]) -> None:
             f"algorithm.client._target_ must be a subclass of flwr.client.NumPyClient, got {node['_target_']}; "
             "see clients/fedavg.py for one"
         )
+    arguments = _arguments("algorithm.client", node)
+    # The first is the session.
+    for name, parameter in list(inspect.signature(make).parameters.items())[1:]:
+        needed = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
+        if needed and parameter.kind is not parameter.VAR_KEYWORD and name not in arguments:
+            raise UserError(
+                f"algorithm.client.{name} is needed by {node['_target_']}; add +algorithm.client.{name}=<value>"
+            )
     with suppress(AttributeError, TypeError):  # a constructor that looks at its session gets no further
-        make(None, **_arguments("algorithm.client", node))
+        make(None, **arguments)
 
 
 def _argument_types(target: Callable[..., Any]) -> dict[str, Any] | None:

@@ -145,9 +145,12 @@ def _build(name: str, entry: Any) -> Metric:
             own = f"metrics.{str(entry['_target_']).rpartition('.')[2].lower()}."
             text = str(cause)
             raise UserError(f"metrics.{name}.{text.removeprefix(own)}" if text.startswith(own) else text) from None
-        if isinstance(cause, ValueError) and (key := _dotted(f"metrics.{name}", entry, str(cause).split(" ")[0])):
-            raise UserError(f"{key}{str(cause)[len(str(cause).split(' ')[0]) :]}") from None
-        raise UserError(f"metrics.{name} cannot be built from {entry['_target_']}: {_one_line(cause)}") from None
+        # What our metrics raise on purpose begins with the argument's name.
+        text = " ".join(str(cause).split()) if isinstance(cause, ValueError) else _one_line(cause)
+        argument, _, rest = text.partition(" ")
+        if key := _dotted(f"metrics.{name}", entry, argument):
+            raise UserError(f"{key} {rest}") from None
+        raise UserError(f"metrics.{name} cannot be built from {entry['_target_']}: {text}") from None
     if not isinstance(metric, Metric):
         target = entry["_target_"]
         raise UserError(f"metrics.{name}._target_ must be a subclass of metrics.base.Metric, got {target}")

@@ -184,9 +184,9 @@ MISTAKES = {
     "model._target_=torchvisionn.Net": "model._target_=torchvisionn.Net: there is no module torchvisionn",
     "algorithm.strategy._target_=torchh": "there is no module torchh; give an importable name",
     "algorithm.strategy._target_=flwr.serverapp.strategy.FedYoggi": "did you mean .*=flwr.serverapp.strategy.FedYogi?",
-    "+algorithm.strategy.server_lrr=1": "FedAvg has no argument .server_lrr.; did you mean .*strategy.server_lr",
+    "+algorithm.strategy.server_lrr=1": "FedAvg has no argument .server_lrr.; did you mean algorithm.server_lr?",
     "+algorithm.strategy.fraction_train=0.5": "algorithm.strategy.fraction_train is filled in by the run; set fraction",
-    "algorithm=fedadam +algorithm.strategy.etaa=1": "FedAdam has no argument 'etaa'; did you mean .*strategy.eta",
+    "algorithm=fedadam +algorithm.strategy.etaa=1": "FedAdam has no argument 'etaa'; did you mean algorithm.eta?",
     "algorithm=fedprox algorithm.mu=big": "algorithm.mu must be a number, got 'big'",
     "algorithm=fedprox algorithm.mu=-1": "algorithm.mu must be 0 or more",
     "algorithm=fedprox algorithm.mu=inf": "algorithm.mu must be 0 or more .*, got inf",
@@ -195,18 +195,25 @@ MISTAKES = {
     "algorithm=fedadam algorithm.beta_1=1": r"algorithm.beta_1 must be in \[0, 1\), got 1",
     "algorithm=krum algorithm.num_malicious_nodes=-1": "algorithm.num_malicious_nodes must be 0 or more, got -1",
     "algorithm=fedtrimmedavg algorithm.beta=0.5": r"algorithm.beta must be in \[0, 0.5\), got 0.5",
-    "algorithm.strategy._target_=FedYogi2": "did you mean .*_target_=flwr.serverapp.strategy.FedYogi?",
+    "algorithm.strategy._target_=FedYogi2": (
+        "did you mean algorithm=flower algorithm.strategy._target_=flwr.serverapp.strategy.FedYogi?"
+    ),
+    "algorithm.strategy._target_=flwr.serverapp.strategy.FedYogi": (
+        "algorithm.server_lr is an argument of another strategy than FedYogi; to run that one write algorithm=flower"
+    ),
+    "algorithm.client._target_=clients.fedprox.FedProxClient": "algorithm.client.mu is needed by clients.fedprox",
     "algorithm.strategy._target_=fl.server.strategy.FedProx": "did you mean .*=flwr.serverapp.strategy.FedProx?",
     "algorithm.strategy._target_=flwr.server.strategy.FedAvg": (
-        "is of an interface that Flower has left; write algorithm.strategy._target_=flwr.serverapp.strategy.FedAvg"
+        "is of an interface that Flower has left; write algorithm=flower "
+        "algorithm.strategy._target_=flwr.serverapp.strategy.FedAvg"
     ),
     "algorithm=flower algorithm.strategy._target_=flwr.serverapp.strategy.FedAvg +algorithm.strategy.fraction_fit=1": (
         "algorithm.strategy.fraction_fit is filled in by the run; set fraction instead"
     ),
-    "algorithm=krum +algorithm.strategy.num_malicious_clients=1": "did you mean .*strategy.num_malicious_nodes?",
-    "algorithm.client._target_=FedProxClient": "did you mean algorithm.client._target_=clients.fedprox.FedProxClient?",
-    "model._target_=MLP": "did you mean model._target_=fedlayers.models.mlp.MLP?",
-    "partition._target_=IidPartitioner": "did you mean partition._target_=flwr_datasets.partitioner.IidPartitioner?",
+    "algorithm=krum +algorithm.strategy.num_malicious_clients=1": "did you mean algorithm.num_malicious_nodes?",
+    "algorithm.client._target_=FedProxClient": "did you mean algorithm=fedprox?",
+    "model._target_=MLP": "did you mean model=mlp?",
+    "partition._target_=IidPartitioner": "did you mean partition=iid?",
     "algorithm.strategy=word": "algorithm.strategy must be a class with its arguments, got 'word'; name the class by",
     "algorithm.client._target_=clients.fedavg.as_record": "algorithm.client._target_ must be a subclass of flwr.client",
     "~algorithm.client": "nothing is removed with '~'",
