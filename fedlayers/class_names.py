@@ -27,10 +27,11 @@ def meant_class(key: str, target: str) -> str | None:
         key: the plug-in's key, such as ``algorithm.strategy``.
         target: what was given, such as ``FedYogi`` or a name of an older release.
     """
-    known = {full.rpartition(".")[2]: full for full in targets(key)}
+    known = {}
     if key in _MODULES:
         module = importlib.import_module(_MODULES[key])
-        known |= {name: f"{_MODULES[key]}.{name}" for name in module.__all__ if name[0].isupper()}
+        known = {name: f"{_MODULES[key]}.{name}" for name in module.__all__ if name[0].isupper()}
+    known |= {full.rpartition(".")[2]: full for full in targets(key)}
     close = nearest(target.rpartition(".")[2], known)
     return known[close] if close and known[close] != target else None
 

@@ -165,7 +165,7 @@ def advice(key: str, words: Sequence[str]) -> str:
     if option in options().get(group, []):
         return f"did you mean {choice(group, option)}?"
     named = option.partition(".")[0]
-    if group in LISTS and named not in options()[group] and (asked := _quantity(key)):
+    if group in LISTS and not nearest(named, options()[group], cutoff=0.8) and (asked := _quantity(key)):
         return asked
     keys = known_keys(words)
     if close := nearest_key(key, [*keys, *options()]):

@@ -41,9 +41,10 @@ def check_plugins(config: Config) -> None:
             )
         found = locate(target, f"{key}._target_")
         if is_old_strategy(found):
+            new = f"{MODULE}.{found.__name__}"
             raise UserError(
-                f"{key}._target_ must be a strategy of flwr.serverapp.strategy, got {target}, which is of an interface "
-                f"that Flower has left; write {how_to_say(key, str(meant_class(key, target)))}"
+                f"{key}._target_ must be a strategy of {MODULE}, got {target}, which is of an interface Flower has "
+                f"left; it is {new} now, so write {how_to_say(key, new)}"
             )
         check_arguments(key, found, _arguments(key, node), _above(config, key))
     _try_client(config.algorithm["client"])

@@ -102,7 +102,7 @@ def test_one_step_of_fedprox_by_hand() -> None:
 
 @pytest.mark.parametrize("value", ["-1", "nan"])
 def test_a_negative_pull_is_refused_before_anything_starts(tmp_path: Path, value: str) -> None:
-    with pytest.raises(UserError, match=r"algorithm.mu must be 0 or more \(0 is FedAvg\), got (-1|nan)"):
+    with pytest.raises(UserError, match=r"algorithm.mu must be (0 or more \(0 is FedAvg\), got -1|a number, got nan)"):
         fedlayers.run(["algorithm=fedprox", f"algorithm.mu={value}", f"results_dir={tmp_path}"])
     assert list(tmp_path.iterdir()) == []
 

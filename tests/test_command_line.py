@@ -204,7 +204,7 @@ MISTAKES = {
     "algorithm.client._target_=clients.fedprox.FedProxClient": "algorithm.client.mu is needed by clients.fedprox",
     "algorithm.strategy._target_=fl.server.strategy.FedProx": "did you mean .*=flwr.serverapp.strategy.FedProx?",
     "algorithm.strategy._target_=flwr.server.strategy.FedAvg": (
-        "is of an interface that Flower has left; write algorithm=flower "
+        "is of an interface Flower has left; it is flwr.serverapp.strategy.FedAvg now, so write algorithm=flower "
         "algorithm.strategy._target_=flwr.serverapp.strategy.FedAvg"
     ),
     "algorithm=flower algorithm.strategy._target_=flwr.serverapp.strategy.FedAvg +algorithm.strategy.fraction_fit=1": (

@@ -142,8 +142,10 @@ EVALUATION = {"_target_": "metrics.evaluation.Evaluation"}
         ({"evaluation": {**EVALUATION, "extra": 1}}, "metrics.evaluation cannot be built .*'extra'"),
         (
             {"evaluation": {**EVALUATION, "splits": ["x"]}},
-            "metrics.evaluation cannot be built .*some of train, val, test",
+            r"^metrics\.evaluation\.splits must be some of train, val, test, got 'x'$",
         ),
+        ({"mine": {**EVALUATION, "rounds": "all"}}, r"^metrics\.mine\.rounds must be a list, got 'all'"),
+        ({"mine": {"_target_": "builtins.int", "x": 1}}, "metrics.mine cannot be built from builtins.int: TypeError"),
         ({"evaluation": {**EVALUATION, "rounds": "all"}}, r"metrics\.evaluation\.rounds must be a list, got 'all'"),
         ({"evaluation": {**EVALUATION, "moments": ["x"]}}, r"metrics\.evaluation\.moments must be some of start"),
     ],
