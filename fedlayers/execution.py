@@ -109,8 +109,9 @@ def _note_end(folder: RunFolder, error: BaseException, is_new: bool) -> None:
     with suppress(UserError):
         if folder.facts().get("status") != "complete":
             folder.write_facts({**folder.facts(), "status": "stopped" if stopped else "failed", "reason": reason})
-        if isinstance(error, UserError) and is_new:
-            _forget(folder)
+        if isinstance(error, UserError):
+            if is_new:
+                _forget(folder)
         elif not stopped:
             logger.error("the run failed", exc_info=error)
 

@@ -253,6 +253,8 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 def _fits(value: Any, hint: Any) -> bool:
     """Say whether a YAML value can be what the annotation asks for; True where that cannot be told."""
     origin, inner = get_origin(hint) or hint, get_args(hint)
+    if hint in (Any, object):
+        return True
     if origin in (Union, types.UnionType):
         return any(_fits(value, item) for item in inner)
     if origin is Literal:
