@@ -253,12 +253,10 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 def _fits(value: Any, hint: Any) -> bool:
     """Say whether a YAML value can be what the annotation asks for; True where that cannot be told."""
     origin, inner = get_origin(hint) or hint, get_args(hint)
-    if hint in (Any, object):
-        return True
     if origin in (Union, types.UnionType):
         return any(_fits(value, item) for item in inner)
-    if origin is Literal:
-        return value in inner
+    if origin is Literal or hint in (Any, object):
+        return hint in (Any, object) or value in inner
     if origin in (int, float):
         return isinstance(value, int if origin is int else int | float) and not isinstance(value, bool)
     if not inspect.isclass(origin) or origin in (str, bool, type(None)):
