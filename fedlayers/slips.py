@@ -1,7 +1,7 @@
 """Slips of the pen in ``key=value`` words, told in a sentence before Hydra sees them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from fedlayers.errors import UserError
 from fedlayers.options import LISTS, choice, choices_like, known_keys, nearest, nearest_key, options
@@ -13,36 +13,11 @@ _REMOVES = "nothing is removed with '~' but a metric or measure (~metrics.<name>
 
 def check_words(words: Sequence[str]) -> None:
     """Raise UserError for the first word that is not of the form ``key=value``, or says something twice."""
-    _refuse_other_kinds(words)
     for position, word in enumerate(words):
         slip = _slip(word, words[position - 1] if position else "", words[position + 1 :])
         if slip:
             raise UserError(" ".join(slip.splitlines()))
     _refuse_twice(words)
-
-
-def _refuse_other_kinds(words: object) -> None:
-    """Raise UserError unless it is a list of texts, as Python's callers sometimes forget; say how to write it."""
-    wanted = "the arguments must be a list of texts"
-    if isinstance(words, str):
-        raise UserError(f"{wanted}, got the text {words!r}; write {words.split()!r}")
-    if isinstance(words, Mapping):
-        listed = [f"{key}={_as_word(value)}" for key, value in words.items()]
-        raise UserError(f"{wanted}, got a dictionary; write {listed!r}")
-    if not isinstance(words, Sequence):
-        raise UserError(f"{wanted}, such as ['rounds=2'], got {type(words).__name__}")
-    for word in words:
-        if not isinstance(word, str):
-            raise UserError(f"{wanted}, such as ['rounds=2'], got {word!r} in it")
-
-
-def _as_word(value: object) -> str:
-    """Return a Python value as it is written on the command line."""
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(_as_word, value))}]"
-    return str(value)
 
 
 def _slip(word: str, before: str, after: Sequence[str]) -> str:

@@ -5,7 +5,6 @@ import shlex
 
 import pytest
 
-import fedlayers
 from fedlayers.arguments import read_arguments
 from fedlayers.build import check_parts
 from fedlayers.compose import compose_config
@@ -89,18 +88,3 @@ def test_the_classes_of_all_options_are_found_by_their_last_name() -> None:
             option = str(caught.value).rpartition("=")[2].rstrip("?")
             assert option in options()[group.partition(".")[0]], name
     assert set(options()) >= {"dataset", "model"}
-
-
-@pytest.mark.parametrize(
-    ("given", "text"),
-    [
-        ("rounds=2 seed=1", r"got the text 'rounds=2 seed=1'; write \['rounds=2', 'seed=1'\]$"),
-        ({"rounds": 2, "figures": False, "metrics": ["weights"], "clients": None},
-         r"got a dictionary; write \['rounds=2', 'figures=false', 'metrics=\[weights\]', 'clients=null'\]$"),
-        (3, r"must be a list of texts, such as \['rounds=2'\], got int$"),
-        ([("rounds", 2)], r"must be a list of texts, such as \['rounds=2'\], got \('rounds', 2\) in it$"),
-    ],
-)  # fmt: skip
-def test_what_python_callers_give_instead_of_a_list(given: object, text: str) -> None:
-    with pytest.raises(UserError, match=text):
-        fedlayers.run(given)  # type: ignore[arg-type]

@@ -39,14 +39,13 @@ VALUES = {
     "huge": "1" + "0" * 23,
     "NaN": "nan",
     "infinite": "inf",
-    "minus infinity": "-inf",
     "empty text": "''",
     "empty list": "[]",
     "a list": "[1,2]",
     "very long": "a" * 5000,
 }
 # Never right for a number, nor the last for a text.
-NO_NUMBER = ("a word", "true", "NaN", "infinite", "minus infinity", "empty text", "empty list", "a list", "very long")
+NO_NUMBER = ("a word", "true", "NaN", "infinite", "empty text", "empty list", "a list", "very long")
 SMALL = ["clients=3", "records_per_client=40", "partition=iid", "model.hidden=[8]", "metrics=[weights]", "rounds=2"]
 ASKED = {
     "algorithm=flower": ["algorithm.strategy._target_=flwr.serverapp.strategy.FedYogi"],
@@ -202,7 +201,7 @@ def test_every_key_with_every_kind_of_wrong_value(nowhere: Path) -> None:
 def test_a_sample_is_the_same_when_composed_from_the_start() -> None:
     """The way that makes thousands of cases quick is that of the command line."""
     parser, draw = OverridesParser.create(), random.Random(0)
-    for _ in range(24):
+    for _ in range(12):
         start = draw.choice(starts())
         if not start.keys:
             continue
