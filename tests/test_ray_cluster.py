@@ -76,6 +76,17 @@ def test_several_runs_share_it(cluster: Cluster, quick_run: Run, tables: Tables)
     assert ray.is_initialized()
 
 
+def test_each_run_has_the_ray_that_it_asks_for(cluster: Cluster, quick_run: Run) -> None:
+    ray.shutdown()
+    quick_run("engine=ray", "engine.workers=1", "seed=7")
+    own = ray.get_runtime_context().gcs_address
+    quick_run("engine=ray", "engine.workers=1", "seed=8", f"engine.address='{cluster.address}'")
+    assert ray.get_runtime_context().gcs_address == cluster.address != own
+    quick_run("engine=ray", "engine.workers=1", "seed=9")
+    assert ray.get_runtime_context().gcs_address not in (cluster.address, own)
+    ray.shutdown()
+
+
 def test_a_node_lost_in_mid_round_changes_no_number_and_without_any_the_run_says_so(
     cluster: Cluster, quick_run: Run, tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ import psutil
 import ray
 
 from fedlayers.allocation import allocated_gpus, allocated_memory, available_cpus
+from fedlayers.engines.kept_workers import connection, end_kept
 from fedlayers.engines.private_ray import as_the_environment_says, owner_alone
 from fedlayers.engines.ray_folder import ray_folder
 from fedlayers.errors import UserError
@@ -27,6 +28,8 @@ _SYSTEM = {
     # time. (By default 100 kB; what is larger than that then goes through the object store.)
     "max_direct_call_object_size": 2 * INLINE_BYTES,
 }
+# Connection of this process to a Ray -> the address it was asked for.
+_asked_for: dict[tuple[str, str] | None, str | None] = {}
 # What Ray takes of the node's memory for shared objects; in a job, of the job's.
 _STORE_SHARE = 0.3
 
@@ -34,11 +37,22 @@ _STORE_SHARE = 0.3
 def connect(address: str | None) -> None:
     """Start a Ray of our own, invisible to other jobs on this node, or join the one at ``address``.
 
+    A Ray that this process has is kept if it was asked for in the same way, and left for another one if not. One that
+    the user's own program has started or joined is taken as it is.
+
     Raises:
         UserError: the cluster at ``address`` cannot be reached.
     """
     if ray.is_initialized():
-        return
+        if _asked_for.get(connection(), address) == address:
+            return
+        end_kept()
+        ray.shutdown()
+    _start(address)
+    _asked_for[connection()] = address
+
+
+def _start(address: str | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     with keep_handlers():
         if address is not None:

@@ -20,7 +20,7 @@ class _Kept:
     connection: tuple[str, str] | None
 
     def end(self) -> None:
-        if self.connection == _connection():  # otherwise it ended with its Ray
+        if self.connection == connection():  # otherwise it ended with its Ray
             ray.kill(self.actor)
 
 
@@ -47,7 +47,7 @@ def workers_kept() -> Iterator[None]:
 def take(options: Mapping[str, float]) -> Any | None:
     """Return a kept worker that asks for just this; without one, end the others, which hold what a new one needs."""
     for place, kept in enumerate(_kept):
-        if (kept.connection, kept.options) == (_connection(), options):
+        if (kept.connection, kept.options) == (connection(), options):
             return _kept.pop(place).actor
     end_kept()
     return None
@@ -60,7 +60,7 @@ def leave(options: Mapping[str, float], actors: Sequence[Any]) -> None:
     kept = [actor for reference, actor in leaving.items() if reference in left and _is_well(reference)]
     for actor in actors:
         if actor in kept:
-            _kept.append(_Kept(actor, options, _connection()))
+            _kept.append(_Kept(actor, options, connection()))
         else:
             ray.kill(actor)
 
@@ -79,7 +79,7 @@ def _is_well(reference: Any) -> bool:
     return True
 
 
-def _connection() -> tuple[str, str] | None:
+def connection() -> tuple[str, str] | None:
     """Return what no other connection of this process to a Ray has."""
     if not ray.is_initialized():
         return None
