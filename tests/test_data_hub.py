@@ -456,3 +456,63 @@ def test_settings_of_the_hub_beside_local_files_are_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["", "x" * 5000])
 def test_names_that_are_no_path_are_looked_for_on_the_hub(tmp_path: Path, name: str) -> None:
     assert Hub(name).files(tmp_path) == ()
+
+
+ROWS = [f"{30 + k},{k}.5,{'ny'[k % 2]}" for k in range(6)]
+
+
+def text_file(path: Path, rows: list[str], header: str = "age,height,sick") -> Path:
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def test_a_word_among_numbers_is_named_with_its_record(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "dirty.csv", [row.replace("33,", "unknown,") for row in ROWS])
+    match = r"got age: record 3 of column age in split train holds 'unknown', which is no number; write numbers"
+    with pytest.raises(UserError, match=match):
+        read(path, feature=["age", "height"], label="sick")
+
+
+def test_classes_and_groups_that_hardly_differ_are_told_and_kept(tmp_path: Path) -> None:
+    rows = [f"{row}{' ' * (k == 3)},{'aA'[k == 0]}" for k, row in enumerate(ROWS)]
+    arrays = read(text_file(tmp_path / "all.csv", rows, "age,height,sick,site"), label="sick", group="site")
+    assert arrays.facts.classes == ("n", "y", "y ") and arrays.facts.group_names == ("A", "a")
+    told = [note for note in arrays.facts.notes if "count as different" in note]
+    assert "column sick" in told[0] and "'y' and 'y ';" in told[0] and "column site" in told[1] and len(told) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "sign", "match"),
+    [
+        ("all.csv", ";", r"a .csv file with commas .*all.csv with ';' between them; save it with commas, and write"),
+        ("all.csv", "|", r"a .csv file with commas .*with '\|' between them; save it with commas, and write"),
+        ("all.csv", "\t", r"a .csv file with commas .*with tabs between them; save it with commas or name it .tsv"),
+        ("all.tsv", ",", r"a .tsv file with tabs .*with commas between them; save it with tabs or name it .csv"),
+    ],
+)
+@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_another_separator_is_named(
+    tmp_path: Path, name: str, sign: str, match: str, decimal: str, whole_folder: bool
+) -> None:
+    rows = [row.replace(",", sign).replace(".", decimal if sign != "," else ".") for row in ROWS]
+    path = text_file(tmp_path / name, rows, "age,height,sick".replace(",", sign))
+    with pytest.raises(UserError, match=r"dataset.path must be " + match):
+        read(tmp_path if whole_folder else path, label="sick", feature=["age", "height"])
+
+
+def test_another_separator_is_named_where_records_differ_in_decimal_commas(tmp_path: Path) -> None:
+    rows = [row.replace(",", ";").replace(".", ",") for row in ROWS]
+    path = text_file(tmp_path / "all.csv", ["1;2;n", *rows, "1,5;1,5;y"], "age;height;sick")
+    with pytest.raises(UserError, match=r"all.csv with ';' between them"):
+        read(path)
+
+
+def test_a_column_without_a_name_is_no_feature(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "all.csv", [f"p{k},{row}" for k, row in enumerate(ROWS)])
+    arrays = read(path, label="sick")
+    assert arrays.facts.columns == ("age", "height") and arrays.features[0].tolist() == [30, 0.5]
+    assert "a column without a name in the file is no feature" in arrays.facts.notes[-1]
+    listed = r"got __index_level_0__; its columns are: age \(integer\), height \(number\), sick \(text\)$"
+    with pytest.raises(UserError, match=listed):
+        read(path, label="sick", feature=["age", "__index_level_0__"])

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fedlayers.data.labels import Codes, codes_of, is_unlabelled
+from fedlayers.data.labels import Codes, alike, codes_of, is_unlabelled
 from fedlayers.data.place import Place
 from fedlayers.errors import UserError
 
@@ -103,3 +103,18 @@ def test_groups_may_be_as_many_as_records() -> None:
 )
 def test_an_official_test_set_may_be_unlabelled(test: list[Any], train: list[Any], expected: bool) -> None:
     assert is_unlabelled(pa.chunked_array([pa.array(test)]), pa.chunked_array([pa.array(train)])) is expected
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("no", "yes", "yes "), "'yes' and 'yes ';"),
+        (("NO", "YES", "no", "yes"), "'NO' and 'no', 'YES' and 'yes';"),
+        (tuple("ABCDabcd"), "'A' and 'a', 'B' and 'b', 'C' and 'c' …;"),
+        (("a b", "ab", "1", "1.0"), None),
+    ],
+)
+def test_names_that_hardly_differ_are_told(names: tuple[str, ...], said: str | None) -> None:
+    told = alike("y", names)
+    assert len(told) == (said is not None) and all("column y that differ only by spaces" in note for note in told)
+    assert said is None or said in told[0]

@@ -131,7 +131,14 @@ def test_columns_of_arrow_keep_their_values(values: pa.ChunkedArray, expected: l
         (column([[1], None]), r"record 1 of column x in split train has no list"),
         (column([[[1], None]]), r"record 0 of column x in split train has no list"),
         (column([[], []], pa.list_(pa.int8())), r"record 0 of column x in split train has an empty list"),
-        (column([["a"]]), r"record 0 of column x in split train holds string; bring it into that shape or"),
+        (column([["a"]]), r"record 0 of column x in split train holds 'a', which is no number; write numbers"),
+        (
+            column(["1", "2.5", None, "?", "1,5"]),
+            r"record 1 of column x in split test holds '\?', .*\(and 1 more values",
+        ),
+        (column([["1", "2"], ["1", "1_0"]]), r"record 1 of column x in split train holds '1_0', which is no number; w"),
+        (column(["1", "x" * 99]), r"record 1 of column x in split train holds 'x{40}…', which is no number; .*leave"),
+        (column(["1", "-2e3"]), r"record 0 of column x in split train holds text, although every value is a number"),
         (column([{"a": 1}]), r"record 0 of column x in split train holds struct<a: int64>"),
     ],
 )

@@ -9,7 +9,10 @@ from fedlayers.errors import UserError
 NUMBERS = ("int", "uint", "float", "double", "bool", "decimal", "timestamp", "date", "time", "duration")
 LABELS = ("label", "labels")
 # Columns that number the records, some of them written by pandas.
-COUNTERS = ("id", "idx", "index", "__index_level_0__")
+COUNTERS = ("id", "idx", "index")
+# What a column is called that has no name in its file: the row names of pandas, or what stands in front of the first
+# column where records have more values than the first line has names.
+NAMELESS = "__index_level_"
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,12 @@ def choose_columns(
     Raises:
         UserError: if a named column does not exist, or several or no columns come into question; lists all columns.
     """
-    listed = ", ".join(f"{name} ({_kind(kind)})" for name, kind in features.items())
+    offered = without_index(features)
+    listed = ", ".join(f"{name} ({_kind(kind)})" for name, kind in offered.items())
     chosen = () if feature is None else (feature,) if isinstance(feature, str) else tuple(map(str, feature))
     for key, names in (("feature", chosen), ("label", (label,)), ("group", (group,))):
         for name in names:
-            if name is not None and name not in features:
+            if name is not None and name not in (offered if key == "feature" else features):
                 raise UserError(
                     f"dataset.{key} must be a column of the data set, got {name}; its columns are: {listed}"
                 )
@@ -58,12 +62,27 @@ def choose_columns(
         raise UserError(
             f"dataset.feature, dataset.label and dataset.group must be different columns, got {twice} twice"
         )
-    kinds = {name: _kind(kind) for name, kind in features.items() if name not in (*chosen, label, group)}
+    kinds = {name: _kind(kind) for name, kind in offered.items() if name not in (*chosen, label, group)}
     single = chosen or _single_feature(kinds, listed)
     label = label or _label({name: kind for name, kind in kinds.items() if name not in single}, listed)
     if single:
         return Columns(single, label, _kind(features[single[0]]) in ("image", "bytes") and len(single) == 1)
     return _table({name: kind for name, kind in kinds.items() if name != label}, label, listed)
+
+
+def without_index(features: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that have a name in their file."""
+    return {name: kind for name, kind in features.items() if not name.startswith(NAMELESS)}
+
+
+def said_of_index(features: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a sentence about the columns that have no name, if there are any."""
+    if len(without_index(features)) == len(features):
+        return ()
+    return (
+        "a column without a name in the file is no feature; in a text file records may have more values than the first "
+        "line has names (decimal commas, a comma at the end), which shifts all columns",
+    )
 
 
 def _single_feature(kinds: Mapping[str, str], listed: str) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedlayers.data.columns import Columns, choose_columns
+from fedlayers.data.columns import Columns, choose_columns, said_of_index
 from fedlayers.data.images import stack
-from fedlayers.data.labels import codes_of, is_unlabelled
+from fedlayers.data.labels import alike, codes_of, is_unlabelled
 from fedlayers.data.numbers import rows_of, table_of
 from fedlayers.data.pictures import read_picture
 from fedlayers.data.place import Place
@@ -108,6 +108,8 @@ class Hub:
         groups = codes(self.group, "dataset.group") if self.group else None
         features, said = _features(tables, columns, place)
         num_test = sum(len(part) for part in parts[1:])
+        said += labels.said(columns.label, num_test) + alike(columns.label, labels.names)
+        said += alike(self.group, groups.names) if self.group and groups else ()
         channels = features.shape[1] if features.dtype == np.uint8 else 0
         facts = Facts(
             labels.names,
@@ -117,7 +119,7 @@ class Hub:
             mean=(EIGHT_BITS,) * channels,
             std=(EIGHT_BITS,) * channels,
             columns=columns.features if len(columns.features) > 1 else (),
-            notes=(*notes, *columns.notes, *said, *labels.said(columns.label, num_test)),
+            notes=(*notes, *columns.notes, *said_of_index(parts[0].features), *said),
         )
         return Arrays(features, labels.codes, facts, groups.codes if groups else None)
 

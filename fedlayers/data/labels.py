@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fedlayers.data.numbers import flat
+from fedlayers.data.numbers import flat, is_text
 from fedlayers.data.place import Place
 from fedlayers.errors import UserError
 
@@ -30,6 +30,21 @@ class Codes:
             return ()
         shown = ", ".join(self.names[code] for code in only[:5]) + (" …" if len(only) > 5 else "")
         return (f"values of column {column} that only test records have: {shown}",)
+
+
+def alike(column: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return a sentence about names that differ only by spaces at the ends or by upper and lower case, if any do."""
+    sets: dict[str, list[str]] = {}
+    for name in names:
+        sets.setdefault(name.strip().casefold(), []).append(name)
+    doubtful = [" and ".join(map(repr, same)) for same in sets.values() if len(same) > 1]
+    if not doubtful:
+        return ()
+    shown = ", ".join(doubtful[:3]) + (" …" if len(doubtful) > 3 else "")
+    return (
+        f"values of column {column} that differ only by spaces or upper and lower case count as different: {shown}; "
+        "write them alike in the data if they mean the same",
+    )
 
 
 def codes_of(parts: Sequence[Any], kinds: Sequence[Any], key: str, place: Place) -> Codes:
@@ -93,15 +108,9 @@ def _is_missing(array: Any) -> np.ndarray:
 
 def _is_blank(array: Any) -> np.ndarray:
     """Return which texts have no letters: nothing that a class could be called by."""
-    if not _is_text(array.type):
+    if not is_text(array.type):
         return np.zeros(len(array), bool)
     return np.array([text is not None and not text.strip() for text in array.to_pylist()], bool)
-
-
-def _is_text(kind: Any) -> bool:
-    import pyarrow as pa
-
-    return any(is_kind(kind) for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
 def _refuse_missing(missing: np.ndarray, key: str, place: Place) -> None:
@@ -139,7 +148,7 @@ def _plain(array: Any, key: str, place: Place) -> np.ndarray:
     if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind):
         plain: np.ndarray = array.to_numpy(zero_copy_only=False)
         return plain
-    if _is_text(kind):
+    if is_text(kind):
         return np.array(array.to_pylist(), dtype=np.str_)
     if types.is_decimal(kind):
         return np.array(array.to_pylist(), dtype=object)

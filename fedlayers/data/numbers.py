@@ -52,6 +52,13 @@ def flat(column: Any) -> Any:
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
+def is_text(kind: Any) -> bool:
+    """Return whether an Arrow type is one of text."""
+    import pyarrow as pa
+
+    return any(is_kind(kind) for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
+
+
 def _leaves(column: Any, place: Place) -> tuple[Any, int]:
     """Return the innermost values of all records in a row, and how many a record has."""
     import pyarrow as pa
@@ -79,6 +86,8 @@ def _numbers(leaves: Any, width: int, place: Place) -> Floats:
     import pyarrow as pa
 
     kind = leaves.type
+    if is_text(kind):
+        raise _refusal_of_text(leaves.to_pylist(), width, place)
     missing = leaves.is_null().to_numpy(zero_copy_only=False).reshape(-1, width)
     if pa.types.is_null(kind):
         return Floats(np.full(missing.shape, np.nan, np.float32), {})
@@ -116,6 +125,29 @@ def _decimals(values: np.ndarray, missing: np.ndarray) -> Floats:
                 column = [value - taken_off[j] for value in column]
         result[known, j] = [float(value) for value in column]
     return Floats(floats(result).values, taken_off)
+
+
+def _refusal_of_text(values: list[str | None], width: int, place: Place) -> UserError:
+    """Return the error that names the first text that is no number, or says that all are numbers."""
+    wrong = [number for number, value in enumerate(values) if value is not None and not _is_number(value)]
+    if not wrong:
+        return _refusal(place, 0, "holds text, although every value is a number; store numbers")
+    first = str(values[wrong[0]])
+    shown = repr(first if len(first) <= 40 else first[:40] + "…")
+    others = f" (and {len(wrong) - 1} more values are none)" if len(wrong) > 1 else ""
+    return UserError(
+        f"dataset.feature must name a column of pictures, of numbers or of lists of numbers, got {place.column}: "
+        f"{place.record(wrong[0] // width)} holds {shown}, which is no number{others}; write numbers with a decimal "
+        "point and nothing where one is missing, or leave the column out (text: as lists of numbers)"
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
 
 
 def _refusal(place: Place, number: int, fault: str) -> UserError:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedlayers.config import check
+from fedlayers.data.columns import without_index
+from fedlayers.data.separators import refuse_other_separator
 from fedlayers.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,7 +58,10 @@ def opened_splits(
         except UserError:
             raise
         except Exception as error:  # the library passes on what any of its many file readers raises
+            refuse_other_separator(_files(local))
             raise _unreadable(path, local, error) from error
+        if any(len(without_index(part.features)) < 2 for part in splits.values()):
+            refuse_other_separator(_files(local))
         yield splits
 
 
@@ -113,10 +118,13 @@ def _unreadable(path: str, local: Path | None, error: Exception) -> UserError:
 
 def _empty_file(local: Path | None) -> Path | None:
     """Return a local file without records, about which the library speaks in riddles; None if there is none."""
+    return next((file for file in _files(local) if suffix_of(file) in READERS and _has_no_records(file)), None)
+
+
+def _files(local: Path | None) -> list[Path]:
     if local is None:
-        return None
-    files = [local] if local.is_file() else sorted(local.rglob("*"))
-    return next((file for file in files if suffix_of(file) in READERS and _has_no_records(file)), None)
+        return []
+    return [local] if local.is_file() else sorted(local.rglob("*"))
 
 
 def _has_no_records(file: Path) -> bool:
