@@ -16,7 +16,9 @@ from fedlayers.errors import UserError
 from fedlayers.tables import Tables, read
 
 # Texts that Hydra reads as themselves.
-_PLAIN = re.compile(r"(?!(?:null|true|false|on|off|yes|no|nan|inf)$)[A-Za-z_./~@?][\w./:%+@?-]*", re.IGNORECASE)
+_PLAIN = re.compile(
+    r"(?!(?:null|true|false|on|off|yes|no|nan|inf)$)[A-Za-z_./~@?][\w./:%+@?-]*", re.IGNORECASE | re.ASCII
+)
 # Groups of which several options can be chosen.
 _LISTS = ("metrics", "similarity")
 
@@ -102,7 +104,9 @@ def _keys_of_lists(overrides: list[str], given: Mapping[str, Any]) -> set[str]:
     """Return those of the given keys whose value is a list, once the options among the settings are chosen."""
     if not any(isinstance(value, list | tuple) for value in given.values()):
         return set()
-    options = [f"{key}={value}" for key, value in given.items() if "." not in key and isinstance(value, str)]
+    options = [
+        f"{key}={_text(key, value)}" for key, value in given.items() if "." not in key and isinstance(value, str)
+    ]
     with hydra_ready():
         parser = OverridesParser.create()
         known = overrides_of([*read_arguments(overrides).overrides, *options])
@@ -125,7 +129,8 @@ def _text(key: str, value: Any) -> str:
         return repr(float(value)) if math.isfinite(value) else str(float(value))
     if isinstance(value, str | Path):
         text = str(value)
-        return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "\\'") + "'"
+        # A text means itself: neither the end of a quotation nor another key.
+        return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "\\'").replace("${", "\\${") + "'"
     raise UserError(f"{key} must be a text, a number, true, false, None or a list of those, got {value!r}")
 
 

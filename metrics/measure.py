@@ -13,6 +13,7 @@ from torch import Tensor
 from fedlayers.errors import Stopped, UserError
 from fedlayers.layers import Layer, as_written, buffers_kept
 from fedlayers.records import Resource, Row, addressed, missing
+from metrics.answers import checked, weights_kept
 from metrics.base import ClientView, Measurement, Metric, ServerView
 from metrics.spreading import spreading
 
@@ -38,7 +39,22 @@ def build_metrics(config: Mapping[str, Any]) -> dict[str, Metric]:
     if isinstance(payload_mb, bool) or not isinstance(payload_mb, int | float) or not payload_mb > 0:
         raise UserError(f"metrics.payload_mb must be a positive number of megabytes, got {payload_mb!r}")
     entries = {name: entry for name, entry in config.items() if name not in RESERVED and entry is not None}
-    return {name: _build(name, entries[name]) for name in sorted(entries)}
+    metrics = {name: _build(name, entries[name]) for name in sorted(entries)}
+    _check_names(metrics)
+    return metrics
+
+
+def _check_names(metrics: Mapping[str, Metric]) -> None:
+    """Raise UserError if two metrics state the same quantity: nobody could tell their rows apart."""
+    whose: dict[str, str] = {}
+    for name, metric in metrics.items():
+        for facts in metric.facts:
+            other = whose.setdefault(facts.name, name)
+            if other != name:
+                raise UserError(
+                    f"metrics.{name} must state quantities of its own in its facts, got {facts.name}, which "
+                    f"metrics.{other} measures; give it another name"
+                )
 
 
 def measure_clients(
@@ -59,10 +75,12 @@ def measure_clients(
     """
     rows: list[Row] = []
     payloads: dict[str, Payload] = {}
-    for name, metric in metrics.items():
-        if not metric.schedule.is_due(view.round, last_round, view.moment):
-            continue
-        measurement = _timed(name, partial(_client_half, metric, view), view.device, on_error)
+    due = {
+        name: metric for name, metric in metrics.items() if metric.schedule.is_due(view.round, last_round, view.moment)
+    }
+    kept = {name: tensor.detach().clone() for name, tensor in view.parameters.items()} if due else {}
+    for name, metric in due.items():
+        measurement = _timed(name, partial(_client_half, metric, view, kept), view.device, on_error)
         rows += measurement.rows
         if measurement.payload:
             payloads[name] = measurement.payload
@@ -182,10 +200,10 @@ def _timed(name: str, half: Callable[[], Measurement], device: torch.device, on_
     return replace(measurement, rows=[*measurement.rows, seconds])
 
 
-def _client_half(metric: Metric, view: ClientView) -> Measurement:
-    # A forward pass that changes buffers must not decide what the next metric sees.
-    with buffers_kept(view.module), as_written(view.module):
-        measurement = metric.client(view)
+def _client_half(metric: Metric, view: ClientView, kept: Mapping[str, Tensor]) -> Measurement:
+    # A metric that changes buffers or weights must not decide what the next one sees.
+    with weights_kept(view.parameters, kept), buffers_kept(view.module), as_written(view.module):
+        measurement = checked(metric.client(view), metric, "client")
     size, limit = sum(array.nbytes for array in measurement.payload.values()), view.payload_limit_bytes
     if size > limit:
         raise ValueError(f"payload must be {limit} bytes or less, got {size}; raise metrics.payload_mb")
@@ -194,13 +212,15 @@ def _client_half(metric: Metric, view: ClientView) -> Measurement:
 
 def _server_half(metric: Metric, view: ServerView) -> Measurement:
     with spreading(view.spread):
-        return metric.server(view)
+        return checked(metric.server(view), metric, "server")
 
 
 def _epoch_half(
     metric: Metric, layers: Sequence[Layer], parameters: Mapping[str, Tensor], reference: Mapping[str, Tensor], k: int
 ) -> Measurement:
-    return Measurement(metric.epoch(layers, parameters, reference, k))
+    kept = {name: tensor.clone() for name, tensor in parameters.items()}
+    with weights_kept(parameters, kept):
+        return checked(Measurement(metric.epoch(layers, parameters, reference, k)), metric, "epoch")
 
 
 def _one_line(error: BaseException) -> str:

@@ -11,6 +11,7 @@ import pytest
 import fedlayers
 import metrics
 import metrics.distances
+from fedlayers.compose import compose_config
 from fedlayers.errors import UserError
 from fedlayers.in_python import _words
 
@@ -46,6 +47,16 @@ def words(**settings: Any) -> tuple[list[str], bool]:
 )
 def test_keyword_arguments_are_words(settings: dict[str, Any], expected: list[str], swept: bool) -> None:
     assert words(**settings) == (expected, swept)
+
+
+TEXTS = ["o'brien", "q (2)", 'a"b', "{a}", "[x]", "a b", "${x}", "a,b", "1e5", "ä", "x: y", "null", "true", "a;b", "#a"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_means_itself(text: str) -> None:
+    found, swept = _words([], {"results_dir": f"/nowhere/{text}", "study": text, "metrics": ["evaluation"]})
+    config = compose_config(found)
+    assert (config.results_dir, config.study, swept) == (f"/nowhere/{text}", text, False)
 
 
 def test_lists_of_the_options_chosen_are_known() -> None:

@@ -1,5 +1,6 @@
 """Building metrics from their YAML, running those that are due, and turning failures into missing values."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from fedlayers.compose import compose_config
 from fedlayers.errors import UserError
 from fedlayers.records import Record, Resource
-from metrics.base import ClientView, Measurement, Metric, ServerView
+from metrics.base import ClientView, Facts, Measurement, Metric, ServerView
 from metrics.measure import build_metrics, measure_clients, measure_server
 from tests.metric_views import assert_in_range, client_view, network, server_view, some_rows, weights_of
 
@@ -22,6 +23,8 @@ OPTIONS = sorted(FOLDER.glob("*.yaml"))
 
 class Echo(Metric):
     """Sends its seed and gives back what came."""
+
+    facts = (Facts("echo", "1", -math.inf, math.inf, "neutral", "own definition"),)
 
     def client(self, view: ClientView) -> Measurement:
         return Measurement([Record("echo", 1.0)], {"seed": np.array([view.seed])})

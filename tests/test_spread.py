@@ -1,5 +1,6 @@
 """Large work leaves for the workers, small work stays, and the bits are the same wherever it is done."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from ray import cloudpickle
 from fedlayers.errors import Stopped
 from fedlayers.records import Record
 from metrics import spreading
-from metrics.base import Measurement, Metric, ServerView
+from metrics.base import Facts, Measurement, Metric, ServerView
 from metrics.distances.built_in import built_in_metrics
 from metrics.distances.client_families import ClientMatrixMetric
 from metrics.distances.gram_pairs import pairwise_by_gram
@@ -160,6 +161,8 @@ def test_a_way_holds_for_its_block_only() -> None:
 
 class Squares(Metric):
     """Uses the run's workers, one way or the other."""
+
+    facts = (Facts("squares", "1", 0.0, math.inf, "neutral", "own definition"),)
 
     def server(self, view: ServerView) -> Measurement:
         """Return a value for every way."""

@@ -1,0 +1,88 @@
+"""What a metric may do and answer: it leaves the weights as they are, and returns rows of what its facts state."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedlayers.records import Record, Resource, Row, Spectrum
+from metrics.base import Measurement, Metric
+
+_NUMBERS = ("value", "stderr", "chance", "chance_hi", "p")
+
+
+def checked(measurement: Any, metric: Metric, half: str) -> Measurement:
+    """Return what a half of a metric answered, its numbers as plain ones.
+
+    Args:
+        measurement: the answer.
+        metric: whose.
+        half: the method that answered, for messages.
+
+    Raises:
+        TypeError: it is no :class:`Measurement` of rows with numbers.
+        ValueError: a row is of a quantity that the metric's facts do not state.
+    """
+    name = f"{type(metric).__name__}.{half}"
+    if not isinstance(measurement, Measurement):
+        raise TypeError(f"{name} must return a Measurement, got {type(measurement).__name__}")
+    stated = {facts.name for facts in metric.facts}
+    return replace(measurement, rows=[_checked(row, name, stated) for row in measurement.rows])
+
+
+def _checked(row: Any, name: str, stated: set[str]) -> Row:
+    if isinstance(row, Resource):
+        return row
+    if not isinstance(row, Record | Spectrum):
+        raise TypeError(f"{name} must return rows of measured(...), got {type(row).__name__} among them")
+    if row.metric not in stated:
+        known = ", ".join(sorted(stated)) or "none"
+        raise ValueError(f"{name} must return what its facts state ({known}), got {row.metric!r}")
+    if isinstance(row, Spectrum):
+        return row
+    odd: dict[str, Any] = {
+        key: value for key in _NUMBERS if type(value := getattr(row, key)) not in (float, int, type(None))
+    }
+    plain: dict[str, Any] = {key: _number(value, key, name) for key, value in odd.items()}
+    return replace(row, **plain) if odd else row
+
+
+def _number(value: Any, key: str, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, Tensor | np.ndarray | np.generic | float | int):
+        raise TypeError(f"{name} must return rows whose {key} is a number, got {value!r}")
+    if isinstance(value, Tensor | np.ndarray) and value.shape != ():
+        raise TypeError(f"{name} must return rows whose {key} is one number, got shape {tuple(value.shape)}")
+    return float(value)
+
+
+@contextmanager
+def weights_kept(weights: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> Iterator[None]:
+    """Put weights back that a block of code has changed, since training goes on with them.
+
+    Args:
+        weights: name -> what must stay as it is.
+        kept: name -> copies of it.
+
+    Raises:
+        ValueError: some were changed.
+    """
+    try:
+        yield
+    finally:
+        changed = [name for name, tensor in weights.items() if not torch.equal(_bytes(tensor), _bytes(kept[name]))]
+        with torch.no_grad():
+            for name in changed:
+                weights[name].data.copy_(kept[name])
+    if changed:
+        raise ValueError(
+            f"it must leave the weights as they are, but changed {', '.join(changed[:5])}; they are put back"
+        )
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    """Return the bits: weights that are not finite equal themselves."""
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8)
