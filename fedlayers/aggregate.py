@@ -18,6 +18,7 @@ from fedlayers.command import carried_out
 from fedlayers.disk import disk_errors
 from fedlayers.errors import UserError
 from fedlayers.lock import holder_of
+from fedlayers.partition_table import check_partition
 from fedlayers.plan import planned
 from fedlayers.records import SCHEMAS, typed_for_pandas
 from fedlayers.run_columns import Columns, Config, config_of, full_columns, types_of, with_columns
@@ -170,6 +171,7 @@ def _sort_out(study: Path) -> tuple[dict[Path, Config], dict[str, str], dict[str
             facts = run_facts(run)
             status = facts["status"]
             if status == "complete":
+                check_partition(run)
                 complete[run] = config_of(run)
                 continue
             # A killed process cannot say so; what it leaves is "running" without a lock.

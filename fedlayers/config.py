@@ -239,7 +239,12 @@ def canonical(config: Config) -> dict[str, Any]:
 
 def identity(config: Config) -> str:
     """Return the ten hexadecimal digits that name a run's folder."""
-    text = json.dumps(canonical(config), sort_keys=True, separators=(",", ":"))
+    return digits_of(canonical(config))
+
+
+def digits_of(content: Any) -> str:
+    """Return the ten hexadecimal digits of what :func:`canonical` returns."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from fedlayers.errors import UserError
 
 T = TypeVar("T")
+# What to do about a file that a run writes again whenever it is not there.
+WRITTEN_ANEW = "restore it from a copy, or delete it and start the same command again, which writes it anew"
 
 
 class DamagedRunWarning(UserWarning):
@@ -40,14 +42,14 @@ def readable(reader: Callable[[Path], T], runs: Iterable[Path], several: bool = 
     return found
 
 
-def guarded(reader: Callable[[Path], Any], file: Path) -> Any:
-    """Return ``reader(file)``; a file that cannot be read becomes a UserError that names it."""
+def guarded(
+    reader: Callable[[Path], Any], file: Path, way_on: str = "restore it, or start its run again with force=true"
+) -> Any:
+    """Return ``reader(file)``; a file that cannot be read becomes a UserError that names it and says what to do."""
     try:
         return reader(file)
     except FileNotFoundError:
         raise UserError(f"there is no {file}: read the run or study folder instead") from None
     except Exception as error:  # every format has exceptions of its own
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{file} cannot be read ({cause}): restore it, or start its run again with force=true"
-        ) from error
+        raise UserError(f"{file} cannot be read ({cause}): {way_on}") from error

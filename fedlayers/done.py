@@ -37,6 +37,8 @@ def read_done(run: Path) -> Done | None:
     try:
         content = json.loads(path.read_bytes())
         rounds = content.get("rounds")
+        if not isinstance(rounds, int) and _keeps_digests(run):
+            raise ValueError("a run with digests says after how many rounds it ended")
         return Done(rounds if isinstance(rounds, int) else None, seals_from(content.get("files")))
     except FileNotFoundError:
         return None
@@ -44,6 +46,15 @@ def read_done(run: Path) -> Done | None:
         raise UserError(
             f"{path} cannot be read: start the same command again, which evaluates the last round anew and writes it"
         ) from error
+
+
+def _keeps_digests(run: Path) -> bool:
+    """Say whether a run has kept digests from its first round: one that an older version finished has not."""
+    try:
+        with (run / "manifest.jsonl").open("rb") as file:
+            return bool(json.loads(file.readline()).get("first") == 0)
+    except FileNotFoundError:
+        return False
 
 
 def known_end(run: Path) -> Done | None:

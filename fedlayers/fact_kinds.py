@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedlayers.damaged import WRITTEN_ANEW
 from fedlayers.errors import UserError
 
 _KINDS: Mapping[type | tuple[type, ...], Sequence[str]] = {
@@ -26,6 +27,5 @@ def check_kinds(file: Path, facts: Mapping[str, Any]) -> None:
             found = facts.get(key)
             if found is not None and (not isinstance(found, kinds) or isinstance(found, bool)):
                 raise UserError(
-                    f"{file} has {key} of another kind than fedlayers writes ({type(found).__name__}): restore it, or "
-                    "start its run again with force=true"
+                    f"{file} has {key} of another kind than fedlayers writes ({type(found).__name__}): {WRITTEN_ANEW}"
                 )

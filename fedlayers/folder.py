@@ -14,6 +14,7 @@ import yaml
 
 from fedlayers.commits import Commit, DamagedError, read_commit
 from fedlayers.config import Config, canonical, identity
+from fedlayers.damaged import WRITTEN_ANEW
 from fedlayers.disk import disk_errors, fsync, read_json, write_bytes, write_text
 from fedlayers.done import known_end, read_done, write_done
 from fedlayers.errors import UserError
@@ -106,7 +107,7 @@ class RunFolder:
         """
         return read_json(
             self.path / "run.json",
-            "restore it from a copy, or delete it and start the same command again, which writes it anew",
+            WRITTEN_ANEW,
         )
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
@@ -240,13 +241,12 @@ def _make(folder: Path) -> None:
 
 def _identity(path: Path) -> Any:
     """Return the identity that a run's config.yaml states."""
-    way_on = "restore it from a copy, or delete it and start the same command again, which writes it anew"
     try:
         content = yaml.safe_load(path.read_bytes())
     except (yaml.YAMLError, ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read: {way_on}") from error
+        raise UserError(f"{path} cannot be read: {WRITTEN_ANEW}") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds no configuration: {way_on}")
+        raise UserError(f"{path} holds no configuration: {WRITTEN_ANEW}")
     return content.get("identity")
 
 

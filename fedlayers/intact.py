@@ -30,6 +30,17 @@ def check_intact(run: Path, committed: int) -> list[str]:
     return remarks
 
 
+def check_committed(run: Path, committed: int) -> None:
+    """Check presence and size of every file of a run up to a round, whose checkpoint must be there.
+
+    Raises:
+        UserError: a file is missing or of another size.
+    """
+    damaged, _ = _inspected(run, committed, contents=False)
+    if damaged:
+        raise DamagedError(damaged[0].path, f"{damaged[0].what}{_and_more(len(damaged))}")
+
+
 def can_go_back(run: Path, server_round: int) -> bool:
     """Say whether a round's checkpoint is there and everything it needs is as it was written."""
     return server_round >= 0 and _server(run, server_round).is_file() and not _inspected(run, server_round)[0]
@@ -81,7 +92,7 @@ def _server(run: Path, server_round: int) -> Path:
     return run / "state" / f"server@{server_round}.json"
 
 
-def _inspected(run: Path, committed: int) -> tuple[list[DamagedError], list[str]]:
+def _inspected(run: Path, committed: int, contents: bool = True) -> tuple[list[DamagedError], list[str]]:
     """Return the damaged files of the rounds up to a committed one, and what else the user should know."""
     try:
         commit = read_commit(_server(run, committed))
@@ -98,7 +109,7 @@ def _inspected(run: Path, committed: int) -> tuple[list[DamagedError], list[str]
     problems = {
         name: what
         for name, seals in expected.items()
-        if (what := problem_of(run / name, seals, contents=in_full or name not in models))
+        if (what := problem_of(run / name, seals, contents=contents and (in_full or name not in models)))
     }
     # Nothing is computed from a model that is kept for the user, who may delete it.
     gone = [name for name, what in problems.items() if name in models and what == "is missing"]

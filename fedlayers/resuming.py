@@ -18,6 +18,7 @@ from fedlayers.data.download import no_downloads
 from fedlayers.data.federation import Federation
 from fedlayers.done import known_end, read_done
 from fedlayers.errors import UserError
+from fedlayers.finished import has_small_files
 from fedlayers.folder import RunFolder
 from fedlayers.intact import can_go_back, check_intact, check_not_lost, problem_of
 from fedlayers.lock import lock
@@ -30,13 +31,18 @@ def nothing_left(folder: RunFolder, config: Config) -> str | None:
     """Return a sentence if a run is complete, None if there is something to do.
 
     Raises:
-        UserError: its data are others by now, or its tables are damaged.
+        UserError: it has more rounds than are asked for, its data are others by now, or its tables are damaged.
         LockedError: another process goes on with it.
     """
     if config.force or not folder.is_complete(config.rounds):
         return None
     done = read_done(folder.path)
     rounds = folder.last_round() if done is None or done.rounds is None else done.rounds
+    if rounds is not None and config.rounds < rounds:
+        raise UserError(
+            f"rounds must be {rounds} or more for {folder.path}, which is finished with {rounds} rounds, got "
+            f"{config.rounds}; ask for rounds={rounds}, or choose another study=... for a run of {config.rounds}"
+        )
     for table in SCHEMAS:
         for name, seal in expected_parts(folder.path, table, rounds).items():
             if what := problem_of(folder.path / table / name, [seal], contents=False):
@@ -44,6 +50,8 @@ def nothing_left(folder: RunFolder, config: Config) -> str | None:
     known = folder.manifest.sources()
     if known:
         _check_sources(folder, known, {"data": _data_at_hand(config), "init": init_digest(config)})
+    if not has_small_files(folder.path):
+        return None
     if run_facts(folder.path)["status"] != "complete":
         # More rounds were asked for and none was reached.
         with lock(folder.path):

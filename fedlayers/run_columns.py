@@ -10,7 +10,7 @@ import pyarrow as pa
 from omegaconf import OmegaConf
 
 from fedlayers.config import NOT_IDENTITY
-from fedlayers.damaged import guarded
+from fedlayers.damaged import WRITTEN_ANEW, guarded
 from fedlayers.errors import UserError
 from fedlayers.tables import run_facts
 
@@ -89,9 +89,9 @@ def config_of(run: Path) -> Config:
     file = run / "config.yaml"
     if not file.is_file():
         return {}
-    plain = guarded(lambda path: OmegaConf.to_container(OmegaConf.load(path)), file)
+    plain = guarded(lambda path: OmegaConf.to_container(OmegaConf.load(path)), file, WRITTEN_ANEW)
     if not isinstance(plain, dict) or not plain:
-        raise UserError(f"{file} holds no configuration: restore it, or start its run again with force=true")
+        raise UserError(f"{file} holds no configuration: {WRITTEN_ANEW}")
     # "identity" repeats what the run's name was made of.
     flat = _flat({key: value for key, value in plain.items() if key not in NOT_IDENTITY | {"identity"}})
     names = {f"{group}.name" for group in FACT_COLUMNS}

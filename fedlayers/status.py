@@ -17,6 +17,7 @@ from typing import Any
 from fedlayers.abandoned import forget
 from fedlayers.command import carried_out
 from fedlayers.errors import UserError
+from fedlayers.finished import check_finished
 from fedlayers.lock import Holder, holder_of
 from fedlayers.pace import duration
 from fedlayers.plan import failures, planned
@@ -160,6 +161,8 @@ def _status(place: Path, folder: Path | None, notes: _Notes) -> RunStatus:
 def _state(place: Path, facts: Mapping[str, Any], notes: _Notes) -> list[str]:
     """Return state and details: from the run's folder, then the queue, its note of failure, and the sweep."""
     if facts.get("status") == "complete":
+        if not holder_of(place):  # whoever holds it may be replacing files
+            check_finished(place)
         return ["done", f"{facts.get('round')} rounds in {duration(facts.get('wall_s') or 0)}"]
     if facts and (holder := holder_of(place)):
         return ["running", *_pace(place, facts), str(holder)]

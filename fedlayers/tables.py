@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedlayers.commits import DamagedError
-from fedlayers.damaged import guarded, readable
+from fedlayers.damaged import WRITTEN_ANEW, guarded, readable
 from fedlayers.done import read_done
 from fedlayers.errors import UserError
 from fedlayers.fact_kinds import check_kinds
 from fedlayers.manifest import expected_parts
+from fedlayers.partition_table import load_partition
 from fedlayers.run_files import PART, run_files
 from fedlayers.seals import Seal
 
@@ -68,16 +69,16 @@ class Tables:
     def partition(self) -> "pd.DataFrame":
         """Label counts: run, client, client_name, scope, label, label_name, records (zeros included)."""
         import pandas as pd
-        import pyarrow.parquet as pq
 
         from fedlayers.run_columns import short_column, types_of
 
         self._need_folders("partition")
         facts = readable(short_column, self.runs) if self.several else {run: {} for run in self.runs}
         empty = pd.DataFrame(columns=["run", *PARTITION_COLUMNS, *types_of(facts)])
-        files = {run: run / "partition.parquet" for run in facts if (run / "partition.parquet").is_file()}
-        read_tables = readable(lambda run: guarded(pq.read_table, files[run]), files, self.several)
-        frames = [table.to_pandas().assign(run=run.name, **facts[run]) for run, table in read_tables.items()]
+        found = readable(load_partition, facts, self.several)
+        frames = [
+            table.to_pandas().assign(run=run.name, **facts[run]) for run, table in found.items() if table is not None
+        ]
         counts = pd.concat(frames, ignore_index=True) if frames else empty
         # Runs with planted groups have a column that others lack.
         counts = counts[[*empty.columns, *(["planted_group"] if "planted_group" in counts else [])]]
@@ -210,11 +211,9 @@ def run_facts(run: Path) -> dict[str, Any]:
     Raises:
         UserError: one of the two cannot be read.
     """
-    facts = guarded(lambda file: json.loads(file.read_text(encoding="utf-8")), run / "run.json")
+    facts = guarded(lambda file: json.loads(file.read_text(encoding="utf-8")), run / "run.json", WRITTEN_ANEW)
     if not isinstance(facts, dict):
-        raise UserError(
-            f"{run / 'run.json'} must hold an object, got {type(facts).__name__}: start the run again with force=true"
-        )
+        raise UserError(f"{run / 'run.json'} must hold an object, got {type(facts).__name__}: {WRITTEN_ANEW}")
     check_kinds(run / "run.json", facts)
     status = facts.get("status", "running")
     done = read_done(run)

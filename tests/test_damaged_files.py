@@ -19,6 +19,7 @@ Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
 WORDS = ["engine=local", "clients=2", "metrics=[evaluation]"]
 HARMS = {"half": b'{"rounds": 2, "wal', "empty": b"", "binary": b"\xff\xfe\0\x80", "list": b"[1]", "number": b"3"}
+HARMS_OF_DONE = {**HARMS, "object": b"{}"}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_run_json(quick_run: Run, tables: Tables, finished: Path, run: Path, har
         UserError, match=sentence("run.json", "(cannot be read|must hold an object)", "delete it and start")
     ):
         again(quick_run, run)
-    with pytest.raises(UserError, match=sentence("run.json", "force=true")):
+    with pytest.raises(UserError, match=sentence("run.json", "delete it and start the same command again")):
         _ = read(run).facts
     assert run.name in aggregate(run.parent).failed
     if harm == "half":
@@ -71,16 +72,76 @@ def test_config_yaml(quick_run: Run, run: Path, harm: str) -> None:
         assert (run / "config.yaml").read_bytes().count(b"\n") == kept.count(b"\n")
 
 
-@pytest.mark.parametrize("harm", ["half", "empty", "binary", "list", "number"])
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "part": (lambda run: (run / "records/round=000002.parquet").unlink(), r"records/round=000002\.parquet is missing"),
+    "cut": (
+        lambda run: (run / "records/round=000001.parquet").write_bytes(b"PAR1"),
+        r"round=000001\.parquet has 4 bytes instead of",
+    ),
+    "final": (lambda run: (run / "records/final.parquet").unlink(), r"records/final\.parquet is missing"),
+    "state": (lambda run: shutil.rmtree(run / "state"), "state holds no checkpoint"),
+    "commit": (lambda run: (run / "state/server@2.json").unlink(), r"server@2\.json is missing"),
+    "arrays": (lambda run: (run / "state/server@2.safetensors").unlink(), r"server@2\.safetensors is missing"),
+    "manifest": (lambda run: (run / "manifest.jsonl").unlink(), r"manifest\.jsonl is missing"),
+    "config": (lambda run: (run / "config.yaml").write_text(""), r"config\.yaml holds no configuration"),
+    "cut config": (
+        lambda run: (run / "config.yaml").write_text((run / "config.yaml").read_text()[:-9]),
+        r"config\.yaml (has another content than was written|cannot be read)",
+    ),
+    "no config": (lambda run: (run / "config.yaml").unlink(), r"config\.yaml is missing: .*start the same command"),
+    "done": (lambda run: (run / "done.json").write_text("{}"), r"done\.json cannot be read: start the same command"),
+    "partition": (
+        lambda run: (run / "partition.parquet").unlink(),
+        r"partition\.parquet is missing: .*the same command",
+    ),
+    "cut partition": (
+        lambda run: (run / "partition.parquet").write_bytes(b"PAR1"),
+        r"partition\.parquet cannot be read .*the same command",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_status_names_the_damaged_file_of_a_finished_run(run: Path, damage: str) -> None:
+    assert [one.state for one in study_status(run.parent)] == ["done"]
+    harm, told = DAMAGES[damage]
+    harm(run)
+    (one,) = study_status(run.parent)
+    assert one.state == "failed" and re.search(told, one.detail), one.detail
+
+
+def test_a_model_that_the_user_has_deleted_is_no_damage(run: Path) -> None:
+    shutil.rmtree(run / "snapshots")
+    assert study_status(run.parent)[0].state == "done"
+
+
+@pytest.mark.parametrize("name", ["partition.parquet", "config.yaml"])
+def test_the_same_command_writes_what_a_finished_run_has_lost(
+    quick_run: Run, tables: Tables, finished: Path, run: Path, name: str
+) -> None:
+    (run / name).unlink()
+    again(quick_run, run)
+    assert tables(run) == tables(finished) and study_status(run.parent)[0].state == "done"
+    if name == "partition.parquet":
+        assert (run / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_a_damaged_config_of_a_finished_run_is_told_by_the_run(quick_run: Run, run: Path) -> None:
+    (run / "config.yaml").write_text("")
+    with pytest.raises(UserError, match=sentence("config.yaml", "holds no configuration: .*delete it and start")):
+        again(quick_run, run)
+
+
+@pytest.mark.parametrize("harm", ["half", "empty", "binary", "list", "number", "object"])
 def test_done_json(quick_run: Run, tables: Tables, finished: Path, run: Path, harm: str) -> None:
-    (run / "done.json").write_bytes(HARMS[harm])
+    (run / "done.json").write_bytes(HARMS_OF_DONE[harm])
     with pytest.raises(
         UserError, match=sentence("done.json", "cannot be read: start the same command again, which eval")
     ):
         _ = read(run).facts
     assert "done.json" in aggregate(run.parent).failed[run.name]
     assert "done.json" in study_status(run.parent)[0].detail
-    if harm == "half":
+    if harm in ("half", "object"):
         assert tables(again(quick_run, run)) == tables(finished)
         assert run_facts(run)["status"] == "complete"
 

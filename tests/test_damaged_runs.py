@@ -114,6 +114,18 @@ def test_a_damaged_partition_is_left_out(study: Path) -> None:
         assert list(read(study).partition["run"].unique()) == [good.name]
 
 
+def test_a_missing_partition_is_told(study: Path) -> None:
+    good, bad = run_folders(study)
+    (bad / "partition.parquet").unlink()
+    told = r"partition\.parquet is missing: .*or start the same command again, which writes it anew"
+    with pytest.raises(UserError, match=told):
+        _ = read(bad).partition
+    with pytest.warns(DamagedRunWarning, match=rf"{bad.name} is left out: .*{told}"):
+        assert list(read(study).partition["run"].unique()) == [good.name]
+    report = aggregate(study)
+    assert report.complete == (good.name,) and "partition.parquet is missing" in report.failed[bad.name]
+
+
 def test_a_run_that_has_lost_its_facts_is_still_a_run(study: Path) -> None:
     _, bad = run_folders(study)
     (bad / "run.json").unlink()

@@ -59,6 +59,16 @@ def test_fewer_rounds_than_there_are_is_refused_and_changes_nothing(
     assert tables(run_of(quick_run, tmp_path, "rounds=4")) == tables(straight[4])
 
 
+def test_a_finished_run_is_not_taken_for_one_of_fewer_rounds(quick_run: Run, straight: dict[int, Path]) -> None:
+    run = straight[4]
+    before = (run / "run.json").read_bytes()
+    with pytest.raises(
+        UserError, match=r"rounds must be 4 or more for .* finished with 4 rounds, got 2; ask for rounds=4"
+    ):
+        run_of(quick_run, run.parent.parent, "rounds=2")
+    assert (run / "run.json").read_bytes() == before
+
+
 def test_a_round_that_was_one_of_more_is_repeated_as_the_last(
     quick_run: Run, tables: Tables, straight: dict[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,7 +29,7 @@ def study(tmp_path: Path) -> Path:
     study = tmp_path / "s"
     write_plan(study, {key: [] for key in ["done", "running", "killed", "stopped", "failed", "refused", "later"]})
     write_facts(study / "done", status="complete", round=9, rounds=9, wall_s=75.0)
-    (study / "done" / "done.json").write_text("{}")
+    write_end(study / "done")
     write_facts(study / "running", status="running", round=3, rounds=9)
     write_lock(study / "running", host="far", kernel="far", pid=7, job="12")
     for server_round, seconds in ((1, 100.0), (2, 2.0), (3, 4.0)):
@@ -44,6 +44,14 @@ def study(tmp_path: Path) -> Path:
 def write_facts(run: Path, **facts: object) -> None:
     run.mkdir()
     (run / "run.json").write_text(json.dumps(facts))
+
+
+def write_end(run: Path) -> None:
+    """Write what a finished run has beside its facts, as versions did that kept no digests."""
+    (run / "state").mkdir()
+    for name, text in (("done.json", "{}"), ("config.yaml", "seed: 0"), ("state/server@9.json", "{}")):
+        (run / name).write_text(text)
+    pq.write_table(pa.table({"client": [0]}), run / "partition.parquet")
 
 
 def write_round(run: Path, server_round: int, seconds: float) -> None:

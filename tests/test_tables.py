@@ -148,10 +148,10 @@ def test_an_unreadable_part_is_named(tmp_path: Path) -> None:
 def test_unreadable_and_wrong_run_json(tmp_path: Path) -> None:
     run = write_run(tmp_path)
     (run / "run.json").write_text("{", encoding="utf-8")
-    with pytest.raises(UserError, match=r"run\.json cannot be read \(Expecting"):
+    with pytest.raises(UserError, match=r"run\.json cannot be read \(Expecting.*delete it and start the same"):
         _ = read(run).facts
     (run / "run.json").write_text("[]", encoding="utf-8")
-    with pytest.raises(UserError, match=r"run\.json must hold an object, got list"):
+    with pytest.raises(UserError, match=r"run\.json must hold an object, got list: .*delete it and start"):
         _ = read(run).facts
 
 
