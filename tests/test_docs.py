@@ -45,4 +45,5 @@ def test_values_named_in_the_text_can_be_set() -> None:
     for word in words:
         needs = ["metrics=[similarity]"] if word.startswith("similarity=") else []
         needs += [f"metrics=[{family}]" for family in FAMILIES if word.startswith(f"metrics.{family}.")]
+        needs += ["plant.kind=rotation"] if word.startswith("plant.groups=") else []
         compose_config([word, *needs])

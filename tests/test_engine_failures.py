@@ -48,7 +48,7 @@ def test_a_failing_client_stops_the_run_and_is_named(quick_run: Run, engine: str
     ):
         quick_run(
             f"engine={engine}",
-            "engine.workers=1",
+            *([] if engine == "local" else ["engine.workers=1"]),
             "algorithm.client._target_=tests.odd_clients.FailingClient",
             "+algorithm.client.client=2",
             "+algorithm.client.server_round=2",

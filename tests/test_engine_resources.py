@@ -33,7 +33,7 @@ def ray_with(**has: float) -> "mock._patch[mock.MagicMock]":
         ({}, 0.6666),  # one worker a client, as there are CPUs for all three
         ({"client_cpus": 4.0}, 1.0),
         ({"client_gpus": 0.25}, 0.25),
-        ({"workers": 30_000}, 0.0001),
+        ({"workers": 10_000}, 0.0002),
     ],
     ids=["two workers", "three workers", "default", "few CPUs", "as asked", "very many"],
 )

@@ -85,7 +85,8 @@ def test_a_signal_ends_it_cleanly_and_it_continues(
     number: int,
     code: int,
 ) -> None:
-    process = start(tmp_path, f"engine={engine}", f"engine.workers={workers}")
+    several = [] if engine == "local" else [f"engine.workers={workers}"]
+    process = start(tmp_path, f"engine={engine}", *several)
     run = wait_for_round(process, tmp_path, 1)
     children = psutil.Process(process.pid).children(recursive=True)
     sent = time.monotonic()

@@ -178,7 +178,7 @@ UNREAD = "which clients.fedavg.FedAvgClient does not read"
         ),
         (
             [f"{STOCK}Bulyan", "+algorithm.strategy.num_malicious_nodes=1"],
-            "Bulyan can do nothing with the replies of 3 clients: it makes no model of them; raise clients or fraction",
+            "algorithm.strategy.num_malicious_nodes must be at most 0 where 3 clients train in a round, got 1",
         ),
     ],
 )
