@@ -104,7 +104,7 @@ def _more_records(view: ClientView, wanted: int) -> str:
     if view.probe_limit is None or wanted <= view.probe_limit:
         return f"raise probe.size to {wanted}"
     return (
-        f"find it more than the {view.probe_limit} records that there are: raise split.server_test, or choose another "
+        f"give it more than the {view.probe_limit} records that there are: raise split.server_test, or choose another "
         "probe.policy"
     )
 

@@ -113,7 +113,7 @@ def test_a_probe_too_small_for_a_layer_is_remarked(records: int, remarks: int) -
         (32, "raise probe.size to 32"),
         (
             31,
-            "find it more than the 31 records that there are: raise split.server_test, or choose another probe.policy",
+            "give it more than the 31 records that there are: raise split.server_test, or choose another probe.policy",
         ),
     ],
 )
