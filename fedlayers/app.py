@@ -55,13 +55,13 @@ def _start(arguments: Arguments) -> int:
             _hydra(arguments.words, job)
         return 0
     if "--multirun" in arguments.flags:
-        return carry_out_sweep(arguments)
+        return carry_out_sweep(compose_sweep(arguments.overrides), arguments)
     words = arguments.overrides
     with hydra_ready():
         content = composed(words)
         config = typed(content, words)
     if str(content.hydra.mode).endswith("MULTIRUN"):
-        return carry_out_sweep(arguments)
+        return carry_out_sweep(compose_sweep(arguments.overrides), arguments)
     launcher = content.hydra.runtime.choices["hydra/launcher"]
     if launcher != "basic":
         raise UserError(f"hydra/launcher={launcher} starts the runs of a sweep: add -m, or leave it out to run here")
@@ -95,9 +95,8 @@ def _single(study: Path, arguments: Arguments) -> None:
         raise error
 
 
-def carry_out_sweep(arguments: Arguments) -> int:
+def carry_out_sweep(sweep: Sweep, arguments: Arguments) -> int:
     """Carry out what is missing of a sweep, gather its results in any case; return the exit code."""
-    sweep = compose_sweep(arguments.overrides)
     plans = sweep.plans()
     for config in sweep.configs:
         _study_folder(config)

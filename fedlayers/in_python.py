@@ -140,8 +140,9 @@ def _sweep(words: list[str]) -> Tables:
     from fedlayers.study import compose_sweep
 
     arguments = Arguments({"--multirun": ""}, overrides_of(words))
-    plans = compose_sweep(arguments.overrides).plans()
-    went_well = carry_out_sweep(arguments) == 0
+    sweep = compose_sweep(arguments.overrides)
+    plans = sweep.plans()
+    went_well = carry_out_sweep(sweep, arguments) == 0
     folders = tuple(study / run for study, runs in plans.items() for run in runs)
     if not went_well:
         missing = [folder.name for folder in folders if not (folder / "done.json").is_file()]

@@ -107,8 +107,9 @@ def measure_epoch(
     """
     rows: list[Row] = []
     detached = {name: tensor.detach() for name, tensor in parameters.items()}
+    kept = {name: tensor.clone() for name, tensor in detached.items()} if metrics else {}
     for name, metric in metrics.items():
-        half = partial(_epoch_half, metric, layers, detached, reference, number)
+        half = partial(_epoch_half, metric, layers, detached, reference, number, kept)
         rows += _timed(name, half, torch.device("cpu"), on_error).rows
     return rows
 
@@ -216,11 +217,15 @@ def _server_half(metric: Metric, view: ServerView) -> Measurement:
 
 
 def _epoch_half(
-    metric: Metric, layers: Sequence[Layer], parameters: Mapping[str, Tensor], reference: Mapping[str, Tensor], k: int
+    metric: Metric,
+    layers: Sequence[Layer],
+    parameters: Mapping[str, Tensor],
+    reference: Mapping[str, Tensor],
+    number: int,
+    kept: Mapping[str, Tensor],
 ) -> Measurement:
-    kept = {name: tensor.clone() for name, tensor in parameters.items()}
     with weights_kept(parameters, kept):
-        return checked(Measurement(metric.epoch(layers, parameters, reference, k)), metric, "epoch")
+        return checked(Measurement(metric.epoch(layers, parameters, reference, number)), metric, "epoch")
 
 
 def _one_line(error: BaseException) -> str:
