@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fedlayers.layers import Layer, layers_of
+from fedlayers.core.layers import Layer, layers_of
 from fedlayers.models.cnn import CNN
 from metrics.hessian.block import Block, Effort, analyse_block
 from metrics.hessian.lanczos import lanczos

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 from flwr.clientapp import ClientApp
 
-from fedlayers.config import Engine
-from fedlayers.devices import threads
+from fedlayers.config.settings import Engine
+from fedlayers.core.devices import threads
 from fedlayers.engines.base import Workplace
-from fedlayers.engines.ray import RayGrid
-from metrics.distances.gram_pairs import GramDistances, pairwise_by_gram
-from metrics.distances.wasserstein import WassersteinMetric
-from metrics.distances.weights import LayerWeights, Model, RoleArray
+from fedlayers.engines.ray.engine import RayGrid
+from metrics.distances.gram.gram_pairs import GramDistances, pairwise_by_gram
+from metrics.distances.measures.wasserstein import WassersteinMetric
+from metrics.distances.weights.participant import LayerWeights, Model, RoleArray
 
 CLIENTS, REPEATS, EVERY = 100, 5, 50
 LEAST_RATIO, LARGEST_ERROR = 20.0, 1e-9

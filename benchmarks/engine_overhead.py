@@ -20,14 +20,14 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, M
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
-from fedlayers.allocation import available_cpus
-from fedlayers.arrays import decode, encode
-from fedlayers.config import Engine
-from fedlayers.devices import prepare_process, threads
+from fedlayers.config.settings import Engine
+from fedlayers.core.allocation import available_cpus
+from fedlayers.core.devices import prepare_process, threads
 from fedlayers.engines.base import Workplace
 from fedlayers.engines.make import make_engine
-from fedlayers.flower import Grid, quiet, records_of, run_simulation
-from fedlayers.sums import averaged, block_of
+from fedlayers.flower.adapter import Grid, quiet, records_of, run_simulation
+from fedlayers.flower.arrays import decode, encode
+from fedlayers.flower.sums import averaged, block_of
 from strategies.fedavg import FedAvg
 
 WORKERS = 2

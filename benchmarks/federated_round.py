@@ -26,11 +26,11 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 import fedlayers
-from fedlayers.compose import compose_config
-from fedlayers.config import Config
+from fedlayers.config.compose import compose_config
+from fedlayers.config.settings import Config
+from fedlayers.core.devices import prepare_process
+from fedlayers.core.federation import Records
 from fedlayers.data import load_federation
-from fedlayers.data.federation import Records
-from fedlayers.devices import prepare_process
 from fedlayers.models import build_model
 
 FMNIST = ["+dataset=FMNIST", "clients=10", "split.train=0.9", "split.val=0", "split.test=0.1", "partition=iid"]

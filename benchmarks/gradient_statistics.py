@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fedlayers.layers import layers_of
-from metrics.per_example import ExamplePass
+from fedlayers.core.layers import layers_of
+from metrics.example_gradients.per_example import ExamplePass
 
 LIMIT = 1.8
 REPEATS = 200

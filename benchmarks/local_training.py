@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from clients.training import train_locally
-from fedlayers.config import Training
-from fedlayers.data.federation import Records
+from fedlayers.config.settings import Training
+from fedlayers.core.federation import Records
+from fedlayers.core.weights import split_state
 from fedlayers.models.cnn import CNN
 from fedlayers.models.mlp import MLP
-from fedlayers.weights import split_state
 from metrics.base import RecordSet
 
 SHAPE, CLASSES, BATCH = (1, 28, 28), 10, 64

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedlayers.devices import prepare_process
-from metrics.compare.procrustes import Procrustes
+from fedlayers.core.devices import prepare_process
+from metrics.compare.measures.procrustes import Procrustes
 
 LIMIT = 1.3
 LIMIT_CLOSE = 1.8

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.compare.centred import centred
-from metrics.compare.cka import CKA
-from metrics.compare.gram_products import gram_products
+from metrics.compare.measures.cka import CKA
+from metrics.compare.products.centred import centred
+from metrics.compare.products.gram_products import gram_products
 
 CLIENTS, RECORDS, UNITS = 20, 1000, 512
 REPEATS, LEAST_RATIO, LIMIT_S = 5, 15.0, 0.3

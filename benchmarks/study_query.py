@@ -29,8 +29,8 @@ import pyarrow as pa
 import pyarrow.dataset  # pandas needs it to read with filters: its import is no part of a question's time
 import pyarrow.parquet as pq
 
-from fedlayers.aggregate import aggregate
-from fedlayers.records import SCHEMAS
+from fedlayers.core.records import SCHEMAS
+from fedlayers.studies.aggregate import aggregate
 
 RUNS, ROUNDS, CLIENTS = 200, 100, 20
 ALGORITHMS = ("fedadam", "fedavg", "fedprox", "scaffold")

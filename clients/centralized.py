@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from clients.fedavg import FedAvgClient
-from fedlayers.data.federation import Records
+from fedlayers.core.federation import Records
 
 
 class CentralizedClient(FedAvgClient):

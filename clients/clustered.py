@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 from clients.fedavg import FedAvgClient
-from fedlayers.config import check
-from fedlayers.session import Session
+from fedlayers.config.settings import check
+from fedlayers.flower.session import Session
 
 
 class ClusteredClient(FedAvgClient):

@@ -16,13 +16,13 @@ from torch import Tensor
 from clients.measuring import measure
 from clients.obedience import clip_update, proximal_term
 from clients.training import AfterEpoch, ExtraLoss, LocalResult, learning_rate, train_locally
-from fedlayers.data.federation import Records
-from fedlayers.flower import NumPyClient, records_of
-from fedlayers.orders import OBEYED, Orders, orders
-from fedlayers.records import Record, Resource, Row, addressed, missing
-from fedlayers.seeding import torch_generator
-from fedlayers.session import Scalars, Session
-from fedlayers.weights import to_safetensors_bytes
+from fedlayers.core.federation import Records
+from fedlayers.core.records import Record, Resource, Row, addressed, missing
+from fedlayers.core.seeding import torch_generator
+from fedlayers.core.weights import to_safetensors_bytes
+from fedlayers.flower.adapter import NumPyClient, records_of
+from fedlayers.flower.orders import OBEYED, Orders, orders
+from fedlayers.flower.session import Scalars, Session
 from metrics.measure import measure_epoch
 
 

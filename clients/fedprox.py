@@ -11,9 +11,9 @@ from torch import Tensor
 
 from clients.fedavg import FedAvgClient
 from clients.obedience import proximal_term
-from fedlayers.checks import check, not_negative
-from fedlayers.orders import OBEYED
-from fedlayers.session import Session
+from fedlayers.core.checks import check, not_negative
+from fedlayers.flower.orders import OBEYED
+from fedlayers.flower.session import Session
 
 
 class FedProxClient(FedAvgClient):

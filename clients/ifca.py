@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from clients.clustered import ClusteredClient
-from fedlayers.session import Scalars
-from fedlayers.weights import load_state
+from fedlayers.core.weights import load_state
+from fedlayers.flower.session import Scalars
 from metrics.evaluation import evaluate_model
 
 _BATCH = 128

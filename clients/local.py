@@ -7,7 +7,7 @@ from flwr.app import ArrayRecord
 from torch import Tensor
 
 from clients.fedavg import FedAvgClient, as_record
-from fedlayers.flower import records_of
+from fedlayers.flower.adapter import records_of
 
 
 class LocalClient(FedAvgClient):

@@ -8,11 +8,11 @@ import numpy as np
 from safetensors.numpy import save
 from torch import Tensor
 
-from fedlayers.data.federation import Records
-from fedlayers.records import Record, Row, addressed, table_of, to_bytes, to_table
-from fedlayers.seeding import derive
-from fedlayers.session import Session
-from fedlayers.weights import load_state
+from fedlayers.core.federation import Records
+from fedlayers.core.records import Record, Row, addressed, table_of, to_bytes, to_table
+from fedlayers.core.seeding import derive
+from fedlayers.core.weights import load_state
+from fedlayers.flower.session import Session
 from metrics.base import ClientView
 from metrics.measure import measure_clients
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from metrics.weight_statistics import squared_norm
+from metrics.statistics.weight_statistics import squared_norm
 
 
 def proximal_term(mu: float, parameters: Mapping[str, Tensor], received: Mapping[str, Tensor]) -> Tensor:

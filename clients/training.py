@@ -11,8 +11,8 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fedlayers.config import Training, check
-from fedlayers.errors import UserError
+from fedlayers.config.settings import Training, check
+from fedlayers.core.errors import UserError
 from fedlayers.optimizers import clipped, make_optimizer
 from metrics.base import RecordSet
 

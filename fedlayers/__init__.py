@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedlayers.deferred import defer
+from fedlayers.core.lazy_modules import defer
 
 # Before anything imports Flower or Ray: neither may report home unless the user asks for it.
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
@@ -19,14 +19,19 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 if TYPE_CHECKING:
-    from fedlayers.errors import UserError
-    from fedlayers.in_python import run
-    from fedlayers.tables import Tables, read
+    from fedlayers.commands.in_python import run
+    from fedlayers.core.errors import UserError
+    from fedlayers.runs.reading.tables import Tables, read
 
 __all__ = ["Tables", "UserError", "__version__", "read", "run"]
 __version__ = "0.1.0"
 # Imported on first use, so that ``import fedlayers`` stays fast.
-_HOMES = {"Tables": "tables", "UserError": "errors", "read": "tables", "run": "in_python"}
+_HOMES = {
+    "Tables": "runs.reading.tables",
+    "UserError": "core.errors",
+    "read": "runs.reading.tables",
+    "run": "commands.in_python",
+}
 
 
 def _refuse_foreign_packages() -> None:

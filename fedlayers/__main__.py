@@ -1,6 +1,6 @@
 """``python -m fedlayers``."""
 
-from fedlayers.app import main
+from fedlayers.commands.main import main
 
 if __name__ == "__main__":
     main()

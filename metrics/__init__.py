@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from metrics.base import Facts, Measurement, Metric, at, measured
     from metrics.classification import confusion_matrix, scores_from_confusion
+    from metrics.example_gradients.per_example import ExamplePass
     from metrics.functional import (
         cka,
         cka_distance,
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
         shape_distance,
         svcca,
     )
-    from metrics.per_example import ExamplePass
 
 __all__ = [  # noqa: RUF022 (grouped by question)
     # How alike are two representations?
@@ -51,7 +51,7 @@ __all__ = [  # noqa: RUF022 (grouped by question)
 _HOMES = {
     **dict.fromkeys(("Facts", "Measurement", "Metric", "at", "measured"), "base"),
     **dict.fromkeys(("confusion_matrix", "scores_from_confusion"), "classification"),
-    "ExamplePass": "per_example",
+    "ExamplePass": "example_gradients.per_example",
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedlayers.records import Record, Resource, Row, Spectrum
+from fedlayers.core.records import Record, Resource, Row, Spectrum
 from metrics.base import Measurement, Metric
 
 _NUMBERS = ("value", "stderr", "chance", "chance_hi", "p")

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fedlayers.layers import Layer
-from fedlayers.records import Record, Row, missing
-from fedlayers.schedule import Schedule
+from fedlayers.core.layers import Layer
+from fedlayers.core.records import Record, Row, missing
+from fedlayers.core.schedule import Schedule
 from metrics import spreading
 
 Spread = spreading.Spread
@@ -290,7 +290,7 @@ def measured(metric: str, value: float, reason: str = "the value is not finite",
         metric: the name of the quantity.
         value: the value; NaN says that it is not defined here.
         reason: why it is not, shown only then.
-        columns: further columns of :class:`fedlayers.records.Record`.
+        columns: further columns of :class:`fedlayers.core.records.Record`.
     """
     if not math.isfinite(value):
         address = {key: columns[key] for key in columns.keys() - {"stderr", "chance", "chance_hi", "p"}}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from metrics.array_arguments import Array, as_tensor
-from metrics.score_errors import score_errors
+from metrics.statistics.score_errors import score_errors
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "mcc")
 
@@ -87,7 +87,7 @@ def scores_from_confusion(matrix: Array) -> dict[str, Score]:
 
     Returns:
         Score by name, in the order of ``SCORES``, with the standard errors of
-        :func:`metrics.score_errors.score_errors`.
+        :func:`metrics.statistics.score_errors.score_errors`.
 
     References:
         Brodersen et al. 2010, The balanced accuracy and its posterior distribution. Gorodkin 2004, Comparing

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fedlayers.records import Pair, Record, missing
-from fedlayers.seeding import derive
-from metrics.activations import check_positions, probe_remark
+from fedlayers.core.records import Pair, Record, missing
+from fedlayers.core.seeding import derive
 from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, measured
 from metrics.clusters.agglomerative import Agglomerative
 from metrics.clusters.cluster import Clustering, Clusters
@@ -28,6 +27,7 @@ from metrics.distances.metric_set import MetricSet
 from metrics.distances.participants import LayerTables, Participants, by_weights, check_moments
 from metrics.distances.probe_models import by_representations, send_representations
 from metrics.distances.representations import RepresentationMetric
+from metrics.probe.activations import check_positions, probe_remark
 
 OF = ("updates", "weights")
 _ROUSSEEUW = "Rousseeuw 1987, Silhouettes, Journal of Computational and Applied Mathematics 20"

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
-from fedlayers.layers import Layer
-from fedlayers.records import Row, missing
-from metrics.activations import check_positions, probe_remark
+from fedlayers.core.layers import Layer
+from fedlayers.core.records import Row, missing
 from metrics.base import NO_GLOBAL_MODEL, ClientView, Facts, Measurement, Metric, ServerView, at, measured
 from metrics.distances.built_in import built_in_metrics
 from metrics.distances.facts import BUILT_IN
 from metrics.distances.families import ClientMatrixMetric, LayerMatrixMetric, LayerMetric, ModelMatrixMetric
+from metrics.distances.gram.shared_products import shared_products
 from metrics.distances.metric_set import MetricSet
 from metrics.distances.names import parse_name
 from metrics.distances.pair_rows import Naming, PairRows
@@ -28,9 +28,9 @@ from metrics.distances.participants import (
 )
 from metrics.distances.probe_models import by_representations, send_representations
 from metrics.distances.representations import RepresentationMetric
-from metrics.distances.shared_products import shared_products
 from metrics.distances.tree import PreprocessingTree
-from metrics.distances.weights import Client, LayerWeights, model_of
+from metrics.distances.weights.participant import Client, LayerWeights, model_of
+from metrics.probe.activations import check_positions, probe_remark
 
 RELATIONS = ("clients", "received", "aggregated", "layers")
 
@@ -64,7 +64,7 @@ class Distances(Metric):
         own: name -> a distance of your own, an instance of one of the families; it can be named then.
         relations: which pairs.
         positions: what becomes of pixels and sequence steps in representations: ``pooled``, ``flattened`` or
-            ``samples``, see :func:`metrics.activations.layer_outputs`.
+            ``samples``, see :func:`metrics.probe.activations.layer_outputs`.
         epochs: whether the drift of weights from the received global model is also measured after every local epoch,
             as rows of ``records/`` with ``subject`` ``epoch 1`` and so on.
         max_sets: preprocessed copies of all weights that may be held at once; null for as many as save time.

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import torch
 
-from fedlayers.layers import Layer, total
-from fedlayers.records import Row, Spectrum
-from fedlayers.seeding import torch_generator
+from fedlayers.core.layers import Layer, total
+from fedlayers.core.records import Row, Spectrum
+from fedlayers.core.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
 from metrics.hessian.block import Block, Effort, analyse_block
 from metrics.hessian.products import GradientGraph

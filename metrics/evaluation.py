@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fedlayers.records import MOMENTS, Row, Spectrum
+from fedlayers.core.records import MOMENTS, Row, Spectrum
 from metrics.base import ClientView, Facts, Measurement, Metric, RecordSet, measured
 from metrics.classification import SCORES, confusion_matrix, scores_from_confusion
 
@@ -26,7 +26,8 @@ class Evaluation(Metric):
 
     - loss: mean cross entropy in nats; stderr = standard deviation / √n.
     - accuracy, balanced_accuracy, macro_f1, weighted_f1, mcc: defined, with their standard errors and chance
-      levels, in :func:`metrics.classification.scores_from_confusion` and :func:`metrics.score_errors.score_errors`.
+      levels, in :func:`metrics.classification.scores_from_confusion` and
+      :func:`metrics.statistics.score_errors.score_errors`.
     - confusion (spectra): one row for each class that is present: ``subject`` the true class, ``x`` the
       indices of the classes it was predicted as, ``y`` how often, ``n`` the row's sum. Rows of disjoint records
       add up.
@@ -189,7 +190,7 @@ def evaluation_rows(
         module: the model.
         records: the records; none gives missing values with that reason.
         classes: class names, in the order of the labels.
-        scope: what the records are, one of ``fedlayers.records.SCOPES``.
+        scope: what the records are, one of ``fedlayers.core.records.SCOPES``.
         batch_size: records a forward pass.
         device: where the model is; the CPU by default.
     """

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from metrics.array_arguments import Array, as_tensor
 from metrics.compare.base import Compared, Comparison
-from metrics.compare.cca import PWCCA, SVCCA
-from metrics.compare.cka import CKA
-from metrics.compare.procrustes import Procrustes
-from metrics.compare.rsa import RSA
-from metrics.compare.shape import ShapeMetric
+from metrics.compare.measures.cca import PWCCA, SVCCA
+from metrics.compare.measures.cka import CKA
+from metrics.compare.measures.procrustes import Procrustes
+from metrics.compare.measures.rsa import RSA
+from metrics.compare.measures.shape import ShapeMetric
 from metrics.geometry.effective_rank import effective_rank as _effective_rank
 from metrics.geometry.participation_ratio import debiased_participation_ratio, plain_participation_ratio
 from metrics.geometry.principal_coordinates import PrincipalCoordinates, principal_coordinates, why_undefined
@@ -34,7 +34,7 @@ def cka(x: Array, y: Array, estimator: str = "debiased") -> float:
         TypeError: one is neither a NumPy array nor a tensor.
 
     References:
-        Kornblith et al. 2019, arXiv 1905.00414; see :class:`metrics.compare.cka.CKA`.
+        Kornblith et al. 2019, arXiv 1905.00414; see :class:`metrics.compare.measures.cka.CKA`.
 
     Example:
         ``cka(x, x @ rotation) == 1``
@@ -50,7 +50,7 @@ def cka_distance(x: Array, y: Array, estimator: str = "debiased") -> float:
 def procrustes(x: Array, y: Array) -> float:
     """Return the angular Procrustes distance in radians, 0 for equal up to rotation, scale and translation.
 
-    Arguments and errors as of :func:`cka`; see :class:`metrics.compare.procrustes.Procrustes`.
+    Arguments and errors as of :func:`cka`; see :class:`metrics.compare.measures.procrustes.Procrustes`.
     """
     return _value(Procrustes(), x, y)
 
@@ -58,7 +58,7 @@ def procrustes(x: Array, y: Array) -> float:
 def shape_distance(x: Array, y: Array, alpha: float = 1.0) -> float:
     """Return the angular shape distance in radians: rotations are free for ``alpha`` 1, all linear maps for 0.
 
-    Arguments and errors as of :func:`cka`; see :class:`metrics.compare.shape.ShapeMetric`.
+    Arguments and errors as of :func:`cka`; see :class:`metrics.compare.measures.shape.ShapeMetric`.
     """
     return _value(ShapeMetric(alpha), x, y)
 
@@ -66,20 +66,23 @@ def shape_distance(x: Array, y: Array, alpha: float = 1.0) -> float:
 def svcca(x: Array, y: Array, variance: float = 0.99) -> float:
     """Return the mean canonical correlation of the directions with that share of the variance.
 
-    Arguments and errors as of :func:`cka`; see :class:`metrics.compare.cca.SVCCA`.
+    Arguments and errors as of :func:`cka`; see :class:`metrics.compare.measures.cca.SVCCA`.
     """
     return _value(SVCCA(variance), x, y)
 
 
 def pwcca(x: Array, y: Array) -> float:
-    """Return the projection-weighted canonical correlation; see :func:`cka` and :class:`metrics.compare.cca.PWCCA`."""
+    """Return the projection-weighted canonical correlation.
+
+    See :func:`cka` and :class:`metrics.compare.measures.cca.PWCCA`.
+    """
     return _value(PWCCA(), x, y)
 
 
 def rsa(x: Array, y: Array) -> float:
     """Return the rank correlation of distances between examples.
 
-    Arguments and errors as of :func:`cka`; see :class:`metrics.compare.rsa.RSA`.
+    Arguments and errors as of :func:`cka`; see :class:`metrics.compare.measures.rsa.RSA`.
     """
     return _value(RSA(), x, y)
 
@@ -92,7 +95,7 @@ def compare_representations(
     Args:
         x: shape (n, units).
         y: shape (n, units).
-        measure: such as ``metrics.compare.cka.CKA()``.
+        measure: such as ``metrics.compare.measures.cka.CKA()``.
         permutations: random ones behind the chance level where it has no closed form, 0 for none.
         seed: of the permutations.
 

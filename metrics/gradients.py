@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedlayers.layers import Layer
-from fedlayers.records import Row
-from fedlayers.seeding import torch_generator
+from fedlayers.core.layers import Layer
+from fedlayers.core.records import Row
+from fedlayers.core.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, at, measured
-from metrics.between_clients import Decomposition, decompose
-from metrics.gradient_statistics import GradientSample, Spread, sample_gradients, spread
-from metrics.jackknife import block_sizes
-from metrics.per_example import ExamplePass
-from metrics.sketch import count_sketch, sketch_widths
-from metrics.weight_statistics import moments
+from metrics.example_gradients.gradient_statistics import GradientSample, Spread, sample_gradients, spread
+from metrics.example_gradients.per_example import ExamplePass
+from metrics.statistics.between_clients import Decomposition, decompose
+from metrics.statistics.jackknife import block_sizes
+from metrics.statistics.sketch import count_sketch, sketch_widths
+from metrics.statistics.weight_statistics import moments
 
 _MCCANDLISH = "McCandlish et al. 2018, An Empirical Model of Large-Batch Training, arXiv 1812.06162"
 _ELHUSSEIN = "Elhussein & Gürsoy 2025, PLayer-FL, arXiv 2502.08829"

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedlayers.errors import Stopped, UserError
-from fedlayers.layers import Layer, as_written, buffers_kept
-from fedlayers.records import Resource, Row, addressed, missing
+from fedlayers.core.errors import Stopped, UserError
+from fedlayers.core.layers import Layer, as_written, buffers_kept
+from fedlayers.core.records import Resource, Row, addressed, missing
 from metrics.answers import checked, weights_kept
 from metrics.base import ClientView, Measurement, Metric, ServerView
 from metrics.spreading import spreading

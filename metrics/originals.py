@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedlayers.layers import Layer
-from fedlayers.records import Row
-from fedlayers.seeding import torch_generator
+from fedlayers.core.layers import Layer
+from fedlayers.core.records import Row
+from fedlayers.core.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
 from metrics.hessian.products import GradientGraph
-from metrics.singular_values import resolution, slice_singular_values, summarise
-from metrics.taylor_scores import taylor_score
-from metrics.weight_statistics import count_small, moments, squared_norm
+from metrics.statistics.singular_values import resolution, slice_singular_values, summarise
+from metrics.statistics.taylor_scores import taylor_score
+from metrics.statistics.weight_statistics import count_small, moments, squared_norm
 
 _ELHUSSEIN = "Elhussein & Gürsoy 2025, PLayer-FL, arXiv 2502.08829, and its code of May 2025"
 _THRESHOLDS = (0.01, 0.05, 0.1)

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from fedlayers.layers import Layer
-from fedlayers.records import Row
-from fedlayers.seeding import torch_generator
-from metrics.activations import probe_activations
+from fedlayers.core.layers import Layer
+from fedlayers.core.records import Row
+from fedlayers.core.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
 from metrics.geometry.chance import Chance, against_chance
 from metrics.geometry.class_variance import within_class_share
@@ -20,7 +19,8 @@ from metrics.geometry.label_information import label_information
 from metrics.geometry.linear_probe import held_out_predictions, shuffled_within_folds, stratified_folds
 from metrics.geometry.participation_ratio import debiased_participation_ratio, plain_participation_ratio
 from metrics.geometry.principal_coordinates import PrincipalCoordinates, principal_coordinates, why_undefined
-from metrics.score_errors import accuracy_error
+from metrics.probe.activations import probe_activations
+from metrics.statistics.score_errors import accuracy_error
 
 _GAO = "Gao et al. 2017, A theory of multineuronal dimensionality, dynamics and measurement, bioRxiv 214262"
 _ROY = "Roy & Vetterli 2007, The effective rank: a measure of effective dimensionality, EUSIPCO"
@@ -78,7 +78,7 @@ class Representation(Metric):
 
     Args:
         positions: what becomes of pixels and sequence steps: ``pooled`` or ``flattened``, see
-            :func:`metrics.activations.layer_outputs`; as further samples they would not be independent.
+            :func:`metrics.probe.activations.layer_outputs`; as further samples they would not be independent.
         folds: of the cross-validation, 2 or more.
         records_per_degree: training records for each effective degree of freedom of the ridge classifier, 1 or more,
             which sets its penalty (:func:`metrics.geometry.linear_probe.held_out_predictions`).

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fedlayers.layers import Layer
-from fedlayers.records import Row
-from fedlayers.seeding import torch_generator
+from fedlayers.core.layers import Layer
+from fedlayers.core.records import Row
+from fedlayers.core.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
 from metrics.hessian.products import GradientGraph
-from metrics.taylor_scores import cumulative_scores, taylor_score
+from metrics.statistics.taylor_scores import cumulative_scores, taylor_score
 
 _ELHUSSEIN = "Elhussein & Gürsoy 2025, PLayer-FL, arXiv 2502.08829"
 _MOLCHANOV = "Molchanov et al. 2019, Importance Estimation for Neural Network Pruning, arXiv 1906.10771"

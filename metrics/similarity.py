@@ -8,14 +8,14 @@ from itertools import combinations
 import numpy as np
 from torch import Tensor
 
-from fedlayers.layers import Layer
-from fedlayers.records import Pair, Row, missing
-from fedlayers.seeding import derive
-from metrics.activations import check_positions, probe_remark
+from fedlayers.core.layers import Layer
+from fedlayers.core.records import Pair, Row, missing
+from fedlayers.core.seeding import derive
 from metrics.base import NO_GLOBAL_MODEL, ClientView, Facts, Measurement, Metric, ServerView, at
 from metrics.compare.base import Compared, Comparison
-from metrics.compare.gram_sketch import gram_sketch
-from metrics.probe_payload import (
+from metrics.compare.products.gram_sketch import gram_sketch
+from metrics.probe.activations import check_positions, probe_remark
+from metrics.probe.payload import (
     compact_outputs,
     global_outputs,
     packed,
@@ -66,7 +66,7 @@ class Similarity(Metric):
     Args:
         measures: name -> comparison; a name of None is left out.
         positions: what becomes of pixels and sequence steps: ``pooled``, ``flattened`` or ``samples``, see
-            :func:`metrics.activations.layer_outputs`.
+            :func:`metrics.probe.activations.layer_outputs`.
         relations: which pairs.
         permutations: random permutations behind a null band that has no closed form, 0 or more.
         send: ``auto``, ``activations`` or ``sketch``.

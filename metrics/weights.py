@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fedlayers.layers import Layer
-from fedlayers.records import Row
+from fedlayers.core.layers import Layer
+from fedlayers.core.records import Row
 from metrics.base import NO_GLOBAL_MODEL, ClientView, Facts, Measurement, Metric, ServerView, at, measured
-from metrics.weight_statistics import (
+from metrics.statistics.weight_statistics import (
     Moments,
     b_dissimilarity,
     cosine,

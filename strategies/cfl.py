@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from flwr.app import Message, MetricRecord
 
-from fedlayers.checks import check, not_negative
-from fedlayers.flower import number, records_of
+from fedlayers.core.checks import check, not_negative
+from fedlayers.flower.adapter import number, records_of
 from metrics.clusters.linkage import linkage_partitions
 from strategies.cluster_models import ClusterModels, node_of
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from fedlayers.errors import UserError
+from fedlayers.core.errors import UserError
 from metrics.distances.built_in import built_in_metrics
 from metrics.distances.families import ClientMatrixMetric
 from metrics.distances.metric_set import MetricSet
 from metrics.distances.representations import RepresentationMetric
-from metrics.distances.weights import Client, LayerWeights, Model, RoleArray
+from metrics.distances.weights.participant import Client, LayerWeights, Model, RoleArray
 
 Weights = Mapping[str, np.ndarray]
 

@@ -9,11 +9,11 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
-from fedlayers.arrays import decode, encode
-from fedlayers.flower import records_of
-from fedlayers.records import Record
-from fedlayers.strategy_contract import Declared
-from fedlayers.sums import averaged, block_of
+from fedlayers.core.records import Record
+from fedlayers.flower.adapter import records_of
+from fedlayers.flower.arrays import decode, encode
+from fedlayers.flower.strategy_contract import Declared
+from fedlayers.flower.sums import averaged, block_of
 
 Weights = Mapping[str, np.ndarray]
 

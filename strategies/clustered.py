@@ -16,9 +16,9 @@ import numpy as np
 from flwr.app import Message
 from scipy.optimize import linear_sum_assignment
 
-from fedlayers.checks import check, not_negative
-from fedlayers.layers import Layer
-from metrics.distances.weights import Model, model_of
+from fedlayers.core.checks import check, not_negative
+from fedlayers.core.layers import Layer
+from metrics.distances.weights.participant import Model, model_of
 from strategies.client_clusters import clustering, labels_of
 from strategies.client_distances import metric_named, model_from_names, symmetric_distances
 from strategies.cluster_models import ClusterModels, Weights, difference, node_of, weights_of

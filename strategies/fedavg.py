@@ -12,11 +12,11 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 
-from fedlayers.arrays import decode, encode
-from fedlayers.checks import check, positive
-from fedlayers.flower import records_of
-from fedlayers.strategy_contract import Declared
-from fedlayers.sums import weighted_mean
+from fedlayers.core.checks import check, positive
+from fedlayers.flower.adapter import records_of
+from fedlayers.flower.arrays import decode, encode
+from fedlayers.flower.strategy_contract import Declared
+from fedlayers.flower.sums import weighted_mean
 
 
 class FedAvg(Declared, FlowerFedAvg):

@@ -13,10 +13,10 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 
-from fedlayers.arrays import decode, encode
-from fedlayers.checks import count
-from fedlayers.flower import integer, records_of
-from fedlayers.seeding import numpy_generator
+from fedlayers.core.checks import count
+from fedlayers.core.seeding import numpy_generator
+from fedlayers.flower.adapter import integer, records_of
+from fedlayers.flower.arrays import decode, encode
 from strategies.cluster_models import ClusterModels, Weights, node_of
 
 

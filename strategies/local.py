@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from flwr.app import ArrayRecord, Message, MetricRecord
 from flwr.serverapp.strategy import FedAvg
 
-from fedlayers.strategy_contract import Declared
+from fedlayers.flower.strategy_contract import Declared
 
 
 class Local(Declared, FedAvg):

@@ -22,10 +22,10 @@ import pytest
 import torch
 import yaml
 
-from fedlayers.compose import compose_config
-from fedlayers.config import Config
-from fedlayers.engines.kept_workers import workers_kept
-from fedlayers.execution import execute
+from fedlayers.config.compose import compose_config
+from fedlayers.config.settings import Config
+from fedlayers.engines.ray.worker_pool import workers_kept
+from fedlayers.execution.execute import execute
 
 # Hydra reads some thirty files for each of hundreds of configurations: libyaml does it in a tenth of the time.
 yaml.SafeLoader = yaml.CSafeLoader  # type: ignore[misc, assignment]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fedlayers.config import check
-from fedlayers.errors import UserError
+from fedlayers.config.settings import check
+from fedlayers.core.errors import UserError
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 

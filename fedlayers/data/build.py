@@ -7,8 +7,8 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from fedlayers.errors import UserError
-from fedlayers.plugins import check_arguments, locate
+from fedlayers.config.plugins import check_arguments, locate
+from fedlayers.core.errors import UserError
 
 
 def parameters_of(key: str, spec: Mapping[str, Any]) -> Mapping[str, inspect.Parameter]:

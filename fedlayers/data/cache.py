@@ -12,9 +12,9 @@ import numpy as np
 import platformdirs
 from filelock import FileLock
 
-from fedlayers.data.sealed import damage, seal
-from fedlayers.disk import fsync
-from fedlayers.errors import UserError
+from fedlayers.core.disk import fsync
+from fedlayers.core.errors import UserError
+from fedlayers.data.sealed_folder import damage, seal
 
 # A draft that nobody has added a file to for this long was left by a killed process.
 ABANDONED_S = 24 * 3600

@@ -15,8 +15,8 @@ from typing import IO
 
 from filelock import FileLock
 
+from fedlayers.core.errors import UserError
 from fedlayers.data.cache import cache_root
-from fedlayers.errors import UserError
 
 _ALLOWED = ContextVar("downloads are allowed", default=True)
 

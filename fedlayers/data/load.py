@@ -8,14 +8,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fedlayers.config import Config
-from fedlayers.data.assign import Assignment, assign
+from fedlayers.config.settings import Config
+from fedlayers.core.federation import Federation, Records
 from fedlayers.data.build import build
 from fedlayers.data.cache import data_root
-from fedlayers.data.federation import Federation, Records
-from fedlayers.data.plant import Planting, planting
+from fedlayers.data.partitioning.assign import Assignment, assign
+from fedlayers.data.partitioning.plant import Planting, planting
+from fedlayers.data.partitioning.split import SPLIT_SCOPES
 from fedlayers.data.prepare import Prepared, prepare
-from fedlayers.data.split import SPLIT_SCOPES
 from fedlayers.data.tabular import LARGEST_SHIFT
 
 IMPUTED_COLUMNS = ["client", "client_name", "feature", "scope", "missing", "value", "source"]

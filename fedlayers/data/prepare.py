@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from fedlayers.core.errors import UserError
 from fedlayers.data.cache import build_once, cache_root, open_array, save_array, save_text
-from fedlayers.data.checked import checked
-from fedlayers.data.sealed import sealed_files
+from fedlayers.data.sealed_folder import sealed_files
 from fedlayers.data.source import Arrays, Facts, Source
-from fedlayers.errors import UserError
+from fedlayers.data.validation import checked
 
 # Part of every cache key: to be raised when a loader changes what it returns.
 LOADER_VERSION = 2

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import torch
 
-from fedlayers.config import Config, Probe
-from fedlayers.data.federation import Federation, Records
-from fedlayers.errors import UserError
-from fedlayers.seeding import torch_generator
+from fedlayers.config.settings import Config, Probe
+from fedlayers.core.errors import UserError
+from fedlayers.core.federation import Federation, Records
+from fedlayers.core.seeding import torch_generator
 from metrics.base import Metric
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fedlayers.errors import UserError
+from fedlayers.core.errors import UserError
 
 
 @dataclass(frozen=True)

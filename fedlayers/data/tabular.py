@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fedlayers.errors import UserError
+from fedlayers.core.errors import UserError
 
 # Means of more standard deviations than this are subtracted in float64: float32 would leave errors of 1e-5.
 LARGEST_SHIFT = 256

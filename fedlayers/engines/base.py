@@ -10,10 +10,10 @@ from typing import TypeVar
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedlayers.errors import Stopped
-from fedlayers.flower import RUN_ID, Grid, Run, integer, records_of, set_identity, set_message_id
-from fedlayers.signals import interruptible
-from fedlayers.state import StateStore
+from fedlayers.core.errors import Stopped
+from fedlayers.core.signals import interruptible
+from fedlayers.flower.adapter import RUN_ID, Grid, Run, integer, records_of, set_identity, set_message_id
+from fedlayers.runs.client_state import StateStore
 
 S = TypeVar("S")
 T = TypeVar("T")

@@ -2,10 +2,10 @@
 
 from flwr.app import Message
 
+from fedlayers.core.errors import Stopped
+from fedlayers.core.signals import interruptible
 from fedlayers.engines.base import EngineGrid, run_message
-from fedlayers.errors import Stopped
-from fedlayers.signals import interruptible
-from fedlayers.state import StateStore
+from fedlayers.runs.client_state import StateStore
 
 
 class LocalGrid(EngineGrid):

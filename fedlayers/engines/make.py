@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fedlayers.config import Config, Engine
+from fedlayers.config.settings import Config, Engine
 from fedlayers.engines.base import EngineGrid, Workplace
 
 
@@ -14,8 +14,8 @@ def settled_device(config: Config) -> str:
     """
     if config.device != "auto" or config.engine.address is None or config.engine.name == "local":
         return config.device
-    from fedlayers.engines.cluster import connect
-    from fedlayers.engines.resources import has_gpus
+    from fedlayers.engines.ray.cluster import connect
+    from fedlayers.engines.ray.resources import has_gpus
 
     connect(config.engine.address)
     return "auto" if has_gpus() else "cpu"
@@ -32,8 +32,8 @@ def checked_engine(name: str, engine: Engine, device: str, clients: int) -> Engi
     """
     if name == "local":
         return engine
-    from fedlayers.engines.cluster import connect
-    from fedlayers.engines.resources import gpu_share, resources
+    from fedlayers.engines.ray.cluster import connect
+    from fedlayers.engines.ray.resources import gpu_share, resources
 
     connect(engine.address)
     engine = replace(engine, client_gpus=gpu_share(engine, device, clients))
@@ -48,9 +48,9 @@ def make_engine(name: str, workplace: Workplace, engine: Engine) -> EngineGrid:
 
         return LocalGrid(workplace)
     if name == "ray":
-        from fedlayers.engines.ray import RayGrid
+        from fedlayers.engines.ray.engine import RayGrid
 
         return RayGrid(workplace, engine)
-    from fedlayers.engines.flower import FlowerGrid
+    from fedlayers.engines.flower_runtime import FlowerGrid
 
     return FlowerGrid(workplace, engine)

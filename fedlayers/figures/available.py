@@ -7,29 +7,29 @@ from typing import Any
 
 import pandas as pd
 
-from fedlayers.damaged import readable
-from fedlayers.errors import UserError
-from fedlayers.figures.client_matrix import client_matrices
-from fedlayers.figures.clusters import client_clusters, cluster_rows
-from fedlayers.figures.curvature import curvature_rows, gradient_curvature_sensitivity
-from fedlayers.figures.density import density_rows, hessian_density
-from fedlayers.figures.distances import distance_rows, similarity_composite
+from fedlayers.core.errors import UserError
+from fedlayers.figures.clients.client_matrix import client_matrices
+from fedlayers.figures.clients.clusters import client_clusters, cluster_rows
+from fedlayers.figures.clients.distances import distance_rows, similarity_composite
+from fedlayers.figures.clients.learning import curve_rows, learning_curves
+from fedlayers.figures.clients.model_matrix import model_matrices
+from fedlayers.figures.clients.partition import partition_matrix
 from fedlayers.figures.drawing import Drawing
-from fedlayers.figures.layer_matrix import layer_matrices
-from fedlayers.figures.layers import layer_metrics, layer_profile
-from fedlayers.figures.learning import curve_rows, learning_curves
-from fedlayers.figures.model_matrix import model_matrices
-from fedlayers.figures.overview import PANELS_A_FIGURE, layer_overview
-from fedlayers.figures.pairs import pair_metrics, whole_model_metrics
-from fedlayers.figures.partition import partition_matrix
-from fedlayers.figures.places import in_layers
-from fedlayers.figures.rounds import in_round
-from fedlayers.figures.run_groups import Setting, settings_of
-from fedlayers.figures.similarity import PROFILED, similarity_profile
-from fedlayers.figures.study_curves import study_curves
-from fedlayers.figures.study_layers import study_overview, study_profile
-from fedlayers.run_columns import config_of
-from fedlayers.tables import Tables, read, run_facts
+from fedlayers.figures.layers.curvature import curvature_rows, gradient_curvature_sensitivity
+from fedlayers.figures.layers.density import density_rows, hessian_density
+from fedlayers.figures.layers.layer_matrix import layer_matrices
+from fedlayers.figures.layers.overview import PANELS_A_FIGURE, layer_overview
+from fedlayers.figures.layers.profiles import layer_metrics, layer_profile
+from fedlayers.figures.layers.similarity import PROFILED, similarity_profile
+from fedlayers.figures.studies.curves import study_curves
+from fedlayers.figures.studies.layers import study_overview, study_profile
+from fedlayers.runs.damage import readable
+from fedlayers.runs.reading.run_columns import config_of
+from fedlayers.runs.reading.tables import Tables, read, run_facts
+from fedlayers.views.pairs import pair_metrics, whole_model_metrics
+from fedlayers.views.places import in_layers
+from fedlayers.views.rounds import in_round
+from fedlayers.views.run_groups import Setting, settings_of
 
 # Of the metrics of pairs, the first of these that is there is a main figure.
 _MAIN_PAIRS = ("cka", "procrustes_distance", "cka_distance")

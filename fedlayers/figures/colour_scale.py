@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from fedlayers.figures.quantities import range_of, value_of_itself
-from fedlayers.figures.spread import spans_decades
+from fedlayers.statistics.spread import spans_decades
+from fedlayers.views.quantities import range_of, value_of_itself
 
 # Below this share of a metric's range, or of its largest value where the range has no end, differences are not shown:
 # a similarity of 0.9995 looks like one of 1, and rounding in float32 like nothing at all.

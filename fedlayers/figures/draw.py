@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedlayers.disk import DiskError
+from fedlayers.core.disk import DiskError
 from fedlayers.figures.available import figures_of
 from fedlayers.figures.drawing import Drawing
 from fedlayers.figures.paper import Paper

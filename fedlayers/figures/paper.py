@@ -8,9 +8,9 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from fedlayers.config import check
-from fedlayers.figures.bands import BANDS, bands_of
+from fedlayers.config.settings import check
 from fedlayers.figures.style import RC, fit
+from fedlayers.statistics.bands import BANDS, bands_of
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from fedlayers.figures.quantities import can_be_negative
-from fedlayers.figures.spread import spans_decades
+from fedlayers.statistics.spread import spans_decades
+from fedlayers.views.quantities import can_be_negative
 
 _MOST_DECADES = 4.0
 _LEAST_SPAN = 1e-3

@@ -9,11 +9,11 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from torch import Tensor, nn
 
-from fedlayers.config import check
-from fedlayers.errors import UserError
-from fedlayers.layers import buffers_kept
+from fedlayers.config.settings import check
+from fedlayers.core.errors import UserError
+from fedlayers.core.layers import buffers_kept
+from fedlayers.core.seeding import global_state
 from fedlayers.models.parts import SizeLimit, check_kernel, check_parameters, room_for_weights, with_usable_parts
-from fedlayers.seeding import global_state
 
 
 def build_model(model: Mapping[str, Any], shape: tuple[int, ...], num_classes: int, seed: int) -> nn.Module:

@@ -12,10 +12,10 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
-from fedlayers.allocation import allocated_memory
-from fedlayers.config import check
-from fedlayers.errors import UserError
-from fedlayers.layers import ComplexPair
+from fedlayers.config.settings import check
+from fedlayers.core.allocation import allocated_memory
+from fedlayers.core.errors import UserError
+from fedlayers.core.layers import ComplexPair
 
 # Weights are averaged as NumPy arrays, which know no other floating-point types.
 _TYPES = (torch.float16, torch.float32, torch.float64)

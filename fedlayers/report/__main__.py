@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedlayers.command import carried_out
+from fedlayers.commands.command import carried_out
 
 _EXAMPLES = """examples:
   python -m fedlayers.report results/main/<run>                    results/main/<run>/report.html

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from fedlayers.figures.learning import curve_rows
+from fedlayers.figures.clients.learning import curve_rows
 from fedlayers.figures.style import MOMENT_NAMES
 
 # Name and value.
@@ -17,7 +17,7 @@ def head(facts: Mapping[str, Any], records: pd.DataFrame, partition: pd.DataFram
     """Return what a run is, and its last scores.
 
     Args:
-        facts: of the run, see :func:`fedlayers.tables.run_facts`.
+        facts: of the run, see :func:`fedlayers.runs.reading.tables.run_facts`.
         records: its table of single values.
         partition: its label counts.
     """

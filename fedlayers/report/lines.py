@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fedlayers.figures.layers import layer_metrics, layer_rows, panels_of
-from fedlayers.figures.learning import CURVES, curve_rows
-from fedlayers.figures.places import placed
-from fedlayers.figures.quantities import axis_label
+from fedlayers.figures.clients.learning import CURVES, curve_rows
+from fedlayers.figures.layers.profiles import layer_metrics, layer_rows, panels_of
 from fedlayers.figures.small_multiples import evenly
-from fedlayers.figures.spread import Spread, band_name, spans_decades, spread_along, usable
 from fedlayers.figures.style import MOMENT_NAMES
+from fedlayers.statistics.spread import Spread, band_name, spans_decades, spread_along, usable
+from fedlayers.views.places import placed
+from fedlayers.views.quantities import axis_label
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Line:
         kind: a moment, or ``server``: lines of a kind have a colour.
         style: ``solid``, ``dashed`` or ``dotted``.
         x: places on the axis, ascending.
-        mean, low, high: values there and the ends of the band, see :class:`fedlayers.figures.spread.Spread`.
+        mean, low, high: values there and the ends of the band, see :class:`fedlayers.statistics.spread.Spread`.
         band: what the band is, empty if there is none.
     """
 

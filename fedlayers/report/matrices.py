@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from fedlayers.figures.colour_scale import colour_limits
-from fedlayers.figures.quantities import axis_label, value_of_itself
 from fedlayers.figures.small_multiples import evenly
-from fedlayers.figures.spread import usable
 from fedlayers.figures.style import MOMENT_NAMES
 from fedlayers.report.columns import Column, constant, packed
+from fedlayers.statistics.spread import usable
+from fedlayers.views.quantities import axis_label, value_of_itself
 
 # What distinguishes several matrices of one metric at one layer.
 _SETTING = ("variant", "moment", "model", "scope")

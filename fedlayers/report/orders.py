@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fedlayers.figures.spread import usable
+from fedlayers.statistics.spread import usable
 
 NO_GROUP = "no group"
 

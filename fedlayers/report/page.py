@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedlayers.damaged import readable
-from fedlayers.disk import whole_file
-from fedlayers.errors import UserError
-from fedlayers.figures.client_lines import client_names
+from fedlayers.core.disk import whole_file
+from fedlayers.core.errors import UserError
+from fedlayers.figures.clients.client_lines import client_names
 from fedlayers.figures.small_multiples import evenly
 from fedlayers.report.head import Fact, head
 from fedlayers.report.lines import Chart, Profile, learning_charts, profiles
 from fedlayers.report.matrices import Matrices, between_clients, clients_of, matrices, sizes
 from fedlayers.report.orders import Order, orders
 from fedlayers.report.room import MOST_NUMBERS, MOST_ROUNDS, room
-from fedlayers.tables import Tables, read, run_facts
+from fedlayers.runs.damage import readable
+from fedlayers.runs.reading.tables import Tables, read, run_facts
 
 FILE = "report.html"
 # In the order in which they are put into the page.

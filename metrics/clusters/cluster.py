@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlayers.seeding import derive
+from fedlayers.core.seeding import derive
 from metrics.clusters.distance_matrix import checked_distances, client_order
 from metrics.clusters.labels import canonical_labels
 from metrics.clusters.number import ClusterNumber, NumberRule

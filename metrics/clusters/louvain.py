@@ -7,7 +7,7 @@ clients 68 s instead of 0.25 s.
 
 import numpy as np
 
-from fedlayers.seeding import numpy_generator
+from fedlayers.core.seeding import numpy_generator
 from metrics.clusters.cluster import Clustering
 from metrics.clusters.labels import canonical_labels, indicators
 from metrics.clusters.number import TESTED, NumberRule

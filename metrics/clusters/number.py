@@ -6,7 +6,7 @@ from itertools import islice
 
 import numpy as np
 
-from fedlayers.seeding import numpy_generator
+from fedlayers.core.seeding import numpy_generator
 from metrics.clusters.evaluation import silhouettes
 from metrics.clusters.labels import canonical_labels, indicators
 from metrics.clusters.linkage import linkage_partitions

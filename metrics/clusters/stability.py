@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlayers.seeding import derive, numpy_generator
+from fedlayers.core.seeding import derive, numpy_generator
 from metrics.clusters.evaluation import adjusted_rand_index
 from metrics.clusters.labels import canonical_labels, indicators
 

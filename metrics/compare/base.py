@@ -84,7 +84,7 @@ class Comparison(Described):
         """Return the values of pairs from sketches of the representations, None if this measure cannot.
 
         Args:
-            sketches: see :func:`metrics.compare.gram_sketch.gram_sketch`, each of shape (s,).
+            sketches: see :func:`metrics.compare.products.gram_sketch.gram_sketch`, each of shape (s,).
             pairs: places in ``sketches``.
         """
         return None

@@ -10,10 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metrics.distances.client_families import ClientMatrixMetric, ClientMetric
-    from metrics.distances.layer_families import LayerMatrixMetric, LayerMetric
+    from metrics.distances.families.clients import ClientMatrixMetric, ClientMetric
+    from metrics.distances.families.layers import LayerMatrixMetric, LayerMetric
+    from metrics.distances.families.models import ModelMatrixMetric, ModelMetric
     from metrics.distances.metric_set import MetricSet
-    from metrics.distances.model_families import ModelMatrixMetric, ModelMetric
     from metrics.distances.tree import PreprocessingTree
 
 __all__ = [

@@ -1,19 +1,19 @@
 """The distances that come with the package: between weights, and between representations."""
 
-from metrics.compare.cca import PWCCA, SVCCA
-from metrics.compare.cka import CKA
-from metrics.compare.procrustes import Procrustes
-from metrics.compare.rsa import RSA
-from metrics.compare.shape import ShapeMetric
-from metrics.distances.cosine import CosineMetric, ModelCosineMetric
-from metrics.distances.edc import EdcMetric
+from metrics.compare.measures.cca import PWCCA, SVCCA
+from metrics.compare.measures.cka import CKA
+from metrics.compare.measures.procrustes import Procrustes
+from metrics.compare.measures.rsa import RSA
+from metrics.compare.measures.shape import ShapeMetric
 from metrics.distances.families import ClientMatrixMetric
-from metrics.distances.lp import LpMetric, ModelLpMetric
-from metrics.distances.procrustes_distance import ProcrustesMetric
+from metrics.distances.measures.cosine import CosineMetric, ModelCosineMetric
+from metrics.distances.measures.edc import EdcMetric
+from metrics.distances.measures.lp import LpMetric, ModelLpMetric
+from metrics.distances.measures.procrustes import ProcrustesMetric
+from metrics.distances.measures.sign_disagreement import ModelSignMetric, SignMetric
+from metrics.distances.measures.trust import LogTrustMetric, SymmetricTrustMetric, TrustMetric
+from metrics.distances.measures.wasserstein import WassersteinMetric
 from metrics.distances.representations import RepresentationMetric
-from metrics.distances.sign_disagreement import ModelSignMetric, SignMetric
-from metrics.distances.trust import LogTrustMetric, SymmetricTrustMetric, TrustMetric
-from metrics.distances.wasserstein import WassersteinMetric
 
 # The exponents of the L_p distances; below 1 they are no metrics.
 EXPONENTS = (0.1, 0.5, 1, 2, 3, 10)

@@ -3,12 +3,12 @@
 import copy
 from collections.abc import Iterable, Iterator
 
-from metrics.distances.aggregation import AGGREGATIONS
 from metrics.distances.families import ClientMatrixMetric, LayerMatrixMetric, LayerMetric
+from metrics.distances.families.aggregation import AGGREGATIONS
 from metrics.distances.names import DIAGONAL, NO_BIAS, Argument, check_base_name, known_names, parse_name
-from metrics.distances.preprocessing import PreprocessingStep
 from metrics.distances.representations import RepresentationMetric
-from metrics.distances.steps import NoBiasStep, WeightBiasFusion2DStep
+from metrics.distances.steps.elementary import NoBiasStep, WeightBiasFusion2DStep
+from metrics.distances.steps.preprocessing import PreprocessingStep
 
 
 class MetricSet:

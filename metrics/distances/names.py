@@ -2,9 +2,9 @@
 
 ``name := (argument "-")* base``, ``argument := head ("&" flag)*``, such as ``nb-sum&diag-l2_dst``. The argument next to
 the base is applied first. Heads are ``nb`` (biases are dropped first) and ``fb`` (biases are fused with their weights
-first), both for distances between weights only, and the keys of :data:`metrics.distances.aggregation.AGGREGATIONS` (how
-layer distances make a model distance), which take the flags ``diag`` (each layer is compared with its counterpart only)
-and ``full`` (with every layer).
+first), both for distances between weights only, and the keys of
+:data:`metrics.distances.families.aggregation.AGGREGATIONS` (how layer distances make a model distance), which take the
+flags ``diag`` (each layer is compared with its counterpart only) and ``full`` (with every layer).
 """
 
 import difflib
@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from metrics.distances.aggregation import AGGREGATIONS
+from metrics.distances.families.aggregation import AGGREGATIONS
 
 NO_BIAS = "nb"
 FUSED_BIAS = "fb"

@@ -7,14 +7,14 @@ from itertools import permutations, product
 
 import numpy as np
 
-from fedlayers.layers import Layer
-from fedlayers.records import Pair
+from fedlayers.core.layers import Layer
+from fedlayers.core.records import Pair
 from metrics.base import at
-from metrics.distances.aggregation import AGGREGATIONS
 from metrics.distances.families import ClientMatrixMetric, LayerMatrixMetric
+from metrics.distances.families.aggregation import AGGREGATIONS
 from metrics.distances.names import parse_name
 from metrics.distances.participants import Owner, Participants, Reasons
-from metrics.distances.weights import Model
+from metrics.distances.weights.participant import Model
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Naming:
         Args:
             name: see :mod:`metrics.distances.names`.
             metric: the metric of that name.
-            positions: of representations, see :func:`metrics.activations.layer_outputs`.
+            positions: of representations, see :func:`metrics.probe.activations.layer_outputs`.
         """
         parsed = parse_name(name)
         steps = "-".join(str(one) for one in parsed.arguments if one.head not in AGGREGATIONS)

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from metrics.base import ServerView
 from metrics.distances.families import ClientMatrixMetric, LayerMetric
-from metrics.distances.preprocessing import PreprocessingStep
 from metrics.distances.representations import RepresentationMetric
-from metrics.distances.weights import Client, LayerWeights, Model, model_of
+from metrics.distances.steps.preprocessing import PreprocessingStep
+from metrics.distances.weights.participant import Client, LayerWeights, Model, model_of
 
 GLOBAL = ("received", "aggregated")
 # Why a distance is missing if nobody knows better: between weights, between representations.

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from metrics.activations import probe_activations
 from metrics.base import ClientView, Measurement, ServerView
 from metrics.distances.participants import Owner, Participants
 from metrics.distances.representations import representation_layer
-from metrics.distances.weights import Client
-from metrics.probe_payload import (
+from metrics.distances.weights.participant import Client
+from metrics.probe.activations import probe_activations
+from metrics.probe.payload import (
     compact_outputs,
     global_outputs,
     packed,
@@ -32,7 +32,7 @@ def send_representations(view: ClientView, positions: str, metrics: Iterable[str
 
     Args:
         view: one model of a client.
-        positions: see :func:`metrics.activations.layer_outputs`.
+        positions: see :func:`metrics.probe.activations.layer_outputs`.
         metrics: what is missing where a layer has no output.
     """
     outputs = compact_outputs(view, positions)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from metrics.compare.base import Comparison, Pairs
-from metrics.distances.aggregation import aggregated
-from metrics.distances.client_families import Scale, Steps
 from metrics.distances.families import LayerMetric
-from metrics.distances.weights import ACTIVATION, LayerWeights, Model, RoleArray
+from metrics.distances.families.aggregation import aggregated
+from metrics.distances.families.clients import Scale, Steps
+from metrics.distances.weights.participant import ACTIVATION, LayerWeights, Model, RoleArray
 
 # Closer than this, rounding may hide that two representations are the same to the last bit.
 _NEARLY_ZERO = 1e-6
@@ -121,7 +121,7 @@ def representation_layer(name: str, kind: str, values: Tensor | np.ndarray) -> L
 
     Args:
         name: the layer's name.
-        kind: its kind, see :class:`fedlayers.layers.Layer`.
+        kind: its kind, see :class:`fedlayers.core.layers.Layer`.
         values: what it puts out for n records, shape (n, units), or (n, positions, units).
     """
     array = values.numpy() if isinstance(values, Tensor) else values

@@ -13,7 +13,10 @@ Node = tuple[int, ...]
 
 
 class Step(Protocol[T]):
-    """One step: hashable, equal steps do equal work; see :class:`metrics.distances.preprocessing.PreprocessingStep`."""
+    """One step: hashable, equal steps do equal work.
+
+    See :class:`metrics.distances.steps.preprocessing.PreprocessingStep`.
+    """
 
     @property
     def cost(self) -> float:
@@ -47,8 +50,8 @@ class PreprocessingTree(Generic[T]):
     chains part or end can a node be worth it. Without a limit no step is executed twice on the same beginning; with
     one, some other choice may save more.
 
-    The payload is whatever the steps map to its like: clients (:class:`metrics.distances.weights.Client`), activations
-    or arrays. Kept payloads are computed depth first and dropped once their last user has started.
+    The payload is whatever the steps map to its like: clients (:class:`metrics.distances.weights.participant.Client`),
+    activations or arrays. Kept payloads are computed depth first and dropped once their last user has started.
 
     Args:
         chains: name -> its steps, first step first; an empty chain is given the payload itself.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from metrics.chance_quantile import chance_quantile
+from metrics.statistics.chance_quantile import chance_quantile
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class Chance:
 
     Attributes:
         chance: their mean.
-        chance_hi: their 95 % quantile, see :func:`metrics.chance_quantile.chance_quantile`; None of fewer than 19.
+        chance_hi: their 95 % quantile, see :func:`metrics.statistics.chance_quantile.chance_quantile`; None of fewer
+        than 19.
         p: (1 + number of those that reach the value) / (1 + their number), the p value of a permutation test.
     """
 

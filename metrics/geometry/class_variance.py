@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from metrics.geometry.principal_coordinates import PrincipalCoordinates
-from metrics.jackknife import jackknife_error
+from metrics.statistics.jackknife import jackknife_error
 
 
 def within_class_share(coordinates: PrincipalCoordinates, labels: Tensor) -> tuple[float, float | None]:

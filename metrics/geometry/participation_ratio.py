@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from metrics.geometry.principal_coordinates import PrincipalCoordinates
-from metrics.jackknife import jackknife_error
+from metrics.statistics.jackknife import jackknife_error
 
 
 def plain_participation_ratio(coordinates: PrincipalCoordinates) -> float:

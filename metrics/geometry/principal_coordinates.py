@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from metrics.array_arguments import takes_arrays
-from metrics.compare.principal import principal
+from metrics.compare.products.principal import principal
 
 # A unit varies if its standard deviation is above float32's resolution of its size; below there is only rounding.
 _RESOLUTION = 2.0**-23

@@ -9,7 +9,7 @@ import torch
 from scipy.linalg import eigh_tridiagonal
 
 from metrics.hessian.lanczos import Ritz
-from metrics.jackknife import jackknife_error
+from metrics.statistics.jackknife import jackknife_error
 
 _POINTS = 201
 _SMALL = 0.01

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from fedlayers.layers import Layer
+from fedlayers.core.layers import Layer
 from metrics.hessian.convolutions import LeanConvolutions
 from metrics.hessian.twice import OnceDifferentiable
 

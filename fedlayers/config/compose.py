@@ -1,0 +1,87 @@
+"""From ``key=value`` arguments and the YAML in ``conf/`` to the typed configuration."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from fedlayers.config.arguments import overrides_of
+from fedlayers.config.contradictions import contradictions, refuse_contradictions
+from fedlayers.config.mistakes import explained, refuse_numbers_for_truth
+from fedlayers.config.options import config_dir
+from fedlayers.config.plugins import check_plugins, refuse_unread
+from fedlayers.config.settings import Config
+from fedlayers.core.errors import UserError
+
+__all__ = ["check_plugins", "compose_config", "composed", "config_dir", "hydra_ready", "register_schema", "typed"]
+
+
+def compose_config(overrides: Sequence[str] = ()) -> Config:
+    """Return the typed configuration of one run, exactly as the command line composes it.
+
+    Args:
+        overrides: arguments as on the command line, such as ``["+dataset=FMNIST", "rounds=2"]``.
+
+    Raises:
+        UserError: for a mistake, in one sentence.
+    """
+    words = overrides_of(overrides)
+    with hydra_ready():
+        config = typed(composed(words), words)
+    refuse_contradictions([contradictions(config, words)])
+    return config
+
+
+def composed(words: Sequence[str]) -> DictConfig:
+    """Return what Hydra makes of words, its own settings under ``hydra`` included; needs :func:`hydra_ready`."""
+    with explained(words):
+        return compose("config", list(words), return_hydra_config=True)
+
+
+def typed(content: DictConfig, words: Sequence[str] = ()) -> Config:
+    """Turn what Hydra composed into the dataclasses of :mod:`fedlayers.config.settings`, which check every range."""
+    if "hydra" in content:
+        content = content.copy()
+        with open_dict(content):
+            del content["hydra"]
+    with explained(words):
+        for key in sorted(OmegaConf.missing_keys(content)):
+            example = "flwr.serverapp.strategy.FedYogi" if key == "algorithm.strategy._target_" else "<value>"
+            raise UserError(f"{key} has no value yet; give it one, such as {key}={example}")
+        refuse_numbers_for_truth(words)
+        refuse_unread(content, words)
+        config = OmegaConf.to_object(content)
+    assert isinstance(config, Config)
+    return config
+
+
+@contextmanager
+def hydra_ready() -> Iterator[None]:
+    """Initialise Hydra for a block of code; an application of Hydra around it is left as it was."""
+    register_schema()
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(config_dir(), job_name="fedlayers", version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = outer
+
+
+def register_schema() -> None:
+    """Make the types of :class:`Config` known to Hydra as ``base_config``."""
+    schema = OmegaConf.structured(Config)
+    _make_writable(schema)
+    ConfigStore.instance().store(name="base_config", node=schema)
+
+
+def _make_writable(node: DictConfig) -> None:
+    """Undo the read-only flag that frozen dataclasses give their nodes, so that values can be merged in."""
+    OmegaConf.set_readonly(node, None)
+    for key in node:
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_missing() and not child._is_none():
+            _make_writable(child)

@@ -1,0 +1,113 @@
+"""Settings that others leave without any effect, or that say two things at once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from fedlayers.config.planted_groups import Plant
+from fedlayers.config.settings import Config, Engine, Training
+from fedlayers.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """When a setting is read, and what to say if it is given all the same.
+
+    Attributes:
+        key: the setting.
+        default: what it is if nobody gives it.
+        is_read: whether a run of this configuration reads it.
+        why: what leaves it without effect, after "because".
+        advice: what to do instead of leaving it out.
+        harmless: a value that says what happens anyway.
+    """
+
+    key: str
+    default: Any
+    is_read: Callable[[Config], bool]
+    why: Callable[[Config], str]
+    advice: str
+    harmless: Any = None
+
+
+def _schedule(*kinds: str) -> Callable[[Config], bool]:
+    return lambda config: config.training.schedule in kinds
+
+
+def _under_schedule(config: Config) -> str:
+    return f"training.schedule={config.training.schedule} does not use it"
+
+
+def _engine(name: str) -> _Rule:
+    default = getattr(Engine, name)
+    return _Rule(
+        f"engine.{name}",
+        default,
+        lambda config: config.engine.name != "local",
+        lambda config: "engine=local runs clients one after the other in this process",
+        "choose engine=ray",
+        default,
+    )
+
+
+_RULES = (
+    _Rule(
+        "training.epochs",
+        Training.epochs,
+        lambda config: config.training.steps is None,
+        lambda config: f"training.steps={config.training.steps} says how long a client trains",
+        "leave out training.steps",
+    ),
+    _Rule(
+        "training.momentum",
+        Training.momentum,
+        lambda config: config.training.optimizer == "sgd",
+        lambda config: f"training.optimizer={config.training.optimizer} has none",
+        "choose training.optimizer=sgd",
+        0,
+    ),
+    _Rule(
+        "training.schedule_rounds", None, _schedule("step", "exponential", "cosine"), _under_schedule,
+        "choose training.schedule=step",
+    ),
+    _Rule(
+        "training.schedule_factor", Training.schedule_factor, _schedule("step", "exponential"), _under_schedule,
+        "choose training.schedule=step",
+    ),
+    _Rule(
+        "plant.groups", Plant.groups, lambda config: config.plant.kind is not None,
+        lambda config: "plant.kind=null plants no groups", "choose plant.kind=rotation",
+    ),
+    *map(_engine, ("workers", "client_cpus", "client_gpus", "address")),
+)  # fmt: skip
+
+
+def contradictions(config: Config, words: Sequence[str] = ()) -> dict[str, str]:
+    """Return key -> sentence for every setting that was given and that nothing reads.
+
+    Args:
+        config: the configuration of a run.
+        words: the ``key=value`` words it was made of: what stands there was given, even if it is the default.
+    """
+    typed = {word.partition("=")[0].lstrip("+") for word in words}
+    found = {}
+    for rule in _RULES:
+        value = reduce(getattr, rule.key.split("."), config)
+        given = value is not None and value != rule.harmless and (rule.key in typed or value != rule.default)
+        if given and not rule.is_read(config):
+            found[rule.key] = (
+                f"{rule.key} must be left out because {rule.why(config)}, got {value!r}; leave it out, or {rule.advice}"
+            )
+    return found
+
+
+def refuse_contradictions(runs: Sequence[Mapping[str, str]]) -> None:
+    """Raise UserError for a setting that none of some runs reads.
+
+    Args:
+        runs: what :func:`contradictions` found in each: in a sweep a setting may be of some of its runs only.
+    """
+    for key, sentence in runs[0].items():
+        if all(key in run for run in runs):
+            raise UserError(sentence)

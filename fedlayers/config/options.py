@@ -1,0 +1,245 @@
+"""What ``conf/`` offers: groups, options and keys; for suggestions when something is misspelt."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fedlayers.config.settings import Config
+
+# Groups of which several options are chosen at once, as in metrics=[weights,gradients].
+LISTS = ("metrics", "similarity")
+
+# What other programs call it -> what it is called here.
+_OTHER_NAMES = {
+    "learning_rate": "training.lr",
+    "local_epochs": "training.epochs",
+    "num_epochs": "training.epochs",
+    "local_steps": "training.steps",
+    "num_rounds": "rounds",
+    "num_clients": "clients",
+    "n_clients": "clients",
+    "fraction_train": "fraction",
+    "fraction_fit": "fraction",
+    "random_seed": "seed",
+    "output_dir": "results_dir",
+    "out_dir": "results_dir",
+    "data_root": "data_dir",
+    "data_path": "data_dir",
+    "data_folder": "data_dir",
+    "data_directory": "data_dir",
+    "dataset_path": "data_dir",
+    "dataset_dir": "data_dir",
+    "datasets_dir": "data_dir",
+    "gpu": "device",
+    "num_workers": "engine.workers",
+    "num_threads": "client_threads",
+    "strategy": "algorithm",
+    "client": "algorithm",
+    "method": "algorithm",
+    "data": "dataset",
+    "network": "model",
+    "analytics": "metrics",
+    "name": "study",
+}
+
+
+def config_dir() -> str:
+    """Return ``conf/`` of the checkout, or the copy inside the installed package."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if folder.is_dir():
+            return str(folder)
+    raise FileNotFoundError(f"no conf/ folder beside or inside {package}: install fedlayers again")
+
+
+@lru_cache(maxsize=1)
+def options() -> dict[str, list[str]]:
+    """Return the options of every group of ours (not Hydra's, nor a user's defaults in ``local``), sorted."""
+    others = ("hydra", "local")
+    groups = sorted(folder for folder in Path(config_dir()).iterdir() if folder.is_dir() and folder.name not in others)
+    return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in groups}
+
+
+def choices_like(option: str) -> list[str]:
+    """Return ``group=option`` for every option of that name, upper and lower case alike."""
+    pairs = [(group, name) for group, names in options().items() for name in names]
+    return [choice(group, name) for group, name in pairs if name.lower() == option.lower()]
+
+
+def choice(group: str, option: str) -> str:
+    """Return how to choose an option on the command line; an experiment is added with a plus."""
+    if group in LISTS and option and not option.startswith(("[", "<")):
+        return f"{group}=[{option}]"
+    return f"+{group}={option}" if group == "experiment" else f"{group}={option}"
+
+
+def known_keys(words: Sequence[str]) -> list[str]:
+    """Return every dotted key that can be set once the options named in ``words`` are chosen."""
+    keys = set(_field_keys(Config))
+    for group, chosen in _chosen(words).items():
+        for option in chosen:
+            keys.update(option_keys(group, option))
+    return sorted(keys)
+
+
+def option_keys(group: str, option: str) -> list[str]:
+    """Return the dotted keys that an option's YAML sets, with the group in front."""
+    content = _read(group, option)
+    content.pop("defaults", None)
+    # An option written for the root names its group itself.
+    below = content[group] if set(content) == {group} and isinstance(content[group], dict) else content
+    return list(_flat(below, f"{group}."))
+
+
+def options_with(key: str) -> list[str]:
+    """Return ``group=option`` for every option that has the dotted key, such as ``algorithm.mu``."""
+    group = key.partition(".")[0]
+    return [choice(group, option) for option in options().get(group, []) if key in option_keys(group, option)]
+
+
+def target_of(group: str, option: str) -> str:
+    """Return the class that an option names."""
+    content = _read(group, option)
+    return str(content.get(option, content).get("_target_", ""))
+
+
+def targets(key: str) -> list[str]:
+    """Return the classes that the options of a plug-in's group name; of the algorithm's, by ``algorithm.client``."""
+    return sorted({target for target in _targets(key).values() if "." in target})
+
+
+def option_of(key: str, target: str) -> str | None:
+    """Return the first option of a plug-in's group that names a class; None if none does."""
+    return next((option for option, found in _targets(key).items() if found == target), None)
+
+
+def _targets(key: str) -> dict[str, str]:
+    """Return option -> the class it names."""
+    group, *path = key.split(".")[:2]
+    found = {}
+    for option in options().get(group, []):
+        content = _read(group, option)
+        for name in path:
+            content = content.get(name) or {}
+        found[option] = str(content.get("_target_", ""))
+    return found
+
+
+def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the candidate spelt most like ``word``, upper and lower case alike; None if none is close."""
+    lower = {candidate.lower(): candidate for candidate in candidates}
+    # Texts of any length come here, and comparing takes the square of it.
+    close = difflib.get_close_matches(word.lower()[:100], list(lower), n=1, cutoff=cutoff)
+    return lower[close[0]] if close else None
+
+
+def nearest_key(key: str, keys: Sequence[str]) -> str | None:
+    """Return the key that was probably meant: its other name, one with the same last part, or spelt like it."""
+    plain = key.replace("/", ".").replace("-", "_").lower()
+    parent, dot, last = plain.rpartition(".")
+    other = _OTHER_NAMES.get(last)
+    if other and other.startswith(parent + dot):
+        return other
+    if not parent and (close := nearest(plain, [known for known in keys if "." not in known], cutoff=0.8)):
+        return close
+    ends: dict[str, list[str]] = {}
+    for known in keys:
+        ends.setdefault(known.rpartition(".")[2].lower(), []).append(known)
+    beside = {end: known for end, all_known in ends.items() for known in all_known if known == f"{parent}.{end}"}
+    if beside and (close := nearest(last, beside)):
+        return beside[close]
+    same = ends.get(last) or (None if beside else ends.get(nearest(last, ends) or ""))
+    if same:
+        return min(same, key=lambda known: (known.count("."), -_likeness(plain, known), known))
+    return None if beside else nearest(plain, [known for known in keys if not plain.startswith(f"{known}.")])
+
+
+def advice(key: str, words: Sequence[str]) -> str:
+    """Return what to do about a key that does not exist: the nearest one, its neighbours, or where to look."""
+    group, _, option = key.replace("/", ".").partition(".")
+    if option in options().get(group, []):
+        return f"did you mean {choice(group, option)}?"
+    named = option.partition(".")[0]
+    if group in LISTS and not nearest(named, options()[group], cutoff=0.8) and (asked := _quantity(key)):
+        return asked
+    keys = known_keys(words)
+    if close := nearest_key(key, [*keys, *options()]):
+        return f"did you mean {close}?"
+    parent = key.rpartition(".")[0]
+    beside = [known.rpartition(".")[2] for known in keys if parent and known.rpartition(".")[0] == parent]
+    if beside:
+        return f"{parent} has {', '.join(beside)}"
+    if asked := _quantity(key):
+        return asked
+    return "--cfg job shows all keys and --help the groups"
+
+
+def _quantity(key: str) -> str:
+    """Return what measures a quantity that was asked for as a key, as in metrics.accuracy; "" if it is none."""
+    parts = key.split(".")
+    name = parts[1] if parts[0] in LISTS and len(parts) > 1 else key
+    if "." in name or not name.isidentifier():
+        return ""
+    from fedlayers.config.quantity_names import asks_for
+
+    found = asks_for(name)
+    return f"{found[0]} is a quantity of {found[2]}: write {choice(found[1], found[2])}" if found else ""
+
+
+def _likeness(a: str, b: str) -> float:
+    return difflib.SequenceMatcher(None, a, b.lower()).ratio()
+
+
+def _chosen(words: Sequence[str]) -> dict[str, list[str]]:
+    """Return the options in force: the defaults, what chosen options bring along, and the words' own."""
+    chosen: dict[str, list[str]] = {}
+    groups = options()
+    named = [word.lstrip("+").partition("=") for word in words]
+    for entry in _read("", "config")["defaults"]:
+        if isinstance(entry, dict):
+            _choose(chosen, groups, entry)
+    for group, _, text in sorted(named, key=lambda part: part[0] != "experiment"):
+        if group in groups:
+            _choose(chosen, groups, {group: [item.strip() for item in text.strip("[]").split(",")]})
+    said = {group for group, _, _ in named}
+    for group, picked in list(chosen.items()):
+        for entry in [entry for option in picked for entry in _read(group, option).get("defaults", [])]:
+            if isinstance(entry, dict):
+                _choose(chosen, {key: value for key, value in groups.items() if key not in said}, entry)
+    return chosen
+
+
+def _choose(chosen: dict[str, list[str]], groups: dict[str, list[str]], entry: dict[str, Any]) -> None:
+    for key, value in entry.items():
+        group = str(key).split()[-1].lstrip("/").partition("@")[0]
+        picked = [
+            option for option in (value if isinstance(value, list) else [value]) if option in groups.get(group, [])
+        ]
+        if picked:
+            chosen[group] = picked
+
+
+def _read(group: str, option: str) -> dict[str, Any]:
+    content = yaml.safe_load((Path(config_dir()) / group / f"{option}.yaml").read_text(encoding="utf-8"))
+    return content if isinstance(content, dict) else {}
+
+
+def _field_keys(kind: Any, prefix: str = "") -> Iterator[str]:
+    for item in dataclasses.fields(kind):
+        yield prefix + item.name
+        if dataclasses.is_dataclass(item.type):
+            yield from _field_keys(item.type, f"{prefix}{item.name}.")
+    if kind is Config:
+        yield from ("metrics.on_error", "metrics.payload_mb")
+
+
+def _flat(content: dict[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in content.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")

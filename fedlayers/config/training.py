@@ -1,0 +1,54 @@
+"""The configuration of local training."""
+
+from dataclasses import dataclass, field
+
+from fedlayers.core.checks import MOST, check, count, not_negative, one_of, positive
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a client trains: one optimizer for a number of epochs or steps a round."""
+
+    optimizer: str = "sgd"
+    lr: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    batch_size: int = 64
+    epochs: float = 1.0
+    steps: int | None = None
+    schedule: str = "constant"
+    schedule_rounds: int | None = None
+    schedule_factor: float = 0.1
+    augment: list[str] = field(default_factory=list)
+    buffers: str = "average"
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        self._check_optimizer()
+        self._check_length()
+        self._check_schedule()
+        for name in self.augment:
+            one_of("training.augment", name, ("crop", "flip", "rotation"))
+        one_of("training.buffers", self.buffers, ("average", "local"))
+
+    def _check_optimizer(self) -> None:
+        decay, clip = self.weight_decay, self.clip_norm
+        one_of("training.optimizer", self.optimizer, ("sgd", "adam", "adamw"))
+        check(positive(self.lr), "training.lr", "a positive number", self.lr)
+        check(0 <= self.momentum < 1, "training.momentum", "in [0, 1)", self.momentum)
+        check(not_negative(decay), "training.weight_decay", "0 or more", decay)
+        check(clip is None or positive(clip), "training.clip_norm", "positive, or null for none", clip)
+
+    def _check_length(self) -> None:
+        count("training.batch_size", self.batch_size)
+        check(0 < self.epochs <= MOST, "training.epochs", "positive (0.5 is half an epoch)", self.epochs)
+        count("training.steps", self.steps, otherwise=", or null to train by epochs")
+
+    def _check_schedule(self) -> None:
+        kind, drops, factor = self.schedule, self.schedule_rounds, self.schedule_factor
+        one_of("training.schedule", kind, ("constant", "step", "exponential", "cosine"))
+        count("training.schedule_rounds", drops)
+        given = kind != "step" or drops is not None
+        check(given, "training.schedule_rounds", "1 or more with training.schedule=step", drops)
+        check(0 < factor <= 1, "training.schedule_factor", "in (0, 1]", factor)

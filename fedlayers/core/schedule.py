@@ -1,0 +1,86 @@
+"""When something is due: which rounds and which moments."""
+
+import re
+from collections.abc import Sequence
+
+from fedlayers.config.settings import check
+from fedlayers.core.records import MOMENTS
+
+
+class Schedule:
+    """Rounds and moments at which a metric or snapshot is due.
+
+    Args:
+        rounds: ``"first"`` (round 1), ``"last"``, ``"all"``, ``"every k"`` (k, 2k, …) or round numbers from 1.
+        moments: some of ``start``, ``after_local``, ``after_aggregate``, ``final``.
+        key: the configuration key that error messages name.
+
+    ``start`` (round 0) and ``final`` are moments of their own: due if named, whatever ``rounds`` says.
+
+    Raises:
+        UserError: if an entry is none of these.
+    """
+
+    def __init__(self, rounds: Sequence[str | int], moments: Sequence[str] = MOMENTS, key: str = "schedule") -> None:
+        for name, entries in (("rounds", rounds), ("moments", moments)):
+            check(_is_list(entries), f"{key}.{name}", "a list", entries, f"write [{entries}]")
+        for entry in rounds:
+            check(
+                _is_round(entry),
+                f"{key}.rounds",
+                "first, last, all, 'every k' or round numbers from 1",
+                entry,
+            )
+        for moment in moments:
+            check(moment in MOMENTS, f"{key}.moments", "some of " + ", ".join(MOMENTS), moment)
+        self.rounds = tuple(rounds)
+        self.moments = tuple(moments)
+
+    def is_due(self, server_round: int, last_round: int, moment: str) -> bool:
+        """Say whether it is due at this round and moment of a run with ``last_round`` rounds."""
+        if moment not in self.moments:
+            return False
+        return moment in ("start", "final") or self.is_due_round(server_round, last_round)
+
+    def is_due_round(self, server_round: int, last_round: int) -> bool:
+        """Say whether the round is one of the schedule's."""
+        return any(_matches(entry, server_round, last_round) for entry in self.rounds)
+
+
+def check_due(schedule: Schedule, last_round: int, key: str) -> None:
+    """Raise UserError if something would never be due in a run of ``last_round`` rounds.
+
+    Args:
+        schedule: when it is due.
+        last_round: the number of rounds of the run.
+        key: the configuration key that the message names.
+    """
+    check(bool(schedule.moments), f"{key}.moments", "one moment or more, such as [after_local]", [])
+    if not {"start", "final"} & set(schedule.moments):
+        some = any(_comes(entry, last_round) for entry in schedule.rounds)
+        allowed = f"a list with one round or more of this run, from 1 to {last_round}"
+        check(some, f"{key}.rounds", allowed, list(schedule.rounds), "[last] is its last round, [all] is each")
+
+
+def _comes(entry: str | int, last_round: int) -> bool:
+    """Say whether an entry names any of the rounds 1 to ``last_round``."""
+    if isinstance(entry, str) and entry.startswith("every"):
+        entry = int(entry.split()[1])
+    return isinstance(entry, str) or entry <= last_round
+
+
+def _is_list(entries: object) -> bool:
+    return isinstance(entries, Sequence) and not isinstance(entries, str)
+
+
+def _is_round(entry: object) -> bool:
+    if isinstance(entry, int) and not isinstance(entry, bool):
+        return entry >= 1
+    return isinstance(entry, str) and re.fullmatch("first|last|all|every [1-9][0-9]*", entry) is not None
+
+
+def _matches(entry: str | int, server_round: int, last_round: int) -> bool:
+    if isinstance(entry, int):
+        return server_round == entry
+    named = {"first": server_round == 1, "last": server_round == last_round, "all": True}
+    return named[entry] if entry in named else server_round % int(entry.split()[1]) == 0

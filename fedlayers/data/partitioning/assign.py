@@ -1,0 +1,160 @@
+"""The assignment of records to clients and scopes, made once per configuration and kept in the cache."""
+
+import importlib.metadata
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedlayers.config.settings import Config
+from fedlayers.core.seeding import numpy_generator
+from fedlayers.data import tabular
+from fedlayers.data.cache import build_once, cache_root, open_array, save_array, save_text
+from fedlayers.data.partitioning.partition import Pool, Request, partition, resolve, restrict
+from fedlayers.data.partitioning.split import cap, hold_out, split
+from fedlayers.data.prepare import Prepared, digest, digest_of
+from fedlayers.data.sealed_folder import sealed_files
+
+# Part of every cache key: to be raised when records are assigned in another way.
+ASSIGN_VERSION = 3
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Who holds which records.
+
+    Attributes:
+        index: positions of all assigned records: the clients' training, validation and test parts, then the server's.
+        bounds: where each part begins in ``index``, shape (3·clients + 2,); the last two are the server's ends.
+        client_names: one per client.
+        notes: sentences about records or groups that are left out.
+        imputed: see :func:`fedlayers.data.tabular.fill`.
+        own, pooled: rows without gaps, shape (n, d); None if the data set's own features have none.
+        scale, shift: normalisation of rows, shape (clients + 1, d), the server's last; None for images.
+        wide: who computes it in float64, shape (clients + 1,); None for images.
+        digest: names who holds which records of which data.
+    """
+
+    index: np.ndarray
+    bounds: np.ndarray
+    client_names: tuple[str, ...]
+    notes: tuple[str, ...]
+    imputed: list[dict[str, Any]]
+    own: np.ndarray | None
+    pooled: np.ndarray | None
+    scale: np.ndarray | None
+    shift: np.ndarray | None
+    wide: np.ndarray | None
+    digest: str
+
+
+def assign(prepared: Prepared, config: Config) -> Assignment:
+    """Return who holds which records, from the cache if it has this data, partition, split, caps and seed.
+
+    Raises:
+        UserError: if the partition cannot be had with this data.
+    """
+    content = {
+        "assign": ASSIGN_VERSION,
+        "data": (prepared.key, prepared.digest),
+        "partition": config.partition,
+        "split": asdict(config.split),
+        "clients": config.clients,
+        "records_per_client": config.records_per_client,
+        "seed": config.seed,
+        # Other versions may hand the same request out differently.
+        "versions": (np.__version__, importlib.metadata.version("flwr-datasets")),
+    }
+    folder = cache_root() / "partitions" / digest(content)
+    remark = build_once(folder, lambda draft: _write(draft, prepared, config))
+    facts = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    files = sealed_files(folder)
+    optional = {
+        name: open_array(folder / f"{name}.npy") if f"{name}.npy" in files else None
+        for name in ("own", "pooled", "scale", "shift", "wide")
+    }
+    return Assignment(
+        open_array(folder / "index.npy"),
+        np.load(folder / "bounds.npy", allow_pickle=False),
+        tuple(facts["client_names"]),
+        tuple(facts["notes"]) + ((remark,) if remark else ()),
+        facts["imputed"],
+        **optional,
+        digest=facts["digest"],
+    )
+
+
+def _write(draft: Path, prepared: Prepared, config: Config) -> None:
+    request = resolve(config.partition, config.clients, config.seed)
+    pool, server_test = _pool(prepared, request, config)
+    parts = partition(pool, request, len(prepared.arrays.facts.classes), prepared.name)
+    notes = _notes(prepared, request, pool, parts)
+    names = _client_names(prepared, request, pool, len(parts))
+    splits = split(cap(parts, config.records_per_client, config.seed), config.split, config.seed)
+    pieces = [*splits["client_train"], *splits["client_val"], *splits["client_test"], server_test]
+    index, bounds = np.concatenate(pieces), np.cumsum([0, *(len(piece) for piece in pieces)])
+    save_array(draft / "index.npy", index)
+    save_array(draft / "bounds.npy", bounds)
+    imputed = _write_rows(draft, prepared, splits, server_test)
+    # Not what is computed from these: other processors round it differently.
+    named = digest_of({"index": index, "bounds": bounds}, {"data": prepared.digest, "clients": names})
+    content = {"client_names": names, "notes": notes, "imputed": imputed, "digest": named}
+    save_text(draft / "meta.json", json.dumps(content))
+
+
+def _pool(prepared: Prepared, request: Request, config: Config) -> tuple[Pool, np.ndarray]:
+    """Return the records to hand out and the positions of the server's test records.
+
+    The official test set is the server's; without one, a share of the records of those who take part is held out,
+    stratified by label and group.
+    """
+    arrays, facts = prepared.arrays, prepared.arrays.facts
+    everything = np.arange(len(arrays.labels))
+    groups = None if arrays.groups is None else np.asarray(arrays.groups)
+    training = Pool(everything, np.asarray(arrays.labels), groups).take(everything[: prepared.num_train])
+    pool = restrict(training, request, facts.group_names, prepared.name, facts.no_groups)
+    if facts.num_test:
+        return pool, everything[prepared.num_train :]
+    strata = pool.labels if pool.groups is None else pool.groups * len(facts.classes) + pool.labels
+    held = hold_out(strata, config.split.server_test, numpy_generator(config.seed, "server_test"))
+    return pool.take(~held), pool.positions[held]
+
+
+def _notes(prepared: Prepared, request: Request, pool: Pool, parts: Sequence[np.ndarray]) -> list[str]:
+    notes = []
+    names = prepared.arrays.facts.group_names
+    if request.natural and len(parts) < len(names):
+        notes.append(
+            f"clients={len(parts)} of {len(names)} groups take part, the first ones: {', '.join(names[: len(parts)])}"
+        )
+    used = sum(len(part) for part in parts)
+    if used < len(pool.positions):
+        notes.append(f"{request.name} leaves out {len(pool.positions) - used} of {len(pool.positions)} records")
+    return notes
+
+
+def _client_names(prepared: Prepared, request: Request, pool: Pool, num_clients: int) -> list[str]:
+    if request.natural and pool.groups is not None:
+        return [prepared.arrays.facts.group_names[code] for code in np.unique(pool.groups)]
+    return [str(client) for client in range(num_clients)]
+
+
+def _write_rows(
+    draft: Path, prepared: Prepared, splits: Mapping[str, Sequence[np.ndarray]], server_test: np.ndarray
+) -> list[dict[str, Any]]:
+    """Write what rows need besides positions; images need nothing."""
+    arrays = prepared.arrays
+    if arrays.features.ndim == 4:
+        return []
+    features = np.asarray(arrays.features)
+    filled = tabular.fill(features, splits, server_test, arrays.facts.columns, arrays.facts.categorical)
+    if filled.own is not features:
+        save_array(draft / "own.npy", filled.own)
+        save_array(draft / "pooled.npy", filled.pooled)
+    save_array(draft / "scale.npy", filled.scale)
+    save_array(draft / "shift.npy", filled.shift)
+    save_array(draft / "wide.npy", filled.wide)
+    return filled.imputed

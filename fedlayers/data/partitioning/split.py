@@ -1,0 +1,75 @@
+"""Who gets which records once it is known which client they belong to: shares, caps and shuffles."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fedlayers.config.settings import Split
+from fedlayers.core.errors import UserError
+from fedlayers.core.seeding import numpy_generator
+
+SPLIT_SCOPES = ("client_train", "client_val", "client_test")
+
+
+def hold_out(strata: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
+    """Return which records to set aside, so that every stratum loses about the same share.
+
+    Each stratum gives floor(share·size) records; what is then missing to round(share·n) comes from the strata that
+    were cut most by rounding. A stratum never gives its last record.
+
+    Args:
+        strata: code of each record's stratum (label, or label and group), shape (n,).
+        share: in [0, 1).
+        generator: draws the records.
+
+    Returns:
+        A boolean mask, shape (n,).
+    """
+    _, codes, sizes = np.unique(strata, return_inverse=True, return_counts=True)
+    ideal = share * sizes
+    take = np.minimum(np.floor(ideal + 1e-9).astype(np.int64), sizes - 1)
+    cut_most_first = np.argsort(-(ideal - take), kind="stable")
+    able = cut_most_first[(take < sizes - 1)[cut_most_first]]
+    take[able[: max(0, round(share * len(strata)) - int(take.sum()))]] += 1
+    order = generator.permutation(len(strata))
+    by_stratum = order[np.argsort(codes[order], kind="stable")]
+    rank = np.arange(len(strata)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    mask = np.zeros(len(strata), bool)
+    mask[by_stratum[rank < np.repeat(take, sizes)]] = True
+    return mask
+
+
+def cap(parts: Sequence[np.ndarray], limit: int | None, seed: int) -> list[np.ndarray]:
+    """Return every client's records, at most ``limit`` of them, drawn at random.
+
+    Raises:
+        UserError: if every client has fewer than ``limit`` records, so that the limit does nothing at all.
+    """
+    largest = max(len(part) for part in parts)
+    if limit is None:
+        return list(parts)
+    if largest < limit:
+        raise UserError(
+            f"records_per_client must be at most {largest}, the number of records of the largest client, got {limit}; "
+            "set it to null for all records, or ask for fewer clients"
+        )
+    return [
+        numpy_generator(seed, "records_per_client", client=client).permutation(part)[:limit]
+        for client, part in enumerate(parts)
+    ]
+
+
+def split(parts: Sequence[np.ndarray], shares: Split, seed: int) -> dict[str, list[np.ndarray]]:
+    """Return every client's records by scope, shuffled.
+
+    A client of n records gets floor(val·n) for validation, floor(test·n) for testing and all others, at least one,
+    for training.
+    """
+    scopes: dict[str, list[np.ndarray]] = {scope: [] for scope in SPLIT_SCOPES}
+    for client, part in enumerate(parts):
+        shuffled = numpy_generator(seed, "split", client=client).permutation(part)
+        num_val, num_test = (int(share * len(part) + 1e-9) for share in (shares.val, shares.test))
+        num_train = len(part) - num_val - num_test
+        for scope, records in zip(SPLIT_SCOPES, np.split(shuffled, [num_train, num_train + num_val]), strict=True):
+            scopes[scope].append(records)
+    return scopes

@@ -1,0 +1,240 @@
+"""The ``ray`` engine: persistent Ray actors, weights shared through the object store, longest clients first."""
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from flwr.app import Message, Metadata
+from flwr.clientapp import ClientApp
+
+from fedlayers.config.settings import Engine
+from fedlayers.core.errors import WorkerLost, one_line
+from fedlayers.engines.base import EngineGrid, R, S, T, Workplace, run_message
+from fedlayers.engines.ray import worker_pool
+from fedlayers.engines.ray.cluster import INLINE_BYTES, RAYS_INLINE_BYTES, connect
+from fedlayers.engines.ray.phase import Chunk, Contents, Phase
+from fedlayers.engines.ray.placement import Chunks
+from fedlayers.engines.ray.resources import resources
+from fedlayers.engines.ray.shared_files import check_shared
+from fedlayers.engines.ray.spread import ItemWorker, SpreadWork
+from fedlayers.engines.ray.workers import ATTEMPTS, WorkerDied, Workers, answer
+from fedlayers.flower.adapter import make_message, set_identity
+from fedlayers.flower.arrays import pack_reply, size_bytes, unpack
+from fedlayers.flower.sums import add_up_on_worker, block_of
+from fedlayers.runs.client_state import StateStore
+
+logger = logging.getLogger(__name__)
+
+# Work worth one dispatch, and the most weights that travel back in one chunk.
+DISPATCH_S = 0.25
+# Work that is worth another worker: with less the workers, the server and Ray wait for one another's cores.
+WORKER_S = 0.015
+CHUNK_BYTES = 64 * 2**20
+
+
+class Worker(ItemWorker):
+    """A process that runs clients and helps the server; it keeps model, data and metrics from message to message."""
+
+    def __init__(self) -> None:
+        set_identity()
+
+    def begin(self, app: ClientApp, state_dir: Path, num_clients: int) -> None:
+        """Take up a run."""
+        self.app = app
+        self.store = StateStore(state_dir)
+        self.num_clients = num_clients
+
+    def leave(self) -> None:
+        """Let go of the run; the next one may begin."""
+        self.forget()
+        del self.app, self.store
+
+    def pid(self) -> int:
+        """Return the process id."""
+        return os.getpid()
+
+    def run(
+        self,
+        tasks: Sequence[tuple[Metadata, int]],
+        blocks: Mapping[int, Sequence[int]],
+        average_by: str | None,
+        *contents: tuple[Any, ...],
+    ) -> tuple[list[Any], float]:
+        """Run one chunk of messages and return its packed replies and the seconds it took.
+
+        Args:
+            tasks: each message's metadata and the place of its content.
+            blocks: block -> the places among the tasks of its messages, for the blocks that are here as a whole.
+            average_by: the metric that weighs clients when whole blocks are added up here; None sends all arrays.
+            *contents: the packed contents.
+        """
+        began = time.perf_counter()
+        unpacked = [unpack(content) for content in contents]
+        replies = [
+            run_message(
+                self.app,
+                make_message(content=unpacked[place], metadata=metadata),
+                metadata.dst_node_id - 1,
+                self.store,
+                self.num_clients,
+            )
+            for metadata, place in tasks
+        ]
+        if average_by:
+            members = {block: [replies[place] for place in places] for block, places in blocks.items()}
+            failed = {block for block, found in members.items() if any(reply.has_error() for reply in found)}
+            whole = {block: [r.content for r in found] for block, found in members.items() if block not in failed}
+            add_up_on_worker(whole, average_by)
+        return [pack_reply(reply) for reply in replies], time.perf_counter() - began
+
+
+class RayGrid(EngineGrid):
+    """Runs clients on Ray actors and replaces those that die."""
+
+    def __init__(self, workplace: Workplace, engine: Engine) -> None:
+        super().__init__(workplace)
+        connect(engine.address)
+        if engine.address is not None:
+            self.remarks.append(check_shared(workplace.shared))
+        self._inline_bytes = INLINE_BYTES if engine.address is None else RAYS_INLINE_BYTES
+        self._options, count = resources(engine, len(workplace.costs))
+        # One copy of the app in the object store serves every actor, replacements included.
+        self._app = ray.put(workplace.app)
+        self._workers = Workers(self._start, count, workplace.stop)
+        # How long a unit of cost took last, by message type: cheap clients are sent in fewer, larger chunks.
+        self._seconds_per_cost: dict[str, float] = {}
+
+    @property
+    def num_workers(self) -> int:
+        """The number of worker processes."""
+        return len(self._workers)
+
+    def worker_pids(self) -> list[int]:
+        """Return the workers' process ids."""
+        return list(ray.get([actor.pid.remote() for actor in self._workers.actors]))
+
+    def deliver(self, messages: list[Message]) -> list[Message]:
+        """Hand chunks of messages to free workers, costliest clients first, until all replies are in."""
+        phase = self._plan(messages)
+        while phase.waiting or phase.running:
+            self._dispatch(phase)
+            ready = self._workers.wait(phase.running)
+            finished = [(reference, phase.running.pop(reference)) for reference in ready]
+            # Workers get their next chunk before the replies of the last are fetched.
+            self._dispatch(phase)
+            for reference, chunk in finished:
+                self._receive(phase, reference, chunk)
+        return phase.replies
+
+    def spread(self, function: Callable[[S, T], R], shared: S, items: Sequence[T], /) -> list[R]:
+        """Return ``[function(shared, item) for item in items]``, computed by the workers.
+
+        What cannot be pickled, and what fails there, is computed here: an exception reaches the caller as itself.
+
+        Raises:
+            Stopped: a signal asked the run to stop.
+            WorkerLost: an item killed its worker again and again, or there are no workers any more.
+        """
+        try:
+            task = ray.put((function, shared, items))
+        except Exception as error:  # objects refuse to be pickled in any way they like
+            logger.warning("work of the server cannot be sent to workers: %s", one_line(error))
+            return super().spread(function, shared, items)
+        done = SpreadWork(self._workers, task, len(items)).run()
+        left = [place for place in range(len(items)) if place not in done]
+        done.update(zip(left, super().spread(function, shared, [items[place] for place in left]), strict=True))
+        return [done[place] for place in range(len(items))]
+
+    def close(self) -> None:
+        """End the workers, unless a sweep keeps them; Ray itself stays for the next run of this process."""
+        worker_pool.leave(self._options, self._workers.actors)
+
+    def _start(self) -> tuple[Any, Any]:
+        place = self.workplace
+        actor = worker_pool.take(self._options) or ray.remote(Worker).options(**self._options).remote()
+        return actor, actor.begin.remote(self._app, place.state_dir.resolve(), len(place.costs))
+
+    def _cost(self, message: Message) -> float:
+        return self.workplace.costs[message.metadata.dst_node_id - 1]
+
+    def _dispatch(self, phase: Phase) -> None:
+        """Give every worker a chunk to run and one to run next, so that none waits for its next dispatch."""
+        for depth in range(2):
+            for worker in self._workers.present():
+                queue = [chunk for chunk in phase.running.values() if chunk.worker == worker]
+                if phase.waiting and len(queue) == depth and not (depth and phase.suspects(queue)):
+                    chunk = Chunk(self._next_chunk(phase), worker, self._workers.actors[worker])
+                    phase.running[self._send(chunk, phase)] = chunk
+
+    def _plan(self, messages: list[Message]) -> Phase:
+        """Cut a phase into units: blocks of clients if those are cheap, else single clients, costliest first."""
+        blocks = block_of(messages)
+        per_cost = self._seconds_per_cost.get(messages[0].metadata.message_type, math.inf)
+        expected_s = per_cost * sum(map(self._cost, messages))
+        smallest = DISPATCH_S / per_cost
+        members: dict[int, list[Message]] = {}
+        for message in sorted(messages, key=lambda m: m.metadata.dst_node_id):
+            members.setdefault(blocks[message.metadata.dst_node_id], []).append(message)
+        units = list(members.values())
+        if max(sum(map(self._cost, unit)) for unit in units) > smallest:
+            units = sorted(([message] for unit in units for message in unit), key=lambda unit: -self._cost(unit[0]))
+        workers = math.ceil(min(max(expected_s / WORKER_S, 1), len(self._workers)))
+        return Phase(units, Chunks(workers, smallest), blocks, Contents(self._inline_bytes))
+
+    def _next_chunk(self, phase: Phase) -> list[Message]:
+        if phase.suspects([]):  # alone, as _replace put it back, to learn which client kills its worker
+            return phase.waiting.pop(0)
+        first = phase.waiting[0]
+        most = max(1, CHUNK_BYTES // (size_bytes(first[0].content) * len(first) + 1))
+        count = phase.chunks.next([sum(map(self._cost, unit)) for unit in phase.waiting], most)
+        taken, phase.waiting = phase.waiting[:count], phase.waiting[count:]
+        return [message for unit in taken for message in unit]
+
+    def _send(self, chunk: Chunk, phase: Phase) -> Any:
+        """Dispatch a chunk with the contents it needs, each once."""
+        places = [phase.contents.place(message.content) for message in chunk.messages]
+        used = sorted(set(places))
+        tasks = [(m.metadata, used.index(place)) for m, place in zip(chunk.messages, places, strict=True)]
+        contents = [phase.contents.packed[place] for place in used]
+        blocks = phase.whole_blocks(chunk.messages) if self.average_by else {}
+        return chunk.actor.run.remote(tasks, blocks, self.average_by, *contents)
+
+    def _receive(self, phase: Phase, reference: Any, chunk: Chunk) -> None:
+        """Take in a chunk's replies; if its worker died, start another and send the chunk again."""
+        try:
+            replies, seconds = answer(reference)
+        except WorkerDied:
+            self._replace(phase, chunk)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        else:
+            phase.replies += [
+                make_message(metadata=metadata, error=error)
+                if content is None
+                else make_message(metadata=metadata, content=unpack(content))
+                for metadata, content, error in replies
+            ]
+            self.workplace.advance(len(replies))
+            kind = chunk.messages[0].metadata.message_type
+            self._seconds_per_cost[kind] = seconds / max(sum(map(self._cost, chunk.messages)), 1)
+
+    def _replace(self, phase: Phase, chunk: Chunk) -> None:
+        """Start a new worker in the place of a dead one, unless a client has killed several already."""
+        # Chunks are in the order in which they were sent: only the first of a worker had begun.
+        began = all(other.actor is not chunk.actor for other in phase.running.values() if other.number < chunk.number)
+        for message in chunk.messages if began else ():
+            key = message.metadata.message_id
+            phase.attempts[key] = phase.attempts.get(key, 0) + 1
+            if phase.attempts[key] >= ATTEMPTS:
+                raise WorkerLost(
+                    f"client {message.metadata.dst_node_id - 1}: its worker process died {ATTEMPTS} times in a row; "
+                    "most likely it needs more memory than there is: use fewer workers (engine.workers) or a smaller "
+                    "training.batch_size"
+                )
+        phase.waiting = [[message] for message in chunk.messages] + phase.waiting
+        self._workers.replace(chunk.worker, chunk.actor)

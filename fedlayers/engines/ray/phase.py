@@ -1,0 +1,73 @@
+"""The ``ray`` engine's account of one phase: which messages wait, which run where, which are answered."""
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from flwr.app import Message, RecordDict
+
+from fedlayers.engines.ray.placement import Chunks
+from fedlayers.flower.arrays import pack, size_bytes
+
+
+@dataclass
+class Chunk:
+    """Messages sent to one worker at once."""
+
+    messages: list[Message]
+    worker: int
+    actor: Any
+    number: int = field(default_factory=itertools.count().__next__)
+
+
+class Contents:
+    """Packed message contents: strategies send all clients the same one, which is packed once.
+
+    Args:
+        inline_bytes: up to this size contents travel with the call.
+
+    Attributes:
+        packed: the contents, the larger ones as references to the object store.
+    """
+
+    def __init__(self, inline_bytes: int) -> None:
+        self.inline_bytes = inline_bytes
+        self.packed: list[Any] = []
+        self._known: dict[int, tuple[RecordDict, int]] = {}
+
+    def place(self, content: RecordDict) -> int:
+        """Return the place of a content among the packed ones, packing it if it is new."""
+        if id(content) not in self._known:
+            self._known[id(content)] = (content, len(self.packed))
+            packed = pack(content)
+            self.packed.append(packed if size_bytes(content) <= self.inline_bytes else ray.put(packed))
+        return self._known[id(content)][1]
+
+
+@dataclass
+class Phase:
+    """The messages of one phase: waiting (in units that stay together), running, answered."""
+
+    waiting: list[list[Message]]
+    chunks: Chunks
+    blocks: dict[int, int]
+    contents: Contents
+    running: dict[Any, Chunk] = field(default_factory=dict)
+    replies: list[Message] = field(default_factory=list)
+    attempts: dict[str, int] = field(default_factory=dict)
+
+    def suspects(self, queue: Sequence[Chunk]) -> bool:
+        """Say whether a message that is next, or one of a queue, was in a worker that died: those run alone."""
+        messages = itertools.chain(self.waiting[0], *(chunk.messages for chunk in queue))
+        return any(message.metadata.message_id in self.attempts for message in messages)
+
+    def whole_blocks(self, messages: Sequence[Message]) -> dict[int, list[int]]:
+        """Return block -> places of its members, by node id, for the blocks that are complete among the messages."""
+        places: dict[int, list[int]] = {}
+        for place in sorted(range(len(messages)), key=lambda p: messages[p].metadata.dst_node_id):
+            places.setdefault(self.blocks[messages[place].metadata.dst_node_id], []).append(place)
+        sizes = Counter(self.blocks.values())
+        return {block: found for block, found in places.items() if len(found) == sizes[block]}

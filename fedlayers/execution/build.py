@@ -1,0 +1,212 @@
+"""Builds everything a run needs before its first round, so that a mistake costs seconds."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from flwr.clientapp import ClientApp
+from flwr.serverapp.strategy import Strategy
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from torch import nn
+
+from fedlayers.config.plugins import check_plugins
+from fedlayers.config.settings import Config, check
+from fedlayers.config.stock_strategies import check_stock_among
+from fedlayers.core.devices import prepare_process, resolve_device
+from fedlayers.core.errors import UserError
+from fedlayers.core.federation import Federation, Records
+from fedlayers.core.forward_order import forward_layers
+from fedlayers.core.layers import Layer
+from fedlayers.core.schedule import Schedule, check_due
+from fedlayers.core.weights import split_state
+from fedlayers.data import load_federation
+from fedlayers.data.augment import make_augmentation
+from fedlayers.data.probe import probe_for
+from fedlayers.execution.rehearsal import check_strategy, rehearse
+from fedlayers.flower.clientapp import client_app
+from fedlayers.flower.strategy_contract import check_declared, declared
+from fedlayers.measuring.trial import Trial
+from fedlayers.models import build_model
+from metrics.base import Metric
+from metrics.measure import build_metrics
+
+# What check_parts found to be right, in words.
+_checked: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Built:
+    """The parts of a run."""
+
+    federation: Federation
+    module: nn.Module
+    layers: tuple[Layer, ...]
+    strategy: Strategy
+    metrics: Mapping[str, Metric]
+    probe: Records | None
+    device: torch.device
+    # What is strange about the model, a sentence each.
+    notes: tuple[str, ...]
+
+    def client_app(self, config: Config) -> ClientApp:
+        """Return the ClientApp, its device settled here so that all workers use the same kind."""
+        return client_app(replace(config, device=self.device.type), self.federation.digest)
+
+
+def build(config: Config) -> Built:
+    """Build data, model, strategy and metrics.
+
+    Raises:
+        UserError: something in the configuration cannot be built; the message names the key.
+    """
+    check_plugins(config)
+    device = resolve_device(config.device)
+    prepare_process(config.deterministic)
+    augment = make_augmentation(config.training.augment)
+    strategy = build_strategy(config)
+    metrics = _due_metrics(config)
+    _check_data_dir(config.data_dir)
+    federation = load_federation(config)
+    if augment:
+        augment(torch.zeros(2, *federation.shape), torch.Generator().manual_seed(config.seed))
+    module = build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
+    layers = forward_layers(module, torch.zeros(2, *federation.shape, device=device))
+    declared(strategy).know_layers(layers)
+    check_strategy(strategy, federation.num_clients)
+    check_stock_among(config.algorithm, max(1, int(config.fraction * federation.num_clients)))
+    _rehearse(config, module, layers, federation.num_clients)
+    probe = probe_for(metrics, config, federation)
+    trial = Trial(federation, module, layers, device, config.seed)
+    trial.training()
+    # Elsewhere a metric that cannot measure this model is missing in the run, with the reason.
+    if config.metrics.get("on_error") == "raise":
+        trial.metrics(metrics, probe)
+    return Built(
+        federation,
+        module,
+        layers,
+        strategy,
+        metrics,
+        probe,
+        device,
+        tuple(trial.remarks()),
+    )
+
+
+def check_parts(config: Config) -> None:
+    """Check what needs no data, as :func:`build` will: plug-ins, strategy, metrics and when they are due.
+
+    Raises:
+        UserError: naming the dotted key and what is allowed.
+    """
+    parts: dict[str, tuple[Callable[[Config], object], Any]] = {
+        "strategy": (build_strategy, (config.algorithm, config.fraction, config.weighting)),
+        "metrics": (_due_metrics, (config.metrics, config.rounds, config.snapshots)),
+    }
+    check_plugins(config)
+    for name, (part, content) in parts.items():
+        # The runs of a sweep share most of their parts.
+        if (seen := f"{name}: {content}") not in _checked:
+            part(config)
+            _checked.add(seen)
+
+
+def _due_metrics(config: Config) -> dict[str, Metric]:
+    """Return the metrics; a metric or snapshots that would never be due are refused."""
+    metrics = build_metrics(config.metrics)
+    for name, metric in metrics.items():
+        check_due(metric.schedule, config.rounds, f"metrics.{name}")
+    if config.snapshots.rounds:
+        check_due(Schedule(config.snapshots.rounds, ["after_aggregate"]), config.rounds, "snapshots")
+    return metrics
+
+
+def build_strategy(config: Config) -> Strategy:
+    """Return the strategy, with sampling and weighting filled in where its constructor knows them.
+
+    Flower's default of at least two nodes would make a single client wait for ever: one is enough unless the
+    configuration says otherwise.
+
+    Raises:
+        UserError: the strategy cannot be built, or is none.
+    """
+    given: dict[str, Any] = dict(config.algorithm["strategy"])
+    try:
+        strategy = instantiate(_filled_in(given, config, "algorithm.strategy"))
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise UserError(f"algorithm.strategy cannot be built: {reason}") from None
+    if not isinstance(strategy, Strategy):
+        raise UserError(
+            "algorithm.strategy._target_ must be a subclass of flwr.serverapp.strategy.Strategy, got "
+            f"{given['_target_']}, which is a {type(strategy).__name__}"
+        )
+    check_declared(strategy)
+    return strategy
+
+
+def _filled_in(given: Mapping[str, Any], config: Config, key: str) -> dict[str, Any]:
+    """Return a strategy's arguments with those that the run decides, also of a strategy that it wraps."""
+    target = str(given["_target_"])
+    known = _constructor_arguments(target)
+    filled = {
+        "fraction_train": config.fraction,
+        "fraction_evaluate": config.fraction,
+        "min_train_nodes": 1,
+        "min_evaluate_nodes": 1,
+        "min_available_nodes": 1,
+        "weighted_by_key": "num-examples" if config.weighting == "records" else "one",
+    }
+    if target.startswith("flwr."):
+        # Flower's strategies take it for granted that clients train with it, and do not tell them.
+        filled["client_learning_rate"] = config.training.lr
+        for name in ("client_learning_rate", "eta_l"):
+            value, why = given.get(name, config.training.lr), "the strategy does not tell its clients; set training.lr"
+            check(value == config.training.lr, f"{key}.{name}", f"training.lr, {config.training.lr}", value, why)
+    inner = {
+        name: _filled_in(value, config, f"{key}.{name}") if name == "strategy" and isinstance(value, Mapping) else value
+        for name, value in given.items()
+    }
+    return {**{name: value for name, value in filled.items() if name in known}, **inner}
+
+
+def _rehearse(config: Config, module: nn.Module, layers: Sequence[Layer], clients: int) -> None:
+    """Try out other strategies of the same kind, which may change while they are tried."""
+
+    def make() -> Strategy:
+        strategy = build_strategy(config)
+        declared(strategy).know_layers(layers)
+        return strategy
+
+    weights = {name: tensor.cpu().numpy() for name, tensor in split_state(module)[0].items()}
+    rehearse(make, weights, config, clients)
+
+
+def _constructor_arguments(target: str) -> set[str]:
+    """Return the argument names of a class' constructor; where it passes ``**`` on, of its parents' too."""
+    try:
+        owner = get_class(target)
+    except Exception as error:
+        raise UserError(
+            f"algorithm.strategy._target_ must be the dotted path of a strategy, got {target!r}: {error}"
+        ) from None
+    names: set[str] = set()
+    for cls in owner.__mro__:
+        if "__init__" not in vars(cls) or cls is object:
+            continue
+        parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
+        names |= {p.name for p in parameters}
+        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+            break
+    return names
+
+
+def _check_data_dir(data_dir: str | None) -> None:
+    exists = data_dir is None or Path(data_dir).is_dir()
+    check(exists, "data_dir", "a folder that exists", data_dir, "make it, or leave data_dir out for the default")

@@ -1,0 +1,217 @@
+"""One run from configuration to finished folder: build everything, then the rounds, then what a person looks at."""
+
+import logging
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from fedlayers.config.settings import Config
+from fedlayers.core.disk import disk_errors
+from fedlayers.core.errors import Stopped, UserError, one_line
+from fedlayers.core.signals import signals_answered, stop_because, stop_on_signals, stop_reason
+from fedlayers.data.cache import cache_root, data_root
+from fedlayers.engines.base import EngineGrid, Workplace
+from fedlayers.engines.make import checked_engine, make_engine, settled_device
+from fedlayers.execution.build import Built, build
+from fedlayers.execution.continuation import nothing_left, resume
+from fedlayers.execution.engine_choice import choose
+from fedlayers.execution.outcome import facts_of, finish, note_stretch, save_partition
+from fedlayers.execution.progress import Progress, make_progress
+from fedlayers.execution.rounds import RoundLoop
+from fedlayers.execution.starting_point import fresh_model, starting_point
+from fedlayers.flower.adapter import quiet
+from fedlayers.flower.strategy_contract import declared
+from fedlayers.measuring.server import ServerMeasuring
+from fedlayers.runs.folder import RunFolder, no_empty_folders, run_folder
+from fedlayers.runs.lock import LockedError, lock
+from fedlayers.runs.snapshots import Snapshots
+from fedlayers.runs.wall_time import WallTime, sign_of_life
+
+__all__ = ["execute", "run_folder"]
+
+logger = logging.getLogger(__name__)
+
+
+def execute(config: Config) -> Path:
+    """Carry out one run, or what is missing of it, and return its folder.
+
+    Raises:
+        UserError: a mistake in the configuration, found before any work starts, or a full disk.
+        ClientFailed: a client raised and ``on_client_error`` is ``stop``.
+        WorkerLost: a worker died again and again.
+        Stopped: a signal ended the run at the last committed round.
+    """
+    with signals_answered(), disk_errors(run_folder(config)):
+        return _execute(config)
+
+
+def _execute(config: Config) -> Path:
+    quiet()
+    folder = RunFolder(run_folder(config))
+    try:
+        if complete := nothing_left(folder, config):
+            print(complete)
+            return folder.path
+        config = replace(config, device=settled_device(config))
+        built = build(config)
+        name, why = choose(config, built.federation, built.module)
+        # Whatever else can turn out to be a mistake is tried before there is a folder.
+        if config.force or folder.last_round() is None:
+            fresh_model(config, built)
+        engine = checked_engine(name, config.engine, built.device.type, built.federation.num_clients)
+        config = replace(config, engine=engine)
+        with no_empty_folders(folder.path.parent):
+            _start(folder, config, built, name, why)
+    except LockedError as holder:
+        print(f"already running there ({holder}): {folder.path}")
+    return folder.path
+
+
+def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: str) -> None:
+    """Make the folder ours and run in it."""
+    if config.force and folder.path.exists():
+        with lock(folder.path):
+            folder.set_aside()
+    folder.create(config)
+    lost = "another process has taken the run over, which saw no sign of life of this one for minutes"
+    alive = sign_of_life(folder.path)
+    with lock(folder.path, on_loss=partial(stop_because, lost)) as held, _log_to(folder.path / "log.txt"):
+        committed = resume(folder, config, built.federation)
+        wall = WallTime(folder, alive)
+        save_partition(folder, built.federation)
+        folder.write_facts({**folder.facts(), **facts_of(folder, config, built, engine), "status": "running"})
+        print(f"run: {folder.path}")
+        print(f"engine: {engine} ({why})")
+        for remark in (*built.federation.notes, *built.notes):
+            print(f"note: {remark}")
+        if committed is not None:
+            print(f"continuing after round {committed}")
+        try:
+            _run_rounds(folder, config, built, engine, committed, wall)
+            finish(folder, config)
+        except BaseException as error:
+            if held.lost:
+                raise LockedError(lost) from error
+            _note_end(folder, error, is_new=committed is None)
+            raise
+
+
+def _note_end(folder: RunFolder, error: BaseException, is_new: bool) -> None:
+    """Write down why a run has ended before it was complete."""
+    # SystemExit: submitit has queued the job again, before its rounds began.
+    stopped = isinstance(error, Stopped | KeyboardInterrupt | SystemExit)
+    reason = stop_reason() if stopped else one_line(error)
+    # A disk that is full must not hide the error.
+    with suppress(UserError):
+        if folder.facts().get("status") != "complete":
+            folder.write_facts({**folder.facts(), "status": "stopped" if stopped else "failed", "reason": reason})
+        if isinstance(error, UserError):
+            if is_new:
+                _forget(folder)
+        elif not stopped:
+            logger.error("the run failed", exc_info=error)
+
+
+def _forget(folder: RunFolder) -> None:
+    """Remove a folder in which no round has begun: a mistake that only it could bring to light, as on other nodes."""
+    if "stretches" not in folder.facts() and folder.last_round() is None:
+        shutil.rmtree(folder.path)
+
+
+def _run_rounds(
+    folder: RunFolder, config: Config, built: Built, engine: str, committed: int | None, wall: WallTime
+) -> None:
+    stop = threading.Event()
+    progress = make_progress(config.progress)
+    model, best = starting_point(folder, config, built, committed)
+    title = f"{config.dataset['name']} {config.algorithm['name']} seed {config.seed}"
+    grid = _engine(folder, config, built, engine, stop, progress)
+    try:
+        with stop_on_signals(stop):
+            progress.start(title, (committed or 0) + 1, config.rounds)
+            note_stretch(folder, built, engine, committed, wall.stretch(), progress.note)
+            measuring = _server_measuring(folder, config, built, engine, grid)
+            for remark in measuring.remarks(model):
+                progress.note(remark)
+            loop = RoundLoop(
+                config=config,
+                strategy=built.strategy,
+                measuring=measuring,
+                grid=grid,
+                folder=folder,
+                progress=progress,
+                model=model,
+                snapshots=Snapshots(config, measuring.strategy.has_global_model, best),
+                wall_s=wall,
+            )
+            loop.run(committed)
+    finally:
+        progress.close()
+        grid.close()
+        wall.stop()
+
+
+def _server_measuring(
+    folder: RunFolder, config: Config, built: Built, engine: str, grid: EngineGrid
+) -> ServerMeasuring:
+    return ServerMeasuring(
+        config=config,
+        federation=built.federation,
+        module=built.module,
+        layers=built.layers,
+        metrics=built.metrics,
+        probe=built.probe,
+        kept=folder.kept,
+        device=built.device,
+        strategy=declared(built.strategy),
+        # In one process clients and server share the model.
+        concurrent=engine != "local",
+        spread=grid.spread,
+    )
+
+
+def _engine(
+    folder: RunFolder, config: Config, built: Built, engine: str, stop: threading.Event, progress: Progress
+) -> EngineGrid:
+    costs = [len(records) for records in built.federation.splits["client_train"]]
+    shared = {
+        "run folder (results_dir)": folder.path,
+        "data (data_dir)": data_root(config.data_dir),
+        "prepared data (FEDLAYERS_CACHE)": cache_root(),
+    }
+    place = Workplace(
+        built.client_app(_for_workers(config)), costs, folder.path / "state", stop, progress.advance, shared
+    )
+    grid = make_engine(engine, place, config.engine)
+    for remark in grid.remarks:
+        print(remark)
+    return grid
+
+
+def _for_workers(config: Config) -> Config:
+    """Return the configuration with paths that hold in any process, whatever its folder and environment."""
+    dataset = dict(config.dataset)
+    if isinstance(dataset.get("path"), str) and Path(dataset["path"]).exists():
+        dataset["path"] = str(Path(dataset["path"]).resolve())
+    return replace(config, dataset=dataset, data_dir=str(data_root(config.data_dir).resolve()))
+
+
+@contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    """Write the program's log lines to a file for a block of code."""
+    with disk_errors(path):
+        handler = logging.FileHandler(path)
+    # A line that a full disk does not take is lost, without a traceback for each.
+    handler.handleError = lambda record: None  # type: ignore[method-assign]
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,147 @@
+"""What a run says about itself: run.json, the partition's table, the end of the run."""
+
+import importlib.metadata
+import logging
+import platform
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fedlayers import __version__
+from fedlayers.config.settings import Config, identity
+from fedlayers.core.disk import disk_errors
+from fedlayers.core.federation import Federation
+from fedlayers.core.layers import total
+from fedlayers.execution.build import Built
+from fedlayers.runs.checkpoint import check_resumable
+from fedlayers.runs.folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+_LIBRARIES = ("torch", "numpy", "flwr", "ray", "flwr-datasets", "pandas", "pyarrow", "scikit-learn")
+
+
+def facts_of(folder: RunFolder, config: Config, built: Built, engine: str) -> dict[str, Any]:
+    """Return the facts of a run that run.json states."""
+    return {
+        "run": folder.name,
+        "study": config.study,
+        "dataset": config.dataset["name"],
+        "partition": config.partition["name"],
+        "model": config.model["name"],
+        "algorithm": config.algorithm["name"],
+        "engine": engine,
+        "seed": config.seed,
+        "clients": built.federation.num_clients,
+        "rounds": config.rounds,
+        "identity": identity(config),
+        "parameters": total(built.layers),
+        "layers": [
+            {
+                "name": layer.name,
+                "index": layer.index,
+                "kind": layer.kind,
+                "group": layer.group,
+                "parameters": total([layer]),
+            }
+            for layer in built.layers
+        ],
+        "classes": list(built.federation.classes),
+        "client_names": list(built.federation.client_names),
+        "reason": None,
+    }
+
+
+def note_stretch(
+    folder: RunFolder,
+    built: Built,
+    engine: str,
+    committed: int | None,
+    times: Mapping[str, float],
+    note: Callable[[str], None],
+) -> None:
+    """Write down where and from when the coming rounds run; warn if numbers may differ in the last bits from before."""
+    problem = check_resumable(built.strategy)
+    if problem:
+        note(f"this run cannot be continued if it stops: the state of its strategy cannot be saved ({problem})")
+    here = {
+        "host": socket.gethostname(),
+        "cpu": cpu_name(),
+        "device": str(built.device),
+        "engine": engine,
+        "versions": versions(),
+    }
+    facts = folder.facts()
+    stretches = list(facts.get("stretches", []))
+    if stretches:
+        before = stretches[-1]
+        changed = [key for key in ("cpu", "device", "versions") if before.get(key) != here[key]]
+        if changed:
+            note(
+                f"continuing with another {' and '.join(changed)} than before: the numbers may differ from those of an "
+                "undisturbed run in the last bits"
+            )
+    stretches.append({"from_round": 0 if committed is None else committed + 1, **here, **times})
+    folder.write_facts({**facts, "stretches": stretches})
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this program, of Python and of the libraries that decide the numbers."""
+    found = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"fedlayers": __version__, "python": platform.python_version(), **found}
+
+
+def cpu_name() -> str:
+    """Return the processor's model name."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def save_partition(folder: RunFolder, federation: Federation) -> None:
+    """Write who holds how many records of which label, and which values were imputed."""
+    tables = {"partition": federation.label_counts(), "imputed": federation.imputed}
+    for name, frame in tables.items():
+        if len(frame):
+            scratch = folder.path / f".{name}.parquet"
+            with disk_errors(scratch):
+                pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), scratch)
+            scratch.replace(folder.path / f"{name}.parquet")
+
+
+def finish(folder: RunFolder, config: Config) -> None:
+    """Draw the figures, mark the run as complete, write the report, and tell what came out and where to look."""
+    from fedlayers.execution.summary import summarise
+
+    if config.figures:
+        from fedlayers.figures import draw_main
+
+        with _told("the figures could not be drawn"):
+            draw_main(folder.path)
+    folder.write_facts({**folder.facts(), "status": "complete", "reason": None})
+    folder.finish(config.rounds, float(folder.facts()["wall_s"]))
+    if config.figures:
+        from fedlayers.report.page import write_report
+
+        with _told("the report could not be written"):
+            write_report(folder.path)
+    print(summarise(folder.path))
+
+
+@contextmanager
+def _told(problem: str) -> Iterator[None]:
+    """Tell that something of a finished run failed, and go on."""
+    try:
+        yield
+    except Exception:
+        logger.exception(problem)
+        print(f"{problem} (log.txt says why); the tables are complete", file=sys.stderr)

@@ -1,0 +1,140 @@
+"""Tries a strategy out before the run: whom it waits for, what it tells clients, what it makes of replies."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp.strategy import Strategy
+
+from fedlayers.config.plugins import locate
+from fedlayers.config.settings import Config, check
+from fedlayers.core.errors import UserError
+from fedlayers.core.seeding import global_state
+from fedlayers.flower.adapter import MODELS_OF_TREES, Grid, set_identity
+from fedlayers.flower.arrays import encode
+from fedlayers.flower.strategy_contract import Declared, parts_of
+from fedlayers.flower.unread_settings import check_messages
+
+# So often a strategy may ask which nodes there are: Flower's own wait a second between two questions.
+_PATIENCE = 8
+_MINIMUMS = ("min_train_nodes", "min_evaluate_nodes", "min_available_nodes")
+
+
+class _NeedsClientsError(Exception):
+    """The strategy asks its clients while it configures a round: that cannot be tried without them."""
+
+
+class _Nodes(Grid):
+    """A Grid that only knows how many nodes there are, and loses its patience with those who wait for more."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._asked = count, 0
+
+    def get_node_ids(self) -> list[int]:
+        self._asked += 1
+        if self._asked > _PATIENCE:
+            raise UserError(
+                f"algorithm.strategy waits for more clients than there are ({self._count}); raise clients, or lower "
+                "what the strategy asks for"
+            )
+        return list(range(1, self._count + 1))
+
+    def _unavailable(self, *_: Any, **__: Any) -> Any:
+        raise _NeedsClientsError
+
+    set_run = create_message = push_messages = pull_messages = send_and_receive = _unavailable
+    run = property(_unavailable)
+
+
+def check_strategy(strategy: Strategy, clients: int) -> None:
+    """Raise UserError for a strategy that can do nothing here, whatever it would say.
+
+    Args:
+        strategy: as built for the run.
+        clients: how many there are.
+    """
+    key = "algorithm.strategy"
+    for part in parts_of(strategy):
+        if isinstance(part, MODELS_OF_TREES):
+            raise UserError(
+                f"{key}._target_ must be a strategy for networks, got {type(part).__name__}, which is for XGBoost's "
+                "trees; choose another algorithm"
+            )
+        own = isinstance(part, Declared) and (type(part).made_for is not Declared.made_for or not part.has_global_model)
+        name, why = type(part).__name__, "what wraps it looks at the global model"
+        check(part is strategy or not own, f"{key}._target_", "one that sends everybody one model", name, why)
+        for name in _MINIMUMS:
+            wanted = vars(part).get(name)
+            if isinstance(wanted, int):
+                why = "the strategy would wait for others for ever"
+                check(wanted <= clients, f"{key}.{name}", f"{clients} or less, the number of clients", wanted, why)
+        key = f"{key}.strategy"
+
+
+def rehearse(make: Callable[[], Strategy], weights: Mapping[str, np.ndarray], config: Config, clients: int) -> None:
+    """Let a strategy configure training and evaluation of the first round as the run will; nobody is asked.
+
+    Args:
+        make: makes a strategy of the run's kind, which is thrown away afterwards.
+        weights: name -> weights of the initial model.
+        config: the run's.
+        clients: how many there are.
+
+    Raises:
+        UserError: it waits for clients that are not there, tells clients what they do not read, or makes nothing of
+            what they send.
+    """
+    set_identity()
+    strategy = make()
+    try:
+        trained = _configured(strategy, "train", weights, config, clients)
+        _configured(strategy, "evaluate", weights, config, clients)
+    except _NeedsClientsError:
+        return
+    for part in parts_of(strategy):
+        sampled = vars(part).get("num_sampled_clients", len(trained))
+        why = "the noise depends on it"
+        key = "algorithm.strategy.num_sampled_clients"
+        check(sampled == len(trained), key, f"{len(trained)}, the clients that train in a round", sampled, why)
+    sends = getattr(locate(str(config.algorithm["client"]["_target_"]), "algorithm.client._target_"), "sends", None)
+    if trained and sends is not None and all(type(part).__module__.startswith("flwr.") for part in parts_of(strategy)):
+        # Another one: some remember the first model that they see.
+        _aggregate(make(), list(weights), config, clients, sends)
+
+
+def _configured(
+    strategy: Strategy, phase: str, weights: Mapping[str, np.ndarray], config: Config, clients: int
+) -> list[Message]:
+    """Return the messages of the first round's training or evaluation, which hold nothing that nobody reads."""
+    moment = "after_local" if phase == "train" else "after_aggregate"
+    settings = ConfigRecord({"server-round": 1, "last-round": config.rounds, "moment": moment})
+    arrays = ArrayRecord({name: encode(array) for name, array in weights.items()})
+    configure = strategy.configure_train if phase == "train" else strategy.configure_evaluate
+    with global_state(config.seed, "sample", 1):
+        messages = list(configure(1, arrays, settings, _Nodes(clients)))
+    check_messages(messages, config.algorithm["client"], config.training)
+    return messages
+
+
+def _aggregate(strategy: Strategy, names: Sequence[str], config: Config, clients: int, sends: Iterable[str]) -> None:
+    """Let a strategy of Flower's aggregate replies of a small model: what they expect is known, and that they do."""
+    generator = np.random.default_rng(0)
+
+    def small() -> dict[str, np.ndarray]:
+        return {name: generator.standard_normal(2).astype(np.float32) for name in names}
+
+    messages = _configured(strategy, "train", small(), config, clients)
+    replies = []
+    for message in sorted(messages, key=lambda message: message.metadata.dst_node_id):
+        metrics = MetricRecord({"num-examples": 10, "one": 1.0, **dict.fromkeys(sends, 1)})
+        arrays = ArrayRecord({name: encode(array) for name, array in small().items()})
+        replies.append(Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message))
+    name, why = type(strategy).__name__, "it makes no model of them; raise clients or fraction, or change its arguments"
+    try:
+        with global_state(config.seed, "aggregate", 1):
+            arrays_made, _ = strategy.aggregate_train(1, replies)
+    except Exception as error:
+        arrays_made, why = None, f"{type(error).__name__}: {error}"
+    if arrays_made is None:
+        raise UserError(f"algorithm.strategy: {name} can do nothing with the replies of {len(replies)} clients: {why}")

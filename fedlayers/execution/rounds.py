@@ -1,0 +1,231 @@
+"""The round loop: Flower's strategy hooks in our order, measured, written and committed round by round."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import psutil
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType
+from flwr.serverapp.strategy import Strategy
+
+from fedlayers.config.settings import Config
+from fedlayers.core.devices import threads
+from fedlayers.core.records import Resource, addressed
+from fedlayers.core.seeding import global_state
+from fedlayers.core.signals import interruptible
+from fedlayers.core.weights import to_safetensors_bytes
+from fedlayers.engines.base import EngineGrid
+from fedlayers.execution.progress import Progress
+from fedlayers.flower.adapter import records_of
+from fedlayers.flower.global_model import GlobalModel
+from fedlayers.flower.replies import Phase, read_replies
+from fedlayers.flower.strategy_contract import declared
+from fedlayers.flower.sums import averaged, block_of, only_averages
+from fedlayers.flower.unread_settings import check_messages
+from fedlayers.measuring.server import ServerMeasuring
+from fedlayers.runs.checkpoint import Checkpoint
+from fedlayers.runs.folder import RunFolder
+from fedlayers.runs.snapshots import Snapshots
+from fedlayers.runs.writer import Writer
+from metrics.measure import Payload
+
+
+@dataclass
+class RoundLoop:
+    """Runs rounds from the last committed one to the last asked for.
+
+    A round: ``configure_train``, send, measure across clients, ``aggregate_train``; ``configure_evaluate``, send,
+    ``aggregate_evaluate``, the server's own test meanwhile; write the round's part, commit.
+    """
+
+    config: Config
+    strategy: Strategy
+    measuring: ServerMeasuring
+    grid: EngineGrid
+    folder: RunFolder
+    progress: Progress
+    model: GlobalModel
+    snapshots: Snapshots
+    # Seconds that the run has taken so far, those of earlier processes included.
+    wall_s: Callable[[], float]
+    writer: Writer = field(default_factory=Writer)
+    _seconds: dict[str, float] = field(default_factory=dict)
+    # What metrics asked to keep in the current round, by moment.
+    _kept: dict[str, Payload] = field(default_factory=dict)
+
+    def run(self, committed: int | None) -> None:
+        """Run what is missing after the committed round (None: nothing is committed yet)."""
+        try:
+            if committed is None:
+                self._evaluate_all(0, "start")
+            for server_round in range((committed or 0) + 1, self.config.rounds + 1):
+                self._round(server_round)
+            self._evaluate_all(self.config.rounds, "final")
+        finally:
+            self.writer.close()
+
+    def _round(self, server_round: int) -> None:
+        began = time.perf_counter()
+        train = self._train(server_round)
+        with global_state(self.config.seed, "sample", server_round), interruptible():
+            settings = self._settings(server_round, "after_aggregate")
+            messages = list(self.strategy.configure_evaluate(server_round, self.model.record(), settings, self.grid))
+        check_messages(messages, self.config.algorithm["client"], self.config.training)
+        evaluate = self._evaluate(server_round, "after_aggregate", messages)
+        # Not before the last round counts: only the last two states of a client are kept.
+        self.writer.settle()
+        self.folder.commit_clients(server_round, train.clients)
+        means = evaluate.means()
+        snapshots = self.snapshots.of_round(server_round, means.of("loss", "client_val"), self.model, train)
+        tables = train.merged(evaluate)
+        self._add_own(tables, server_round, "after_aggregate", time.perf_counter() - began)
+        self._save(server_round, f"round={server_round:06d}", tables, snapshots)
+        scopes = ("server_test", "client_test", "client_val")
+        self.progress.round_done(server_round, means.of("accuracy", *scopes), means.of("loss", *scopes))
+
+    def _train(self, server_round: int) -> Phase:
+        """Let clients train, move the global model, and compare the clients."""
+        seed = self.config.seed
+        before = self.model.record()
+        # A strategy may wait for something, or take long: no signal waits for it.
+        with global_state(seed, "sample", server_round), interruptible():
+            settings = self._settings(server_round, "after_local")
+            messages = list(self.strategy.configure_train(server_round, before, settings, self.grid))
+        check_messages(messages, self.config.algorithm["client"], self.config.training)
+        average_by, blocks = self._average_by, block_of(messages)
+        with self._timed("train_phase_s"):
+            self.grid.average_by = None if self._needs_every_client(server_round) else average_by
+            phase = self._send("train", server_round, "after_local", messages)
+            self.grid.average_by = None
+        with self._timed("aggregate_s"), threads(self.config.server_threads):
+            replies = averaged(phase.messages, blocks, average_by) if average_by else phase.messages
+            with global_state(seed, "aggregate", server_round), interruptible():
+                arrays, _ = self.strategy.aggregate_train(server_round, replies)
+            received = replace(self.model)
+            if arrays is not None:
+                self.model.take(arrays)
+            if phase.buffers and self.snapshots.has_global_model:
+                self.model.buffers = phase.mean_buffers(self._weighting)
+            # Strategies may have rows of their own, such as who is in which cluster.
+            phase.add(addressed(declared(self.strategy).rows(), round=server_round, moment="after_local"))
+            self._compare(phase, received, server_round, "after_local")
+        return phase
+
+    def _evaluate(self, server_round: int, moment: str, messages: list[Message]) -> Phase:
+        """Let clients evaluate while the server tests the global model itself."""
+        with ThreadPoolExecutor(1) as pool, self._timed("evaluate_phase_s"):
+            test: Future[list[Any]] | None = None
+            if self.snapshots.has_global_model or moment == "start":
+                test = pool.submit(self.measuring.test, self.model, server_round, moment)
+                if not self.measuring.concurrent:
+                    test.result()
+            phase = self._send(moment if moment != "after_aggregate" else "evaluate", server_round, moment, messages)
+            if test is not None:
+                phase.add(test.result())
+        with threads(self.config.server_threads):
+            if phase.messages and moment == "after_aggregate":
+                with interruptible():
+                    self.strategy.aggregate_evaluate(server_round, [m for m in phase.messages if _has_records(m)])
+            self._compare(phase, self.model, server_round, moment)
+        return phase
+
+    def _evaluate_all(self, server_round: int, moment: str) -> None:
+        """Evaluate on every client, sampled or not: the ``start`` and ``final`` moments."""
+        began = time.perf_counter()
+        settings = self._settings(server_round, moment)
+        contents = declared(self.strategy).contents(self.grid.get_node_ids(), self.model.record(), settings)
+        messages = [Message(content, node, MessageType.EVALUATE) for node, content in contents.items()]
+        phase = self._evaluate(server_round, moment, messages)
+        part = "final" if moment == "final" else f"round={server_round:06d}"
+        self._add_own(phase.tables, server_round, moment, time.perf_counter() - began)
+        if moment == "start":
+            self._save(0, part, phase.tables, {})
+        else:
+            self.writer.later(partial(self.folder.write_part, part, phase.tables))
+
+    def _send(self, name: str, server_round: int, moment: str, messages: list[Message]) -> Phase:
+        self.progress.phase(server_round, name, len(messages))
+        # Before they are sent: an engine may have other ids for the nodes.
+        sent = {m.metadata.dst_node_id - 1: records_of(m.content, ArrayRecord)["arrays"] for m in messages}
+        replies = self.grid.send_and_receive(messages)
+        phase = read_replies(replies, server_round, moment, self.config.on_client_error, self.progress.note)
+        phase.sent = sent
+        return phase
+
+    def _settings(self, server_round: int, moment: str) -> ConfigRecord:
+        """Return what goes to every client beside the weights."""
+        settings = ConfigRecord({"server-round": server_round, "last-round": self.config.rounds, "moment": moment})
+        if self.model.buffers:
+            settings["buffers"] = to_safetensors_bytes(self.model.buffers)
+        return settings
+
+    def _compare(self, phase: Phase, received: GlobalModel, server_round: int, moment: str) -> None:
+        """Run the metrics' server halves on a phase's replies, and hold on to what they keep."""
+        if not self.measuring.due(server_round, moment):
+            return
+        # What the last round kept may still be on its way to the disk.
+        self.writer.settle()
+        # It may take minutes, and a job that ends has none.
+        with interruptible():
+            kept = self.measuring.compare(phase, received, self.model, server_round, moment)
+        if kept and moment != "final":
+            self._kept[moment] = kept
+
+    def _needs_every_client(self, server_round: int) -> bool:
+        """Say whether a training phase must bring every client's own weights, not only sums."""
+        return self.snapshots.need_clients(server_round) or bool(self.measuring.due(server_round, "after_local"))
+
+    def _add_own(self, tables: dict[str, list[Any]], server_round: int, moment: str, seconds: float) -> None:
+        """Add the server's own times and memory to the tables of a part."""
+        times = {**self._seconds, "round_s": seconds}
+        self._seconds = {}
+        own = Phase(tables=tables)
+        rows = [Resource(name, value, "s") for name, value in times.items()]
+        rows.append(Resource("server_memory", psutil.Process().memory_info().rss / 2**20, "MiB"))
+        own.add(addressed(rows, owner="server", round=server_round, moment=moment))
+
+    def _save(self, server_round: int, part: str, tables: dict[str, list[Any]], snapshots: dict[str, bytes]) -> None:
+        """Let the writer put a round on the disk, in the order that makes it count; what changes is packed now."""
+        best = self.snapshots.best
+        arrays, scalars = Checkpoint(self.model.weights, self.model.buffers, self.strategy, best).packed()
+        scalars["rounds"] = self.config.rounds
+        facts = {"round": server_round, "best": best.as_json() if best else None}
+        kept, self._kept = self._kept, {}
+
+        def job() -> None:
+            for name, data in snapshots.items():
+                self.folder.write_snapshot(name, data)
+            for moment, held in kept.items():
+                self.folder.kept.write(server_round, moment, held)
+            self.folder.write_part(part, tables)
+            self.folder.commit(server_round, arrays, scalars)
+            # A killed process can no longer say how long it took.
+            self.folder.write_facts({**self.folder.facts(), **facts, "wall_s": self.wall_s()})
+
+        self.writer.later(job)
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - began
+
+    @property
+    def _average_by(self) -> str | None:
+        """The metric that weighs clients, if the strategy only averages."""
+        return str(vars(self.strategy)["weighted_by_key"]) if only_averages(self.strategy) else None
+
+    @property
+    def _weighting(self) -> str:
+        return "num-examples" if self.config.weighting == "records" else "one"
+
+
+def _has_records(message: Message) -> bool:
+    """Say whether a reply measured any record: empty splits must not enter a mean."""
+    return bool(message.content["metrics"]["num-examples"])

@@ -1,0 +1,181 @@
+"""The short text at the end of a run: what came out, what it cost, what is missing, where to look."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fedlayers.execution.pace import duration
+from fedlayers.runs.reading.tables import Tables, read, run_facts
+
+_WIDTH = 100
+_LABEL_WIDTH = 30
+_MOST_REASONS = 3
+_MOMENTS = {"after_local": "after local training", "after_aggregate": "after aggregation"}
+
+
+def summarise(run_dir: Path) -> str:
+    """Return the summary of a run as plain text, at most 25 lines of (paths aside) 100 columns.
+
+    A table with the first round, the best (as run.json has it), the last and the final evaluation: mean and
+    standard deviation over clients (n − 1), the worst client, the server's test set; then time, missing
+    records and paths. A figure that was not measured is a dash.
+
+    Args:
+        run_dir: the run folder, of a run that may still be going on.
+
+    Raises:
+        UserError: if it is no run folder or its tables cannot be read.
+    """
+    run = Path(run_dir)
+    facts = run_facts(run)
+    tables = read(run)
+    lines = [_headline(facts), *_scores(tables.records, facts), "", *_cost(tables, facts), *_missing(tables.records)]
+    return "\n".join([*lines, *_places(run)])
+
+
+def _headline(facts: Mapping[str, Any]) -> str:
+    known = [facts.get(key) for key in ("dataset", "partition", "model", "algorithm")]
+    counted = [f"{facts[key]} {key}" for key in ("clients",) if key in facts] + [f"seed {facts.get('seed', '?')}"]
+    done = f"{facts['status']}, {facts.get('round') or 0} of {facts.get('rounds', '?')} rounds"
+    return " · ".join([*(str(part) for part in known if part), *counted, done])
+
+
+def _scores(records: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
+    """Return the table of scores, nothing if nothing was evaluated."""
+    chosen = records["metric"].isin(["accuracy", "loss"]) & records["layer"].isna() & records["subject"].isna()
+    rows = records[chosen & (records["status"] == "ok") & np.isfinite(records["value"])]
+    scope = next((name for name in ("client_test", "client_val") if (rows["scope"] == name).any()), "client_test")
+    columns = _columns(rows, facts)
+    if not columns:
+        return []
+    split = scope.removeprefix("client_")
+    kinds = _kinds(rows[rows["scope"] == scope])
+    lines = ["", _line("", list(columns)), f"client {split} accuracy (mean ± sd over clients)"]
+    for moment, model, label in kinds:
+        cells = [_at(rows, column, moment, model, "accuracy", scope) for column in columns.values()]
+        lines.append(_line(f"  {label}", [_mean(cell) for cell in cells]))
+    if kinds:
+        moment, model, label = kinds[-1]
+        cells = [_at(rows, column, moment, model, "accuracy", scope) for column in columns.values()]
+        lines.append(_line("  worst client", [_worst(cell) for cell in cells]))
+        cells = [_at(rows, column, moment, model, "loss", scope) for column in columns.values()]
+        lines += [f"client {split} loss", _line(f"  {label}", [_mean(cell) for cell in cells])]
+    for metric in ("accuracy", "loss"):
+        cells = [_at(rows, column, "after_aggregate", None, metric, "server_test") for column in columns.values()]
+        lines.append(_line(f"server test {metric}", [_mean(cell) for cell in cells]))
+    best = facts.get("best")
+    return [*lines, f"best round by {best['metric']}"] if best else lines
+
+
+def _columns(rows: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, int | None]:
+    """Return title -> round of the first, best and last round with scores; None stands for the final evaluation."""
+    in_rounds = rows[rows["moment"].isin(list(_MOMENTS))]["round"]
+    columns: dict[str, int | None] = {}
+    if len(in_rounds):
+        first, last, best = int(in_rounds.min()), int(in_rounds.max()), facts.get("best")
+        named = {"first": first, "best": int(best["round"]) if best else None, "last": last}
+        columns = {f"{name}: round {number}": number for name, number in named.items() if number is not None}
+    final = rows.loc[rows["moment"] == "final", "round"]
+    if final.empty:
+        return columns
+    # A run that goes on with more rounds has the end of fewer until it has its own.
+    is_last = in_rounds.empty or final.max() == in_rounds.max()
+    return columns | {"final" if is_last else f"final: round {final.max()}": None}
+
+
+def _kinds(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Return moment, model and label of the kinds of client scores there are, the one that counts most last."""
+    found = rows[rows["moment"].isin([*_MOMENTS, "final"])]
+    # The final evaluation is of the model after aggregation.
+    there = set(
+        zip(found["moment"].astype(str).replace("final", "after_aggregate"), found["model"].astype(str), strict=True)
+    )
+    return [
+        (moment, model, f"{name}, {model}" if {(moment, "personal"), (moment, "global")} <= there else name)
+        for moment, name in _MOMENTS.items()
+        for model in ("personal", "global")
+        if (moment, model) in there
+    ]
+
+
+def _at(
+    rows: pd.DataFrame, server_round: int | None, moment: str, model: str | None, metric: str, scope: str
+) -> pd.DataFrame:
+    """Return the rows of one cell; the final evaluation is of the model after aggregation."""
+    if server_round is None:
+        here = (rows["moment"] == "final") & (moment == "after_aggregate")
+    else:
+        here = (rows["moment"] == moment) & (rows["round"] == server_round)
+    if model is not None:
+        here &= rows["model"] == model
+    return rows[here & (rows["metric"] == metric) & (rows["scope"] == scope)]
+
+
+def _mean(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return "–"
+    mean = f"{rows['value'].mean():.3f}"
+    return f"{mean} ± {rows['value'].std():.3f}" if len(rows) > 1 else mean
+
+
+def _worst(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return "–"
+    row = rows.sort_values(["value", "client"]).iloc[0]
+    return f"{row['value']:.3f} (no. {row['client']})"
+
+
+def _line(label: str, cells: Sequence[str]) -> str:
+    width = (_WIDTH - _LABEL_WIDTH) // 4
+    return (label.ljust(_LABEL_WIDTH) + "".join(cell.rjust(width) for cell in cells)).rstrip()
+
+
+def _cost(tables: Tables, facts: Mapping[str, Any]) -> list[str]:
+    """Return wall time and how training and measuring share the clients' and the server's working time."""
+    resources = tables.resources
+    seconds = resources[resources["unit"] == "s"]
+    names = seconds["metric"].astype(str)
+    training_s = seconds.loc[names == "train_s", "value"].sum()
+    by_metric = seconds[names.str.startswith("measure_")].groupby(names)["value"].sum().sort_values(ascending=False)
+    parts = [f"wall time {_short(facts['wall_s'])}"] if facts.get("wall_s") else []
+    if training_s and len(by_metric):
+        measuring_s = by_metric.sum()
+        share = measuring_s / (training_s + measuring_s)
+        most = f"most: {by_metric.index[0].removeprefix('measure_')}"
+        parts.append(
+            f"of all work, training {_short(training_s)}, measuring {_short(measuring_s)} ({share:.0%}; {most})"
+        )
+    return ["; ".join(parts)] if parts else []
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
+
+
+def _missing(records: pd.DataFrame) -> list[str]:
+    """Return how many records are missing and the most frequent reasons."""
+    missing = records[records["status"] == "missing"]
+    if missing.empty:
+        return [f"{len(records):,} records, none missing"]
+    reasons = missing["reason"].astype(object).fillna("no reason given").value_counts()
+    shown = [_fit(f"  {count:,} × {reason}") for reason, count in reasons.head(_MOST_REASONS).items()]
+    return [f"{len(records):,} records, {len(missing):,} of them missing:", *shown]
+
+
+def _fit(text: str) -> str:
+    line = " ".join(text.split("\n", 1)[0].split())
+    return "  " + (line if len(line) <= _WIDTH - 2 else line[: _WIDTH - 3] + "…")
+
+
+def _places(run: Path) -> list[str]:
+    """Return where figures, report and tables are, as seen from the current folder."""
+    here = run.resolve()
+    shown = here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here
+    figures = sorted((run / "figures").glob("*.png"))
+    lines = [f"figures: {shown / 'figures'} ({len(figures)} as PNG and PDF)"] if figures else []
+    if (run / "report.html").is_file():
+        lines.append(f"report:  {shown / 'report.html'} (open it in a browser)")
+    return [*lines, f'tables:  import fedlayers; fedlayers.read("{shown}").records']

@@ -1,0 +1,4 @@
+"""How do clients learn, and how do they differ?
+
+Curves, matrices and clusters. May import what ``figures`` may.
+"""

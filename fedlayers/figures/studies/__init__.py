@@ -1,0 +1,4 @@
+"""How do runs differ?
+
+Curves and profiles of several runs. May import what ``figures`` may.
+"""

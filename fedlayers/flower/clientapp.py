@@ -1,0 +1,170 @@
+"""Binds a NumPyClient to Flower's Message API: the ClientApp that every engine runs."""
+
+import json
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from hydra.utils import instantiate
+
+from fedlayers.config.settings import Config
+from fedlayers.core.devices import prepare_process, resolve_device, threads
+from fedlayers.core.errors import UserError
+from fedlayers.core.forward_order import forward_layers
+from fedlayers.core.seeding import global_state
+from fedlayers.core.weights import from_safetensors_bytes, split_state
+from fedlayers.data import load_federation
+from fedlayers.data.augment import make_augmentation
+from fedlayers.data.probe import probe_for
+from fedlayers.flower.adapter import NumPyClient, client_error, integer, records_of
+from fedlayers.flower.arrays import decode, encode
+from fedlayers.flower.session import Scalars, Session, Workspace
+from fedlayers.models import build_model
+from metrics.measure import build_metrics
+
+# The ConfigRecord of a reply that carries our rows and payloads beside the records that strategies insist on.
+EXTRA = "fedlayers"
+
+
+def client_app(config: Config, data: str | None = None) -> ClientApp:
+    """Return the ClientApp of a run; it carries the configuration and nothing else.
+
+    Args:
+        config: the run's configuration.
+        data: the digest of the run's data: a worker that finds others, which were replaced meanwhile, refuses them.
+    """
+    app = ClientApp()
+    key = json.dumps({**asdict(config), "data": data}, sort_keys=True)
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        return _handle(config, data, key, message, context, training=True)
+
+    @app.evaluate()
+    def evaluate(message: Message, context: Context) -> Message:
+        return _handle(config, data, key, message, context, training=False)
+
+    @app.query()
+    def query(message: Message, context: Context) -> Message:
+        """Tell which partition this node holds (Flower's own runtime gives nodes random ids)."""
+        answer = MetricRecord({"partition-id": int(context.node_config["partition-id"])})
+        return Message(RecordDict({"partition": answer}), reply_to=message)
+
+    return app
+
+
+def _handle(config: Config, data: str | None, key: str, message: Message, context: Context, training: bool) -> Message:
+    """Run one message; a client's exception becomes an error reply with client, round, moment and traceback."""
+    client = int(context.node_config["partition-id"])
+    settings = records_of(message.content, ConfigRecord)["config"]
+    server_round = integer(settings["server-round"])
+    moment = "after_local" if training else str(settings["moment"])
+    try:
+        with (
+            threads(config.client_threads),
+            global_state(config.seed, f"client/{moment}", server_round, client),
+        ):
+            station = _station(key, config, data)
+            session = Session(
+                station.workspace,
+                client,
+                server_round,
+                integer(settings["last-round"]),
+                moment,
+                _buffers(settings, station.workspace.device),
+                context.state,
+                message.content,
+            )
+            return Message(_reply(station.client(session), message, training), reply_to=message)
+    except Exception:
+        reason = json.dumps(
+            {"client": client, "round": server_round, "moment": moment, "traceback": traceback.format_exc()}
+        )
+        return Message(client_error(reason), reply_to=message)
+
+
+def _reply(client: NumPyClient, message: Message, training: bool) -> RecordDict:
+    """Call the NumPyClient and pack what it returns into the records that strategies expect."""
+    arrays = records_of(message.content, ArrayRecord)["arrays"]
+    # Copies, because a client may train in what it is given, and the next one starts from the same weights.
+    parameters = [decode(array).copy() for array in arrays.values()]
+    settings = records_of(message.content, ConfigRecord)["config"]
+    # What the strategy tells its clients; buffers are in the session.
+    config: Scalars = {name: value for name, value in settings.items() if name != "buffers"}
+    if not training:
+        loss, count, scalars = client.evaluate(parameters, config)
+        return _records(None, count, {"loss": loss, **scalars})
+    updated, count, scalars = client.fit(parameters, config)
+    return _records(
+        ArrayRecord({name: encode(array) for name, array in zip(arrays, updated, strict=True)}), count, scalars
+    )
+
+
+def _records(arrays: ArrayRecord | None, count: int, scalars: dict[str, Any]) -> RecordDict:
+    """Pack one ArrayRecord, one MetricRecord and our ConfigRecord; bytes go to the last, numbers to the second."""
+    metrics = {key: value for key, value in scalars.items() if not isinstance(value, bytes)}
+    content = RecordDict({"metrics": MetricRecord({"num-examples": int(count), "one": 1.0, **metrics})})
+    if arrays is not None:
+        content["arrays"] = arrays
+    content[EXTRA] = ConfigRecord({key: value for key, value in scalars.items() if isinstance(value, bytes)})
+    return content
+
+
+def _buffers(settings: ConfigRecord, device: torch.device) -> dict[str, torch.Tensor]:
+    packed = settings.get("buffers")
+    return {k: v.to(device) for k, v in from_safetensors_bytes(packed).items()} if isinstance(packed, bytes) else {}
+
+
+@dataclass(frozen=True)
+class _Station:
+    """What a worker keeps for one configuration."""
+
+    workspace: Workspace
+    client: Callable[[Session], NumPyClient]
+
+
+_stations: dict[str, _Station] = {}
+
+
+def _station(key: str, config: Config, data: str | None) -> _Station:
+    """Return what this process keeps for a configuration, building it on first use; the last two are kept."""
+    if key not in _stations:
+        for old in list(_stations)[:-1]:
+            del _stations[old]
+        client = instantiate(config.algorithm["client"], _partial_=True)
+        # A plain partial: Hydra's own checks its policy again at every call, which takes 0.3 ms.
+        workspace = build_workspace(config)
+        found = workspace.federation.digest
+        if data is not None and found != data:
+            raise UserError(
+                f"dataset: the data must stay as they were when the run started (digest {data}), got other content "
+                f"(digest {found}); put the old one back and start the same command again"
+            )
+        _stations[key] = _Station(workspace, partial(client.func, *client.args, **client.keywords))
+    return _stations[key]
+
+
+def build_workspace(config: Config) -> Workspace:
+    """Return data, model, layers and metrics of a run, built from its configuration alone."""
+    device = resolve_device(config.device)
+    prepare_process(config.deterministic)
+    federation = load_federation(config)
+    module = build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
+    _, buffers = split_state(module)
+    metrics = build_metrics(config.metrics)
+    return Workspace(
+        config,
+        federation,
+        module,
+        forward_layers(module, torch.zeros(2, *federation.shape, device=device)),
+        metrics,
+        device,
+        make_augmentation(config.training.augment),
+        buffers,
+        probe_for(metrics, config, federation),
+    )

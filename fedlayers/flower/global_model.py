@@ -1,0 +1,39 @@
+"""The server's model: weights and buffers, and the forms in which they travel."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from flwr.app import ArrayRecord
+from torch import Tensor
+
+from fedlayers.core.weights import to_safetensors_bytes
+from fedlayers.flower.arrays import decode, encode
+
+
+@dataclass
+class GlobalModel:
+    """The server's weights and buffers, by name in the order of the model."""
+
+    weights: dict[str, np.ndarray]
+    buffers: dict[str, Tensor]
+
+    def record(self) -> ArrayRecord:
+        """Return the weights as the record that strategies pass around."""
+        return ArrayRecord({name: encode(array) for name, array in self.weights.items()})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the weights as tensors that share memory with the arrays."""
+        return {name: torch.from_numpy(array) for name, array in self.weights.items()}
+
+    def packed(self) -> bytes:
+        """Return weights and buffers as safetensors."""
+        return to_safetensors_bytes({**self.tensors(), **self.buffers})
+
+    def take(self, arrays: ArrayRecord) -> None:
+        """Replace the weights by aggregated ones, in the model's order and precision (FedAdam returns float64)."""
+        found = {name: decode(array) for name, array in arrays.items()}
+        self.weights = {
+            name: np.ascontiguousarray(found[name].astype(array.dtype)).reshape(array.shape)
+            for name, array in self.weights.items()
+        }

@@ -1,0 +1,180 @@
+"""Reads the replies of a phase: errors, our tables and payloads, and what the strategy gets to see."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
+from safetensors.numpy import load
+from torch import Tensor
+
+from fedlayers.core.errors import ClientFailed
+from fedlayers.core.records import SCHEMAS, Row, from_bytes, missing, table_of, to_table
+from fedlayers.core.weights import from_safetensors_bytes
+from fedlayers.flower.adapter import number, records_of
+from fedlayers.flower.arrays import tensor_of
+from fedlayers.flower.clientapp import EXTRA
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Phase:
+    """The replies of one phase, taken apart.
+
+    Attributes:
+        messages: the replies without errors and without our extra record, by client.
+        arrays: client -> name -> the weights it sent, apart from its message, because some strategies of Flower
+            (FedMedian, FedTrimmedAvg) take the arrays out of the messages they aggregate.
+        tables: table name -> Arrow tables.
+        payloads: metric -> client -> name -> array.
+        buffers: client -> its buffers after training.
+        starts: client -> the weights that its training started from, where it keeps its own.
+        sent: client -> the weights that it was sent.
+    """
+
+    messages: list[Message] = field(default_factory=list)
+    arrays: dict[int, dict[str, Array]] = field(default_factory=dict)
+    tables: dict[str, list[pa.Table]] = field(default_factory=dict)
+    payloads: dict[str, dict[int, dict[str, np.ndarray]]] = field(default_factory=dict)
+    buffers: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    starts: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
+    sent: dict[int, ArrayRecord] = field(default_factory=dict)
+
+    @property
+    def clients(self) -> list[int]:
+        """Indices of the clients that replied, ascending."""
+        return [client_of(message) for message in self.messages]
+
+    def weights(self) -> dict[int, dict[str, Tensor]]:
+        """Return each client's weights as tensors."""
+        return {
+            client: {name: tensor_of(array) for name, array in arrays.items()} for client, arrays in self.arrays.items()
+        }
+
+    def mean_buffers(self, key: str) -> dict[str, Tensor]:
+        """Return the mean of the clients' buffers, weighted by a metric of their replies, in the buffers' own types."""
+        weights = {client_of(m): number(records_of(m.content, MetricRecord)["metrics"][key]) for m in self.messages}
+        total = sum(weights.values())
+        first = next(iter(self.buffers.values()))
+        means = {}
+        for name, buffer in first.items():
+            shares = [weights[c] / total * b[name].to(torch.float64) for c, b in sorted(self.buffers.items())]
+            mean = torch.stack(shares).sum(0)
+            means[name] = (mean if buffer.is_floating_point() else mean.round()).to(buffer.dtype)
+        return means
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Add rows of any table."""
+        sorted_rows: dict[str, list[Row]] = {}
+        for row in rows:
+            sorted_rows.setdefault(table_of(row), []).append(row)
+        for name, group in sorted_rows.items():
+            self.tables.setdefault(name, []).append(to_table(name, group))
+
+    def merged(self, other: "Phase") -> dict[str, list[pa.Table]]:
+        """Return the tables of both phases."""
+        return {name: self.tables.get(name, []) + other.tables.get(name, []) for name in SCHEMAS}
+
+    def means(self) -> "Means":
+        """Return the model-level metrics of the phase, each a mean over records."""
+        pieces = self.tables.get("records", [])
+        sums: dict[tuple[str, str], tuple[float, int]] = {}
+        if pieces:
+            table = pa.concat_tables(pieces, promote_options="none")
+            whole = table.filter(pc.is_null(table["layer"]))
+            columns = [whole[name].to_pylist() for name in ("metric", "scope", "value", "n", "status")]
+            for metric, scope, value, n, status in zip(*columns, strict=True):
+                if status == "ok" and n:
+                    total, weight = sums.get((metric, scope), (0.0, 0))
+                    sums[metric, scope] = (total + value * n, weight + n)
+        return Means({key: total / weight for key, (total, weight) in sums.items()})
+
+
+@dataclass(frozen=True)
+class Means:
+    """Means over records, by metric and scope."""
+
+    values: dict[tuple[str, str], float]
+
+    def of(self, metric: str, *scopes: str) -> float | None:
+        """Return a metric's mean on the first of the scopes on which it was measured, None if on none."""
+        return next((self.values[metric, scope] for scope in scopes if (metric, scope) in self.values), None)
+
+
+def client_of(message: Message) -> int:
+    """Return the index of the client that sent a reply."""
+    return int(message.metadata.src_node_id) - 1
+
+
+def read_replies(
+    replies: Sequence[Message], server_round: int, moment: str, on_error: str, note: Callable[[str], None]
+) -> Phase:
+    """Take replies apart.
+
+    Args:
+        replies: sorted by client.
+        server_round: the round, for messages about failures.
+        moment: the moment, likewise.
+        on_error: ``stop`` raises at the first client that failed, ``drop`` records it and goes on without it.
+        note: shows a line to the user.
+
+    Raises:
+        ClientFailed: a client raised (``stop``), or all did.
+    """
+    phase = Phase()
+    for reply in replies:
+        if reply.has_error():
+            _failed(phase, _details(reply, server_round, moment), on_error, note)
+            continue
+        client = client_of(reply)
+        extra = records_of(reply.content, ConfigRecord)[EXTRA]
+        del reply.content[EXTRA]
+        phase.messages.append(reply)
+        arrays = records_of(reply.content, ArrayRecord)
+        if "arrays" in arrays:
+            phase.arrays[client] = dict(arrays["arrays"])
+        for name, data in extra.items():
+            assert isinstance(data, bytes)
+            if name == "payloads":
+                for key, array in load(data).items():
+                    metric, part = key.split("/", 1)
+                    phase.payloads.setdefault(metric, {}).setdefault(client, {})[part] = array
+            elif name == "buffers":
+                phase.buffers[client] = from_safetensors_bytes(data)
+            elif name == "start":
+                phase.starts[client] = load(data)
+            else:
+                phase.tables.setdefault(name, []).append(from_bytes(data))
+    if replies and not phase.messages:
+        raise ClientFailed(f"every client failed in round {server_round} ({moment}); the log has their tracebacks")
+    return phase
+
+
+def _failed(phase: Phase, details: dict[str, Any], on_error: str, note: Callable[[str], None]) -> None:
+    """Stop at a failed client, or write down that it is missing."""
+    client, trace = details["client"], details["traceback"]
+    server_round, moment = details["round"], details["moment"]
+    text = f"client {client} failed in round {server_round} ({moment}):\n{trace}"
+    if on_error == "stop":
+        raise ClientFailed(text)
+    logger.error(text)
+    last_line = trace.strip().splitlines()[-1]
+    note(f"client {client} is dropped from round {server_round} ({moment}): {last_line}")
+    phase.add([missing("client", last_line, client=client, owner="client", round=server_round, moment=moment)])
+
+
+def _details(reply: Message, server_round: int, moment: str) -> dict[str, Any]:
+    """Return what an error reply says; Flower's own runtime sends plain text when a worker died."""
+    reason = str(reply.error.reason)
+    try:
+        found: dict[str, Any] = json.loads(reason)
+    except json.JSONDecodeError:
+        found = {"client": client_of(reply), "round": server_round, "moment": moment, "traceback": reason}
+    return found

@@ -1,0 +1,80 @@
+"""What a strategy declares to a run beside Flower's hooks, with the defaults that hold for Flower's own strategies."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+from flwr.serverapp.strategy import Strategy
+
+from fedlayers.core.errors import UserError
+from fedlayers.core.layers import Layer
+from fedlayers.core.records import Record
+
+Weights = Mapping[str, np.ndarray]
+
+
+class Declared:
+    """Mixed into a strategy: what a run cannot see from Flower's hooks. The values here hold for stock strategies."""
+
+    # Whether the server makes one model of what the clients send: to test, to keep, and for clients to drift from.
+    has_global_model: ClassVar[bool] = True
+    # Whether one participant trains on all clients' records: then training leaves no clients to compare.
+    pooled: ClassVar[bool] = False
+
+    def know_layers(self, layers: Sequence[Layer]) -> None:
+        """Take notice of the model's layers; Flower's strategies see names and arrays only."""
+
+    def rows(self) -> list[Record]:
+        """Return rows of the strategy's own about the round that was aggregated last."""
+        return []
+
+    def contents(self, nodes: Iterable[int], arrays: ArrayRecord, config: ConfigRecord) -> Mapping[int, RecordDict]:
+        """Return what each node is sent to evaluate outside of rounds: the global model.
+
+        Args:
+            nodes: node ids.
+            arrays: the global model.
+            config: what goes to every client beside the weights.
+        """
+        return dict.fromkeys(nodes, RecordDict({"arrays": arrays, "config": config}))
+
+    def used(self, sent: Weights, metrics: Mapping[str, Any]) -> Weights:
+        """Return the weights that a client worked with: those it was sent.
+
+        Args:
+            sent: name -> what it was sent.
+            metrics: those of its reply.
+        """
+        return sent
+
+    def made_for(self, node: int) -> Weights | None:
+        """Return what the last aggregation made for a node that took part, None where that is the global model."""
+        return None
+
+
+_NAMES = ("has_global_model", "pooled", "know_layers", "rows", "contents", "used", "made_for")
+
+
+def declared(strategy: Strategy) -> Declared:
+    """Return what a strategy declares: itself, or for Flower's own ones, with whatever they wrap, the defaults."""
+    return next((part for part in parts_of(strategy) if isinstance(part, Declared)), Declared())
+
+
+def parts_of(strategy: Strategy) -> Iterator[Strategy]:
+    """Yield a strategy, the strategy that it wraps (Flower's for differential privacy wrap one), and so on."""
+    part: object = strategy
+    while isinstance(part, Strategy):
+        yield part
+        part = vars(part).get("strategy")
+
+
+def check_declared(strategy: Strategy) -> None:
+    """Raise UserError if a strategy has what only those are asked for that derive from :class:`Declared`."""
+    for part in parts_of(strategy):
+        found = [] if isinstance(part, Declared) else [name for name in _NAMES if name in dir(part)]
+        if found:
+            raise UserError(
+                f"algorithm.strategy: {type(part).__name__} has {' and '.join(found)}, which nobody asks for; derive "
+                "it from fedlayers.flower.strategy_contract.Declared, too, as in class Mine(Declared, FedAvg)"
+            )

@@ -1,0 +1,158 @@
+"""The measuring half of the server: the global model by itself, and the metrics that compare clients."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import nn
+
+from fedlayers.config.settings import Config
+from fedlayers.core.allocation import available_cpus
+from fedlayers.core.devices import give_way, threads
+from fedlayers.core.federation import Federation, Records
+from fedlayers.core.layers import Layer
+from fedlayers.core.records import Resource, Row, addressed
+from fedlayers.core.seeding import derive
+from fedlayers.core.weights import load_state
+from fedlayers.data.probe import most_records
+from fedlayers.flower.client_models import given_models
+from fedlayers.flower.global_model import GlobalModel
+from fedlayers.flower.replies import Phase
+from fedlayers.flower.strategy_contract import Declared
+from fedlayers.runs.metric_memory import Kept
+from metrics.base import ClientView, Metric, ServerView, Spread
+from metrics.measure import Payload, measure_clients, measure_server
+
+
+@dataclass
+class ServerMeasuring:
+    """Measures what the server knows at a round and moment.
+
+    Attributes:
+        strategy: what the strategy declares.
+        concurrent: whether the server's test runs beside the clients, which then go first.
+        spread: the engine's way to spread large work over its workers.
+    """
+
+    config: Config
+    federation: Federation
+    module: nn.Module
+    layers: Sequence[Layer]
+    metrics: Mapping[str, Metric]
+    probe: Records | None
+    kept: Kept
+    device: torch.device
+    strategy: Declared
+    concurrent: bool
+    spread: Spread
+
+    def test(self, model: GlobalModel, server_round: int, moment: str) -> list[Row]:
+        """Return what is measured on the global model: on the server's test set, on the probe, of its weights."""
+        if self.concurrent:
+            give_way()
+        began = time.perf_counter()
+        with threads(self.config.server_threads):
+            chosen = {name: metric for name, metric in self.metrics.items() if metric.on_server}
+            rows, _ = measure_clients(
+                chosen, self.view(model, server_round, moment), self.config.rounds, self._on_error
+            )
+        rows.append(Resource("server_test_s", time.perf_counter() - began, "s"))
+        return addressed(rows, owner="server", model="global", round=server_round, moment=moment)
+
+    def compare(
+        self, phase: Phase, received: GlobalModel, model: GlobalModel, server_round: int, moment: str
+    ) -> Payload:
+        """Add to a phase what the metrics' server halves find in its replies, and return what they want to keep.
+
+        Args:
+            phase: the replies.
+            received: the global model that the clients were sent.
+            model: the global model now.
+            server_round: the round.
+            moment: the moment.
+        """
+        due = self.due(server_round, moment)
+        if not due or not phase.messages:
+            return {}
+        given = given_models(self.strategy, phase, received, model)
+        globals_now = {"received": received, "aggregated": model} if moment == "after_local" else {"received": model}
+        globals_now |= {name: replace(received, weights=dict(own)) for name, own in given.models.items()}
+        has_global_model = self.strategy.has_global_model
+        view = ServerView(
+            layers=self.layers,
+            clients=phase.clients,
+            weights=phase.weights() if moment == "after_local" else {},
+            before=received.tensors(),
+            after=model.tensors(),
+            records={client: len(self.federation.splits["client_train"][client]) for client in phase.clients},
+            payloads={},
+            seed=derive(self.config.seed, f"measure/{moment}", server_round),
+            round=server_round,
+            moment=moment,
+            global_views={
+                name: partial(self.view, one, server_round, moment)
+                for name, one in globals_now.items()
+                if has_global_model
+            },
+            earlier=partial(self.kept.read, moment=moment, before=server_round),
+            spread=self.spread,
+            planted=dict(enumerate(self.federation.planted or ())),
+            mean_weights={} if self.config.weighting == "records" else dict.fromkeys(phase.clients, 1.0),
+            has_global_model=has_global_model,
+            given=given.names,
+            models=given.tensors(),
+        )
+        rows, kept = measure_server(due, view, phase.payloads, self.config.rounds, self._on_error)
+        if moment == "after_local":
+            rows = [one for row in rows for one in addressed([row], **_whose(row))]
+        phase.add(addressed(rows, round=server_round, moment=moment))
+        return kept
+
+    def due(self, server_round: int, moment: str) -> dict[str, Metric]:
+        """Return the metrics whose server halves compare the clients at a round and moment."""
+        if self.strategy.pooled and moment == "after_local":
+            return {}
+        return {
+            name: metric
+            for name, metric in self.metrics.items()
+            if metric.compares_clients and metric.schedule.is_due(server_round, self.config.rounds, moment)
+        }
+
+    def remarks(self, model: GlobalModel) -> list[str]:
+        """Return what the metrics have to say about the run before it starts, each sentence once."""
+        view = self.view(model, 0, "start")
+        return list(dict.fromkeys(remark for metric in self.metrics.values() for remark in metric.remarks(view)))
+
+    def view(self, model: GlobalModel, server_round: int, moment: str) -> ClientView:
+        """Return a view of the global model; the one resident module holds its weights until the next call."""
+        load_state(self.module, model.tensors(), model.buffers)
+        self.module.eval()
+        weights = {name: tensor.to(self.device) for name, tensor in model.tensors().items()}
+        return ClientView(
+            layers=self.layers,
+            module=self.module,
+            parameters=weights,
+            buffers=model.buffers,
+            reference=weights,
+            data={"server_test": self.federation.server_test},
+            classes=self.federation.classes,
+            seed=derive(self.config.seed, f"measure/{moment}", server_round),
+            round=server_round,
+            moment=moment,
+            device=self.device,
+            batches_at_once=min(available_cpus(), 4) if self.device.type == "cpu" else 1,
+            payload_limit_bytes=self.config.payload_limit_bytes,
+            probe=self.probe,
+            probe_limit=most_records(self.config.probe, self.federation),
+        )
+
+    @property
+    def _on_error(self) -> str:
+        return str(self.config.metrics.get("on_error", "record"))
+
+
+def _whose(row: Row) -> dict[str, str]:
+    """Return the column ``model`` of what was measured on a client's weights after it trained."""
+    return {"model": "personal"} if row.owner == "client" else {}

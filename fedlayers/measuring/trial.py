@@ -1,0 +1,171 @@
+"""Tries a model out on two records before there is a run folder: a training step, and metrics that must not fail."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fedlayers.core.errors import UserError, one_line
+from fedlayers.core.federation import Federation, Records
+from fedlayers.core.forward_order import left_alone
+from fedlayers.core.layers import Layer, as_written
+from fedlayers.core.seeding import derive
+from metrics.base import ClientView, Metric
+
+_RECORDS = 2
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is tried out: a model on a federation's data."""
+
+    federation: Federation
+    module: nn.Module
+    layers: tuple[Layer, ...]
+    device: torch.device
+    seed: int
+
+    @property
+    def data(self) -> dict[str, Records]:
+        """Two records of the first client that has as many, by scope."""
+        size = min(_RECORDS, max(len(records) for records in self.federation.splits["client_train"]))
+        clients = range(self.federation.num_clients)
+        client = next(k for k in clients if len(self.federation.splits["client_train"][k]) >= size)
+        return {scope: _first(records) for scope, records in self.federation.of(client).items()}
+
+    def training(self) -> None:
+        """Take the gradient of one step in training mode.
+
+        Raises:
+            UserError: the model's outputs cannot be differentiated, or computing them fails in training mode.
+        """
+        features, labels = self._batch(self.data["client_train"])
+        trained = [tensor for tensor in self.module.parameters() if tensor.requires_grad]
+        name = type(self.module).__name__
+        with left_alone(self.module), as_written(self.module), torch.enable_grad():
+            self.module.train()
+            # Batch normalisation of one record is what clients with a single record avoid.
+            if len(labels) == 1:
+                self.module.eval()
+            try:
+                loss = F.cross_entropy(self.module(features), labels)
+                found = torch.autograd.grad(loss, trained, allow_unused=True)
+            except Exception as error:
+                raise UserError(
+                    f"model must be one that can be trained, got an error from a step of {name} on {len(labels)} "
+                    f"records: {one_line(error)}"
+                ) from error
+        if all(slope is None for slope in found):
+            raise UserError(
+                f"model must have outputs that depend on its parameters, got a loss of {name} without any gradient"
+            )
+
+    def metrics(self, metrics: Mapping[str, Metric], probe: Records | None) -> None:
+        """Rehearse the client half of metrics whose failure would end the run.
+
+        Raises:
+            UserError: a metric says that the configuration asks for what cannot be, or torch that the model cannot do
+                what the metric asks of it.
+        """
+        parameters = {name: tensor.detach() for name, tensor in self.module.named_parameters()}
+        view = ClientView(
+            layers=self.layers,
+            module=self.module,
+            parameters=parameters,
+            buffers=dict(self.module.named_buffers()),
+            reference=parameters,
+            data=self.data,
+            classes=self.federation.classes,
+            seed=derive(self.seed, "try out"),
+            round=1,
+            moment="after_local",
+            device=self.device,
+            probe=None if probe is None else _first(probe),
+        )
+        for name, metric in metrics.items():
+            with left_alone(self.module), as_written(self.module):
+                self.module.eval()
+                try:
+                    metric.rehearse(view)
+                except UserError:
+                    raise
+                except RuntimeError as error:
+                    raise UserError(
+                        f"metrics.{name} cannot be measured on this model: {one_line(error)}; leave it out, or set "
+                        "metrics.on_error=record"
+                    ) from error
+                except Exception:  # two records may be too few for it
+                    continue
+
+    def remarks(self) -> list[str]:
+        """Return what is strange about the outputs of the model on two records."""
+        features, _ = self._batch(self.data["client_train"])
+        buffers = {name: tensor.detach().clone() for name, tensor in self.module.named_buffers()}
+        with left_alone(self.module), as_written(self.module), torch.no_grad():
+            self.module.eval()
+            first = self.module(features)
+            changed = any(not torch.equal(buffers[name], own) for name, own in self.module.named_buffers())
+            second, alone = self.module(features), self._alone(features)
+            found = [_values(first, self._wide(features)), None if changed else _repeats(first, second, alone)]
+        if changed:
+            found.append("the model changes its buffers in evaluation mode; every metric sees those from before")
+        return [text for text in found if text]
+
+    def _alone(self, features: Tensor) -> Tensor | None:
+        """Return the outputs for every record alone; None if the model takes no single record."""
+        try:
+            return torch.cat([self.module(features[i : i + 1]) for i in range(len(features))])
+        except Exception:
+            return None
+
+    def _wide(self, features: Tensor) -> Tensor | None:
+        """Return the outputs for records far out, where logits are large; None if the model takes none."""
+        try:
+            wide: Tensor = self.module(1000 * features)
+        except Exception:  # token numbers beyond the table
+            return None
+        return wide
+
+    def _batch(self, records: Records) -> tuple[Tensor, Tensor]:
+        features, labels = records.batch(torch.arange(len(records)))
+        return features.to(self.device), labels.to(self.device)
+
+
+def _first(records: Records) -> Records:
+    return records.take(torch.arange(min(_RECORDS, len(records))))
+
+
+def _values(outputs: Tensor, wide: Tensor | None) -> str | None:
+    """Return a sentence about outputs that are no logits."""
+    if not bool(outputs.isfinite().all()):
+        return "the model's outputs on the first records are NaN or infinite before any training"
+    if bool((outputs >= 0).all()) and bool(((outputs.sum(1) - 1).abs() < 1e-3).all()):
+        return (
+            "the model's outputs are positive and sum to 1: cross entropy takes logits and applies softmax itself; "
+            "leave the model's softmax out"
+        )
+    both = [outputs] if wide is None else [outputs, wide]
+    if wide is not None and all(bool(((part >= 0) & (part <= 1)).all()) for part in both):
+        return (
+            "the model's outputs lie between 0 and 1 whatever the records: cross entropy takes logits; leave the "
+            "model's last activation function out"
+        )
+    return None
+
+
+def _repeats(first: Tensor, second: Tensor, alone: Tensor | None) -> str | None:
+    """Return a sentence about outputs that depend on more than weights and record."""
+    if not torch.equal(first.nan_to_num(), second.nan_to_num()):
+        return (
+            "the model's outputs for the same records differ in evaluation mode: what is measured is random (dropout "
+            "as a function needs training=self.training)"
+        )
+    most = float(first.nan_to_num().abs().max())
+    if alone is None or not torch.allclose(first, alone, rtol=0, atol=1e-2 * most, equal_nan=True):
+        return (
+            "the model's outputs for a record depend on the other records of its batch in evaluation mode: accuracies "
+            "and representations depend on the batches, and per-example gradients are missing"
+        )
+    return None

@@ -1,0 +1,184 @@
+"""Personal state of clients on disk: proposals by workers, committed by the server with the round."""
+
+import base64
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from fedlayers.core.errors import UserError
+from fedlayers.core.seals import Seal, digest, seal_of
+from fedlayers.runs.file_names import CLIENT, run_files
+
+# Stands in a file's header for its own digest while that is computed.
+_OPEN_DIGEST = "0" * 32
+_KINDS = {"ConfigRecord": ConfigRecord, "MetricRecord": MetricRecord}
+
+
+class StateStore:
+    """Client states in one folder: ``<client>@<round>`` is committed, a leading dot marks a proposal.
+
+    A worker writes the proposal, the server renames it when the round commits, so a killed worker or run loses
+    nothing and repeats nothing. The last two committed states of a client are kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._seals: dict[str, Seal] = {}
+
+    def load(self, client: int, server_round: int, proposed: bool) -> RecordDict:
+        """Return a client's state: this round's proposal if asked for, else the last committed; empty if none.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        proposal = self.folder / f".{client}@{server_round}"
+        if proposed and proposal.exists():
+            return unpack(proposal)
+        found = [int(path.name.split("@")[1]) for path in self.folder.glob(f"{client}@*") if _is_state(path)]
+        return unpack(self.folder / f"{client}@{max(found)}") if found else RecordDict()
+
+    def propose(self, client: int, server_round: int, state: RecordDict) -> None:
+        """Write the state that a client wants to have after this round."""
+        self.folder.mkdir(exist_ok=True)
+        scratch = self.folder / f".{client}@{server_round}.{os.getpid()}"
+        with scratch.open("wb") as file:
+            file.write(pack(state))
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(self.folder / f".{client}@{server_round}")
+
+    def commit(self, server_round: int, clients: Iterable[int]) -> None:
+        """Make this round's proposals of the given clients their states."""
+        for client in clients:
+            proposal = self.folder / f".{client}@{server_round}"
+            if proposal.exists():
+                proposal.replace(self.folder / f"{client}@{server_round}")
+
+    def prune(self) -> None:
+        """Drop what is older than a client's last two states, once the round counts to which the last one belongs."""
+        for client, rounds in self._committed().items():
+            for old in rounds[:-2]:
+                (self.folder / f"{client}@{old}").unlink()
+
+    def seals(self) -> dict[str, Seal]:
+        """Return file name -> seal of every client's last committed state."""
+        names = [f"{client}@{rounds[-1]}" for client, rounds in sorted(self._committed().items())]
+        self._seals = {name: self._seals.get(name) or _written_seal(self.folder / name) for name in names}
+        return self._seals
+
+    def rewind(self, server_round: int) -> None:
+        """Forget proposals and every state later than the given round."""
+        for file in run_files(self.folder, CLIENT):
+            if file.unfinished or (file.round or 0) > server_round:
+                file.path.unlink()
+
+    def _committed(self) -> dict[int, list[int]]:
+        """Return client -> rounds of its committed states, ascending."""
+        rounds: dict[int, list[int]] = {}
+        for file in run_files(self.folder, CLIENT):
+            if not file.unfinished and file.round is not None:
+                rounds.setdefault(int(file.text), []).append(file.round)
+        return {client: sorted(found) for client, found in rounds.items()}
+
+
+def _is_state(path: Path) -> bool:
+    return re.fullmatch(CLIENT, path.name) is not None and path.is_file()
+
+
+def state_seal(path: Path) -> Seal:
+    """Return the seal that a state's file has now, to be compared with the one it had when it was written."""
+    data = path.read_bytes()
+    written = _digest_in(data[: 8 + int.from_bytes(data[:8], "little")])
+    if written is not None:
+        data = data.replace(written.encode(), _OPEN_DIGEST.encode(), 1)
+    return Seal(len(data), digest(data))
+
+
+def _written_seal(path: Path) -> Seal:
+    """Return the seal that a state's header says it had, without reading the rest: workers have computed it."""
+    with path.open("rb") as file:
+        start = file.read(8)
+        written = _digest_in(start + file.read(int.from_bytes(start, "little")))
+    return seal_of(path) if written is None else Seal(path.stat().st_size, written)
+
+
+def _digest_in(header: bytes) -> str | None:
+    """Return the digest in a state's header, None in files of older versions and damaged ones."""
+    try:
+        written = json.loads(json.loads(header[8:])["__metadata__"]["state"])["digest"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return written if isinstance(written, str) and len(written) == len(_OPEN_DIGEST) else None
+
+
+def pack(state: RecordDict) -> bytes:
+    """Return a state as safetensors: arrays as tensors, scalars as JSON in the header. No pickle."""
+    arrays: dict[str, np.ndarray] = {}
+    scalars: dict[str, Any] = {}
+    for name, record in state.items():
+        if isinstance(record, ArrayRecord):
+            scalars[name] = {"kind": "ArrayRecord", "keys": list(record)}
+            arrays.update({f"{name}/{key}": _contiguous(array.numpy()) for key, array in record.items()})
+        else:
+            values = {key: _to_json(value) for key, value in record.items()}
+            scalars[name] = {"kind": type(record).__name__, "values": values}
+    # One entry, for safetensors writes several in any order.
+    data: bytes = save(arrays, metadata={"state": json.dumps({"digest": _OPEN_DIGEST, "records": scalars})})
+    return data.replace(_OPEN_DIGEST.encode(), digest(data).encode(), 1)
+
+
+def unpack(path: Path) -> RecordDict:
+    """Return the state that :func:`pack` wrote to a file.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    state = RecordDict()
+    try:
+        with safe_open(path, framework="numpy") as file:
+            for name, record in _records_in(file.metadata()).items():
+                if record["kind"] == "ArrayRecord":
+                    arrays = {key: Array(file.get_tensor(f"{name}/{key}")) for key in record["keys"]}
+                    state[name] = ArrayRecord(arrays)
+                else:
+                    values = {key: _from_json(value) for key, value in record["values"].items()}
+                    state[name] = _KINDS[record["kind"]](values)
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path} is damaged ({cause}): start the same command again, which says how to go on"
+        ) from error
+    return state
+
+
+def _records_in(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a header says about the records; older versions have no digest beside them."""
+    found: dict[str, Any] = (
+        json.loads(metadata["state"])["records"] if "state" in metadata else json.loads(metadata["records"])
+    )
+    return found
+
+
+def _contiguous(array: np.ndarray) -> np.ndarray:
+    # numpy gives a scalar array an axis when it makes it contiguous.
+    return np.ascontiguousarray(array).reshape(array.shape)
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_to_json(item) for item in value]
+    return {"bytes": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_json(item) for item in value]
+    return base64.b64decode(value["bytes"]) if isinstance(value, dict) else value

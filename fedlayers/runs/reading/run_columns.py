@@ -1,0 +1,117 @@
+"""Run facts as table columns, so that records of several runs can stand in one table."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from omegaconf import OmegaConf
+
+from fedlayers.config.settings import NOT_IDENTITY
+from fedlayers.core.errors import UserError
+from fedlayers.runs.damage import WRITTEN_ANEW, guarded
+from fedlayers.runs.reading.tables import run_facts
+
+# What identifies a run among others -> its column in tables of several runs. The model's name needs another
+# column: "model" of a record is global or personal.
+FACT_COLUMNS: Mapping[str, str] = {
+    "dataset": "dataset",
+    "partition": "partition",
+    "model": "model_name",
+    "algorithm": "algorithm",
+    "seed": "seed",
+}
+
+Columns = Mapping[Path, Mapping[str, Any]]
+Config = Mapping[str, Any]
+
+
+def short_column(run: Path) -> dict[str, Any]:
+    """Return the facts that identify a run: data set, partition, model, algorithm and seed."""
+    facts = run_facts(run)
+    return {column: facts.get(key) for key, column in FACT_COLUMNS.items()}
+
+
+def full_columns(configs: Mapping[Path, Config]) -> Columns:
+    """Return for each run its facts and, by dotted key, the configuration entries in which they differ."""
+    runs = list(configs)
+    columns = {run: _facts(run_facts(run)) for run in runs}
+    known = [config for config in configs.values() if config]
+    for key in sorted({key for config in known for key in config}):
+        # As text, 1 differs from True and from "1".
+        if len({json.dumps(config.get(key)) for config in known}) > 1 and key not in columns[runs[0]]:
+            for run in runs:
+                columns[run][key] = configs[run].get(key)
+    return columns
+
+
+def types_of(columns: Columns) -> dict[str, pa.DataType]:
+    """Return for each column the narrowest type that holds all runs' values."""
+    names = dict.fromkeys(name for facts in columns.values() for name in facts)
+    return {name: _type(facts.get(name) for facts in columns.values()) for name in names}
+
+
+def with_columns(table: pa.Table, facts: Mapping[str, Any], types: Mapping[str, pa.DataType]) -> pa.Table:
+    """Return the table with a constant column per entry of ``types``, null where ``facts`` has no value."""
+    for name, kind in types.items():
+        table = table.append_column(name, constant(facts.get(name), kind, table.num_rows))
+    return table
+
+
+def constant(value: Any, kind: pa.DataType, length: int) -> pa.Array:
+    """Return a column of one value: a number, a text as a dictionary, or null."""
+    if value is None:
+        return pa.nulls(length, kind)
+    if pa.types.is_dictionary(kind):
+        return pa.DictionaryArray.from_arrays(pa.array(np.zeros(length, np.int32)), pa.array([str(value)]))
+    return pa.repeat(pa.scalar(value, kind), length)
+
+
+def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the run facts that become columns; a run that moved between hosts lists them all."""
+    stretches = facts.get("stretches") or []
+    packages = sorted({name for stretch in stretches for name in stretch.get("versions") or {}})
+    chosen = {column: facts.get(key) for key, column in FACT_COLUMNS.items()}
+    chosen |= {key: facts.get(key) for key in ("engine", "clients", "rounds", "parameters", "wall_s")}
+    chosen |= {key: _joined(stretch.get(key) for stretch in stretches) for key in ("host", "device")}
+    versions = {name: _joined((stretch.get("versions") or {}).get(name) for stretch in stretches) for name in packages}
+    return chosen | {"run_status": facts["status"]} | {f"versions.{name}": text for name, text in versions.items()}
+
+
+def _joined(values: Iterable[Any]) -> str | None:
+    return ", ".join(dict.fromkeys(str(value) for value in values if value is not None)) or None
+
+
+def config_of(run: Path) -> Config:
+    """Return dotted key -> value of what decides a run's numbers, without names that are facts anyway."""
+    file = run / "config.yaml"
+    if not file.is_file():
+        return {}
+    plain = guarded(lambda path: OmegaConf.to_container(OmegaConf.load(path)), file, WRITTEN_ANEW)
+    if not isinstance(plain, dict) or not plain:
+        raise UserError(f"{file} holds no configuration: {WRITTEN_ANEW}")
+    # "identity" repeats what the run's name was made of.
+    flat = _flat({key: value for key, value in plain.items() if key not in NOT_IDENTITY | {"identity"}})
+    names = {f"{group}.name" for group in FACT_COLUMNS}
+    return {key: value for key, value in flat.items() if key not in names and not key.endswith("_target_")}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, list | dict) else value
+    return flat
+
+
+def _type(values: Iterable[Any]) -> pa.DataType:
+    """Return the narrowest Arrow type that holds all values: bool, int64, float64 or text."""
+    kinds = {type(value) for value in values if value is not None}
+    for allowed, kind in (({bool}, pa.bool_()), ({int}, pa.int64()), ({int, float}, pa.float64())):
+        if kinds and kinds <= allowed:
+            return kind
+    return pa.dictionary(pa.int32(), pa.string())

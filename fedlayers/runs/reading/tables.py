@@ -1,0 +1,289 @@
+"""Reading results: the tables of a run, a study folder or a ``study.parquet`` as pandas frames."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedlayers.core.errors import UserError
+from fedlayers.core.seals import Seal
+from fedlayers.runs.commits import DamagedError
+from fedlayers.runs.damage import WRITTEN_ANEW, guarded, readable
+from fedlayers.runs.done import read_done
+from fedlayers.runs.file_names import PART, run_files
+from fedlayers.runs.manifest import expected_parts
+from fedlayers.runs.partition_table import load_partition
+from fedlayers.runs.reading.fact_kinds import check_kinds
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from matplotlib.figure import Figure
+
+PARTITION_COLUMNS = ("client", "client_name", "scope", "label", "label_name", "records")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one or several runs, each read on first use.
+
+    Texts are categoricals, integers are ``Int32`` or ``Int64`` (which may be absent), absent numbers NaN.
+    Tables of several runs have columns ``dataset, partition, model_name, algorithm, seed`` beside ``run``.
+    What a run has not measured (or not yet committed) is a table without rows. Of several runs damaged ones
+    are left out with a :class:`fedlayers.runs.damage.DamagedRunWarning`; ``facts`` has them as ``damaged`` with the
+    reason.
+
+    Attributes:
+        path: what was read.
+        runs: the run folders, by name; empty if ``path`` is a parquet file.
+        several: whether run facts are added as columns.
+    """
+
+    path: Path
+    runs: tuple[Path, ...]
+    several: bool
+
+    @cached_property
+    def records(self) -> "pd.DataFrame":
+        """Single values: a row per run, round, moment, client, layer, metric and variant."""
+        return self._table("records")
+
+    @cached_property
+    def pairs(self) -> "pd.DataFrame":
+        """Values between two clients, rounds or layers (one triangle where symmetric)."""
+        return self._table("pairs")
+
+    @cached_property
+    def spectra(self) -> "pd.DataFrame":
+        """Curves and rows of matrices: list columns ``x`` and ``y``."""
+        return self._table("spectra")
+
+    @cached_property
+    def resources(self) -> "pd.DataFrame":
+        """Times, memory and bytes, with their units."""
+        return self._table("resources")
+
+    @cached_property
+    def partition(self) -> "pd.DataFrame":
+        """Label counts: run, client, client_name, scope, label, label_name, records (zeros included)."""
+        import pandas as pd
+
+        from fedlayers.runs.reading.run_columns import short_column, types_of
+
+        self._need_folders("partition")
+        facts = readable(short_column, self.runs) if self.several else {run: {} for run in self.runs}
+        empty = pd.DataFrame(columns=["run", *PARTITION_COLUMNS, *types_of(facts)])
+        found = readable(load_partition, facts, self.several)
+        frames = [
+            table.to_pandas().assign(run=run.name, **facts[run]) for run, table in found.items() if table is not None
+        ]
+        counts = pd.concat(frames, ignore_index=True) if frames else empty
+        # Runs with planted groups have a column that others lack.
+        counts = counts[[*empty.columns, *(["planted_group"] if "planted_group" in counts else [])]]
+        return counts.astype(dict.fromkeys(("run", "client_name", "scope", "label_name"), "category"))
+
+    @cached_property
+    def facts(self) -> "pd.DataFrame":
+        """Run facts, a row per run: what run.json says (data set, algorithm, seed, status, wall time …)."""
+        import pandas as pd
+
+        if not self.runs:
+            from fedlayers.core.records import SCHEMAS
+
+            own = [c for c in self.records.columns if c == "run" or c not in SCHEMAS["records"].names]
+            return self.records[own].drop_duplicates("run").reset_index(drop=True)
+        rows = [run_facts(run) for run in self.runs] if not self.several else [_told_facts(run) for run in self.runs]
+        flat = [{k: v for k, v in row.items() if not isinstance(v, list | dict)} for row in rows]
+        return pd.DataFrame(flat).convert_dtypes()
+
+    def plot(
+        self,
+        name: str,
+        *,
+        metric: str | None = None,
+        round: int | None = None,
+        layers: Sequence[str] = (),
+        **paper: Any,
+    ) -> "Figure":
+        """Return a figure of matplotlib, which a notebook shows; ``python -m fedlayers.plot PATH --list`` lists them.
+
+        Args:
+            name: of a figure, such as ``learning_curves`` or ``layer_profile_norm``, or of a kind with ``metric``.
+            metric: the metric of a kind of which there are several.
+            round: this round instead of the first and the last one measured.
+            layers: only these layers, by name; empty for all.
+            paper: ``width`` (inches), ``font_size`` (points), ``title`` (False leaves it out) and ``band`` (``sd``,
+                ``ci`` or ``range``), see :class:`fedlayers.figures.paper.Paper`.
+
+        Raises:
+            UserError: there is no such figure, layer or setting.
+
+        Example:
+            ``fedlayers.read("results/main/<run>").plot("learning_curves", width=3.3).savefig("curves.pdf")``
+        """
+        from fedlayers.figures.notebook import figure_of
+
+        return figure_of(self, name, metric, round, layers, **paper)
+
+    def _table(self, name: str) -> "pd.DataFrame":
+        if not self.runs and name in ("records", "pairs"):
+            import pyarrow.parquet as pq
+
+            file = self.path.with_name(self.path.stem + ("" if name == "records" else "_pairs") + ".parquet")
+            # Metrics are plain texts in the file, so that readers can skip row groups.
+            return to_pandas(guarded(lambda path: pq.read_table(path, read_dictionary=["metric"]), file))
+        self._need_folders(name)
+        import pyarrow as pa
+
+        from fedlayers.runs.reading.run_columns import short_column, types_of, with_columns
+
+        if not self.several:
+            return to_pandas(load(self.path, name))
+        facts = readable(short_column, self.runs)
+        tables = readable(lambda run: load(run, name), facts)
+        types = types_of({run: facts[run] for run in tables})
+        return to_pandas(pa.concat_tables([with_columns(table, facts[run], types) for run, table in tables.items()]))
+
+    def _need_folders(self, table: str) -> None:
+        if not self.runs:
+            raise UserError(f"{self.path} holds no {table}, only the runs' records: read the study folder instead")
+
+
+def read(path: str | Path) -> Tables:
+    """Return the tables of a run folder, of a study folder (all its runs) or of a ``study.parquet``.
+
+    Args:
+        path: ``results/<study>/<run>``, ``results/<study>`` or ``results/<study>/study.parquet``.
+
+    Returns:
+        Tables that are read when first asked for; call ``read`` again to see what a running run added since.
+
+    Raises:
+        UserError: if there is nothing at ``path``, it is neither of the three, or a file cannot be read.
+
+    Example:
+        ``fedlayers.read("results/main").records.query("metric == 'accuracy'")``
+    """
+    place = Path(path).expanduser()
+    if not place.exists():
+        raise UserError(
+            f"there is nothing at {place}: give a run folder, a study folder or a study.parquet, "
+            "and check the current folder"
+        )
+    if place.is_file():
+        if place.suffix != ".parquet":
+            raise UserError(f"{place} is not a table of results: give a run folder, a study folder or a study.parquet")
+        return Tables(place, (), several=True)
+    if is_run(place):
+        return Tables(place, (place,), several=False)
+    runs = run_folders(place)
+    if not runs:
+        raise UserError(
+            f"{place} is neither a run folder (no run.json in it) nor a study folder (no run folders in it): "
+            "give results/<study>/<run> or results/<study>, or run the study first"
+        )
+    return Tables(place, runs, several=True)
+
+
+def is_run(folder: Path) -> bool:
+    """Say whether the folder is a run's: it has a run.json, or what a run has made that lost it or has just begun."""
+    return os.path.lexists(folder / "run.json") or ((folder / "config.yaml").exists() and (folder / "state").is_dir())
+
+
+def _told_facts(run: Path) -> dict[str, Any]:
+    """Return the facts of one of several runs, of a damaged one its name and the reason."""
+    try:
+        return run_facts(run)
+    except UserError as error:
+        return {"run": run.name, "status": "damaged", "reason": str(error)}
+
+
+def run_folders(study: Path) -> tuple[Path, ...]:
+    """Return the run folders in a study folder by name, without those whose name starts with a dot."""
+    return tuple(sorted(f for f in study.iterdir() if not f.name.startswith(".") and f.is_dir() and is_run(f)))
+
+
+def run_facts(run: Path) -> dict[str, Any]:
+    """Return what run.json says; ``status`` is ``complete`` if, and only if, done.json has the rounds asked for.
+
+    Raises:
+        UserError: one of the two cannot be read.
+    """
+    facts = guarded(lambda file: json.loads(file.read_text(encoding="utf-8")), run / "run.json", WRITTEN_ANEW)
+    if not isinstance(facts, dict):
+        raise UserError(f"{run / 'run.json'} must hold an object, got {type(facts).__name__}: {WRITTEN_ANEW}")
+    check_kinds(run / "run.json", facts)
+    status = facts.get("status", "running")
+    done = read_done(run)
+    # One that goes on with more rounds has the end of fewer.
+    ended = done is not None and done.covers(facts.get("rounds"))
+    return facts | {
+        "run": facts.get("run", run.name),
+        "status": "complete" if ended else ("running" if status == "complete" else status),
+    }
+
+
+def parts(run: Path, table: str) -> list[Path]:
+    """Return the committed parts of a table by round, ``final`` last; unfinished ones start with a dot."""
+    found = [file for file in run_files(run / table, PART) if not file.unfinished]
+    return [file.path for file in sorted(found, key=lambda file: (file.round is None, file.round))]
+
+
+def load(run: Path, table: str) -> "pa.Table":
+    """Return all committed parts of a run's table as one Arrow table in the fixed schema, ``run`` filled in.
+
+    Raises:
+        UserError: a part is missing or not as it was written.
+    """
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    from fedlayers.core.records import SCHEMAS
+    from fedlayers.runs.reading.run_columns import constant
+
+    files = _checked_parts(run, table)
+    schema = SCHEMAS[table]
+    if not files:
+        return schema.empty_table()
+    try:
+        found = ds.dataset([str(f) for f in files], schema=schema, format="parquet", partitioning=None).to_table()
+    except (OSError, pa.ArrowException):
+        for file in files:  # a run that is resumed deletes parts while we read: name a part only if it is at fault
+            guarded(lambda f: ds.dataset(str(f), schema=schema, format="parquet").to_table(), file)
+        raise
+    # Parts leave the run's name to the folder, so that those of equal runs are equal.
+    return found.set_column(0, schema.field("run"), constant(run.name, schema.field("run").type, found.num_rows))
+
+
+def _checked_parts(run: Path, table: str) -> list[Path]:
+    """Return the parts of a table, each as it was written."""
+    from fedlayers.runs.integrity import problem_of
+
+    def expected() -> dict[str, Seal]:
+        reached = run_facts(run).get("round")
+        return expected_parts(run, table, reached if isinstance(reached, int) else None)
+
+    before = expected()
+    while True:
+        problems = {name: what for name, seal in before.items() if (what := problem_of(run / table / name, [seal]))}
+        if not problems:
+            return parts(run, table)
+        # A run that goes on may have replaced its final parts while they were looked at.
+        before, asked = expected(), before
+        if before == asked:
+            name, what = next(iter(problems.items()))
+            raise DamagedError(run / table / name, what)
+
+
+def to_pandas(table: "pa.Table") -> "pd.DataFrame":
+    """Return the table as a frame: dictionaries as categoricals, integers as nullable integers."""
+    import pandas as pd
+    import pyarrow as pa
+
+    kinds = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    # Every part has dictionaries of its own; pandas' categoricals need one for the whole column.
+    frame: pd.DataFrame = table.unify_dictionaries().to_pandas(types_mapper=kinds.get)
+    return frame

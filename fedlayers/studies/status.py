@@ -1,0 +1,218 @@
+"""Where the runs of a study stand: done, running, waiting, interrupted or failed, read from its folder.
+
+``python -m fedlayers.status results/<study>`` may be called at any time and from any machine that sees the folder;
+``--watch`` repeats it until no run is under way. ``--forget`` drops planned runs that nobody will start.
+"""
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedlayers.commands.command import carried_out
+from fedlayers.core.errors import UserError
+from fedlayers.core.streams import output_is_gone
+from fedlayers.execution.pace import duration
+from fedlayers.runs.lock import Holder, holder_of
+from fedlayers.runs.reading.completeness import check_finished
+from fedlayers.runs.reading.tables import parts, run_facts, run_folders
+from fedlayers.studies.expected_runs import failures, planned
+from fedlayers.studies.forgetting import forget
+from fedlayers.studies.living_sweeps import expected
+
+STATES = ("failed", "interrupted", "missing", "waiting", "running", "done")
+_UNDER_WAY = ("waiting", "running")
+# Rounds whose mean time is the rate.
+_RECENT = 5
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """Where one run stands.
+
+    Attributes:
+        run: its name.
+        state: one of ``STATES``: ``waiting`` is in a queue or will be started by a process that lives; ``interrupted``
+            and ``missing`` (planned, but not begun) by nobody, until the same command is given again.
+        detail: round, rate and time left of a running one, the reason of a failed one …
+    """
+
+    run: str
+    state: str
+    detail: str
+
+
+def study_status(study: Path) -> list[RunStatus]:
+    """Return where every run of a study stands, planned ones without a folder included; failed ones first.
+
+    Args:
+        study: ``results/<study>``.
+
+    Raises:
+        UserError: there is no such folder, or it holds neither runs nor a plan.
+    """
+    study = Path(study)
+    if not study.is_dir():
+        raise UserError(f"there is no folder {study}: give a study folder, such as results/main")
+    folders = {folder.name: folder for folder in run_folders(study)}
+    names = list(dict.fromkeys([*planned(study), *folders]))
+    if not names:
+        raise UserError(f"{study} holds no runs and no plan.json: give a study folder (results/<study>)")
+    queue = _queue(study, names)
+    awaited = expected(study)
+    notes = failures(study, names)
+    found = [
+        _status(study / name, folders.get(name), _Notes(notes.get(name), queue.get(name), awaited.get(name)))
+        for name in names
+    ]
+    return sorted(found, key=lambda one: STATES.index(one.state))
+
+
+def describe(runs: Sequence[RunStatus], most: int | None = None) -> str:
+    """Return the states as text: a line of counts, then a line a run.
+
+    Args:
+        runs: as :func:`study_status` returns them.
+        most: how many runs of one state are listed; None lists all.
+    """
+    counts = Counter(one.state for one in runs)
+    told = ", ".join(f"{counts[state]} {state}" for state in reversed(STATES) if counts[state])
+    lines = [f"{len(runs)} runs: {told}"]
+    width = max(len(one.run) for one in runs)
+    for state in STATES:
+        alike = [one for one in runs if one.state == state]
+        shown = alike if most is None else alike[:most]
+        lines += [f"  {state:<11}  {one.run:<{width}}  {one.detail}".rstrip() for one in shown]
+        if len(shown) < len(alike):
+            lines.append(f"  {state:<11}  and {len(alike) - len(shown)} more")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Show the study named on the command line; return the exit code: 0, or 1 if there is nothing to show."""
+    parser = argparse.ArgumentParser(prog="python -m fedlayers.status", description=__doc__)
+    parser.add_argument("study", type=Path, help="the study folder, such as results/main")
+    parser.add_argument(
+        "--watch", type=float, nargs="?", const=10.0, metavar="SECONDS", help="show it again every so often (10)"
+    )
+    parser.add_argument("--all", action="store_true", help="list every run, also where many are in the same state")
+    parser.add_argument(
+        "--forget",
+        nargs="*",
+        metavar="RUN",
+        help="drop what a changed sweep has left: runs that are missing, or failed before they had a folder; with "
+        "names (or patterns such as '*-s3-*') any run that is not under way, whose folder moves to .old/",
+    )
+    chosen = parser.parse_args(arguments)
+    return carried_out(lambda: _main(chosen))
+
+
+def _main(chosen: argparse.Namespace) -> int:
+    most = None if chosen.all else 20
+    if chosen.forget is not None:
+        states = {one.run: one.state for one in study_status(chosen.study)}
+        for line in forget(chosen.study, chosen.forget, states):
+            print(line)
+    elif chosen.watch is not None:
+        with suppress(KeyboardInterrupt):
+            _watch(chosen.study, max(chosen.watch, 0.1), most)
+    else:
+        print(describe(study_status(chosen.study), most))
+    return 0
+
+
+def _watch(study: Path, seconds: float, most: int | None) -> None:
+    """Show the study anew in the same place until no run is under way."""
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(auto_refresh=False) as live:
+        while True:
+            runs = study_status(study)
+            live.update(Text(describe(runs, most)), refresh=True)
+            if output_is_gone() or not any(one.state in _UNDER_WAY for one in runs):
+                return
+            time.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """What is known of a run beside its folder: why it failed, its job in the queue, and who is going to start it."""
+
+    failure: str | None
+    job: str | None
+    starter: Holder | None
+
+
+def _status(place: Path, folder: Path | None, notes: _Notes) -> RunStatus:
+    """Return where a run stands."""
+    try:
+        state, *details = _state(place, run_facts(folder) if folder else {}, notes)
+    except (UserError, OSError) as error:
+        state, details = "failed", [str(error)]
+    return RunStatus(place.name, state, ", ".join(details))
+
+
+def _state(place: Path, facts: Mapping[str, Any], notes: _Notes) -> list[str]:
+    """Return state and details: from the run's folder, then the queue, its note of failure, and the sweep."""
+    if facts.get("status") == "complete":
+        if not holder_of(place):  # whoever holds it may be replacing files
+            check_finished(place)
+        return ["done", f"{facts.get('round')} rounds in {duration(facts.get('wall_s') or 0)}"]
+    if facts and (holder := holder_of(place)):
+        return ["running", *_pace(place, facts), str(holder)]
+    has_failed = notes.failure or facts.get("status") == "failed"
+    if awaits := notes.job or (notes.starter and not has_failed and f"to be started by {notes.starter}"):
+        return ["waiting", *_reached(facts), awaits]
+    if has_failed:
+        return ["failed", notes.failure or str(facts.get("reason") or "no reason given; see log.txt")]
+    if not facts:
+        return ["missing", "planned, but nobody is going to start it"]
+    why = facts.get("reason") if facts.get("status") == "stopped" else "its process was killed"
+    return ["interrupted", *_reached(facts), str(why)]
+
+
+def _reached(facts: Mapping[str, Any]) -> Iterator[str]:
+    if facts:
+        yield f"round {facts.get('round') or 0} of {facts.get('rounds', '?')}"
+
+
+def _pace(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how far a running run is, how fast it goes, and how long it has to go."""
+    yield from _reached(facts)
+    seconds = [value for part in parts(run, "resources")[-_RECENT:] for value in _round_seconds(part)]
+    if seconds and isinstance(facts.get("rounds"), int):
+        each = sum(seconds) / len(seconds)
+        yield f"{each:.1f} s/round"
+        yield f"about {duration(each * (facts['rounds'] - (facts.get('round') or 0)))} left"
+
+
+def _round_seconds(part: Path) -> list[float]:
+    """Return what a part of ``resources/`` says about its round's time; nothing if it is just being replaced."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(part, columns=["metric", "moment", "value"])
+    except (OSError, pa.ArrowException):
+        return []
+    chosen = pc.and_(pc.equal(table["metric"], "round_s"), pc.equal(table["moment"], "after_aggregate"))
+    return [float(value) for value in table.filter(chosen)["value"].to_pylist()]
+
+
+def _queue(study: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return run -> what SLURM's queue says about its job, for the runs that have one there."""
+    from fedlayers.studies.launching.job import remembered
+
+    jobs = {name: job for name in names if (job := remembered(study / name))}
+    if not jobs:
+        return {}
+    from fedlayers.studies.launching.slurm import queued
+
+    states = queued(list(jobs.values())) or {}
+    return {name: f"job {job} {states[job].lower()}" for name, job in jobs.items() if job in states}

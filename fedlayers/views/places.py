@@ -1,0 +1,80 @@
+"""The axis of layers: which place each layer has, and which layers a line passes over."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from fedlayers.core.errors import UserError
+from fedlayers.figures.style import label_categories
+from fedlayers.statistics.spread import usable
+
+
+@dataclass(frozen=True)
+class LayerAxis:
+    """The layers of a figure.
+
+    Attributes:
+        names: the layers' names, in the order of the model.
+        norm: the places of normalisation layers.
+    """
+
+    names: Sequence[str]
+    norm: frozenset[int]
+
+    def lined(self, rows: pd.DataFrame) -> np.ndarray:
+        """Return the places, ascending, at which a line of these rows has a gap if there is no value.
+
+        Lines pass over normalisation layers at which none of the rows has a value: what is about weights leaves
+        these layers out by definition.
+        """
+        with_values = set(usable(rows)["place"])
+        return np.array([at for at in range(len(self.names)) if at not in self.norm or at in with_values], int)
+
+    def label(self, axes: Axes, inches: float) -> None:
+        """Write the names below an axes that is so many inches wide."""
+        label_categories(axes, list(self.names), inches=inches)
+        axes.set_xlim(-0.5, len(self.names) - 0.5)
+
+
+def placed(rows: pd.DataFrame, facts: Mapping[str, Any]) -> tuple[pd.DataFrame, LayerAxis]:
+    """Return the rows with their layer's ``place``, 0, 1, …, and the axis.
+
+    Args:
+        rows: rows of single layers, of any table.
+        facts: run facts, of which ``layers`` says what kind each layer is.
+    """
+    layers = rows.drop_duplicates("layer_index").sort_values("layer_index")
+    indices = layers["layer_index"].astype(int)
+    place = pd.Series(range(len(layers)), index=indices)
+    norm = {layer.get("index") for layer in facts.get("layers") or () if layer.get("kind") == "norm"}
+    axis = LayerAxis(
+        [str(name) for name in layers["layer"]], frozenset(int(at) for index, at in place.items() if index in norm)
+    )
+    return rows.assign(place=rows["layer_index"].astype(int).map(place)), axis
+
+
+def in_layers(rows: pd.DataFrame, layers: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of these layers, and those of no layer; all rows if there are no names.
+
+    Raises:
+        UserError: one of them is no layer of the rows.
+    """
+    if not layers:
+        return rows
+    known = rows.drop_duplicates("layer_index").sort_values("layer_index")["layer"].dropna().astype(str).tolist()
+    for name in layers:
+        if known and name not in known:
+            raise UserError(f"layers must be some of {', '.join(known)}, got {name}")
+    found: pd.DataFrame = rows[rows["layer"].isna() | rows["layer"].isin(list(layers))]
+    if "other_layer" in found:
+        found = found[found["other_layer"].isna() | found["other_layer"].isin(list(layers))]
+    return found
+
+
+def axis_width(layers: int) -> float:
+    """Return how many inches wide an axes with so many layers is."""
+    return min(max(0.25 * layers + 1.0, 3.6), 6.0)

@@ -1,0 +1,100 @@
+"""Which runs of a study belong together: those that differ in nothing but their seed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedlayers.runs.reading.run_columns import Config, config_of, full_columns
+from fedlayers.runs.reading.tables import run_facts
+
+# What makes up a setting, in which algorithms can be compared; column -> name in run facts.
+_SETTING = {"dataset": "dataset", "partition": "partition", "model_name": "model", "clients": "clients"}
+# Columns of a run that are no choice of the user, or none that decides its numbers.
+_NO_CHOICE = {"seed", "engine", "parameters", "wall_s", "host", "device", "run_status", "algorithm", *_SETTING}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in nothing but their seed.
+
+    Attributes:
+        name: the algorithm, and what else tells it from the other groups of its setting.
+        runs: the names of the run folders.
+    """
+
+    name: str
+    runs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A data set, partition, model and number of clients, and the groups of runs that can be compared in it.
+
+    Attributes:
+        name: what tells it from the other settings of the study; empty if it is the only one.
+        facts: ``dataset``, ``partition``, ``model`` and ``clients``, and the ``layers`` of its first run.
+        groups: by name.
+    """
+
+    name: str
+    facts: Mapping[str, Any]
+    groups: tuple[Group, ...]
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The names of its run folders."""
+        return tuple(run for group in self.groups for run in group.runs)
+
+
+def settings_of(runs: Sequence[Path]) -> list[Setting]:
+    """Return the settings of some runs and in each the groups of runs that differ in nothing but their seed.
+
+    Args:
+        runs: run folders with a readable run.json and config.yaml.
+    """
+    columns: dict[str, dict[str, Any]] = {
+        run.name: dict(facts) for run, facts in full_columns({run: config_of(run) for run in runs}).items()
+    }
+    layers = {run.name: run_facts(run).get("layers") for run in runs}
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for run, facts in columns.items():
+        found.setdefault(tuple(facts.get(key) for key in _SETTING), []).append(run)
+    names = _tell_apart([dict(zip(_SETTING, setting, strict=True)) for setting in found], list(_SETTING))
+    return [
+        Setting(
+            "-".join(str(value) for value in name.values()),
+            dict(zip(_SETTING.values(), setting, strict=True)) | {"layers": layers[members[0]]},
+            _groups({run: columns[run] for run in members}),
+        )
+        for (setting, members), name in zip(found.items(), names, strict=True)
+    ]
+
+
+def _groups(columns: Mapping[str, Config]) -> tuple[Group, ...]:
+    keys = {key for facts in columns.values() for key in facts if not key.startswith("versions.")} - _NO_CHOICE
+    # The shortest keys first: algorithm.mu rather than algorithm.client.mu, which repeats it.
+    ordered = ["algorithm", *sorted(keys, key=lambda key: (key.count("."), key))]
+    found: dict[tuple[str, ...], list[str]] = {}
+    for run, facts in columns.items():
+        found.setdefault(tuple(repr(facts.get(key)) for key in ordered), []).append(run)
+    of_groups = [columns[runs[0]] for runs in found.values()]
+    groups = []
+    for runs, apart in zip(found.values(), _tell_apart(of_groups, ordered), strict=True):
+        own = columns[runs[0]]
+        words = [f"{key}={value}" for key, value in apart.items() if key != "algorithm" and value is not None]
+        groups.append(Group(", ".join([str(own.get("algorithm")), *words]), tuple(runs)))
+    return tuple(sorted(groups, key=lambda group: group.name))
+
+
+def _tell_apart(items: Sequence[Config], keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Return for each item the entries that tell it from the others: of the first keys that do so."""
+    needed: list[str] = []
+    for key in keys:
+        if _distinct(items, [*needed, key]) > _distinct(items, needed):
+            needed.append(key)
+    return [{key: item.get(key) for key in needed} for item in items]
+
+
+def _distinct(items: Sequence[Config], keys: Sequence[str]) -> int:
+    return len({tuple(repr(item.get(key)) for key in keys) for item in items})

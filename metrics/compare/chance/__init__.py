@@ -1,0 +1,4 @@
+"""How alike would representations be by chance?
+
+Permutations of examples, and halves of them.
+"""

@@ -1,0 +1,124 @@
+"""What chance alone produces, in closed form: the moments of ⟨Ã, B̃⟩ over all permutations of one side's records.
+
+For matrices with zero diagonal and zero row sums, T = Σ_ij Ã_ij B̃_π(i)π(j) over a uniformly random permutation π of n
+records has mean 0 and, with q = Σ Ã_ij², s = Σ Ã_ij³, t = tr Ã³ (and q', s', t' of B̃), n^(k) = n(n−1)…(n−k+1):
+
+    E T² = q q' (2/n^(2) + 4/n^(3) + 4/n^(4))
+    E T³ = 4 s s'/n^(2) + (24 s s' + 8 t t')/n^(3) + (56 s s' + 24 (s−t)(s'−t'))/n^(4)
+           + 48 (t−2s)(t'−2s')/n^(5) + 64 (2s−t)(2s'−t')/n^(6)
+
+The sums run over how three pairs of records can share records. Its standard deviation in units of √(q q') depends on n
+alone: about √2/n. The distribution is skewed, like a χ² with few degrees of freedom if few directions dominate, and is
+taken to be of Pearson's type III with these moments.
+
+References:
+    Mantel 1967, The Detection of Disease Clustering and a Generalized Regression Approach, Cancer Research 27 (second
+    moment); Kazi-Aoual et al. 1995, Refined Approximations to Permutation Tests for Multivariate Inference, CSDA 20;
+    Josse, Pagès & Husson 2008, Testing the Significance of the RV Coefficient, CSDA 53 (Pearson's type III).
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metrics.compare.products.centred import Centred
+
+# Beyond it the tail of the fitted distribution says nothing about the permutations'.
+SMALLEST_P = 1e-6
+_BLOCK_BYTES = 2**25
+
+
+@dataclass(frozen=True)
+class Cubes:
+    """Third-order sums of one U-centred Gram matrix, in units of q^(3/2)."""
+
+    elements: float
+    trace: float
+
+
+def cubes(item: Centred) -> Cubes:
+    """Return Σ Ã_ij³ and tr Ã³ of an item, both over (Σ Ã_ij²)^(3/2).
+
+    The cost is that of one or two products of an N × N matrix.
+    """
+    elements, squares = _elements(item)
+    trace = _trace_by_units(item) if item.rows.shape[1] < len(item.rows) else _trace_by_rows(item)
+    return Cubes(elements / squares**1.5, trace / squares**1.5)
+
+
+def _trace_by_units(item: Centred) -> float:
+    """Return tr Ã³ from P = Ã + diag(d) = W S Wᵀ, where W = (X, 1, u) is narrow."""
+    x, u, c = item.rows, item.shift, item.constant
+    diagonal = item.squares + 2 * u - c
+    w = torch.cat([x, torch.ones_like(u)[:, None], u[:, None]], 1)
+    s = torch.eye(w.shape[1], dtype=x.dtype)
+    s[-2, -2], s[-1, -1], s[-2, -1], s[-1, -2] = -c, 0.0, 1.0, 1.0
+    inner = s @ (w.T @ w)
+    square = ((w @ s @ inner.T) * w).sum(1)
+    return float(torch.trace(inner @ inner @ inner) - 3 * square @ diagonal + 2 * diagonal.pow(3).sum())
+
+
+def _trace_by_rows(item: Centred) -> float:
+    """Return tr Ã³ from the matrix itself."""
+    matrix = _rows_of(item, 0, len(item.rows))
+    return float(((matrix @ matrix) * matrix).sum(dtype=torch.float64))
+
+
+def _elements(item: Centred) -> tuple[float, float]:
+    """Return Σ Ã_ij³ and Σ Ã_ij² from blocks of rows."""
+    count, elements, squares = len(item.rows), 0.0, 0.0
+    block = max(1, _BLOCK_BYTES // (4 * count))
+    for start, end in pairwise([*range(0, count, block), count]):
+        rows = _rows_of(item, start, end)
+        squared = rows.square()
+        squares += float(squared.sum(dtype=torch.float64))
+        elements += float(squared.mul_(rows).sum(dtype=torch.float64))
+    return elements, squares
+
+
+def _rows_of(item: Centred, start: int, end: int) -> Tensor:
+    """Return rows of Ã in float32, which is enough for a skewness."""
+    held, shift = item.rows.float(), item.shift.float()
+    rows = held[start:end] @ held.T
+    rows += (shift[start:end] - item.constant.float())[:, None]
+    rows += shift
+    rows[torch.arange(end - start), torch.arange(start, end)] = 0
+    return rows
+
+
+def null_deviation(count: int) -> float:
+    """Return the standard deviation of debiased CKA over permutations of ``count`` ≥ 4 records: about √2/n."""
+    two, three, four = (_falling(count, k) for k in (2, 3, 4))
+    return float(np.sqrt(2 / two + 4 / three + 4 / four))
+
+
+def skewness(a: Cubes, b: Cubes, count: int) -> float:
+    """Return the skewness of debiased CKA of two representations over permutations of ``count`` ≥ 6 records."""
+    s, t, s2, t2 = a.elements, a.trace, b.elements, b.trace
+    two, three, four, five, six = (_falling(count, k) for k in (2, 3, 4, 5, 6))
+    third = 4 * s * s2 / two + (24 * s * s2 + 8 * t * t2) / three
+    third += (56 * s * s2 + 24 * (s - t) * (s2 - t2)) / four
+    third += 48 * (t - 2 * s) * (t2 - 2 * s2) / five + 64 * (2 * s - t) * (2 * s2 - t2) / six
+    return third / null_deviation(count) ** 3
+
+
+def null_band(values: np.ndarray, skews: np.ndarray, deviation: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 95 % quantile of the null and the p value of each observed value, neither below ``SMALLEST_P``.
+
+    Args:
+        values: observed debiased CKA, shape (m,).
+        skews: of the permutation distribution, shape (m,).
+        deviation: its standard deviation; its mean is 0.
+    """
+    # Here, because it takes 0.3 s to import, which every worker would spend for the server's sake.
+    from scipy.stats import pearson3
+
+    null = pearson3(skews, loc=0.0, scale=deviation)
+    return np.asarray(null.ppf(0.95)), np.maximum(null.sf(values), SMALLEST_P)
+
+
+def _falling(count: int, factors: int) -> float:
+    return float(np.prod([float(count - k) for k in range(factors)]))

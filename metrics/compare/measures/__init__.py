@@ -1,0 +1,4 @@
+"""How alike are two representations?
+
+A measure of similarity a file.
+"""

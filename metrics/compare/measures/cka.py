@@ -1,0 +1,211 @@
+"""Linear CKA: the cosine of the angle between two centred Gram matrices."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.special import ndtr, ndtri
+from torch import Tensor
+
+from metrics.base import Facts
+from metrics.compare.base import Compared, Comparison, Pairs
+from metrics.compare.chance.permutation_null import SMALLEST_P, cubes, null_band, null_deviation, skewness
+from metrics.compare.chance.permutations import record_permutations, sampled_null
+from metrics.compare.products.centred import Centred, centred, pair_reason
+from metrics.compare.products.gram_products import gram_products, row_products
+
+ESTIMATORS = ("debiased", "biased")
+_KORNBLITH = "Kornblith et al. 2019, Similarity of Neural Network Representations Revisited, arXiv 1905.00414"
+_WILLIAMS = "Williams et al. 2021, Generalized Shape Metrics on Neural Representations, arXiv 2110.14739"
+
+
+class CKA(Comparison):
+    """Linear centred kernel alignment of representations X and Y with Gram matrices K and L.
+
+    - ``cka``: ⟨A, B⟩ / √(⟨A, A⟩⟨B, B⟩). Biased: A = HKH with H the centring matrix, in [0, 1], and close to 1 by chance
+      if there are fewer records than units. Debiased: A the U-centred Gram matrix, so that the numerator is an
+      unbiased estimate of HSIC; a cosine in [−1, 1], 0 in expectation for independent representations.
+    - ``cka_distance``: arccos of it, in radians.
+
+    Both are unchanged by rotations, translations and scalings of either representation, not by other linear maps.
+
+    Standard errors: infinitesimal jackknife over records (rows of one record together). Null: debiased, the exact first
+    three moments over all permutations of one side's records (:mod:`metrics.compare.chance.permutation_null`); biased,
+    or with positions as samples, random permutations. p values are not given below 1e-6. ``chance`` and ``chance_hi``
+    of the distance are the angles of those of ``cka``.
+
+    Args:
+        estimator: ``debiased`` or ``biased``.
+
+    References:
+        Kornblith et al. 2019, arXiv 1905.00414; Song et al. 2012, JMLR 13 (HSIC_1); Murphy et al. 2024, Correcting
+        Biased Centered Kernel Alignment Measures, arXiv 2405.01012.
+    """
+
+    facts = (
+        Facts("cka", "1", -1.0, 1.0, "higher", _KORNBLITH, symmetric=True, cost="pass", minimum_n=4),
+        Facts("cka_distance", "rad", 0.0, np.pi, "lower", _WILLIAMS, symmetric=True, cost="pass", minimum_n=4),
+    )
+
+    def __init__(self, estimator: str = "debiased") -> None:
+        if estimator not in ESTIMATORS:
+            raise ValueError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
+        self.debiased = estimator == "debiased"
+
+    def compare(
+        self, representations: Sequence[Tensor], pairs: Pairs, permutations: int, seed: int
+    ) -> Sequence[Compared]:
+        """Return ``cka`` and ``cka_distance`` of pairs; see :class:`metrics.compare.base.Comparison`."""
+        table = _Table.empty(len(pairs))
+        groups, reasons = self._groups(representations, pairs)
+        for group in groups:
+            null = self._null(group.items, group.pairs, group.values, permutations, seed)
+            table.fill(group.places, group.values, group.errors, *null)
+        return table.columns(self._variant(groups), reasons)
+
+    def values(self, representations: Sequence[Tensor], pairs: Pairs) -> Compared:
+        """Return ``cka`` of pairs with standard errors, without the null band; see :meth:`compare`."""
+        groups, reasons = self._groups(representations, pairs)
+        value, stderr = np.full((2, len(pairs)), np.nan)
+        for group in groups:
+            value[group.places], stderr[group.places] = group.values, group.errors
+        return Compared("cka", self._variant(groups), value, stderr, reasons=reasons)
+
+    def compare_sketches(self, sketches: Sequence[Tensor], pairs: Pairs) -> Sequence[Compared] | None:
+        """Return both quantities from :func:`metrics.compare.products.gram_sketch.gram_sketch`; nothing if biased.
+
+        The standard error is the sketch's own (delta method over its numbers), for these records; the null band is
+        that of independent representations, in which the sketch's error is all that counts.
+        """
+        if not self.debiased:
+            return None
+        stacked = torch.stack(list(sketches)).double()
+        parts = torch.stack([stacked[a] * stacked[b] for a, b in pairs])
+        values, errors = _cosines(stacked.square(), parts, pairs, order=1)
+        constant = np.flatnonzero(~np.isfinite(values)).tolist()
+        reasons = dict.fromkeys(constant, "a representation is the same for all records")
+        table, width = _Table.empty(len(pairs)), stacked.shape[1]
+        deviation = width**-0.5
+        p = np.maximum(ndtr(-values / deviation), SMALLEST_P)
+        high = np.full(len(pairs), ndtri(0.95) * deviation)
+        table.fill(list(range(len(pairs))), values, errors, np.zeros(len(pairs)), high, p)
+        return table.columns(f"debiased, sketch of {width}", reasons)
+
+    def _groups(self, representations: Sequence[Tensor], pairs: Pairs) -> tuple[list["_Group"], dict[int, str]]:
+        """Return the pairs that can be compared with their values, by number of rows, and why the others cannot."""
+        items = [centred(features) for features in representations]
+        reasons = {index: reason for index, (a, b) in enumerate(pairs) if (reason := pair_reason(items[a], items[b]))}
+        groups = []
+        for indices in _by_rows(items, pairs, reasons).values():
+            used = sorted({place for index in indices for place in pairs[index]})
+            place_of = {place: new for new, place in enumerate(used)}
+            chosen = [(place_of[pairs[index][0]], place_of[pairs[index][1]]) for index in indices]
+            own = [items[place] for place in used]
+            products = gram_products(own, chosen, self.debiased)
+            values, errors = _cosines(products.own, products.pair, chosen)
+            groups.append(_Group(indices, own, chosen, values, errors, products.minibatches))
+        return groups, reasons
+
+    def _variant(self, groups: Sequence["_Group"]) -> str:
+        estimator = "debiased" if self.debiased else "biased"
+        return f"{estimator}, minibatches" if any(group.minibatches for group in groups) else estimator
+
+    def _null(
+        self, items: Sequence[Centred], pairs: Pairs, values: np.ndarray, permutations: int, seed: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return mean, 95 % quantile and p value of what chance alone produces."""
+        records = items[0].records
+        if self.debiased and len(items[0].rows) == records and records >= 6:
+            found = [cubes(item) for item in items]
+            skews = np.array([skewness(found[a], found[b], records) for a, b in pairs])
+            high, p = null_band(values, skews, null_deviation(records))
+            return np.zeros(len(pairs)), high, p
+        orders = record_permutations(records, permutations, seed)
+        own = [float(row_products(item, item, self.debiased).sum()) for item in items]
+
+        def shuffled(pair: tuple[int, int]) -> np.ndarray:
+            a, b = items[pair[0]], items[pair[1]]
+            scale = (own[pair[0]] * own[pair[1]]) ** 0.5
+            return np.array(
+                [float(row_products(a, b.shuffled(order), self.debiased).sum()) / scale for order in orders]
+            )
+
+        return sampled_null([shuffled(pair) for pair in pairs], values, upper=True)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Pairs of representations with equally many rows: their places, their two sides among the items, their values."""
+
+    places: list[int]
+    items: list[Centred]
+    pairs: list[tuple[int, int]]
+    values: np.ndarray
+    errors: np.ndarray
+    minibatches: bool
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Columns over pairs, filled group by group."""
+
+    value: np.ndarray
+    stderr: np.ndarray
+    chance: np.ndarray
+    chance_hi: np.ndarray
+    p: np.ndarray
+
+    @classmethod
+    def empty(cls, pairs: int) -> "_Table":
+        return cls(*(np.full(pairs, np.nan) for _ in range(5)))
+
+    def fill(self, indices: Sequence[int], *columns: np.ndarray) -> None:
+        targets = (self.value, self.stderr, self.chance, self.chance_hi, self.p)
+        for target, column in zip(targets, columns, strict=True):
+            target[list(indices)] = column
+
+    def columns(self, variant: str, reasons: dict[int, str]) -> list[Compared]:
+        """Return the cosine and its angle, whose standard error follows by the delta method."""
+        angle, null, high = (_angle(values) for values in (self.value, self.chance, self.chance_hi))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = self.stderr / np.sqrt(np.clip(1 - self.value**2, 0, None))
+        return [
+            Compared("cka", variant, self.value, self.stderr, self.chance, self.chance_hi, self.p, reasons),
+            Compared("cka_distance", variant, angle, slope, null, high, self.p, reasons),
+        ]
+
+
+def _angle(cosines: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.arccos(np.clip(cosines, -1.0, 1.0))
+    return found
+
+
+def _by_rows(items: Sequence[Centred], pairs: Pairs, reasons: dict[int, str]) -> dict[int, list[int]]:
+    """Return the places of comparable pairs, grouped by their number of rows."""
+    groups: dict[int, list[int]] = {}
+    for index, (a, _) in enumerate(pairs):
+        if index not in reasons:
+            groups.setdefault(len(items[a].rows), []).append(index)
+    return groups
+
+
+def _cosines(own: Tensor, pair: Tensor, pairs: Pairs, order: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Return cosines and their standard errors from products by record.
+
+    With θ = P/√(QR) and P = Σ P_i: the influence of record i is order · θ (P_i/P − Q_i/2Q − R_i/2R), where ``order`` is
+    the number of records in one term of P (two in a Gram matrix's).
+
+    Args:
+        own: Q of every item by record, shape (items, n).
+        pair: P of every pair by record, shape (m, n).
+        pairs: places in ``own``.
+        order: 1 or 2.
+    """
+    first, second = (torch.tensor([one[side] for one in pairs], dtype=torch.long) for side in (0, 1))
+    sums = own.sum(1)
+    scale = (sums[first] * sums[second]).sqrt()
+    cosine = (pair.sum(1) / scale).clamp(-1, 1)
+    shares = own / sums[:, None]
+    influence = order * (pair / scale[:, None] - cosine[:, None] * (shares[first] + shares[second]) / 2)
+    return cosine.numpy(), influence.square().sum(1).sqrt().numpy()

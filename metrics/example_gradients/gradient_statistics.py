@@ -1,0 +1,145 @@
+"""Mean and spread of per-example gradients, per layer, with standard errors."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from fedlayers.core.layers import Layer
+from metrics.example_gradients.per_example import ExamplePass
+from metrics.statistics.jackknife import jackknife_error
+
+# Sums of squares of float32 gradients agree to about this many units in the last place.
+_ROUNDING = 16
+
+
+@dataclass(frozen=True)
+class GradientSample:
+    """Gradients g_i of n records' losses.
+
+    Attributes:
+        mean: parameter name -> ḡ = Σ g_i / n, in the parameter's shape.
+        squares: layer name -> ‖g_i‖², shape (n,), float64.
+        products: layer name -> ⟨g_i, ḡ⟩, shape (n,), float64.
+    """
+
+    mean: dict[str, Tensor]
+    squares: dict[str, Tensor]
+    products: dict[str, Tensor]
+
+    @property
+    def n(self) -> int:
+        """The number of records."""
+        return len(next(iter(self.squares.values())))
+
+
+def sample_gradients(
+    gradients: ExamplePass, layers: Sequence[Layer], blocks: Sequence[tuple[Tensor, Tensor]]
+) -> GradientSample:
+    """Run the per-example pass over blocks of records, after a plain one for the direction of their mean.
+
+    Args:
+        gradients: the pass over the model.
+        layers: the layers to reduce to.
+        blocks: features and labels of each block.
+    """
+    n = sum(len(labels) for _, labels in blocks)
+    directions = {name: total / n for name, total in _added([gradients.sums(*block) for block in blocks]).items()}
+    found = [gradients(*block, directions) for block in blocks]
+    return GradientSample(
+        mean={name: total / n for name, total in _added([part.sums for part in found]).items()},
+        squares={layer.name: torch.cat([part.squares[layer.name] for part in found]).cpu() for layer in layers},
+        products={layer.name: torch.cat([part.products[layer.name] for part in found]).cpu() for layer in layers},
+    )
+
+
+def _added(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: sum((part[name] for part in parts[1:]), parts[0][name]) for name in parts[0]}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How gradients of single records scatter about their mean, in one layer or the whole model.
+
+    Attributes:
+        n: the number of records.
+        mean_square: ‖ḡ‖².
+        trace: tr Σ, the unbiased trace of the gradients' covariance; NaN for n < 2.
+        signal: |G|² = ‖ḡ‖² − tr Σ / n, the unbiased squared norm of the expected gradient; may be negative.
+        errors: standard error of ``norm``, ``debiased``, ``trace``, ``noise_scale`` and ``snr``; None where unknown.
+    """
+
+    n: int
+    mean_square: float
+    trace: float
+    signal: float
+    errors: dict[str, float | None]
+
+    @property
+    def norm(self) -> float:
+        """‖ḡ‖."""
+        return math.sqrt(self.mean_square)
+
+    @property
+    def debiased(self) -> float:
+        """|G|; NaN unless |G|² is positive."""
+        return math.sqrt(self.signal) if self.signal > 0 else math.nan
+
+    @property
+    def noise(self) -> float:
+        """√(tr Σ / n): ‖ḡ‖ if the expected gradient is zero; NaN for n < 2."""
+        return math.sqrt(self.trace / self.n)
+
+    @property
+    def noise_scale(self) -> float:
+        """Tr Σ / |G|², in records; NaN unless |G|² is positive."""
+        return self.trace / self.signal if self.signal > 0 else math.nan
+
+    @property
+    def snr(self) -> float:
+        """|G|² / tr Σ, 0 in expectation for gradients of mean zero; NaN if all gradients are equal."""
+        return self.signal / self.trace if self.trace > 0 else math.nan
+
+
+def spread(sample: GradientSample, layers: Sequence[Layer]) -> Spread:
+    """Return the spread of the gradients over all given layers together.
+
+    tr Σ = (Σ_i ‖g_i‖² − n ‖ḡ‖²) / (n − 1) exactly, without the gradients themselves: 0 for gradients that are equal
+    up to rounding. It is a sum over layers, as is ‖ḡ‖².
+
+    Args:
+        sample: the gradients.
+        layers: the layers, at least one.
+
+    Returns:
+        The spread; standard errors are delete-one-record jackknife, from ‖ḡ_{−i}‖² = ‖n ḡ − g_i‖² / (n − 1)².
+
+    References:
+        McCandlish et al. 2018, An Empirical Model of Large-Batch Training, arXiv 1812.06162, appendix A.
+    """
+    squares = torch.stack([sample.squares[layer.name] for layer in layers]).sum(0)
+    products = torch.stack([sample.products[layer.name] for layer in layers]).sum(0)
+    means = [sample.mean[name] for layer in layers for name in layer.names]
+    mean_square = sum(float(mean.square().sum(dtype=torch.float64)) for mean in means)
+    rounding = _ROUNDING * float(torch.finfo(means[0].dtype).eps)
+    n, total = sample.n, float(squares.sum())
+    whole = _spread(n, total, mean_square, rounding)
+    if n < 3:
+        return whole
+    rest = (n**2 * mean_square - 2 * n * products + squares) / (n - 1) ** 2
+    pairs = zip((total - squares).tolist(), rest.clamp(min=0).tolist(), strict=True)
+    without = [_spread(n - 1, left, square, rounding) for left, square in pairs]
+    errors, ones = {}, torch.ones(n)
+    for name in whole.errors:
+        others = torch.tensor([getattr(part, name) for part in without], dtype=torch.float64)
+        errors[name] = jackknife_error(getattr(whole, name), others, ones)
+    return replace(whole, errors=errors)
+
+
+def _spread(n: int, squares: float, mean_square: float, rounding: float) -> Spread:
+    deviations = squares - n * mean_square
+    trace = math.nan if n < 2 else 0.0 if deviations <= rounding * squares else deviations / (n - 1)
+    names = ("norm", "debiased", "trace", "noise_scale", "snr")
+    return Spread(n, mean_square, trace, mean_square - trace / n, dict.fromkeys(names))

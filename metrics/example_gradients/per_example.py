@@ -1,0 +1,230 @@
+"""Exact squared norms of per-example gradients, per layer, for little more than one backward pass."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from fedlayers.core.layers import ROOT, Layer
+from metrics.example_gradients.layer_gradients import FORMULAS
+from metrics.example_gradients.replayed_gradients import replayed_gradients
+from metrics.example_gradients.taps import Tap, tapped
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+# Formulas are trusted for a layer if they are this close to autograd (relative to the gradients' size): far above
+# rounding, also of the ten-bit products of some GPUs, far below what a layer used twice is off by.
+_TOLERANCE = 1e-2
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return each example's cross entropy in nats, shape (n,)."""
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+@dataclass(frozen=True)
+class ExampleGradients:
+    """Gradients g_i of n examples' losses, i = 1 … n, reduced to their sum and their norms.
+
+    Attributes:
+        sums: parameter name -> Σ_i g_i, in the parameter's shape.
+        squares: layer name -> ‖g_i‖² over all parameters of the layer, shape (n,), float64.
+        products: layer name -> ⟨g_i, v⟩ likewise, for the direction v that was asked for; empty if none was.
+    """
+
+    sums: dict[str, Tensor]
+    squares: dict[str, Tensor]
+    products: dict[str, Tensor]
+
+
+class ExamplePass:
+    """Computes :class:`ExampleGradients` of one module, batch by batch.
+
+    Linear, convolution and norm layers are read off one forward and one backward pass by the formulas of
+    :mod:`metrics.example_gradients.layer_gradients`; autograd is never asked for the gradient of a weight. What has no
+    formula, is called more than once or not as a module, shares parameters, or is not batched along the first axis goes
+    through :func:`metrics.example_gradients.replayed_gradients.replayed_gradients`. A rehearsal on three examples finds
+    those
+    layers: it compares every sum with what autograd gives.
+
+    Args:
+        module: in evaluation mode; examples must not influence each other.
+        layers: the layers to measure.
+        features: some examples, shape (n, *shape), n ≥ 1, for the rehearsal.
+        labels: their labels, shape (n,).
+        loss: (outputs, labels) -> one loss an example, shape (n,).
+
+    Raises:
+        ValueError: if the module is in training mode, or examples influence each other.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        layers: Sequence[Layer],
+        features: Tensor,
+        labels: Tensor,
+        *,
+        loss: Loss = cross_entropy,
+    ) -> None:
+        _check_independent(module, features)
+        self.module, self.layers, self.loss = module, layers, loss
+        self._direct = _candidates(module, layers)
+        for size in (2, 3):  # no other axis has both of these lengths
+            chosen = torch.arange(size, device=features.device) % len(features)
+            self._rehearse(features[chosen], labels[chosen])
+
+    @property
+    def replayed(self) -> tuple[Layer, ...]:
+        """The layers without a formula, which cost several times more than the others."""
+        return tuple(layer for layer in self.layers if layer.name not in self._direct)
+
+    def sums(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return Σ_i g_i of a batch by parameter name, as autograd gives it, for the price of a backward pass."""
+        names = [name for layer in self.layers for name in layer.names]
+        return _sums_by_autograd(self.module, names, self.loss, features, labels)
+
+    def __call__(
+        self, features: Tensor, labels: Tensor, directions: Mapping[str, Tensor] | None = None
+    ) -> ExampleGradients:
+        """Return the gradients of a batch.
+
+        Args:
+            features: shape (n, *shape), n ≥ 1.
+            labels: shape (n,).
+            directions: parameter name -> v in its shape, for inner products with every g_i; none if not given.
+
+        Raises:
+            ValueError: if the model uses a layer more often than for the examples of the rehearsal.
+        """
+        taps = self._observe(features, labels)
+        for name, tap in taps.items():
+            if tap.calls > 1:
+                raise ValueError(f"layer {name} must be used alike in all batches, got one where it is not")
+        along = directions or {}
+        # A layer that sees some of the examples only (an expert among several) has no formula in this batch.
+        batched = {name: tap for name, tap in taps.items() if tap.is_batched(len(features))}
+        found = self._reduced(batched, along)
+        others = [layer for layer in self.layers if layer.name not in batched]
+        if others:
+            parts = replayed_gradients(self.module, others, features, labels, self.loss, along)
+            both = zip((found.sums, found.squares, found.products), parts, strict=True)
+            found = ExampleGradients(*({**direct, **replayed} for direct, replayed in both))
+        return found
+
+    def _observe(self, features: Tensor, labels: Tensor) -> dict[str, Tap]:
+        """Run one forward and one backward pass and return what passed each layer with a formula."""
+        anchor = torch.zeros((), device=features.device, requires_grad=True)
+        with torch.enable_grad(), tapped(self._direct, anchor) as taps:
+            total = self.loss(self.module(features), labels).sum()
+            if total.requires_grad:
+                torch.autograd.grad(total, anchor, allow_unused=True)
+        return taps
+
+    def _reduced(self, taps: Mapping[str, Tap], directions: Mapping[str, Tensor]) -> ExampleGradients:
+        found = ExampleGradients({}, {}, {})
+        for name, tap in taps.items():
+            module = self._direct[name]
+            assert tap.inputs is not None
+            gradient = tap.inputs.new_zeros(tap.output_shape) if tap.gradient is None else tap.gradient
+            part = FORMULAS[type(module)](module, tap.inputs, gradient)
+            found.squares[name] = part.squares
+            found.sums.update({_full(name, attribute): total for attribute, total in part.sums.items()})
+            if directions:
+                own = {attribute: directions[_full(name, attribute)] for attribute in part.sums}
+                found.products[name] = _along(module, own, tap.inputs, gradient)
+        return found
+
+    def _rehearse(self, features: Tensor, labels: Tensor) -> None:
+        """Keep the formulas of those layers for which they give what autograd gives."""
+        taps = self._observe(features, labels)
+        usable = {name: tap for name, tap in taps.items() if tap.is_batched(len(features))}
+        found = self._reduced(usable, {})
+        names = [name for layer in self.layers if layer.name in usable for name in layer.names]
+        expected = _sums_by_autograd(self.module, names, self.loss, features, labels)
+        kept = {}
+        for layer in self.layers:
+            if layer.name in usable:
+                error = sum(float((found.sums[name] - expected[name]).square().sum()) for name in layer.names)
+                if not error > _TOLERANCE**2 * float(found.squares[layer.name].sum()):  # NaN: nothing to compare
+                    kept[layer.name] = self._direct[layer.name]
+        self._direct = kept
+
+
+def _along(module: nn.Module, direction: Mapping[str, Tensor], inputs: Tensor, gradient: Tensor) -> Tensor:
+    """Return ⟨g_i, v⟩ of a layer with a formula: its output is linear in its parameters, so v is put in their place."""
+    with torch.no_grad():
+        moved: Tensor = functional_call(module, dict(direction), (inputs,))
+    return (moved * gradient).flatten(1).sum(1, dtype=torch.float64)
+
+
+def _full(layer: str, attribute: str) -> str:
+    return attribute if layer == ROOT else f"{layer}.{attribute}"
+
+
+def _check_independent(module: nn.Module, features: Tensor) -> None:
+    if any(part.training for part in module.modules()):
+        raise ValueError("module must be in evaluation mode, got training mode; call module.eval()")
+    for name, part in module.named_modules():
+        if isinstance(part, _BatchNorm) and part.running_mean is None:
+            raise ValueError(
+                f"module must not mix examples, got batch norm {name!r} without running statistics; "
+                "per-example gradients are not defined for it"
+            )
+    if examples_mix(module, features):
+        raise ValueError(
+            "examples must not influence each other, got a model that gives other outputs for two examples together "
+            "than for each alone; per-example gradients are not defined for it"
+        )
+
+
+def examples_mix(module: nn.Module, features: Tensor) -> bool:
+    """Say whether a model's outputs for two examples together are other than for each alone.
+
+    Args:
+        module: in evaluation mode. Outputs that are drawn at random cannot tell: False.
+        features: shape (n, *shape), n ≥ 1; the first example and one that differs from it are taken.
+    """
+    different = [features[i : i + 1] for i in range(1, len(features)) if not torch.equal(features[i], features[0])]
+    pair = torch.cat([features[:1], different[0] if different else torch.zeros_like(features[:1])])
+    with torch.no_grad():
+        together, again = module(pair), module(pair)
+        alone = torch.cat([module(pair[:1]), module(pair[1:])])
+    # Outputs that change by themselves say nothing about the examples.
+    if not torch.equal(together.nan_to_num(), again.nan_to_num()):
+        return False
+    most = float(together.nan_to_num().abs().max())
+    return not torch.allclose(together, alone, rtol=0.0, atol=_TOLERANCE * most, equal_nan=True)
+
+
+def _candidates(module: nn.Module, layers: Sequence[Layer]) -> dict[str, nn.Module]:
+    """Return the modules of layers with a formula, which own all of their parameters and share none."""
+    uses = Counter(id(tensor) for _, tensor in module.named_parameters(remove_duplicate=False))
+    chosen = {}
+    for layer in layers:
+        part = module.get_submodule("" if layer.name == ROOT else layer.name)
+        own = {_full(layer.name, name): tensor for name, tensor in part.named_parameters(recurse=False)}
+        unshared = all(uses[id(tensor)] == 1 for tensor in own.values())
+        has_hooks = part._forward_hooks or part._forward_pre_hooks
+        if type(part) in FORMULAS and set(own) == set(layer.names) and unshared and not has_hooks:
+            chosen[layer.name] = part
+    return chosen
+
+
+def _sums_by_autograd(
+    module: nn.Module, names: Sequence[str], loss: Loss, features: Tensor, labels: Tensor
+) -> dict[str, Tensor]:
+    """Return Σ_i g_i of the named parameters as autograd gives it."""
+    if not names:
+        return {}
+    parameters = dict(module.named_parameters())
+    leaves = {name: parameters[name].detach().requires_grad_() for name in names}
+    with torch.enable_grad():
+        total = loss(functional_call(module, leaves, (features,)), labels).sum()
+        gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, materialize_grads=True)
+    return dict(zip(names, gradients, strict=True))

@@ -1,0 +1,218 @@
+"""What each layer of a model puts out on the probe: the representations that similarity and geometry are made of."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+
+from fedlayers.core.layers import Layer, as_written
+from metrics.base import ClientView
+from metrics.compare.base import Comparison
+from metrics.probe.listening import listening, without_own_output
+
+POSITIONS = ("pooled", "flattened", "samples")
+_RECORDS_A_UNIT = 4
+_CHANNELS_FIRST = (_ConvNd, _NormBase, nn.GroupNorm)
+
+
+@dataclass(frozen=True)
+class Activations:
+    """The outputs of a model's layers on the same records.
+
+    Attributes:
+        outputs: layer name -> float32, shape (n, units), or (n, positions, units) if positions are samples.
+        reasons: layer name -> why there is no output.
+    """
+
+    outputs: dict[str, Tensor]
+    reasons: dict[str, str]
+
+
+def check_positions(positions: str) -> str:
+    """Return ``positions`` if it says what becomes of several positions in one output.
+
+    Raises:
+        ValueError: it is none of ``pooled``, ``flattened`` and ``samples``.
+    """
+    if positions not in POSITIONS:
+        raise ValueError(f"positions must be one of {', '.join(POSITIONS)}, got {positions!r}")
+    return positions
+
+
+def probe_activations(view: ClientView, positions: str) -> Activations:
+    """Return the outputs of a view's layers on the probe, computed once per view.
+
+    Args:
+        view: one model; its ``probe`` must be there.
+        positions: see :func:`layer_outputs`.
+
+    Raises:
+        ValueError: the view has no probe.
+    """
+    if view.probe is None:
+        raise ValueError("there is no probe to measure representations on")
+    key = ("activations", positions)
+    if key not in view.cache:
+        orders = torch.split(torch.arange(len(view.probe)), view.batch_size)
+        batches = (view.probe.batch(order)[0].to(view.device) for order in orders)
+        view.cache[key] = layer_outputs(view.module, view.layers, batches, positions)
+    found: Activations = view.cache[key]
+    return found
+
+
+def probe_remark(view: ClientView, positions: str, comparisons: Mapping[str, Comparison]) -> list[str]:
+    """Return what has to be said if the probe is small for the widest layer, else nothing.
+
+    With fewer than four records a unit, chance alone makes independent representations look alike to every measure but
+    debiased CKA; and measures may want more for a bias below their standard error.
+
+    Args:
+        view: one model, with or without a probe.
+        positions: see :func:`layer_outputs`.
+        comparisons: name -> measure.
+    """
+    if view.probe is None:
+        return []
+    two = view.probe.batch(torch.arange(2))[0].to(view.device)
+    outputs = layer_outputs(view.module, view.layers, [two], positions).outputs
+    widths = {name: output.shape[-1] for name, output in outputs.items()}
+    widest = max(widths, key=lambda name: widths[name], default=None)
+    if widest is None:
+        return []
+    records, units, remarks = len(view.probe), widths[widest], []
+    has = f"the probe has {records} records, and layer {widest} {units} units ({positions})"
+    if records < _RECORDS_A_UNIT * units:
+        remarks.append(
+            f"{has}: below {_RECORDS_A_UNIT} records a unit, chance alone looks like agreement; compare values with "
+            f"their chance level, use debiased CKA, or {_more_records(view, _RECORDS_A_UNIT * units)}"
+        )
+    biased = [name for name, comparison in comparisons.items() if records < comparison.unbiased_from(units)]
+    if biased:
+        remarks.append(
+            f"{has}: {' and '.join(biased)} show more agreement than without end of records, by more than stderr, "
+            "below about units³ records; compare values of equally many records and units only"
+        )
+    return remarks
+
+
+def _more_records(view: ClientView, wanted: int) -> str:
+    """Return how the probe can have more records."""
+    if view.probe_limit is None or wanted <= view.probe_limit:
+        return f"raise probe.size to {wanted}"
+    return (
+        f"give it more than the {view.probe_limit} records that there are: raise split.server_test, or choose another "
+        "probe.policy"
+    )
+
+
+def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[Tensor], positions: str) -> Activations:
+    """Return what every layer's own module puts out, before any activation function that follows it.
+
+    An output with several positions (pixels of a convolution, steps of a sequence) becomes one row a record:
+
+    - ``pooled``: the mean over positions, shape (n, units);
+    - ``flattened``: all positions side by side, shape (n, positions · units);
+    - ``samples``: positions are kept apart as further samples, shape (n, positions, units).
+
+    The output of attention's input projections are queries, keys and values side by side, see
+    :func:`metrics.probe.listening.listening`. Records are looked for on every axis but that of the units: a recurrent
+    model may have its steps first.
+
+    Args:
+        module: the model, in eval mode.
+        layers: its layers.
+        batches: features, each of shape (b, *shape), on the model's device.
+        positions: see above. Values of different choices are not comparable.
+
+    Returns:
+        Outputs on the CPU. A layer without an output of its own, that runs not once a batch, or whose output is not
+        one tensor with a row a record, or is not finite, is among the reasons.
+    """
+    reasons = without_own_output(module, layers)
+    names = [layer.name for layer in layers if layer.name not in reasons]
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    axes: dict[str, int] = {}
+    for features in batches:
+        axes = axes or _record_axes(module, names, features)
+        with listening(module, names, partial(_rows, axes, positions)) as seen, torch.no_grad(), as_written(module):
+            module(features)
+        for name, outputs in seen.items():
+            reason = _problem(outputs, len(features))
+            if reason:
+                reasons.setdefault(name, reason)
+            else:
+                parts[name].append(outputs[0])
+    joined = {name: torch.cat(tensors) for name, tensors in parts.items() if tensors and name not in reasons}
+    reasons |= {name: "its output is not finite" for name, output in joined.items() if not output.isfinite().all()}
+    return Activations({name: output for name, output in joined.items() if name not in reasons}, reasons)
+
+
+def _record_axes(module: nn.Module, names: Sequence[str], features: Tensor) -> dict[str, int]:
+    """Return along which axis every layer's output holds the records, −1 where there is none.
+
+    The axis that is as long as there are records, for two of them and for three: one batch alone could have as many
+    records as a sequence has steps.
+    """
+    shapes: dict[str, list[list[torch.Size]]] = {name: [] for name in names}
+    for size in (2, 3):
+        chosen = torch.arange(size, device=features.device) % len(features)
+        with listening(module, names, _shapes) as seen, torch.no_grad(), as_written(module):
+            module(features[chosen])
+        for name, calls in seen.items():
+            shapes[name].append(calls[-1] if calls else [])
+    return {name: _shared_axis(*pair) for name, pair in shapes.items()}
+
+
+def _shapes(_name: str, tensors: Sequence[Tensor], _module: nn.Module) -> list[torch.Size]:
+    return [tensor.shape for tensor in tensors]
+
+
+def _shared_axis(two: list[torch.Size], three: list[torch.Size]) -> int:
+    """Return the first axis that has length 2 in all of some shapes and 3 in the others; −1 if there is none."""
+    axes = range(min((len(shape) for shape in [*two, *three]), default=0) - 1)
+    if len(two) != len(three):
+        return -1
+    return next(
+        (axis for axis in axes if all((a[axis], b[axis]) == (2, 3) for a, b in zip(two, three, strict=True))), -1
+    )
+
+
+def _rows(axes: dict[str, int], positions: str, name: str, tensors: Sequence[Tensor], module: nn.Module) -> Tensor:
+    """Return a copy of an output on the CPU, one row a record; nothing if it has none."""
+    if not tensors or axes[name] < 0 or any(tensor.ndim <= axes[name] + 1 for tensor in tensors):
+        return torch.empty(0)
+    channels_first = isinstance(module, _CHANNELS_FIRST)
+    moved = [_real(tensor.movedim(axes[name], 0), channels_first) for tensor in tensors]
+    rows = [_shaped(tensor, channels_first, positions) for tensor in moved]
+    if len({tuple(part.shape[:-1]) for part in rows}) > 1:
+        return torch.empty(0)
+    return rows[0] if len(rows) == 1 else torch.cat(rows, -1)
+
+
+def _problem(outputs: list[Tensor], records: int) -> str | None:
+    """Return why one batch's output of a layer cannot be used, None if it can."""
+    if not outputs:
+        return "its module is never called in a forward pass: its parameters have no output of their own"
+    if len(outputs) != 1:
+        return f"it runs {len(outputs)} times a forward pass, once is needed"
+    return None if len(outputs[0]) == records else "its output is not one tensor with a row a record"
+
+
+def _real(tensor: Tensor, channels_first: bool) -> Tensor:
+    """Return real and imaginary parts of complex units as units side by side, others as they are."""
+    return torch.cat([tensor.real, tensor.imag], 1 if channels_first else -1) if tensor.is_complex() else tensor
+
+
+def _shaped(tensor: Tensor, channels_first: bool, positions: str) -> Tensor:
+    """Return a copy of an output on the CPU, one row a record."""
+    if tensor.ndim == 2:
+        rows = tensor.unsqueeze(1) if positions == "samples" else tensor
+    else:
+        spread = tensor.flatten(2).transpose(1, 2) if channels_first else tensor.flatten(1, -2)
+        rows = spread.mean(1) if positions == "pooled" else spread
+        rows = spread.flatten(1) if positions == "flattened" else rows
+    return rows.to("cpu", torch.float32, copy=True)

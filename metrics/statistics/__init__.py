@@ -1,0 +1,4 @@
+"""How sure is a value?
+
+Jackknives, chance levels and standard errors, and statistics of weights and scores.
+"""

@@ -1,0 +1,86 @@
+"""Devices and threads."""
+
+import os
+import subprocess
+import sys
+from unittest import mock
+
+import pytest
+import torch
+from threadpoolctl import threadpool_info
+
+from fedlayers.core.devices import prepare_process, resolve_device, threads
+from fedlayers.core.errors import UserError
+
+
+def blas_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["plain", "exception"])
+def test_threads_hold_for_a_block_only(fails: bool) -> None:
+    before = torch.get_num_threads(), blas_threads()
+    with pytest.raises(ArithmeticError) if fails else threads(1), threads(3):
+        assert torch.get_num_threads() == 3
+        with threads(1):
+            assert torch.get_num_threads() == 1
+            assert blas_threads() <= {1}
+        assert torch.get_num_threads() == 3
+        if fails:
+            raise ArithmeticError
+    assert (torch.get_num_threads(), blas_threads()) == before
+
+
+LATE = """
+from fedlayers.core.devices import threads
+with threads(1):
+    pass
+import scipy.linalg, sklearn.linear_model
+from threadpoolctl import threadpool_info
+with threads(1):
+    print({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})
+"""
+
+
+def test_libraries_loaded_later_are_held_too() -> None:
+    # A metric may import scipy, with a linear algebra of its own, long after the first message.
+    found = subprocess.run(
+        [sys.executable, "-c", LATE],
+        env={**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout == "{1}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "gpu", "expected"),
+    [("auto", False, "cpu"), ("auto", True, "cuda"), ("cpu", True, "cpu"), ("cuda", True, "cuda")],
+)
+def test_a_device_is_what_was_asked_for(name: str, gpu: bool, expected: str) -> None:
+    with mock.patch.object(torch.cuda, "is_available", return_value=gpu):
+        assert resolve_device(name).type == expected
+
+
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    with (
+        mock.patch.object(torch.cuda, "is_available", return_value=False),
+        pytest.raises(UserError, match=r"device must be cpu or auto where .* no usable GPU, got 'cuda'; .*client_gpus"),
+    ):
+        resolve_device("cuda")
+
+
+def test_a_process_computes_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        prepare_process(deterministic=True)
+        assert torch.are_deterministic_algorithms_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+        assert not torch.backends.cuda.matmul.allow_tf32
+        assert not torch.backends.cudnn.allow_tf32
+    finally:
+        prepare_process(deterministic=False)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.benchmark

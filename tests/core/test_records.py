@@ -1,0 +1,154 @@
+"""Tables: a fixed schema, an order that forgets how rows arrived, bytes that are equal for equal contents."""
+
+import io
+import math
+import random
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fedlayers.core.records import (
+    KEYS,
+    SCHEMAS,
+    Pair,
+    Record,
+    Resource,
+    Row,
+    Spectrum,
+    addressed,
+    from_bytes,
+    missing,
+    sort,
+    table_of,
+    to_bytes,
+    to_table,
+)
+
+ADDRESS: dict[str, Any] = {"run": "r", "round": 1, "moment": "after_local", "owner": "client", "model": "personal"}
+
+
+def rows_of(table: str) -> list[Row]:
+    """Return rows that differ in one key at a time, with None among the values."""
+    made: list[Row] = []
+    for client in (None, 0, 2, 10):
+        for layer in (None, "fc.weight", "fc.bias"):
+            for metric in ("norm", "drift"):
+                where = {**ADDRESS, "client": client, "metric": metric}
+                if table == "records":
+                    made.append(Record(value=len(made), layer=layer, **where))
+                elif table == "pairs":
+                    made += [Pair(value=1.0, layer=layer, other=o, other_layer=layer, **where) for o in (11, 12)]
+                elif table == "spectra":
+                    made.append(Spectrum(x=[0.0, 1.0], y=[len(made), 2.0], layer=layer, **where))
+                elif layer is None:
+                    made.append(Resource(value=1.0, unit="s", **where))
+    return made
+
+
+def sorted_table(name: str, rows: list[Row]) -> pa.Table:
+    return sort(name, to_table(name, rows))
+
+
+def parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_order_of_arrival_leaves_no_trace(name: str) -> None:
+    rows = rows_of(name)
+    expected = sorted_table(name, rows)
+    assert expected.schema.equals(SCHEMAS[name])
+    for seed in range(5):
+        shuffled = random.Random(seed).sample(rows, len(rows))
+        assert parquet(sorted_table(name, shuffled)) == parquet(expected)
+        cut = seed + 1
+        pieces = [to_table(name, shuffled[:cut]), to_table(name, shuffled[cut:])]
+        assert parquet(sort(name, pa.concat_tables(pieces))) == parquet(expected)
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_rows_are_sorted_by_every_key(name: str) -> None:
+    rows = rows_of(name)
+    found = sorted_table(name, random.Random(0).sample(rows, len(rows))).to_pylist()
+    # None comes last.
+    order = [tuple((row[key] is None, row[key]) for key in KEYS[name]) for row in found]
+    assert order == sorted(order, key=lambda keys: [(none, 0 if none else value) for none, value in keys])
+    assert len(set(order)) == len(rows)
+
+
+def test_the_columns_are_those_of_the_design() -> None:
+    address = [
+        "run",
+        "round",
+        "moment",
+        "owner",
+        "model",
+        "client",
+        "layer",
+        "layer_index",
+        "subject",
+        "metric",
+        "variant",
+        "scope",
+    ]
+    value = ["value", "stderr", "n", "chance", "chance_hi", "p", "status", "reason"]
+    assert SCHEMAS["records"].names == address + value
+    assert SCHEMAS["pairs"].names == [*address, "other", "other_round", "other_layer", *value]
+    assert SCHEMAS["spectra"].names == [*address, "x", "y", "n", "status", "reason"]
+    assert set(SCHEMAS["resources"].names) >= {"run", "round", "client", "metric", "unit", "value"}
+
+
+def test_integers_stay_integers_and_empty_is_null() -> None:
+    table = to_table("records", [Record("a", 1.0, client=3, n=5), Record("b", math.nan)])
+    assert [table.schema.field(key).type for key in ("client", "round", "n")] == [pa.int32(), pa.int32(), pa.int64()]
+    found = pq.read_table(io.BytesIO(parquet(table))).to_pylist()
+    assert [row["client"] for row in found] == [3, None]
+    assert found[0]["n"] == 5
+    assert found[0]["stderr"] is None
+    assert math.isnan(found[1]["value"])
+    frame = table.to_pandas(types_mapper={pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}.get)
+    assert str(frame.client.dtype) == "Int32"
+    assert frame.client.isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_trip_as_bytes_changes_nothing(name: str) -> None:
+    table = to_table(name, rows_of(name))
+    assert from_bytes(to_bytes(table)).equals(table)
+    empty = to_table(name, [])
+    assert from_bytes(to_bytes(empty)).equals(empty)
+    assert empty.schema.equals(SCHEMAS[name])
+
+
+def test_the_table_of_a_row() -> None:
+    assert [table_of(rows_of(name)[0]) for name in SCHEMAS] == list(SCHEMAS)
+
+
+def test_addressed_fills_only_what_is_empty() -> None:
+    rows: list[Row] = [
+        Record("a", 1.0, client=0, layer_index=0),
+        Record("b", 2.0),
+        Spectrum("c", [0.0], [1.0], model="global"),
+    ]
+    found = addressed(rows, client=7, model="personal", round=0)
+    assert [(row.client, row.model, row.round) for row in found] == [
+        (0, "personal", 0),
+        (7, "personal", 0),
+        (7, "global", 0),
+    ]
+    assert rows[1].client is None
+    again = addressed(found, client=9)
+    assert again == found
+
+
+def test_missing_is_a_status_with_a_reason() -> None:
+    row = missing("accuracy", "no records", scope="client_test", client=3)
+    assert (row.status, row.reason, row.scope, row.client) == ("missing", "no records", "client_test", 3)
+    assert math.isnan(row.value)
+    assert row.n is None
+    assert Record("accuracy", 0.0).status == "ok"

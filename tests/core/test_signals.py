@@ -1,0 +1,186 @@
+"""A signal means one thing wherever it comes: stop at the last complete round; a second Ctrl-C does not wait."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedlayers.core import signals
+from fedlayers.core.errors import Stopped
+from fedlayers.core.signals import interruptible, signals_answered, stop_because, stop_on_signals, stop_reason
+from fedlayers.runs.folder import RunFolder
+from fedlayers.studies.launching import process
+
+
+@pytest.fixture(autouse=True)
+def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Check that every handler is put back."""
+    monkeypatch.delenv("SUBMITIT_EXECUTOR", raising=False)
+    before = {number: signal.getsignal(number) for number in (*signals.STOPPING, signal.SIGUSR2)}
+    yield
+    assert {number: signal.getsignal(number) for number in before} == before
+    signals._State.received, signals._State.why = None, None
+
+
+def send(number: int) -> None:
+    """Send this process a signal and give the handler its turn."""
+    os.kill(os.getpid(), number)
+    time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", signals.STOPPING)
+def test_outside_rounds_any_of_them_is_ctrl_c(number: int) -> None:
+    with pytest.raises(KeyboardInterrupt), signals_answered():
+        send(number)
+    assert signals.last_signal() == number
+
+
+@pytest.mark.parametrize("number", signals.STOPPING)
+def test_while_rounds_run_it_is_a_flag_and_what_comes_again_is_the_same_wish(number: int) -> None:
+    stop = threading.Event()
+    seen: list[Any] = []
+    with pytest.raises(Stopped, match=r"^$"), signals_answered(), stop_on_signals(stop):
+        send(number)
+        seen.append(stop.is_set())
+        send(signal.SIGTERM)
+        send(signal.SIGHUP)
+        seen.append("still here")
+    assert seen == [True, "still here"]
+    assert signals.last_signal() == number
+
+
+def test_work_that_takes_long_ends_at_once() -> None:
+    with pytest.raises(Stopped, match=r"^$"), stop_on_signals(threading.Event()), interruptible():
+        send(signal.SIGHUP)
+        pytest.fail("went on")
+    assert stop_reason() == "SIGHUP: its terminal was closed"
+
+
+def test_a_second_ctrl_c_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = threading.Event()
+    monkeypatch.setattr(signals, "_CLEANING_S", 0.05)
+    monkeypatch.setattr("os._exit", lambda code: left.set() if code == 130 else None)
+    with pytest.raises(KeyboardInterrupt), stop_on_signals(threading.Event()):
+        send(signal.SIGTERM)
+        send(signal.SIGINT)
+        pytest.fail("waited")
+    assert left.wait(10)
+
+
+def test_nohup_is_respected() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals_answered():
+            send(signal.SIGHUP)
+        assert signals.last_signal() is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_in_a_job_of_slurm_only_the_end_of_its_time_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    try:
+        with pytest.raises(Stopped, match=r"^$"), signals_answered(), stop_on_signals(threading.Event()):
+            send(signal.SIGTERM)
+            send(signal.SIGUSR2)
+        assert received == [signal.SIGTERM]
+        assert stop_reason() == "the end of the job's time, or pre-emption"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_other_threads_are_left_alone() -> None:
+    stop = threading.Event()
+    seen: list[Any] = []
+
+    def work() -> None:
+        with signals_answered(), stop_on_signals(stop):
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGTERM)]
+
+
+def test_rounds_stop_for_other_reasons_too() -> None:
+    with pytest.raises(Stopped, match=r"^$"), stop_on_signals(threading.Event()):
+        stop_because("taken over")
+    assert stop_reason() == "taken over"
+    stop_because("nothing runs any more")
+    assert stop_reason() == "taken over"
+
+
+@pytest.mark.parametrize("where", ["fedlayers.figures.draw_main", "fedlayers.execution.execute._run_rounds"])
+def test_a_signal_outside_the_rounds_leaves_no_lock_and_the_run_continues(
+    quick_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(where, lambda *_: send(signal.SIGTERM))
+        with pytest.raises(KeyboardInterrupt):
+            quick_run("figures=true", "rounds=1", folder=tmp_path)
+    (run,) = tmp_path.glob("main/digits*")
+    facts = json.loads((run / "run.json").read_text())
+    assert (facts["status"], facts["reason"]) == ("stopped", "SIGTERM")
+    assert not (run / "run.lock").exists() and not (run / "done.json").exists()
+    quick_run("rounds=1", folder=tmp_path)
+    assert (run / "done.json").exists()
+
+
+def test_a_signal_while_the_report_is_written_leaves_a_complete_run(
+    quick_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedlayers.figures.draw_main", lambda folder: None)
+    monkeypatch.setattr("fedlayers.report.page.write_report", lambda folder: send(signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
+        quick_run("figures=true", "rounds=1", folder=tmp_path)
+    (run,) = tmp_path.glob("main/digits*")
+    assert json.loads((run / "run.json").read_text())["status"] == "complete"
+    assert not (run / "run.lock").exists()
+
+
+def test_a_run_that_was_taken_over_stops_and_leaves_the_others_word(
+    quick_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def taken_over(folder: RunFolder, *_: object) -> None:
+        (folder.path / "run.lock").write_text(json.dumps({"host": "far", "pid": 1}))
+        (folder.path / "run.json").write_text('{"status": "running", "by": "far"}')
+        deadline = time.monotonic() + 10
+        with stop_on_signals(threading.Event()):
+            while signals._State.why is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+
+    monkeypatch.setattr("fedlayers.runs.lock_card.HEARTBEAT_S", 0.02)
+    monkeypatch.setattr("fedlayers.execution.execute._run_rounds", taken_over)
+    run = quick_run("rounds=1", folder=tmp_path)
+    assert "already running there (another process has taken the run over" in capsys.readouterr().out
+    assert json.loads((run / "run.json").read_text()) == {"status": "running", "by": "far"}
+    assert "far" in (run / "run.lock").read_text()
+
+
+def test_a_process_of_a_sweep_stops_when_the_sweep_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = os.pipe()
+    before = os.dup(0)
+    sent: list[int] = []
+    monkeypatch.setattr("os.kill", lambda pid, number: sent.append(number))
+    try:
+        os.dup2(ends[0], 0)
+        thread = threading.Thread(target=process._end_with_parent)
+        thread.start()
+        thread.join(0.1)
+        assert thread.is_alive() and sent == []
+        os.close(ends[1])
+        thread.join(10)
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(ends[0])
+    assert sent == [signal.SIGTERM]

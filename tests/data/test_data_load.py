@@ -1,0 +1,334 @@
+"""load_federation: every data set, the cache, memory mapping, determinism, and who holds what."""
+
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fedlayers.config.compose import compose_config
+from fedlayers.config.settings import Config
+from fedlayers.core.errors import UserError
+from fedlayers.data import Federation, Records, load_federation
+from tests.support.data_configs import (
+    HEART_ROWS,
+    config,
+    idx_bytes,
+    needs_real_data,
+    write_heart,
+    write_mnist_like,
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FEDLAYERS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def check_consistent(federation: Federation) -> None:
+    """Every record is in one place only, and batches are finite floats of the announced shape."""
+    parts = [records for scope in federation.splits.values() for records in scope] + [federation.server_test]
+    positions = torch.cat([records.index for records in parts])
+    assert len(np.unique(positions.numpy())) == len(positions)
+    assert torch.equal(
+        federation.pooled_train.index, torch.cat([part.index for part in federation.splits["client_train"]])
+    )
+    for records in [*parts, federation.pooled_train]:
+        if len(records):
+            features, labels = records.batch(torch.arange(min(len(records), 64)))
+            assert features.dtype == torch.float32 and features.shape[1:] == federation.shape
+            assert torch.isfinite(features).all()
+            assert labels.dtype == torch.int64 and labels.min() >= 0 and labels.max() < len(federation.classes)
+    assert all(len(records) >= 1 for records in federation.splits["client_train"])
+
+
+def all_positions(federation: Federation) -> list[int]:
+    parts = [records.index for scope in federation.splits.values() for records in scope]
+    return sorted(torch.cat([*parts, federation.server_test.index]).tolist())
+
+
+def test_the_default_data_set_is_split_without_overlap_and_covered() -> None:
+    federation = load_federation(config("digits", "dirichlet"))
+    check_consistent(federation)
+    assert federation.shape == (1, 8, 8) and federation.classes == tuple("0123456789")
+    assert federation.num_clients == 10
+    assert all_positions(federation) == list(range(1797))
+    assert len(federation.server_test) == round(0.15 * 1797)
+    assert federation.notes == ()
+
+
+def test_digits_are_those_of_scikit_learn_and_normalised() -> None:
+    from sklearn.datasets import load_digits
+
+    federation = load_federation(config("digits"))
+    records = federation.server_test
+    features, labels = records.batch(torch.arange(len(records)))
+    bunch = load_digits()
+    chosen = records.index.numpy()
+    expected = (bunch.images[chosen] - 4.884) / 6.017
+    np.testing.assert_allclose(features[:, 0].numpy(), expected, atol=1e-5)
+    np.testing.assert_array_equal(labels.numpy(), bunch.target[chosen])
+    pooled, _ = federation.pooled_train.batch(torch.arange(len(federation.pooled_train)))
+    assert abs(float(pooled.mean())) < 0.02 and abs(float(pooled.std()) - 1) < 0.02
+
+
+@needs_real_data
+@pytest.mark.parametrize(
+    ("name", "partition", "shape", "classes", "server_test"),
+    [
+        ("FMNIST", "dirichlet", (1, 28, 28), 10, 10_000),
+        ("CIFAR10", "dirichlet", (3, 32, 32), 10, 2_000),
+        ("Heart", "natural", (10,), 5, 138),
+    ],
+)
+def test_real_data_sets_load(name: str, partition: str, shape: tuple[int, ...], classes: int, server_test: int) -> None:
+    federation = load_federation(config(name, partition, records_per_client=500 if name == "FMNIST" else None))
+    check_consistent(federation)
+    assert federation.name == name and federation.shape == shape and len(federation.classes) == classes
+    assert len(federation.server_test) == server_test
+    everything = federation.pooled_train
+    features, _ = everything.batch(torch.arange(min(2_000, len(everything))))
+    assert abs(float(features.mean())) < 0.1 and abs(float(features.std()) - 1) < 0.1
+
+
+@needs_real_data
+def test_a_second_load_only_maps_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = config("FMNIST", "dirichlet")
+    first = load_federation(chosen)
+    monkeypatch.setattr("fedlayers.data.sets.mnist.IdxImages.read", lambda *_: pytest.fail("read the files again"))
+    monkeypatch.setattr("fedlayers.data.partitioning.assign.partition", lambda *_: pytest.fail("partitioned again"))
+    elapsed = []
+    for _ in range(3):
+        start = time.perf_counter()
+        second = load_federation(chosen)
+        elapsed.append(time.perf_counter() - start)
+    assert min(elapsed) < 0.05
+    assert all_positions(first) == all_positions(second)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "prefixes", "classes", "extra", "zipped"),
+    [
+        ("MNIST", "MNIST", ("train", "t10k"), 10, {}, True),
+        ("KMNIST", "KMNIST", ("train", "t10k"), 10, {}, False),
+        ("FMNIST", "FashionMNIST", ("train", "t10k"), 10, {}, False),
+        ("EMNIST", "EMNIST", ("emnist-byclass-train", "emnist-byclass-test"), 62, {}, True),
+        ("EMNIST", "EMNIST", ("emnist-balanced-train", "emnist-balanced-test"), 47, {"split": "balanced"}, False),
+    ],
+    ids=["MNIST", "KMNIST", "FMNIST", "EMNIST-byclass", "EMNIST-balanced"],
+)
+def test_the_mnist_family_loads_from_torchvisions_layout(
+    tmp_path: Path, name: str, folder: str, prefixes: tuple[str, str], classes: int, extra: dict[str, str], zipped: bool
+) -> None:
+    images = write_mnist_like(tmp_path / folder / "raw", prefixes, classes, zipped)
+    federation = load_federation(config(name, "iid", data=extra, clients=3, data_dir=str(tmp_path)))
+    check_consistent(federation)
+    assert len(federation.classes) == classes == len(set(federation.classes))
+    assert federation.server_test.index.tolist() == list(range(60, 90))
+    upright = images.transpose(0, 2, 1) if name == "EMNIST" else images
+    np.testing.assert_array_equal(federation.server_test.features[:, 0].numpy(), upright)
+
+
+def test_cifar_files_may_have_any_number_of_records(tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    sizes = {f"data_batch_{k}.bin": 4 + k for k in range(1, 6)} | {"test_batch.bin": 6}
+    written = []
+    for file, size in sizes.items():
+        records = generator.integers(0, 256, (size, 3073)).astype(np.uint8)
+        records[:, 0] = np.arange(size) % 10
+        (folder / file).write_bytes(records.tobytes())
+        written.append(records)
+    federation = load_federation(config("CIFAR10", "iid", clients=2, data_dir=str(tmp_path)))
+    check_consistent(federation)
+    everything = np.concatenate(written)
+    assert federation.server_test.index.tolist() == list(range(35, 41))
+    np.testing.assert_array_equal(federation.server_test.features.numpy(), everything[:, 1:].reshape(-1, 3, 32, 32))
+    np.testing.assert_array_equal(federation.server_test.labels.numpy(), everything[:, 0])
+    features, _ = federation.server_test.batch(torch.tensor([2]))
+    red = (everything[37, 1:1025].astype(float) / 255 - 0.4914) / 0.2470
+    np.testing.assert_allclose(features[0, 0].numpy().ravel(), red, atol=1e-5)
+
+
+def test_hearts_natural_clients_are_its_hospitals(tmp_path: Path) -> None:
+    write_heart(tmp_path)
+    federation = load_federation(config("Heart", "natural", data_dir=str(tmp_path)))
+    check_consistent(federation)
+    assert federation.client_names == tuple(HEART_ROWS)
+    ends = np.cumsum(list(HEART_ROWS.values()))
+    for client, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+        mine = torch.cat([parts[client].index for parts in federation.splits.values()])
+        assert start <= mine.min() and mine.max() < end
+    assert all_positions(federation) == list(range(58))
+    assert federation.classes[0] == "no disease" and len(federation.classes) == 5
+
+
+def test_heart_with_two_classes_and_all_features(tmp_path: Path) -> None:
+    write_heart(tmp_path)
+    five = load_federation(config("Heart", "natural", data_dir=str(tmp_path)))
+    two = load_federation(config("Heart", "natural", data={"classes": 2, "features": 13}, data_dir=str(tmp_path)))
+    assert two.shape == (13,) and two.classes == ("no disease", "disease")
+    assert torch.equal(two.server_test.labels, (five.server_test.labels > 0).long())
+
+
+def test_fewer_clients_than_groups_take_the_first_groups(tmp_path: Path) -> None:
+    write_heart(tmp_path)
+    federation = load_federation(config("Heart", "natural", clients=2, data_dir=str(tmp_path)))
+    assert federation.client_names == ("cleveland", "hungarian")
+    assert all_positions(federation) == list(range(36)), "the server's test set is of the same hospitals"
+    assert federation.notes == ("clients=2 of 4 groups take part, the first ones: cleveland, hungarian",)
+
+
+def test_features_are_memory_mapped(cache: Path) -> None:
+    from fedlayers.data.cache import open_array
+
+    federation = load_federation(config("digits"))
+    file = next(cache.glob("prepared/digits-*/features.npy"))
+    assert isinstance(open_array(file), np.memmap)
+    address = federation.server_test.features.data_ptr()
+    ranges = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(str(file))]
+    bounds = [[int(end, 16) for end in entry[0].split("-")] for entry in ranges]
+    assert any(low <= address < high for low, high in bounds)
+
+
+def test_every_split_shares_one_feature_array() -> None:
+    federation = load_federation(config("digits"))
+    pointers = {part.features.data_ptr() for parts in federation.splits.values() for part in parts}
+    assert pointers == {federation.server_test.features.data_ptr()}
+
+
+def positions_of(chosen: Config) -> list[list[int]]:
+    federation = load_federation(chosen)
+    return [part.index.tolist() for parts in federation.splits.values() for part in parts]
+
+
+def test_the_same_seed_gives_the_same_federation_and_another_seed_another(cache: Path) -> None:
+    first = positions_of(config("digits", "dirichlet", seed=3))
+    shutil.rmtree(cache)
+    assert positions_of(config("digits", "dirichlet", seed=3)) == first
+    assert positions_of(config("digits", "dirichlet", seed=4)) != first
+
+
+def test_partitions_of_one_data_set_are_cached_side_by_side(cache: Path) -> None:
+    before = positions_of(config("digits", "iid"))
+    positions_of(config("digits", "shard"))
+    positions_of(config("digits", "iid", split={"train": 0.7, "val": 0.2}))
+    assert positions_of(config("digits", "iid")) == before
+    assert len(list(cache.glob("partitions/[0-9a-f]*"))) == 3
+    assert len(list(cache.glob("prepared/digits-*"))) == 1
+
+
+def test_changed_files_are_prepared_again(tmp_path: Path) -> None:
+    write_heart(tmp_path)
+    chosen = config("Heart", "natural", data_dir=str(tmp_path))
+    assert len(all_positions(load_federation(chosen))) == 58
+    path = tmp_path / "heart" / "processed.va.data"
+    path.write_text("\n".join(path.read_text().splitlines()[:-2]) + "\n")
+    assert len(all_positions(load_federation(chosen))) == 56
+
+
+def test_label_counts_count_every_record_once() -> None:
+    federation = load_federation(config("digits", "pathological"))
+    counts = federation.label_counts()
+    assert list(counts.columns) == ["client", "client_name", "scope", "label", "label_name", "records"]
+    assert len(counts) == 3 * 10 * 10
+    for scope, parts in federation.splits.items():
+        for client, records in enumerate(parts):
+            labels = records.labels[records.index].tolist()
+            rows = counts[(counts["scope"] == scope) & (counts["client"] == client)]
+            assert rows["records"].tolist() == [labels.count(label) for label in range(10)]
+            assert rows["label_name"].tolist() == list(federation.classes)
+            assert set(rows["client_name"]) == {str(client)}
+
+
+def test_a_client_without_records_for_a_scope_leaves_it_out() -> None:
+    federation = load_federation(config("digits", clients=764))
+    assert set(federation.of(763)) == {"client_train"}
+    assert (federation.label_counts().query("client == 763 and scope == 'client_val'")["records"] == 0).all()
+
+
+def test_records_per_client_caps_before_splitting() -> None:
+    federation = load_federation(config("digits", "quantity", records_per_client=100))
+    sizes = [sum(len(parts[client]) for parts in federation.splits.values()) for client in range(10)]
+    assert max(sizes) == 100 and min(sizes) < 100
+    assert len(federation.splits["client_train"][9]) == 80
+
+
+def test_records_per_client_that_no_client_has_is_refused() -> None:
+    with pytest.raises(UserError, match=r"records_per_client must be at most 153.*got 1000; set it to null"):
+        load_federation(config("digits", records_per_client=1000))
+
+
+def test_no_server_test_set_and_no_validation() -> None:
+    shares = {"train": 1.0, "val": 0.0, "test": 0.0, "server_test": 0.0}
+    federation = load_federation(config("digits", split=shares))
+    assert len(federation.server_test) == 0
+    assert len(federation.pooled_train) == 1797
+
+
+def test_a_missing_data_set_says_which_files_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pooch
+    import requests
+
+    def no_network(url: str, *_: object, **__: object) -> str:
+        raise requests.exceptions.ConnectionError(f"cannot reach {url}")
+
+    monkeypatch.setattr(pooch, "retrieve", no_network)
+    with pytest.raises(UserError, match="data_dir must name a folder that has the files of MNIST") as caught:
+        load_federation(config("MNIST", data_dir=str(tmp_path)))
+    text = str(caught.value)
+    for file in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        assert f"{tmp_path}/MNIST/raw/{file}-ubyte.gz  from https://" in text
+    assert "FEDLAYERS_DATA" in text and "ConnectionError" in text
+    assert not list(tmp_path.glob("MNIST")), "a failed download leaves nothing behind"
+
+
+def test_an_unwritable_cache_is_a_users_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("FEDLAYERS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UserError, match="FEDLAYERS_CACHE must name a folder that can be written to"):
+        load_federation(config("digits"))
+
+
+def test_labels_without_records_for_training_are_refused(tmp_path: Path) -> None:
+    write_mnist_like(tmp_path / "MNIST" / "raw", ("train", "t10k"), 10)
+    for kind, array in (("images-idx3", np.zeros((0, 28, 28))), ("labels-idx1", np.zeros(0))):
+        (tmp_path / "MNIST" / "raw" / f"train-{kind}-ubyte.gz").unlink()
+        (tmp_path / "MNIST" / "raw" / f"train-{kind}-ubyte").write_bytes(idx_bytes(array))
+    with pytest.raises(UserError, match="dataset must have training records, got none in MNIST"):
+        load_federation(config("MNIST", data_dir=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("words", "partition", "model"),
+    [
+        (["dataset=digits"], "dirichlet", "mlp"),
+        (["+dataset=FMNIST"], "dirichlet", "cnn"),
+        (["dataset=MNIST"], "dirichlet", "cnn"),
+        (["dataset=KMNIST"], "dirichlet", "cnn"),
+        (["dataset=EMNIST"], "dirichlet", "cnn"),
+        (["dataset=CIFAR10"], "dirichlet", "cnn"),
+        (["dataset=Heart"], "natural", "playerfl_heart"),
+        (["dataset=hub", "dataset.path=owner/name"], "dirichlet", "mlp"),
+        (["dataset=Heart", "partition=iid", "model=mlp"], "iid", "mlp"),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, list) else "",
+)
+def test_data_sets_choose_partition_and_model_unless_told_otherwise(
+    words: list[str], partition: str, model: str
+) -> None:
+    composed = compose_config([*words, "metrics=[evaluation]"])
+    assert (composed.partition["name"], composed.model["name"]) == (partition, model)
+
+
+def test_batches_are_gathered_in_the_order_asked_for() -> None:
+    features = torch.arange(12, dtype=torch.uint8).reshape(6, 2)
+    records = Records(features, torch.arange(6) * 10, torch.tensor([5, 3, 1]), torch.tensor(2.0), torch.tensor(-1.0))
+    got, labels = records.batch(torch.tensor([2, 0, 0]))
+    assert got.tolist() == [[3.0, 5.0], [19.0, 21.0], [19.0, 21.0]]
+    assert labels.tolist() == [10, 50, 50]
+    assert features.tolist() == torch.arange(12).reshape(6, 2).tolist(), "the stored features stay as they are"

@@ -1,0 +1,87 @@
+"""The probe's records: where they come from, that they never change, and what is refused."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fedlayers.config.compose import compose_config
+from fedlayers.config.settings import Config, Probe
+from fedlayers.core.errors import UserError
+from fedlayers.core.federation import Federation, Records
+from fedlayers.data import load_federation
+from fedlayers.data.probe import most_records, probe_for, probe_records
+from metrics.measure import build_metrics
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return compose_config(["dataset=digits", "clients=4"])
+
+
+@pytest.fixture(scope="module")
+def federation(config: Config) -> Federation:
+    return load_federation(config)
+
+
+def positions(records: Records) -> set[int]:
+    return set(records.index.tolist())
+
+
+def test_the_servers_probe_is_drawn_from_its_test_set(federation: Federation) -> None:
+    probe = probe_records(Probe(size=50), federation, seed=0)
+    assert len(probe) == len(positions(probe)) == 50
+    assert positions(probe) <= positions(federation.server_test)
+    assert torch.equal(probe.index, probe_records(Probe(size=50), federation, seed=0).index)
+    assert not torch.equal(probe.index, probe_records(Probe(size=50), federation, seed=1).index)
+
+
+def test_fewer_records_than_asked_are_all_of_them(federation: Federation) -> None:
+    assert positions(probe_records(Probe(size=10**6), federation, 0)) == positions(federation.server_test)
+
+
+@pytest.mark.parametrize("policy", ["server", "pooled"])
+def test_the_most_records_are_those_of_a_probe_without_end(policy: str, federation: Federation) -> None:
+    probe = Probe(policy, 10**6)
+    assert most_records(probe, federation) == len(probe_records(probe, federation, 0))
+    assert most_records(Probe("synthetic"), federation) is None
+
+
+def test_a_pooled_probe_takes_as_many_of_every_client(federation: Federation) -> None:
+    probe = probe_records(Probe("pooled", 42), federation, seed=0)
+    shares = [len(positions(probe) & positions(records)) for records in federation.splits["client_train"]]
+    assert shares == [10, 10, 10, 10]
+    assert len(probe) == 40
+
+
+def test_a_synthetic_probe_is_standard_normal_and_has_no_labels(federation: Federation) -> None:
+    probe = probe_records(Probe("synthetic", 2000), federation, seed=0)
+    features, labels = probe.batch(torch.arange(2000))
+    assert features.shape == (2000, *federation.shape)
+    assert float(features.mean()) == pytest.approx(0, abs=0.01)
+    assert float(features.std()) == pytest.approx(1, abs=0.01)
+    assert set(labels.tolist()) == {-1}
+
+
+def test_too_few_records_are_refused(federation: Federation) -> None:
+    none = replace(federation.server_test, index=federation.server_test.index[:3])
+    with pytest.raises(UserError, match=r"probe.policy=server needs 4 or more records, got 3; raise split.server_test"):
+        probe_records(Probe(), replace(federation, server_test=none), seed=0)
+
+
+def test_only_runs_whose_metrics_ask_for_one_have_one(config: Config, federation: Federation) -> None:
+    assert probe_for(build_metrics({}), config, federation) is None
+    asks = build_metrics(compose_config(["metrics=[similarity]"]).metrics)
+    assert len(probe_for(asks, config, federation) or ()) == len(federation.server_test)
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("probe.size=3", "probe.size must be 4 or more, got 3"),
+        ("probe.policy=public", "probe.policy must be one of server, pooled, synthetic, got 'public'"),
+    ],
+)
+def test_mistakes_are_one_sentence(word: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        compose_config([word])

@@ -1,0 +1,108 @@
+"""What a metric of a user's own may do and answer: slips become missing values with a reason, and no weight changes."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fedlayers.core.errors import UserError
+from fedlayers.core.records import Record
+from metrics.base import ClientView, Facts, Measurement, Metric, measured
+from metrics.measure import build_metrics, measure_clients, measure_epoch
+from tests.support.metric_views import client_view, network, some_rows
+
+
+class Own(Metric):
+    """Answers what it is given."""
+
+    facts = (Facts("own", "1", -math.inf, math.inf, "neutral", "own definition"),)
+    answer: Any = None
+
+    def client(self, view: ClientView) -> Measurement:
+        answer: Measurement = type(self).answer
+        return answer
+
+    def epoch(self, *_: Any) -> Any:
+        return [Record("own", torch.tensor(2.0))]  # type: ignore[arg-type]
+
+
+class Writes(Own):
+    """Writes into the weights."""
+
+    def client(self, view: ClientView) -> Measurement:
+        for tensor in view.parameters.values():
+            tensor.data.abs_()
+        return Measurement([measured("own", 1.0)])
+
+
+class Accuracy(Own):
+    """States what evaluation measures."""
+
+    facts = (Facts("accuracy", "1", 0.0, 1.0, "higher", "own definition"),)
+
+
+def answered(answer: Any, monkeypatch: pytest.MonkeyPatch) -> Record:
+    monkeypatch.setattr(Own, "answer", answer)
+    rows, _ = measure_clients({"mine": Own()}, client_view(network(), {"client_train": some_rows(9)}), 1)
+    row = rows[0]
+    assert isinstance(row, Record)
+    return row
+
+
+@pytest.mark.parametrize(
+    "value", [torch.tensor(0.5), np.float32(0.5), np.array(0.5), 0.5, torch.tensor(0.5, dtype=torch.float64)]
+)
+def test_any_kind_of_number_is_a_number(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = answered(Measurement([measured("own", value, stderr=value)]), monkeypatch)
+    assert (row.value, row.stderr, row.status) == (0.5, 0.5, "ok")
+    assert type(row.value) is float and type(row.stderr) is float
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ([measured("own", 1.0)], "Own.client must return a Measurement, got list"),
+        (None, "Own.client must return a Measurement, got NoneType"),
+        (Measurement([1.0]), r"Own.client must return rows of measured(...), got float among them"),  # type: ignore[list-item]
+        (Measurement([Record("other", 1.0)]), "Own.client must return what its facts state (own), got 'other'"),
+        (Measurement([Record("own", torch.ones(2))]), "whose value is one number, got shape (2,)"),  # type: ignore[arg-type]
+        (Measurement([Record("own", "high")]), "Own.client must return rows whose value is a number, got 'high'"),  # type: ignore[arg-type]
+        (Measurement([Record("own", True)]), "Own.client must return rows whose value is a number, got True"),
+    ],
+)
+def test_other_answers_are_missing_with_the_reason(answer: Any, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = answered(answer, monkeypatch)
+    assert (row.metric, row.status) == ("mine", "missing") and reason in str(row.reason)
+
+
+def test_weights_that_a_metric_changes_are_put_back() -> None:
+    module = network()
+    view = client_view(module, {"client_train": some_rows(9)})
+    view.parameters["0.weight"][0, 0] = math.nan
+    before = {name: tensor.clone() for name, tensor in view.parameters.items()}
+    rows, _ = measure_clients({"writes": Writes()}, view, 1)
+    assert isinstance(rows[0], Record) and rows[0].status == "missing"
+    assert "ValueError: it must leave the weights as they are, but changed 0.weight, " in str(rows[0].reason)
+    for name, tensor in view.parameters.items():
+        torch.testing.assert_close(tensor, before[name], rtol=0, atol=0, equal_nan=True)
+    with pytest.raises(ValueError, match=r"must leave the weights as they are, but changed .*; they are put back"):
+        measure_clients({"writes": Writes()}, view, 1, on_error="raise")
+
+
+def test_after_an_epoch_too() -> None:
+    weights = {"w": torch.ones(2)}
+    (row, _) = measure_epoch({"mine": Own()}, (), weights, weights, 1)
+    assert isinstance(row, Record) and row.value == 2.0 and type(row.value) is float
+
+
+def test_two_metrics_of_one_quantity_are_refused() -> None:
+    entries = {
+        "evaluation": {"_target_": "metrics.evaluation.Evaluation"},
+        "mine": {"_target_": f"{__name__}.Accuracy"},
+    }
+    with pytest.raises(
+        UserError, match=r"metrics.mine must state quantities of its own in its facts, got accuracy, which"
+    ):
+        build_metrics(entries)
