@@ -1,7 +1,6 @@
 """Files of data sets: those already there are used as they are, the others are downloaded."""
 
 import contextlib
-import shutil
 import sys
 import tarfile
 import tempfile
@@ -11,7 +10,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from filelock import FileLock
 
@@ -28,9 +26,13 @@ class Download:
     Attributes:
         url: a file, or an archive (``.zip``, ``.tar.gz``).
         folder: where the files are put, relative to the folder of all data sets.
-        md5: published checksum of what the address holds; None if none is published.
+        md5: published checksum of what the address holds; None if none is published, which an archive must have: its
+            names and links decide where files go.
         members: paths inside the archive of the files that are kept; empty if the address is the file itself.
         rows: number of text lines the file must have, for files without a published checksum.
+
+    Raises:
+        UserError: an archive has no checksum.
     """
 
     url: str
@@ -38,6 +40,13 @@ class Download:
     md5: str | None
     members: tuple[str, ...] = ()
     rows: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.members and self.md5 is None:
+            raise UserError(
+                f"Download: md5 must be given for an archive, got None for {self.url}; download it once, look at what "
+                "is in it, and take what md5sum says"
+            )
 
     def targets(self, root: Path) -> list[Path]:
         """Return the paths of the files once they are there."""
@@ -108,33 +117,19 @@ def _retrieve(download: Download, missing: Sequence[Path], scratch: Path) -> Non
 
     progress = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=30)
     known = f"md5:{download.md5}" if download.md5 else None
-    got = Path(pooch.retrieve(download.url, known, fname="download", path=scratch, downloader=progress))
+    members = {PurePosixPath(member).name: member for member in download.members}
+    unpacker = pooch.Unzip if download.url.endswith(".zip") else pooch.Untar
+    unpacked = unpacker([members[target.name] for target in missing], "unpacked") if members else None
+    pooch.retrieve(download.url, known, "download", scratch, unpacked, progress)
+    got = scratch / "download"
     if download.rows is not None and (rows := len(got.read_bytes().splitlines())) != download.rows:
         raise ValueError(f"{download.url} has {rows} lines instead of {download.rows}")
-    members = {PurePosixPath(member).name: member for member in download.members}
     for target in missing:
-        member = members.get(target.name)
-        content = _extract(got, download.url, member, scratch / target.name) if member else got
+        content = scratch / "unpacked" / members[target.name] if members else got
+        if not content.is_file():
+            raise ValueError(f"{members[target.name]} in {download.url} is not a file")
         target.parent.mkdir(parents=True, exist_ok=True)
         content.replace(target)
-
-
-def _extract(archive: Path, url: str, member: str, target: Path) -> Path:
-    """Copy one member's content; names and links inside the archive decide nothing about where it goes."""
-    if url.endswith(".zip"):
-        with zipfile.ZipFile(archive) as opened, opened.open(member) as source:
-            return _copy(source, target)
-    with tarfile.open(archive) as packed:
-        content = packed.extractfile(member)
-        if content is None:
-            raise ValueError(f"{member} in {url} is not a file")
-        return _copy(content, target)
-
-
-def _copy(source: IO[bytes], target: Path) -> Path:
-    with target.open("wb") as sink:
-        shutil.copyfileobj(source, sink)
-    return target
 
 
 def _unavailable(name: str, downloads: Sequence[Download], root: Path, error: Exception) -> UserError:

@@ -1,4 +1,9 @@
-"""Rows: missing values filled in and columns standardised, with what each client knows itself."""
+"""Rows: missing values filled in and columns standardised, with what each client knows itself.
+
+scikit-learn's ``SimpleImputer`` and ``StandardScaler`` find the same bytes in ordinary columns, but are fitted once a
+client, which takes 17 ms instead of 0.9 for 20 rows of 13 columns (17 s for 1,000 clients), and the scaler leaves
+columns of 1e200 or 1e-200 unscaled and blows up one that varies by float32's rounding only (to 2.1 instead of 0).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

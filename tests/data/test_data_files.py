@@ -120,10 +120,42 @@ def test_only_the_named_members_leave_an_archive(
     assert sorted(path.name for path in root.rglob("*")) == ["a.bin", "b.bin", "set"]
 
 
-def test_an_archive_without_a_member_is_refused(tmp_path: Path, served: dict[str, bytes]) -> None:
-    served["https://x.org/all.zip"] = zip_of({"other": b""})
-    with pytest.raises(UserError, match=r"all.zip \(in it: in/a.bin\)"):
-        fetch("X", [Download("https://x.org/all.zip", "set", None, ("in/a.bin",))], tmp_path)
+@pytest.mark.parametrize(("ending", "pack"), [(".tar.gz", tar_of), (".zip", zip_of)], ids=["tar", "zip"])
+def test_only_what_is_missing_is_taken_from_an_archive(
+    tmp_path: Path, served: dict[str, bytes], ending: str, pack: object
+) -> None:
+    assert callable(pack)
+    url = f"https://x.org/all{ending}"
+    served[url] = pack({"in/b.bin.more": b"?", "in/a.bin": b"a", "in/b.bin": b"b"})
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.bin").write_bytes(b"own")
+    paths = fetch("X", [Download(url, "set", md5(served[url]), ("in/a.bin", "in/b.bin"))], tmp_path)
+    assert [path.read_bytes() for path in paths] == [b"own", b"b"]
+    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == ["a.bin", "b.bin"]
+
+
+@pytest.mark.parametrize(("ending", "pack"), [(".tar.gz", tar_of), (".zip", zip_of)], ids=["tar", "zip"])
+def test_an_archive_without_a_member_is_refused(
+    tmp_path: Path, served: dict[str, bytes], ending: str, pack: object
+) -> None:
+    assert callable(pack)
+    url = f"https://x.org/all{ending}"
+    served[url] = pack({"other": b""})
+    with pytest.raises(UserError, match=rf"in/a.bin in {url} is not a file\)(.|\n)*all{ending} \(in it: in/a.bin\)"):
+        fetch("X", [Download(url, "set", md5(served[url]), ("in/a.bin",))], tmp_path)
+    assert not list(tmp_path.glob(".download-*"))
+
+
+def test_an_archive_of_unknown_content_is_not_unpacked() -> None:
+    with pytest.raises(UserError, match=r"Download: md5 must be given for an archive, got None for https://x.org/all"):
+        Download("https://x.org/all.zip", "set", None, ("in/a.bin",))
+
+
+def test_what_is_no_archive_is_told(tmp_path: Path, served: dict[str, bytes]) -> None:
+    for url in ("https://x.org/all.zip", "https://x.org/all"):
+        served[url] = b"<html>moved</html>"
+        with pytest.raises(UserError, match=r"could not be downloaded \((BadZipFile|ReadError): "):
+            fetch("X", [Download(url, "set", md5(served[url]), ("in/a.bin",))], tmp_path)
 
 
 def test_a_member_that_is_a_folder_is_refused(tmp_path: Path, served: dict[str, bytes]) -> None:
@@ -132,9 +164,10 @@ def test_a_member_that_is_a_folder_is_refused(tmp_path: Path, served: dict[str, 
         info = tarfile.TarInfo("in/a.bin")
         info.type = tarfile.DIRTYPE
         archive.addfile(info)
-    served["https://x.org/all.tar.gz"] = sink.getvalue()
+    url = "https://x.org/all.tar.gz"
+    served[url] = sink.getvalue()
     with pytest.raises(UserError, match="is not a file"):
-        fetch("X", [Download("https://x.org/all.tar.gz", "set", None, ("in/a.bin",))], tmp_path)
+        fetch("X", [Download(url, "set", md5(served[url]), ("in/a.bin",))], tmp_path)
 
 
 def test_every_missing_file_is_listed_with_its_place_and_address(tmp_path: Path, served: dict[str, bytes]) -> None:

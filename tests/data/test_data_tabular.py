@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import StandardScaler
 
 from fedlayers.core.errors import UserError
 from fedlayers.data import Federation, load_federation
@@ -105,6 +107,33 @@ def test_columns_are_standardised_by_training_records() -> None:
         np.testing.assert_allclose(values[:, ~spread], 0, atol=1e-5)
     pooled = result.pooled[[0, 1, 2, 5, 6]] * result.scale[2] + result.shift[2]
     np.testing.assert_allclose(pooled.std(axis=0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_columns_in_ordinary_ranges_are_those_of_scikit_learn(dtype: type) -> None:
+    generator = np.random.default_rng(0)
+    features: np.ndarray = (generator.standard_normal((40, 3)) * [1, 1e-3, 1e3] + [5, 0, -300]).astype(dtype)
+    features[:, 2] = generator.integers(4, size=40)
+    features[generator.random((40, 3)) < 0.2] = NAN
+    splits = {"client_train": [np.arange(30)], "client_test": [np.arange(30, 40)]}
+    result = fill(features, splits, np.array([], int), COLUMNS, ("rare",))
+    for columns, strategy in (([0, 1], "median"), ([2], "most_frequent")):
+        imputer = SimpleImputer(strategy=strategy).fit(features[:30, columns])
+        np.testing.assert_array_equal(result.own[:, columns], imputer.transform(features[:, columns]))
+    scaler = StandardScaler().fit(result.own[:30])
+    np.testing.assert_allclose(result.scale[0], 1 / scaler.scale_, rtol=1e-14)
+    np.testing.assert_allclose(result.shift[0], -scaler.mean_ / scaler.scale_, rtol=1e-12)
+
+
+def test_columns_of_huge_tiny_and_nearly_equal_numbers_are_standardised() -> None:
+    splits = {"client_train": [np.arange(3)]}
+    rows = np.array([[1e200, 1e-200], [2e200, 2e-200], [3e200, 3e-200]])
+    found = fill(rows, splits, np.array([], int), (), ())
+    standard = np.sqrt(1.5) * np.array([-1, 0, 1])
+    np.testing.assert_allclose(rows * found.scale[0] + found.shift[0], np.stack([standard] * 2, 1), atol=1e-12)
+    rounding = np.nextafter(np.full((3, 1), 1000, np.float32), np.array([[0], [2000], [0]], np.float32))
+    found = fill(rounding, splits, np.array([], int), (), ())
+    assert np.abs(rounding * found.scale[0] + found.shift[0]).max() < 1e-3
 
 
 def test_rows_without_gaps_are_used_as_they_are() -> None:

@@ -1,4 +1,8 @@
-"""Who gets which records once it is known which client they belong to: shares, caps and shuffles."""
+"""Who gets which records once it is known which client they belong to: shares, caps and shuffles.
+
+scikit-learn's ``StratifiedShuffleSplit`` refuses strata of one record, shares below one record a stratum and a share of
+0, all of which small federations have; it also draws other records, so that every run would change.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,7 @@
-"""The IDX format of the MNIST family: a header with the shape, then unsigned bytes; plain or gzipped."""
+"""The IDX format of the MNIST family: a header with the shape, then unsigned bytes; plain or gzipped.
+
+It is unpacked in memory: ``pooch.Decompress`` would leave a copy beside the file, in a folder that may be read-only.
+"""
 
 import gzip
 import math
