@@ -15,7 +15,7 @@ from fedlayers.commands.command import carried_out
 from fedlayers.core.errors import UserError
 
 if TYPE_CHECKING:
-    from fedlayers.figures.drawing import Drawing
+    from fedlayers.figures.drawing.drawable import Drawing
 
 _EXAMPLES = """examples:
   python -m fedlayers.plot results/main/<run>                           all figures of a run
@@ -70,8 +70,8 @@ def _plot(words: argparse.Namespace) -> int:
     # Matplotlib and pandas take a second: --help does without.
     from fedlayers.figures.available import figures_of
     from fedlayers.figures.draw import draw
-    from fedlayers.figures.paper import Paper
-    from fedlayers.figures.style import FORMATS
+    from fedlayers.figures.drawing.paper import Paper
+    from fedlayers.figures.drawing.style import FORMATS
 
     folder: Path = words.folder
     formats = tuple(dict.fromkeys(words.formats.split(",")))

@@ -14,7 +14,7 @@ from fedlayers.figures.clients.distances import distance_rows, similarity_compos
 from fedlayers.figures.clients.learning import curve_rows, learning_curves
 from fedlayers.figures.clients.model_matrix import model_matrices
 from fedlayers.figures.clients.partition import partition_matrix
-from fedlayers.figures.drawing import Drawing
+from fedlayers.figures.drawing.drawable import Drawing
 from fedlayers.figures.layers.curvature import curvature_rows, gradient_curvature_sensitivity
 from fedlayers.figures.layers.density import density_rows, hessian_density
 from fedlayers.figures.layers.layer_matrix import layer_matrices

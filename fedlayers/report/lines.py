@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from fedlayers.figures.clients.learning import CURVES, curve_rows
+from fedlayers.figures.drawing.small_multiples import evenly
+from fedlayers.figures.drawing.style import MOMENT_NAMES
 from fedlayers.figures.layers.profiles import layer_metrics, layer_rows, panels_of
-from fedlayers.figures.small_multiples import evenly
-from fedlayers.figures.style import MOMENT_NAMES
 from fedlayers.statistics.spread import Spread, band_name, spans_decades, spread_along, usable
 from fedlayers.views.places import placed
 from fedlayers.views.quantities import axis_label

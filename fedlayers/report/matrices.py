@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fedlayers.figures.colour_scale import colour_limits
-from fedlayers.figures.small_multiples import evenly
-from fedlayers.figures.style import MOMENT_NAMES
+from fedlayers.figures.drawing.colour_scale import colour_limits
+from fedlayers.figures.drawing.small_multiples import evenly
+from fedlayers.figures.drawing.style import MOMENT_NAMES
 from fedlayers.report.columns import Column, constant, packed
 from fedlayers.statistics.spread import usable
 from fedlayers.views.quantities import axis_label, value_of_itself

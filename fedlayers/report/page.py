@@ -11,8 +11,8 @@ import pandas as pd
 
 from fedlayers.core.disk import whole_file
 from fedlayers.core.errors import UserError
-from fedlayers.figures.clients.client_lines import client_names
-from fedlayers.figures.small_multiples import evenly
+from fedlayers.figures.drawing.client_lines import client_names
+from fedlayers.figures.drawing.small_multiples import evenly
 from fedlayers.report.head import Fact, head
 from fedlayers.report.lines import Chart, Profile, learning_charts, profiles
 from fedlayers.report.matrices import Matrices, between_clients, clients_of, matrices, sizes

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fedlayers.core.errors import UserError
-from fedlayers.figures.style import label_categories
+from fedlayers.figures.drawing.style import label_categories
 from fedlayers.statistics.spread import usable
 
 

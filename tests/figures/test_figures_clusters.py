@@ -9,7 +9,7 @@ import pytest
 
 from fedlayers.core.records import Pair, Record, Row
 from fedlayers.figures.clients.clusters import client_clusters, cluster_rows, principal_places
-from fedlayers.figures.style import PALETTE
+from fedlayers.figures.drawing.style import PALETTE
 from tests.support.figure_tables import frame
 
 

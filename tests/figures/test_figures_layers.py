@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from fedlayers.core.records import Record, addressed, to_table
+from fedlayers.figures.drawing.scale import scale_for
+from fedlayers.figures.drawing.small_multiples import evenly, small_multiples
+from fedlayers.figures.drawing.style import new_figure
 from fedlayers.figures.layers.overview import layer_overview
 from fedlayers.figures.layers.profiles import layer_metrics, layer_profile
-from fedlayers.figures.scale import scale_for
-from fedlayers.figures.small_multiples import evenly, small_multiples
-from fedlayers.figures.style import new_figure
 from fedlayers.runs.reading.tables import Tables, read, run_facts
 from fedlayers.statistics.spread import spans_decades
 from fedlayers.views import quantities

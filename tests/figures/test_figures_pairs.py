@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from fedlayers.core.records import Pair
 from fedlayers.figures.clients.client_matrix import client_matrices, client_matrix
 from fedlayers.figures.clients.distances import mean_over_others, similarity_composite
-from fedlayers.figures.clients.heat_maps import heat_maps
 from fedlayers.figures.clients.model_matrix import model_matrices
+from fedlayers.figures.drawing.heat_maps import heat_maps
 from fedlayers.figures.layers.layer_matrix import layer_matrices, layer_matrix
 from fedlayers.figures.layers.similarity import PROFILED, similarity_profile
 from fedlayers.views import quantities

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from fedlayers.figures.clients.heat_maps import heat_maps
 from fedlayers.figures.clients.partition import partition_matrix
-from fedlayers.figures.colour_scale import colour_limits
-from fedlayers.figures.scale import scale_for
-from fedlayers.figures.style import label_categories, legend_below, new_figure
+from fedlayers.figures.drawing.colour_scale import colour_limits
+from fedlayers.figures.drawing.heat_maps import heat_maps
+from fedlayers.figures.drawing.scale import scale_for
+from fedlayers.figures.drawing.style import label_categories, legend_below, new_figure
 from fedlayers.views.rounds import whole_rounds
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 import fedlayers
-from fedlayers.figures.colour_scale import colour_limits
+from fedlayers.figures.drawing.colour_scale import colour_limits
 from fedlayers.report.page import write_report
 from tests.support.fake_run import Fake, write_run
 from tests.support.figure_tables import Measured, write_measured_run

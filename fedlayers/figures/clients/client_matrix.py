@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fedlayers.figures.clients.client_lines import client_names
-from fedlayers.figures.clients.heat_maps import heat_maps
-from fedlayers.figures.colour_scale import colour_limits
-from fedlayers.figures.small_multiples import evenly
-from fedlayers.figures.style import MOMENT_NAMES, headline
+from fedlayers.figures.drawing.client_lines import client_names
+from fedlayers.figures.drawing.colour_scale import colour_limits
+from fedlayers.figures.drawing.heat_maps import heat_maps
+from fedlayers.figures.drawing.small_multiples import evenly
+from fedlayers.figures.drawing.style import MOMENT_NAMES, headline
 from fedlayers.views.pairs import in_relations
 from fedlayers.views.quantities import is_symmetric, value_of_itself
 from fedlayers.views.rounds import one_moment

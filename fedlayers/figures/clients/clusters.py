@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from fedlayers.figures.clients.client_lines import client_names
 from fedlayers.figures.clients.client_matrix import client_matrix
-from fedlayers.figures.style import MOMENT_NAMES, PALETTE, headline, new_figure, shortened
+from fedlayers.figures.drawing.client_lines import client_names
+from fedlayers.figures.drawing.style import MOMENT_NAMES, PALETTE, headline, new_figure, shortened
 from fedlayers.statistics.spread import usable
 from fedlayers.views.pairs import whole_models
 from fedlayers.views.rounds import one_moment

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fedlayers.figures.clients.client_lines import client_names, draw_clients
-from fedlayers.figures.layers.chance import draw_chance
-from fedlayers.figures.style import MOMENT_NAMES, headline, legend_below, new_figure
+from fedlayers.figures.drawing.chance import draw_chance
+from fedlayers.figures.drawing.client_lines import client_names, draw_clients
+from fedlayers.figures.drawing.style import MOMENT_NAMES, headline, legend_below, new_figure
 from fedlayers.views.pairs import in_relations
 from fedlayers.views.places import axis_width, placed
 from fedlayers.views.quantities import axis_label

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fedlayers.figures.style import (
+from fedlayers.figures.drawing.style import (
     BAND_ALPHA,
     MARKERS,
     MOMENT_COLOURS,

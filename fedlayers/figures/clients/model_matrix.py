@@ -6,12 +6,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fedlayers.figures.clients.client_lines import client_names
 from fedlayers.figures.clients.client_matrix import client_matrix
-from fedlayers.figures.clients.heat_maps import heat_maps
-from fedlayers.figures.colour_scale import colour_limits
-from fedlayers.figures.small_multiples import evenly
-from fedlayers.figures.style import MOMENT_NAMES, headline
+from fedlayers.figures.drawing.client_lines import client_names
+from fedlayers.figures.drawing.colour_scale import colour_limits
+from fedlayers.figures.drawing.heat_maps import heat_maps
+from fedlayers.figures.drawing.small_multiples import evenly
+from fedlayers.figures.drawing.style import MOMENT_NAMES, headline
 from fedlayers.views.pairs import whole_models
 from fedlayers.views.rounds import one_moment
 from fedlayers.views.variants import by_variant

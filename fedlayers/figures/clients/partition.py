@@ -11,7 +11,7 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fedlayers.figures.style import PALETTE, headline, label_categories, new_figure
+from fedlayers.figures.drawing.style import PALETTE, headline, label_categories, new_figure
 from fedlayers.statistics.spread import spans_decades
 
 _SPLITS = {"client_train": "training", "client_val": "validation", "client_test": "test"}

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fedlayers.figures.clients.client_lines import bars_name, client_names, draw_clients
-from fedlayers.figures.scale import scale_for
-from fedlayers.figures.style import MOMENT_NAMES, headline, legend_below, new_figure
+from fedlayers.figures.drawing.client_lines import bars_name, client_names, draw_clients
+from fedlayers.figures.drawing.scale import scale_for
+from fedlayers.figures.drawing.style import MOMENT_NAMES, headline, legend_below, new_figure
 from fedlayers.statistics.spread import usable
 from fedlayers.views.places import axis_width, placed
 from fedlayers.views.quantities import axis_label

@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fedlayers.figures.clients.client_lines import client_names
-from fedlayers.figures.scale import symlog
-from fedlayers.figures.small_multiples import evenly, label_borders, small_multiples
-from fedlayers.figures.style import MOMENT_NAMES, PALETTE, headline, legend_below
+from fedlayers.figures.drawing.client_lines import client_names
+from fedlayers.figures.drawing.scale import symlog
+from fedlayers.figures.drawing.small_multiples import evenly, label_borders, small_multiples
+from fedlayers.figures.drawing.style import MOMENT_NAMES, PALETTE, headline, legend_below
 from fedlayers.views.rounds import one_moment
 
 _METRIC = "hessian_density"

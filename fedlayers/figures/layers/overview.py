@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fedlayers.figures.drawing.scale import scale_for
+from fedlayers.figures.drawing.small_multiples import label_borders, small_multiples
+from fedlayers.figures.drawing.style import headline, legend_below
 from fedlayers.figures.layers.profiles import draw_moments, layer_rows, panels_of
-from fedlayers.figures.scale import scale_for
-from fedlayers.figures.small_multiples import label_borders, small_multiples
-from fedlayers.figures.style import headline, legend_below
 from fedlayers.statistics.spread import band_name, usable
 from fedlayers.views.places import placed
 from fedlayers.views.quantities import axis_label

@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fedlayers.figures.layers.chance import draw_chance
-from fedlayers.figures.layers.profile_line import Look, draw_profile, side_by_side
-from fedlayers.figures.scale import scale_for
-from fedlayers.figures.style import MARKERS, MOMENT_COLOURS, MOMENT_NAMES, headline, legend_below, new_figure
+from fedlayers.figures.drawing.chance import draw_chance
+from fedlayers.figures.drawing.profile_line import Look, draw_profile, side_by_side
+from fedlayers.figures.drawing.scale import scale_for
+from fedlayers.figures.drawing.style import MARKERS, MOMENT_COLOURS, MOMENT_NAMES, headline, legend_below, new_figure
 from fedlayers.statistics.spread import band_name, spread_along, usable
 from fedlayers.views.places import axis_width, placed
 from fedlayers.views.quantities import axis_label

@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fedlayers.figures.layers.chance import draw_chance
-from fedlayers.figures.layers.profile_line import Look, draw_profile, side_by_side
-from fedlayers.figures.style import MOMENT_NAMES, PALETTE, headline, legend_below, new_figure
+from fedlayers.figures.drawing.chance import draw_chance
+from fedlayers.figures.drawing.profile_line import Look, draw_profile, side_by_side
+from fedlayers.figures.drawing.style import MOMENT_NAMES, PALETTE, headline, legend_below, new_figure
 from fedlayers.statistics.spread import band_name, spread_along
 from fedlayers.views.pairs import in_relations
 from fedlayers.views.places import axis_width, placed

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fedlayers.figures.layers.profile_line import side_by_side
-from fedlayers.figures.style import BAND_ALPHA, PALETTE
+from fedlayers.figures.drawing.profile_line import side_by_side
+from fedlayers.figures.drawing.style import BAND_ALPHA, PALETTE
 from fedlayers.statistics.bands import chosen_band, name_of_band
 from fedlayers.statistics.over_runs import mean_over_runs
 from fedlayers.views.run_groups import Group

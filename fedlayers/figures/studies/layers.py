@@ -6,11 +6,11 @@ from itertools import product
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fedlayers.figures.drawing.scale import scale_for
+from fedlayers.figures.drawing.style import MOMENT_NAMES, headline, legend_below, new_figure
 from fedlayers.figures.layers.overview import small_profiles
 from fedlayers.figures.layers.profiles import layer_rows, panels_of
-from fedlayers.figures.scale import scale_for
 from fedlayers.figures.studies.group_lines import draw_groups, runs_band
-from fedlayers.figures.style import MOMENT_NAMES, headline, legend_below, new_figure
 from fedlayers.statistics.spread import usable
 from fedlayers.views.places import axis_width, placed
 from fedlayers.views.quantities import axis_label

@@ -116,7 +116,7 @@ class Tables:
             round: this round instead of the first and the last one measured.
             layers: only these layers, by name; empty for all.
             paper: ``width`` (inches), ``font_size`` (points), ``title`` (False leaves it out) and ``band`` (``sd``,
-                ``ci`` or ``range``), see :class:`fedlayers.figures.paper.Paper`.
+                ``ci`` or ``range``), see :class:`fedlayers.figures.drawing.paper.Paper`.
 
         Raises:
             UserError: there is no such figure, layer or setting.

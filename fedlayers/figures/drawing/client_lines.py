@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fedlayers.figures.style import PALETTE
+from fedlayers.figures.drawing.style import PALETTE
 from fedlayers.statistics.spread import usable
 
 # Without black, which is the median's; more colours nobody tells apart.

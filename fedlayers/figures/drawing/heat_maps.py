@@ -9,8 +9,8 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from fedlayers.figures.small_multiples import label_borders, small_multiples
-from fedlayers.figures.style import label_categories, shortened
+from fedlayers.figures.drawing.small_multiples import label_borders, small_multiples
+from fedlayers.figures.drawing.style import label_categories, shortened
 from fedlayers.statistics.spread import spans_decades
 from fedlayers.views.quantities import axis_label, value_of_itself
 
@@ -35,7 +35,7 @@ def heat_maps(
         labels: of rows and columns of the matrices, shape (m,).
         metric: what the values are.
         along: what rows and columns of the matrices are.
-        limits: the values at the two ends of the colour scale, see :mod:`fedlayers.figures.colour_scale`.
+        limits: the values at the two ends of the colour scale, see :mod:`fedlayers.figures.drawing.colour_scale`.
     """
     matrices = [matrix for row in rows.values() for matrix in row.values()]
     titles = [title for row in rows.values() for title in row]

@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from fedlayers.config.settings import check
-from fedlayers.figures.style import RC, fit
+from fedlayers.figures.drawing.style import RC, fit
 from fedlayers.statistics.bands import BANDS, bands_of
 
 

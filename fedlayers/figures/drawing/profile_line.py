@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fedlayers.figures.style import BAND_ALPHA
+from fedlayers.figures.drawing.style import BAND_ALPHA
 from fedlayers.statistics.spread import Spread
 
 _HALF_PLACE = 0.05

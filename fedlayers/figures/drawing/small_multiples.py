@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fedlayers.figures.style import new_figure
+from fedlayers.figures.drawing.style import new_figure
 
 _WIDEST = 11.0
 _Item = TypeVar("_Item")
