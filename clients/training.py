@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedlayers.config.settings import Training, check
 from fedlayers.core.errors import UserError
-from fedlayers.optimizers import clipped, make_optimizer
+from fedlayers.core.optimizers import clipped, make_optimizer
 from metrics.base import RecordSet
 
 Weights = Mapping[str, Tensor]

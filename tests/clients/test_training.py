@@ -20,7 +20,7 @@ from fedlayers.core.federation import Records
 from fedlayers.core.seeding import torch_generator
 from fedlayers.core.weights import load_state, split_state
 from fedlayers.models import build_model
-from fedlayers.optimizers import clipped
+from fedlayers.core.optimizers import clipped
 
 MODEL_FOLDER = Path(__file__).parents[2] / "conf" / "model"
 
