@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from clients.training import train_locally
-from fedlayers.config.settings import Training
+from fedlayers.config.training import Training
 from fedlayers.core.federation import Records
 from fedlayers.core.weights import split_state
 from fedlayers.models.cnn import CNN

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from clients.fedavg import FedAvgClient
-from fedlayers.config.settings import check
+from fedlayers.core.checks import check
 from fedlayers.flower.session import Session
 
 

@@ -11,9 +11,10 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fedlayers.config.settings import Training, check
+from clients.optimizers import clipped, make_optimizer
+from fedlayers.config.training import Training
+from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
-from fedlayers.core.optimizers import clipped, make_optimizer
 from metrics.base import RecordSet
 
 Weights = Mapping[str, Tensor]

@@ -1,8 +1,8 @@
-"""Makes the one table of a study: ``python -m fedlayers.aggregate``, see :mod:`fedlayers.studies.aggregate`."""
+"""``python -m fedlayers.aggregate``, see :mod:`fedlayers.commands.aggregate`."""
 
 import sys
 
-from fedlayers.studies.aggregate import main
+from fedlayers.commands.aggregate import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Draws figures again: ``python -m fedlayers.plot``, see :mod:`fedlayers.commands.plot`."""
+"""``python -m fedlayers.plot``, see :mod:`fedlayers.commands.plot`."""
 
 import sys
 

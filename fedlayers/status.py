@@ -1,8 +1,8 @@
-"""Tells where the runs of a study stand: ``python -m fedlayers.status``, see :mod:`fedlayers.studies.status`."""
+"""``python -m fedlayers.status``, see :mod:`fedlayers.commands.status`."""
 
 import sys
 
-from fedlayers.studies.status import main
+from fedlayers.commands.status import main
 
 if __name__ == "__main__":
     sys.exit(main())

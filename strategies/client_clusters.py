@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fedlayers.config.settings import check
+from fedlayers.core.checks import check
 from metrics.clusters.agglomerative import Agglomerative
 from metrics.clusters.cluster import Clustering
 from metrics.clusters.louvain import Louvain

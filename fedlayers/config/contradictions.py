@@ -6,7 +6,8 @@ from functools import reduce
 from typing import Any
 
 from fedlayers.config.planted_groups import Plant
-from fedlayers.config.settings import Config, Engine, Training
+from fedlayers.config.settings import Config, Engine
+from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError
 
 

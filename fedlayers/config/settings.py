@@ -23,7 +23,7 @@ from fedlayers.core.checks import (
     one_of,
 )
 
-__all__ = ["Config", "Engine", "Plant", "Probe", "Snapshots", "Split", "Training", "canonical", "check", "identity"]
+__all__ = ["Config", "Engine", "Probe", "Snapshots", "Split", "canonical", "identity"]
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,12 @@
 
 import re
 
-from hydra.errors import CompactHydraException
-
 # Values that fill the screen: a list, a text in quotes, a word.
 _LONG = (re.compile(r"\[[^\[\]]{200,}\]"), re.compile(r"'[^'\n]{300,}'"), re.compile(r"\S{400,}"))
 _HEAD = 60
 
 
-class UserError(CompactHydraException):
+class UserError(Exception):
     """A mistake in what the user asked for, told in one sentence and shown without a traceback.
 
     The sentence names the dotted key or argument, what is allowed, what came and what to do. What came is shortened if

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fedlayers.data.partitioning.plant import Planted
+from fedlayers.core.planted import Planted
 
 
 @dataclass(frozen=True)

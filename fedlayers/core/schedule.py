@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from fedlayers.config.settings import check
+from fedlayers.core.checks import check
 from fedlayers.core.records import MOMENTS
 
 

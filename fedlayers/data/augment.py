@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fedlayers.config.settings import check
+from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]

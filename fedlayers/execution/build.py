@@ -14,8 +14,9 @@ from hydra.utils import get_class, instantiate
 from torch import nn
 
 from fedlayers.config.plugins import check_plugins
-from fedlayers.config.settings import Config, check
+from fedlayers.config.settings import Config
 from fedlayers.config.stock_strategies import check_stock_among
+from fedlayers.core.checks import check
 from fedlayers.core.devices import prepare_process, resolve_device
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Federation, Records

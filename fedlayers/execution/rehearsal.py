@@ -8,7 +8,8 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp.strategy import Strategy
 
 from fedlayers.config.plugins import locate
-from fedlayers.config.settings import Config, check
+from fedlayers.config.settings import Config
+from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.core.seeding import global_state
 from fedlayers.flower.adapter import MODELS_OF_TREES, Grid, set_identity

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fedlayers.config.settings import Training, check
+from fedlayers.config.training import Training
+from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 
 # What the run itself writes into the configuration of every message.

@@ -7,7 +7,8 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from fedlayers.config.options import known_keys, nearest_key
 from fedlayers.config.plugins import locate
-from fedlayers.config.settings import Training, check
+from fedlayers.config.training import Training
+from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.flower.adapter import records_of
 from fedlayers.flower.orders import OBEYED, OWN, orders, plain

@@ -9,7 +9,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from torch import Tensor, nn
 
-from fedlayers.config.settings import check
+from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.core.layers import buffers_kept
 from fedlayers.core.seeding import global_state

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fedlayers.config.settings import check
+from fedlayers.core.checks import check
 
 
 def image_shape(input_shape: Sequence[int], network: str, smallest: int) -> tuple[int, int, int]:

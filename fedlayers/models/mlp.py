@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from fedlayers.config.settings import check
+from fedlayers.core.checks import check
 
 
 class MLP(nn.Sequential):

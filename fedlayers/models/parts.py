@@ -12,8 +12,8 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
-from fedlayers.config.settings import check
 from fedlayers.core.allocation import allocated_memory
+from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.core.layers import ComplexPair
 

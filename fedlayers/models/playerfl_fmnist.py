@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from fedlayers.config.settings import check
+from fedlayers.core.checks import check
 from fedlayers.models.images import image_shape
 from fedlayers.models.kaiming import kaiming_normal
 from fedlayers.models.pooling import MaxPool2d

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from fedlayers.config.settings import check
+from fedlayers.core.checks import check
 from fedlayers.models.images import image_shape
 from fedlayers.models.pooling import MaxPool2d
 

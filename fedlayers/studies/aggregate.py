@@ -1,20 +1,14 @@
-"""One table for a study: all complete runs' records with the run facts as columns.
+"""One table for a study: all complete runs' records with the run facts as columns."""
 
-``python -m fedlayers.aggregate results/<study>`` may be called at any time, also while runs go on.
-"""
-
-import argparse
 import filecmp
 import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from fedlayers.commands.command import carried_out
 from fedlayers.core.disk import disk_errors
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import SCHEMAS, typed_for_pandas
@@ -116,20 +110,6 @@ def aggregate(study_dir: Path) -> AggregateReport:
         raise UserError(
             f"another process has been aggregating {study} for over {LOCK_TIMEOUT_S:.0f} s: wait for it and try again"
         ) from None
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Aggregate the study named on the command line; return the exit code: 0, or 1 if there is nothing."""
-    parser = argparse.ArgumentParser(prog="python -m fedlayers.aggregate", description=__doc__)
-    parser.add_argument("study", type=Path, help="the study folder, such as results/main")
-    study = parser.parse_args(arguments).study
-    return carried_out(lambda: _main(study))
-
-
-def _main(study: Path) -> int:
-    report = aggregate(study)
-    print(report, file=sys.stdout if report.table else sys.stderr)
-    return 0 if report.table else 1
 
 
 def _aggregate(study: Path) -> AggregateReport:

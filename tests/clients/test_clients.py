@@ -15,7 +15,7 @@ import fedlayers
 from clients.fedprox import FedProxClient
 from clients.training import train_locally
 from fedlayers import read
-from fedlayers.config.settings import Training
+from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Records
 

@@ -13,14 +13,14 @@ import yaml
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from clients.optimizers import clipped
 from clients.training import LocalResult, batches, learning_rate, train_locally
-from fedlayers.config.settings import Training
+from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Records
 from fedlayers.core.seeding import torch_generator
 from fedlayers.core.weights import load_state, split_state
 from fedlayers.models import build_model
-from fedlayers.core.optimizers import clipped
 
 MODEL_FOLDER = Path(__file__).parents[2] / "conf" / "model"
 

@@ -10,7 +10,8 @@ from hydra.core.global_hydra import GlobalHydra
 from fedlayers.config.arguments import read_arguments
 from fedlayers.config.compose import compose_config, config_dir, hydra_ready
 from fedlayers.config.options import choices_like, known_keys, nearest_key, option_keys, options, options_with
-from fedlayers.config.settings import Config, Engine, Training
+from fedlayers.config.settings import Config, Engine
+from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError
 
 

@@ -10,17 +10,8 @@ import pytest
 
 from fedlayers.config.compose import compose_config
 from fedlayers.config.planted_groups import Plant
-from fedlayers.config.settings import (
-    NOT_IDENTITY,
-    Config,
-    Engine,
-    Probe,
-    Snapshots,
-    Split,
-    Training,
-    canonical,
-    identity,
-)
+from fedlayers.config.settings import NOT_IDENTITY, Config, Engine, Probe, Snapshots, Split, canonical, identity
+from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError
 
 

@@ -9,13 +9,10 @@ from unittest import mock
 
 import pytest
 
-from fedlayers.commands import plot
+from fedlayers.commands import aggregate, plot, report, status
 from fedlayers.core.disk import DiskError, make_folder, whole_file
 from fedlayers.core.errors import UserError
 from fedlayers.figures import draw as draw_module
-from fedlayers.report import __main__ as report
-from fedlayers.studies import aggregate as aggregate_module
-from fedlayers.studies import status
 from fedlayers.studies.expected_runs import drop_from_plan, forget_failure, note_failure, write_plan
 from fedlayers.studies.launching.job import remember
 from fedlayers.studies.living_sweeps import sweeping
@@ -37,7 +34,7 @@ def names(folder: Path) -> set[str]:
 
 
 COMMANDS: list[tuple[Callable[[Sequence[str]], int], list[str], str]] = [
-    (aggregate_module.main, [], "study.parquet"),
+    (aggregate.main, [], "study.parquet"),
     (plot.main, ["learning_curves"], "figures/learning_curves.png"),
     (report.main, [], "report.html"),
 ]
@@ -166,18 +163,18 @@ def test_something_else_of_that_name(study: Path, capsys: pytest.CaptureFixture[
     assert plot.main([str(study), "learning_curves"]) == 1
     assert "figures: there is something else of that name" in capsys.readouterr().err
     (study / "study.parquet").mkdir()
-    assert aggregate_module.main([str(study)]) == 1
+    assert aggregate.main([str(study)]) == 1
     assert "study.parquet: there is a folder of that name" in capsys.readouterr().err
     (study / ".aggregate.lock").unlink(missing_ok=True)
     (study / ".aggregate.lock").mkdir()
-    assert aggregate_module.main([str(study)]) == 1
+    assert aggregate.main([str(study)]) == 1
     assert "cannot write " in capsys.readouterr().err
 
 
 def test_commands_that_are_stopped_say_so(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with mock.patch("fedlayers.studies.status.study_status", side_effect=KeyboardInterrupt):
+    with mock.patch("fedlayers.commands.status.study_status", side_effect=KeyboardInterrupt):
         assert status.main([str(study)]) == 130
     assert capsys.readouterr().err == "stopped\n"
-    with mock.patch("fedlayers.studies.status.study_status", side_effect=UserError("a mistake")):
+    with mock.patch("fedlayers.commands.status.study_status", side_effect=UserError("a mistake")):
         assert status.main([str(study)]) == 1
     assert capsys.readouterr().err == "a mistake\n"

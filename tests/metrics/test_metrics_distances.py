@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import fedlayers
 from clients.training import train_locally
-from fedlayers.config.settings import Training
+from fedlayers.config.training import Training
 from fedlayers.core.records import Pair, Record, Row
 from metrics.base import ServerView
 from metrics.client_distances import Distances

@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import fedlayers
+from fedlayers.commands.report import main
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import Pair, Record, Row, to_table
 from fedlayers.execution.summary import summarise
-from fedlayers.report.__main__ import main
 from fedlayers.report.columns import constant, packed
 from fedlayers.report.page import write_report
 from fedlayers.report.room import MOST_CLIENTS, MOST_ROUNDS, room

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 import fedlayers
+from fedlayers.commands import aggregate as aggregate_command
 from fedlayers.commands import plot
 from fedlayers.commands.command import damage_told
 from fedlayers.core.errors import UserError
 from fedlayers.report.page import write_report
 from fedlayers.runs.damage import DamagedRunWarning
 from fedlayers.runs.reading.tables import read, run_folders
-from fedlayers.studies import aggregate as aggregate_module
 from fedlayers.studies.aggregate import aggregate
 from fedlayers.studies.expected_runs import failures, planned
 from tests.support.fake_run import write_run
@@ -104,7 +104,7 @@ def test_if_all_are_damaged_the_first_is_named(study: Path) -> None:
     with pytest.warns(DamagedRunWarning), pytest.raises(UserError, match=r"-s0-.*run\.json cannot be read"):
         _ = fedlayers.read(study).records
     assert list(read(study).facts["status"]) == ["damaged"] * 2
-    assert aggregate_module.main([str(study)]) == 1
+    assert aggregate_command.main([str(study)]) == 1
 
 
 def test_a_damaged_partition_is_left_out(study: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 from filelock import FileLock
 
 import fedlayers.studies.aggregate
+from fedlayers.commands.aggregate import main
 from fedlayers.core.errors import UserError
 from fedlayers.runs.reading.tables import read
-from fedlayers.studies.aggregate import aggregate, main
+from fedlayers.studies.aggregate import aggregate
 from tests.support.fake_run import Fake, write_run
 
 

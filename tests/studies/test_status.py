@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fedlayers.commands.status import main
 from fedlayers.core.errors import UserError
 from fedlayers.runs.lock import LockedError, lock
 from fedlayers.studies import status
@@ -19,7 +20,7 @@ from fedlayers.studies.expected_runs import note_failure, planned, write_plan
 from fedlayers.studies.forgetting import forget
 from fedlayers.studies.launching.job import remember, remembered
 from fedlayers.studies.living_sweeps import sweeping
-from fedlayers.studies.status import describe, main, study_status
+from fedlayers.studies.status import describe, study_status
 from tests.runs.test_lock import write_lock
 
 
@@ -171,7 +172,7 @@ def test_watching_waits_for_a_living_sweep_only(study: Path) -> None:
         with mock.patch("time.sleep", side_effect=[None, KeyboardInterrupt]) as slept:
             assert main([str(study), "--watch"]) == 0
         looks.append(slept.call_count)
-        with mock.patch.object(status, "output_is_gone", return_value=True):
+        with mock.patch("fedlayers.commands.status.output_is_gone", return_value=True):
             assert main([str(study), "--watch"]) == 0
     assert looks == [2]
 

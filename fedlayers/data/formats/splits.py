@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedlayers.config.settings import check
+from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.data.formats.columns import without_index
 from fedlayers.data.formats.separators import refuse_other_separator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedlayers.config.settings import check
+from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.core.seeding import derive, numpy_generator
 from fedlayers.data.build import build, parameters_of

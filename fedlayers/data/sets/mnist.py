@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedlayers.config.settings import check
+from fedlayers.core.checks import check
 from fedlayers.data.download import Download, fetch
 from fedlayers.data.sets.idx import read_idx
 from fedlayers.data.source import Arrays, Facts, damaged

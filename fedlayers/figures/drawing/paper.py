@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from fedlayers.config.settings import check
+from fedlayers.core.checks import check
 from fedlayers.figures.drawing.style import RC, fit
 from fedlayers.statistics.bands import BANDS, bands_of
 

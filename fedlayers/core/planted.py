@@ -1,0 +1,38 @@
+"""What planted groups of clients change in the records that are read."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Planted:
+    """What is done to some records whenever they are read.
+
+    Attributes:
+        groups: the group of each record, shape (n,), int64.
+        turns: how many times 90 degrees each group's images are turned counter-clockwise, shape (groups,), 0 to 3.
+        relabel: the new label of each old one, shape (groups, classes), int64.
+    """
+
+    groups: Tensor
+    turns: Tensor
+    relabel: Tensor
+
+    def take(self, positions: Tensor) -> "Planted":
+        """Return the same for some of the records; ``positions`` (b,) are integers from 0 to n - 1."""
+        return Planted(self.groups.index_select(0, positions), self.turns, self.relabel)
+
+    def labelled(self, labels: Tensor) -> Tensor:
+        """Return the new labels (n,) of all records, whose old ones are given in the same order."""
+        return self.relabel[self.groups, labels]
+
+    def turned(self, features: Tensor) -> Tensor:
+        """Return the features of all records, images (n, c, h, w) turned and rows as they are; the input may change."""
+        turns = self.turns[self.groups]
+        for quarters in (1, 2, 3):
+            chosen = turns == quarters
+            if chosen.any():
+                features[chosen] = torch.rot90(features[chosen], quarters, (-2, -1))
+        return features
