@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedlayers.core.lazy_modules import defer
+from fedlayers.core.version import VERSION
 
 # Before anything imports Flower or Ray: neither may report home unless the user asks for it.
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from fedlayers.runs.reading.tables import Tables, read
 
 __all__ = ["Tables", "UserError", "__version__", "read", "run"]
-__version__ = "0.1.0"
+__version__ = VERSION
 # Imported on first use, so that ``import fedlayers`` stays fast.
 _HOMES = {
     "Tables": "runs.reading.tables",

@@ -1,8 +1,11 @@
 """Who may import whom, checked on the source: the rules of the folder layout."""
 
 import ast
-from collections.abc import Callable, Iterable
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -10,8 +13,48 @@ PACKAGES = ("fedlayers", "metrics", "clients", "strategies")
 SOURCES = [
     path for package in (*PACKAGES, "tests", "benchmarks", "launch") for path in sorted((ROOT / package).rglob("*.py"))
 ]
-# What metrics may know of the program: types of data, of rows and of layers, and where randomness comes from.
-DATA_TYPES = {f"fedlayers.core.{name}" for name in ("layers", "records", "schedule", "seeding", "errors", "federation")}
+# Each room of the house, and those that it may import: only such as stand above it.
+ROOMS: dict[str, set[str]] = {
+    "core": set(),
+    "metrics": {"core"},
+    "config": {"core"},
+    "data": {"core", "config"},
+    "models": {"core", "config"},
+    "flower": {"core", "config", "metrics"},
+    "clients": {"core", "metrics", "config", "flower"},
+    "strategies": {"core", "metrics", "flower"},
+    "runs": {"core", "config", "flower"},
+    "statistics": {"core"},
+    "views": {"core", "runs", "statistics"},
+    "figures": {"core", "runs", "statistics", "views"},
+    "report": {"core", "runs", "statistics", "views", "figures"},
+    "engines": {"core", "config", "flower", "runs"},
+    "measuring": {"core", "config", "metrics", "data", "models", "flower", "runs"},
+}
+ROOMS["execution"] = {*ROOMS} - {"clients", "strategies"}
+ROOMS["studies"] = {*ROOMS} - {"clients", "strategies"}
+ROOMS["commands"] = {*ROOMS} - {"clients", "strategies"}
+# The package itself and what ``python -m`` starts: they hand over to commands.
+ROOMS["fedlayers"] = {"core", "runs", "commands"}
+# Arrows that still point up: to be turned round.
+PENDING = {
+    ("fedlayers.config.plugins", "fedlayers.flower.adapter"),
+    ("fedlayers.figures.notebook", "fedlayers.commands.plot"),
+    *(
+        ("fedlayers.flower.clientapp", f"fedlayers.{name}")
+        for name in ("data", "data.augment", "models", "measuring.build", "measuring.probe")
+    ),
+    ("fedlayers.runs.reading.tables", "fedlayers.figures.notebook"),
+    ("fedlayers.runs.reading.run_columns", "fedlayers.runs.reading.tables"),
+    ("fedlayers.config.quantity_names", "fedlayers.config.plugins"),
+    ("fedlayers.config.quantity_names", "fedlayers.config.options"),
+    ("fedlayers.config.mistakes", "fedlayers.config.quantity_names"),
+    ("fedlayers.statistics.over_runs", "fedlayers.views.quantities"),
+    ("fedlayers.statistics.spread", "fedlayers.views.quantities"),
+    ("fedlayers.views.places", "fedlayers.figures.style"),
+    ("fedlayers.views.quantities", "metrics"),
+    ("fedlayers.views.quantities", "metrics.base"),
+}
 # Names of Flower that move between releases; everything else imports flwr.app, flwr.clientapp and flwr.serverapp.
 STABLE_FLOWER = {"flwr.app", "flwr.clientapp", "flwr.serverapp", "flwr.serverapp.strategy"}
 
@@ -19,6 +62,14 @@ STABLE_FLOWER = {"flwr.app", "flwr.clientapp", "flwr.serverapp", "flwr.serverapp
 @cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {_module(path): path for path in SOURCES}
 
 
 @cache
@@ -29,20 +80,44 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            found.add(node.module or "")
-            # "from fedlayers import strategy_state" imports a module, too.
-            if node.module == "fedlayers":
-                found |= {
-                    f"fedlayers.{alias.name}"
-                    for alias in node.names
-                    if (ROOT / "fedlayers" / f"{alias.name}.py").exists()
-                }
+            assert node.level == 0 and node.module, f"{path}: relative import"
+            # "from fedlayers.runs import folder" imports a module, too.
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= full & MODULES.keys() or {node.module}
     return found
+
+
+@cache
+def imports_at_once(path: Path) -> set[str]:
+    """Return those of our modules that a file needs when it is imported or run; not those for type checkers only."""
+    skipped: set[ast.AST] = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            skipped |= {inner for part in node.body for inner in ast.walk(part)}
+    kept = ast.Module([node for node in ast.walk(tree(path)) if isinstance(node, ast.stmt) and node not in skipped], [])
+    found: set[str] = set()
+    for node in kept.body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= full & MODULES.keys() or {str(node.module)}
+    return found & MODULES.keys()
+
+
+def room_of(name: str) -> str:
+    """Return the room of one of our modules."""
+    first, *rest = name.split(".")
+    return rest[0] if first == "fedlayers" and rest and rest[0] in ROOMS else first
 
 
 def files(package: str) -> list[Path]:
     return [path for path in SOURCES if path.is_relative_to(ROOT / package)]
+
+
+def ours() -> Iterator[Path]:
+    for package in PACKAGES:
+        yield from files(package)
 
 
 def tops(path: Path) -> set[str]:
@@ -57,39 +132,103 @@ def broken_by(paths: Iterable[Path], found: Callable[[Path], Iterable[object]]) 
 def test_there_is_something_to_check() -> None:
     for package in PACKAGES:
         assert len(files(package)) > 3
+    assert {room_of(_module(path)) for path in ours()} == ROOMS.keys()
 
 
-def test_metrics_know_data_types_only() -> None:
-    strange = {"flwr", "ray", "omegaconf", "clients", "strategies", "pyarrow"}
-
-    def found(path: Path) -> set[str]:
-        spine = {name for name in imports(path) if name.startswith("fedlayers")}
-        # measure.py builds what conf/metrics names; metrics themselves know nothing of Hydra.
-        return tops(path) & (strange if path.name == "measure.py" else {*strange, "hydra"}) | spine - DATA_TYPES
-
-    assert broken_by(files("metrics"), found) == {}
-
-
-def test_clients_know_no_strategy() -> None:
-    assert broken_by(files("clients"), lambda path: tops(path) & {"strategies", "ray", "hydra", "omegaconf"}) == {}
-
-
-def test_strategies_know_no_client() -> None:
-    assert broken_by(files("strategies"), lambda path: tops(path) & {"clients", "ray", "hydra", "omegaconf"}) == {}
-
-
-def test_the_spine_knows_no_algorithm() -> None:
-    assert broken_by(files("fedlayers"), lambda path: tops(path) & {"clients", "strategies", "tests"}) == {}
-
-
-def test_the_spine_knows_the_measuring_contract_only() -> None:
-    # The package itself: figures look for what every metric says about itself.
-    contract = {"metrics", "metrics.base", "metrics.measure"}
+def test_arrows_between_rooms_point_down() -> None:
+    standing: set[str] = set()
+    for room, allowed in ROOMS.items():
+        assert allowed <= standing or room == "metrics", room
+        standing.add(room)
 
     def found(path: Path) -> set[str]:
-        return {name for name in imports(path) if name.split(".")[0] == "metrics"} - contract
+        room = room_of(_module(path))
+        # What __main__ starts is a command.
+        if path.name == "__main__.py":
+            return set()
+        pending = {name for start, name in PENDING if start == _module(path)}
+        known = {name for name in imports(path) if name.split(".")[0] in PACKAGES} - pending
+        return {name for name in known if room_of(name) not in {room, *ROOMS[room]}}
 
-    assert broken_by(files("fedlayers"), found) == {}
+    assert broken_by(ours(), found) == {}
+
+
+def test_no_circle_between_files() -> None:
+    graph = {_module(path): imports_at_once(path) - {_module(path)} for path in ours()}
+    for start, end in PENDING:
+        graph[start].discard(end)
+    _assert_without_circle(graph)
+
+
+def test_no_circle_between_folders() -> None:
+    """Between folders that stand side by side; a folder and what is inside it are one."""
+    folders = sorted({path.parent for path in ours()})
+    # The packages themselves are rooms, whose arrows another test follows.
+    for parent in {folder.parent for folder in folders} - {ROOT, ROOT / "fedlayers" / "figures"}:
+        graph: dict[str, set[str]] = {}
+        for folder in (folder for folder in folders if folder.parent == parent):
+            inside = [path for path in ours() if path.is_relative_to(folder) and path.name != "__main__.py"]
+            pending = {end for path in inside for start, end in PENDING if start == _module(path)}
+            names = {name for path in inside for name in imports_at_once(path)} - pending
+            beside = {MODULES[name] for name in names if MODULES[name].is_relative_to(parent)}
+            graph[str(folder.relative_to(ROOT))] = {
+                str(other.relative_to(ROOT))
+                for other in folders
+                if other.parent == parent and other != folder and any(path.is_relative_to(other) for path in beside)
+            }
+        _assert_without_circle(graph)
+
+
+def _assert_without_circle(graph: dict[str, set[str]]) -> None:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        raise AssertionError(f"a circle: {error.args[1]}") from None
+
+
+def test_a_folder_answers_one_question() -> None:
+    assert len(list((ROOT / "fedlayers").glob("*.*"))) <= 6
+    folders = sorted({path.parent for path in ours()})
+    crowded = {str(folder): count for folder in folders if (count := len(list(folder.glob("*.py")))) > 21}
+    assert crowded == {}
+
+    def found(path: Path) -> list[str]:
+        first = (ast.get_docstring(tree(path)) or "").partition("\n")[0]
+        return [] if first.endswith("?") else [first]
+
+    inits = [path for path in files("fedlayers") if path.name == "__init__.py" and path.parent.name != "fedlayers"]
+    assert broken_by(inits, found) == {}
+
+
+def test_metrics_bring_no_framework() -> None:
+    frameworks = {"flwr", "hydra", "omegaconf", "ray", "matplotlib"}
+    names = [name for name in MODULES if name.split(".")[0] == "metrics"]
+    code = f"""
+import importlib, sys
+for name in {names}:
+    importlib.import_module(name)
+print(sorted({{name.partition(".")[0] for name in sys.modules}} & {frameworks}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_plug_ins_know_no_framework_but_flower() -> None:
+    strange = {"ray", "hydra", "omegaconf", "matplotlib"}
+    plug_ins = [path for package in ("metrics", "clients", "strategies") for path in files(package)]
+    assert broken_by(plug_ins, lambda path: tops(path) & strange) == {}
+    assert broken_by(files("metrics"), lambda path: tops(path) & {"flwr", "pyarrow"}) == {}
+
+
+def test_views_draw_nothing() -> None:
+    quiet = [path for room in ("core", "runs", "statistics", "views") for path in files(f"fedlayers/{room}")]
+    pending = {"tables.py", "places.py", "rounds.py"}
+    quiet = [path for path in quiet if path.name not in pending]
+    assert broken_by(quiet, lambda path: tops(path) & {"matplotlib"}) == {}
+
+
+def test_core_stands_by_itself() -> None:
+    assert broken_by(files("fedlayers/core"), lambda path: tops(path) & {"flwr", "hydra", "omegaconf", "ray"}) == {}
 
 
 def test_moving_names_of_flower_are_in_one_place() -> None:

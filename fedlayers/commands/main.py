@@ -11,7 +11,6 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-import fedlayers
 from fedlayers.commands.command import damage_told
 from fedlayers.config.arguments import Arguments, read_arguments
 from fedlayers.config.compose import composed, config_dir, hydra_ready, register_schema, typed
@@ -22,6 +21,7 @@ from fedlayers.core.disk import disk_errors
 from fedlayers.core.errors import Stopped, UserError
 from fedlayers.core.signals import last_signal, signals_answered
 from fedlayers.core.streams import keep_streams
+from fedlayers.core.version import VERSION
 from fedlayers.studies.living_sweeps import sweeping
 from fedlayers.studies.study import TOLD, Sweep, compose_sweep, job, report
 
@@ -48,7 +48,7 @@ def _start(arguments: Arguments) -> int:
     """Do what the arguments ask for; return the exit code."""
     register_schema()
     if "--version" in arguments.flags:
-        print(f"fedlayers {fedlayers.__version__} (Flower {version('flwr')}, Hydra {version('hydra-core')})")
+        print(f"fedlayers {VERSION} (Flower {version('flwr')}, Hydra {version('hydra-core')})")
         return 0
     if any(flag in arguments.flags for flag in _SHOWING):
         with explained(arguments.overrides):

@@ -1,21 +1,11 @@
 """The probe: fixed records on which the representations of all clients, moments and rounds are compared."""
 
-from collections.abc import Mapping
-
 import torch
 
-from fedlayers.config.settings import Config, Probe
+from fedlayers.config.settings import Probe
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Federation, Records
 from fedlayers.core.seeding import torch_generator
-from metrics.base import Metric
-
-
-def probe_for(metrics: Mapping[str, Metric], config: Config, federation: Federation) -> Records | None:
-    """Return the probe of a run, None if none of its metrics uses one; :func:`probe_records` says how it is drawn."""
-    if not any(metric.uses_probe for metric in metrics.values()):
-        return None
-    return probe_records(config.probe, federation, config.seed)
 
 
 def probe_records(probe: Probe, federation: Federation, seed: int) -> Records:

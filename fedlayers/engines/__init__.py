@@ -1,1 +1,5 @@
-"""Engines: Flower Grids that carry messages to clients; all give the same numbers."""
+"""Where do clients run?
+
+Flower Grids that carry messages to clients; all give the same numbers. May import ``core``, ``config``, ``flower`` and
+``runs``.
+"""

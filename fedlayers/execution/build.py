@@ -26,14 +26,14 @@ from fedlayers.core.schedule import Schedule, check_due
 from fedlayers.core.weights import split_state
 from fedlayers.data import load_federation
 from fedlayers.data.augment import make_augmentation
-from fedlayers.data.probe import probe_for
 from fedlayers.execution.rehearsal import check_strategy, rehearse
 from fedlayers.flower.clientapp import client_app
 from fedlayers.flower.strategy_contract import check_declared, declared
+from fedlayers.measuring.build import build_metrics
+from fedlayers.measuring.probe import probe_for
 from fedlayers.measuring.trial import Trial
 from fedlayers.models import build_model
 from metrics.base import Metric
-from metrics.measure import build_metrics
 
 # What check_parts found to be right, in words.
 _checked: set[str] = set()

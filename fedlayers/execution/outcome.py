@@ -13,11 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fedlayers import __version__
 from fedlayers.config.settings import Config, identity
 from fedlayers.core.disk import disk_errors
 from fedlayers.core.federation import Federation
 from fedlayers.core.layers import total
+from fedlayers.core.version import VERSION
 from fedlayers.execution.build import Built
 from fedlayers.runs.checkpoint import check_resumable
 from fedlayers.runs.folder import RunFolder
@@ -94,7 +94,7 @@ def note_stretch(
 def versions() -> dict[str, str]:
     """Return the versions of this program, of Python and of the libraries that decide the numbers."""
     found = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    return {"fedlayers": __version__, "python": platform.python_version(), **found}
+    return {"fedlayers": VERSION, "python": platform.python_version(), **found}
 
 
 def cpu_name() -> str:

@@ -20,12 +20,12 @@ from fedlayers.core.seeding import global_state
 from fedlayers.core.weights import from_safetensors_bytes, split_state
 from fedlayers.data import load_federation
 from fedlayers.data.augment import make_augmentation
-from fedlayers.data.probe import probe_for
 from fedlayers.flower.adapter import NumPyClient, client_error, integer, records_of
 from fedlayers.flower.arrays import decode, encode
 from fedlayers.flower.session import Scalars, Session, Workspace
+from fedlayers.measuring.build import build_metrics
+from fedlayers.measuring.probe import probe_for
 from fedlayers.models import build_model
-from metrics.measure import build_metrics
 
 # The ConfigRecord of a reply that carries our rows and payloads beside the records that strategies insist on.
 EXTRA = "fedlayers"

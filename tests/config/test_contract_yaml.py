@@ -14,9 +14,9 @@ from fedlayers.config.compose import check_plugins, compose_config, composed, co
 from fedlayers.config.options import LISTS, options
 from fedlayers.config.settings import Config
 from fedlayers.execution.build import build_strategy
+from fedlayers.measuring.build import build_metrics
 from fedlayers.studies.study import compose_sweep
 from metrics.base import Metric
-from metrics.measure import build_metrics
 from metrics.similarity import Similarity
 
 GROUPS = ("algorithm", "dataset", "engine", "metrics", "model", "partition", "similarity")

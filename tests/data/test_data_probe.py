@@ -10,8 +10,9 @@ from fedlayers.config.settings import Config, Probe
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Federation, Records
 from fedlayers.data import load_federation
-from fedlayers.data.probe import most_records, probe_for, probe_records
-from metrics.measure import build_metrics
+from fedlayers.data.probe import most_records, probe_records
+from fedlayers.measuring.build import build_metrics
+from fedlayers.measuring.probe import probe_for
 
 
 @pytest.fixture(scope="module")

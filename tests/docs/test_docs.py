@@ -7,8 +7,8 @@ import pytest
 
 from fedlayers.config.compose import compose_config
 from fedlayers.config.options import options
+from fedlayers.measuring.build import build_metrics
 from fedlayers.views.quantities import known_facts
-from metrics.measure import build_metrics
 
 TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 # Name -> units, from the first and the last cell of every row of a table.

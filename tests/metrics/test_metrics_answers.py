@@ -9,8 +9,9 @@ import torch
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import Record
+from fedlayers.measuring.build import build_metrics
 from metrics.base import ClientView, Facts, Measurement, Metric, measured
-from metrics.measure import build_metrics, measure_clients, measure_epoch
+from metrics.measure import measure_clients, measure_epoch
 from tests.support.metric_views import client_view, network, some_rows
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import fedlayers
 from fedlayers.core.records import Pair, Record, Row
-from fedlayers.data.probe import probe_for
+from fedlayers.measuring.probe import probe_for
 from metrics.base import ClientView, ServerView
 from metrics.client_distances import Distances
 from metrics.compare.measures.cka import CKA

@@ -13,8 +13,9 @@ import torch
 from fedlayers.config.compose import compose_config
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import Record, Resource
+from fedlayers.measuring.build import build_metrics
 from metrics.base import ClientView, Facts, Measurement, Metric, ServerView
-from metrics.measure import build_metrics, measure_clients, measure_server
+from metrics.measure import measure_clients, measure_server
 from tests.support.metric_views import assert_in_range, client_view, network, server_view, some_rows, weights_of
 
 FOLDER = Path(__file__).parents[2] / "conf" / "metrics"

@@ -1,0 +1,3 @@
+"""Which fedlayers this is."""
+
+VERSION = "0.1.0"
