@@ -51,7 +51,7 @@ PENDING = {
     ("fedlayers.config.mistakes", "fedlayers.config.quantity_names"),
     ("fedlayers.statistics.over_runs", "fedlayers.views.quantities"),
     ("fedlayers.statistics.spread", "fedlayers.views.quantities"),
-    ("fedlayers.views.places", "fedlayers.figures.style"),
+    ("fedlayers.views.places", "fedlayers.figures.drawing.style"),
     ("fedlayers.views.quantities", "metrics"),
     ("fedlayers.views.quantities", "metrics.base"),
 }
