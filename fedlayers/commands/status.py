@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from rich.live import Live
+
 from fedlayers.commands.command import carried_out
 from fedlayers.core.streams import output_is_gone
+from fedlayers.core.terminal import console, fitted, show
 from fedlayers.studies.forgetting import forget
-from fedlayers.studies.status import UNDER_WAY, describe, study_status
+from fedlayers.studies.status import UNDER_WAY, status_table, study_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,19 +48,17 @@ def _main(chosen: argparse.Namespace) -> int:
         with suppress(KeyboardInterrupt):
             _watch(chosen.study, max(chosen.watch, 0.1), most)
     else:
-        print(describe(study_status(chosen.study), most))
+        show(status_table(study_status(chosen.study), most, console().width))
     return 0
 
 
 def _watch(study: Path, seconds: float, most: int | None) -> None:
     """Show the study anew in the same place until no run is under way."""
-    from rich.live import Live
-    from rich.text import Text
-
-    with Live(auto_refresh=False) as live:
+    out = console()
+    with Live(console=out, auto_refresh=False) as live:
         while True:
             runs = study_status(study)
-            live.update(Text(describe(runs, most)), refresh=True)
+            live.update(fitted(status_table(runs, most, out.width)), refresh=True)
             if output_is_gone() or not any(one.state in UNDER_WAY for one in runs):
                 return
             time.sleep(seconds)

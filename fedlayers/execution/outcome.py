@@ -17,6 +17,7 @@ from fedlayers.config.settings import Config, identity
 from fedlayers.core.disk import disk_errors
 from fedlayers.core.federation import Federation
 from fedlayers.core.layers import total
+from fedlayers.core.terminal import show
 from fedlayers.core.version import VERSION
 from fedlayers.execution.build import Built
 from fedlayers.runs.checkpoint import check_resumable
@@ -120,7 +121,7 @@ def save_partition(folder: RunFolder, federation: Federation) -> None:
 
 def finish(folder: RunFolder, config: Config) -> None:
     """Draw the figures, mark the run as complete, write the report, and tell what came out and where to look."""
-    from fedlayers.execution.summary import summarise
+    from fedlayers.execution.summary import summary
 
     if config.figures:
         from fedlayers.figures import draw_main
@@ -134,7 +135,7 @@ def finish(folder: RunFolder, config: Config) -> None:
 
         with _told("the report could not be written"):
             write_report(folder.path)
-    print(summarise(folder.path))
+    show(summary(folder.path))
 
 
 @contextmanager

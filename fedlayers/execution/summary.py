@@ -1,23 +1,35 @@
 """The short text at the end of a run: what came out, what it cost, what is missing, where to look."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
 
+from fedlayers.core.terminal import line, plain
 from fedlayers.execution.pace import duration
 from fedlayers.runs.reading.tables import Tables, read, run_facts
 
 _WIDTH = 100
-_LABEL_WIDTH = 30
+_LABEL_WIDTH = 16
 _MOST_REASONS = 3
 _MOMENTS = {"after_local": "after local training", "after_aggregate": "after aggregation"}
 
 
 def summarise(run_dir: Path) -> str:
-    """Return the summary of a run as plain text, at most 25 lines of (paths aside) 100 columns.
+    """Return :func:`summary` as plain text, at most 25 lines of (paths aside) 100 columns.
+
+    Args:
+        run_dir: see :func:`summary`.
+    """
+    return plain(summary(run_dir))
+
+
+def summary(run_dir: Path) -> Group:
+    """Return the summary of a run, to be printed by :func:`fedlayers.core.terminal.show`.
 
     A table with the first round, the best (as run.json has it), the last and the final evaluation: mean and
     standard deviation over clients (n − 1), the worst client, the server's test set; then time, missing
@@ -32,8 +44,8 @@ def summarise(run_dir: Path) -> str:
     run = Path(run_dir)
     facts = run_facts(run)
     tables = read(run)
-    lines = [_headline(facts), *_scores(tables.records, facts), "", *_cost(tables, facts), *_missing(tables.records)]
-    return "\n".join([*lines, *_places(run)])
+    told = ["", *_cost(tables, facts), *_missing(tables.records), *_places(run)]
+    return Group(line(_headline(facts)), *_scores(tables.records, facts), *map(line, told))
 
 
 def _headline(facts: Mapping[str, Any]) -> str:
@@ -43,7 +55,7 @@ def _headline(facts: Mapping[str, Any]) -> str:
     return " · ".join([*(str(part) for part in known if part), *counted, done])
 
 
-def _scores(records: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
+def _scores(records: pd.DataFrame, facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return the table of scores, nothing if nothing was evaluated."""
     chosen = records["metric"].isin(["accuracy", "loss"]) & records["layer"].isna() & records["subject"].isna()
     rows = records[chosen & (records["status"] == "ok") & np.isfinite(records["value"])]
@@ -53,21 +65,30 @@ def _scores(records: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
         return []
     split = scope.removeprefix("client_")
     kinds = _kinds(rows[rows["scope"] == scope])
-    lines = ["", _line("", list(columns)), f"client {split} accuracy (mean ± sd over clients)"]
-    for moment, model, label in kinds:
-        cells = [_at(rows, column, moment, model, "accuracy", scope) for column in columns.values()]
-        lines.append(_line(f"  {label}", [_mean(cell) for cell in cells]))
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("mean ± sd over clients", overflow="fold", min_width=_LABEL_WIDTH)
+    for title in columns:
+        table.add_column(title, justify="right")
+
+    def add(label: str, told: Callable[[pd.DataFrame], str], moment: str, model: str | None, *of: str) -> None:
+        table.add_row(label, *(told(_at(rows, column, moment, model, *of)) for column in columns.values()))
+
     if kinds:
+        table.add_row(f"client {split} accuracy")
+        for moment, model, label in kinds:
+            add(f"  {label}", _mean, moment, model, "accuracy", scope)
         moment, model, label = kinds[-1]
-        cells = [_at(rows, column, moment, model, "accuracy", scope) for column in columns.values()]
-        lines.append(_line("  worst client", [_worst(cell) for cell in cells]))
-        cells = [_at(rows, column, moment, model, "loss", scope) for column in columns.values()]
-        lines += [f"client {split} loss", _line(f"  {label}", [_mean(cell) for cell in cells])]
+        add("  worst client", _worst, moment, model, "accuracy", scope)
+        table.add_row(f"client {split} loss")
+        add(f"  {label}", _mean, moment, model, "loss", scope)
     for metric in ("accuracy", "loss"):
-        cells = [_at(rows, column, "after_aggregate", None, metric, "server_test") for column in columns.values()]
-        lines.append(_line(f"server test {metric}", [_mean(cell) for cell in cells]))
+        add(f"server test {metric}", _mean, "after_aggregate", None, metric, "server_test")
+    for numbers in table.columns[
+        1:
+    ]:  # a terminal that is too narrow breaks labels, then whole lines, but cuts no digits
+        numbers.min_width = max(len(str(cell)) for cell in (numbers.header, *numbers.cells))
     best = facts.get("best")
-    return [*lines, f"best round by {best['metric']}"] if best else lines
+    return [line(""), table, *([line(f"best round by {best['metric']}")] if best else [])]
 
 
 def _columns(rows: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, int | None]:
@@ -126,11 +147,6 @@ def _worst(rows: pd.DataFrame) -> str:
         return "–"
     row = rows.sort_values(["value", "client"]).iloc[0]
     return f"{row['value']:.3f} (no. {row['client']})"
-
-
-def _line(label: str, cells: Sequence[str]) -> str:
-    width = (_WIDTH - _LABEL_WIDTH) // 4
-    return (label.ljust(_LABEL_WIDTH) + "".join(cell.rjust(width) for cell in cells)).rstrip()
 
 
 def _cost(tables: Tables, facts: Mapping[str, Any]) -> list[str]:

@@ -1,12 +1,20 @@
 """Where the runs of a study stand: done, running, waiting, interrupted or failed, read from its folder."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Column, Table
+from rich.text import Text
+
 from fedlayers.core.errors import UserError
+from fedlayers.core.terminal import line, plain
 from fedlayers.execution.pace import duration
 from fedlayers.runs.lock import Holder, holder_of
 from fedlayers.runs.reading.completeness import check_finished
@@ -16,6 +24,16 @@ from fedlayers.studies.living_sweeps import expected
 
 STATES = ("failed", "interrupted", "missing", "waiting", "running", "done")
 UNDER_WAY = ("waiting", "running")
+_STYLES = {
+    "failed": "red",
+    "interrupted": "yellow",
+    "missing": "yellow",
+    "waiting": "cyan",
+    "running": "cyan",
+    "done": "green",
+}
+# Columns of a terminal that a table takes beside the names of runs: states, what is between, and details to be read.
+_BESIDE_NAMES = 17 + 20
 # Rounds whose mean time is the rate.
 _RECENT = 5
 
@@ -69,17 +87,33 @@ def describe(runs: Sequence[RunStatus], most: int | None = None) -> str:
         runs: as :func:`study_status` returns them.
         most: how many runs of one state are listed; None lists all.
     """
+    return plain(status_table(runs, most))
+
+
+def status_table(runs: Sequence[RunStatus], most: int | None, width: float = math.inf) -> Group:
+    """Return counts and a table of the runs, to be printed by :func:`fedlayers.core.terminal.show`.
+
+    Names of runs, which one may want to copy, are broken only where they leave no room for what is said about them.
+
+    Args:
+        runs: see :func:`describe`.
+        most: see :func:`describe`.
+        width: how many columns the terminal has.
+    """
     counts = Counter(one.state for one in runs)
     told = ", ".join(f"{counts[state]} {state}" for state in reversed(STATES) if counts[state])
-    lines = [f"{len(runs)} runs: {told}"]
-    width = max(len(one.run) for one in runs)
+    is_whole = max(cell_len(one.run) for one in runs) + _BESIDE_NAMES <= width
+    columns = Column(overflow="fold"), Column(no_wrap=is_whole, overflow="fold"), Column(overflow="fold")
+    table = Table.grid(*columns, padding=(0, 2, 0, 0))
     for state in STATES:
+        shown = Text(f"{state:<11}", _STYLES[state])
         alike = [one for one in runs if one.state == state]
-        shown = alike if most is None else alike[:most]
-        lines += [f"  {state:<11}  {one.run:<{width}}  {one.detail}".rstrip() for one in shown]
-        if len(shown) < len(alike):
-            lines.append(f"  {state:<11}  and {len(alike) - len(shown)} more")
-    return "\n".join(lines)
+        listed = alike if most is None else alike[:most]
+        for one in listed:
+            table.add_row(shown, Text(one.run), Text(one.detail))
+        if len(listed) < len(alike):
+            table.add_row(shown, f"and {len(alike) - len(listed)} more")
+    return Group(line(f"{len(runs)} runs: {told}"), Padding(table, (0, 0, 0, 2)))
 
 
 @dataclass(frozen=True)

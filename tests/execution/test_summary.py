@@ -9,10 +9,12 @@ import pytest
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import Record, addressed, missing, to_table
-from fedlayers.execution.summary import summarise
+from fedlayers.core.terminal import show
+from fedlayers.execution.summary import summarise, summary
 from fedlayers.report.head import head
 from fedlayers.runs.reading.tables import read, run_facts
 from tests.support.fake_run import Fake, accuracy, write_run
+from tests.support.terminals import terminal
 
 
 def row(text: str, label: str) -> list[str]:
@@ -46,6 +48,7 @@ def test_scores_are_means_and_deviations_over_clients(tmp_path: Path) -> None:
 def test_columns_are_first_best_last_and_final(tmp_path: Path) -> None:
     head = summarise(write_run(tmp_path, rounds=6)).splitlines()[2].split("  ")
     assert [part.strip() for part in head if part.strip()] == [
+        "mean ± sd over clients",
         "first: round 1",
         "best: round 5",
         "last: round 6",
@@ -53,6 +56,7 @@ def test_columns_are_first_best_last_and_final(tmp_path: Path) -> None:
     ]
     head = summarise(write_run(tmp_path, rounds=1, seed=1)).splitlines()[2].split("  ")
     assert [part.strip() for part in head if part.strip()] == [
+        "mean ± sd over clients",
         "first: round 1",
         "best: round 1",
         "last: round 1",
@@ -67,6 +71,21 @@ def test_size_and_shape(tmp_path: Path) -> None:
     assert all(len(line) <= 100 for line in lines if str(tmp_path) not in line)
     assert "\x1b" not in "".join(lines)
     assert lines[0] == "FMNIST · dirichlet · cnn · fedavg · 12 clients · seed 0 · complete, 30 of 30 rounds"
+
+
+def test_narrow_terminals_break_labels_and_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = write_run(tmp_path, clients=12)
+    whole = summarise(run)
+    numbers = [text for text in whole.split() if text[0].isdigit()]
+    for width in (120, 80, 40):
+        shown = terminal(monkeypatch, width)
+        show(summary(run))
+        lines = shown.lines()
+        assert [text for text in " ".join(lines).split() if text[0].isdigit()] == numbers
+        table = lines[2 : lines.index("best round by accuracy")]
+        assert all(len(text) <= max(width, 82) for text in table) and "…" not in "".join(table)
+        assert f'fedlayers.read("{run}").records' in "\n".join(lines)
+        assert (lines == whole.splitlines()) == (width == 120)
 
 
 def test_time_missing_records_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

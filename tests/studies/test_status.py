@@ -20,8 +20,9 @@ from fedlayers.studies.expected_runs import note_failure, planned, write_plan
 from fedlayers.studies.forgetting import forget
 from fedlayers.studies.launching.job import remember, remembered
 from fedlayers.studies.living_sweeps import sweeping
-from fedlayers.studies.status import describe, study_status
+from fedlayers.studies.status import RunStatus, describe, study_status
 from tests.runs.test_lock import write_lock
+from tests.support.terminals import terminal
 
 
 @pytest.fixture
@@ -105,6 +106,50 @@ def test_the_text_counts_and_lists(study: Path, capsys: pytest.CaptureFixture[st
     assert len(lines) == 8
     shortened = describe(study_status(study), most=1).splitlines()
     assert shortened[2] == "  failed       and 1 more"
+
+
+NAME = "FashionMNIST-clustered-s0-0123456789"
+REASON = "client 2 failed: ValueError: [red]labels[/red] must be 0 to 9, got 17 at /a/path/of/some/length/file.py " * 2
+
+
+def many(*states: str) -> list[RunStatus]:
+    return [RunStatus(f"{NAME}{number}", state, REASON.strip()) for number, state in enumerate(states)]
+
+
+def test_pipes_get_a_line_a_run_whatever_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert describe(many("failed", "done")).splitlines() == [
+        "2 runs: 1 done, 1 failed",
+        f"  failed       {NAME}0  {REASON.strip()}",
+        f"  done         {NAME}1  {REASON.strip()}",
+    ]
+
+
+@pytest.mark.parametrize("width", [200, 80, 74, 60, 40, 30])
+def test_terminals_of_any_width_show_everything(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    runs = many("failed", "done")
+    shown = terminal(monkeypatch, width)
+    with mock.patch("fedlayers.commands.status.study_status", return_value=runs):
+        assert main(["somewhere"]) == 0
+    lines = shown.lines()[1:]
+    assert all(len(text) <= width for text in lines)
+    assert all(any(one.run in text for text in lines) for one in runs) == (width >= len(runs[0].run) + 37)
+    together = sorted("".join(lines).replace(" ", ""))
+    assert together == sorted("".join(one.state + one.run + one.detail for one in runs).replace(" ", ""))
+    assert "\x1b[31mfailed" in shown.getvalue() and "\x1b[32mdone" in shown.getvalue()
+
+
+def test_watching_redraws_in_a_terminal_and_ends_whole_in_a_pipe(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    answers = [many("running"), many("done")]
+    with mock.patch("fedlayers.commands.status.study_status", side_effect=[*answers, *answers]):
+        assert main(["somewhere", "--watch", "0.1"]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == f"  done         {NAME}0  {REASON.strip()}"
+        shown = terminal(monkeypatch, 120)
+        assert main(["somewhere", "--watch", "0.1"]) == 0
+    assert "1 running" in shown.getvalue() and "1 done" in shown.getvalue()
 
 
 def test_damaged_facts_are_told(study: Path) -> None:
