@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from fedlayers.figures.clients.learning import curve_rows
-from fedlayers.figures.drawing.style import MOMENT_NAMES
+from fedlayers.views.moments import MOMENT_NAMES
 
 # Name and value.
 Fact = tuple[str, str]

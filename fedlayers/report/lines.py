@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 
 from fedlayers.figures.clients.learning import CURVES, curve_rows
-from fedlayers.figures.drawing.small_multiples import evenly
-from fedlayers.figures.drawing.style import MOMENT_NAMES
 from fedlayers.figures.layers.profiles import layer_metrics, layer_rows, panels_of
-from fedlayers.statistics.spread import Spread, band_name, spans_decades, spread_along, usable
+from fedlayers.statistics.decades import spans_decades
+from fedlayers.statistics.spread import Spread, band_name, spread_along
+from fedlayers.views.moments import MOMENT_NAMES
 from fedlayers.views.places import placed
 from fedlayers.views.quantities import axis_label
+from fedlayers.views.thinning import evenly
+from fedlayers.views.values import usable
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from fedlayers.figures.drawing.colour_scale import colour_limits
-from fedlayers.figures.drawing.small_multiples import evenly
-from fedlayers.figures.drawing.style import MOMENT_NAMES
 from fedlayers.report.columns import Column, constant, packed
-from fedlayers.statistics.spread import usable
+from fedlayers.views.moments import MOMENT_NAMES
 from fedlayers.views.quantities import axis_label, value_of_itself
+from fedlayers.views.thinning import evenly
+from fedlayers.views.values import usable
 
 # What distinguishes several matrices of one metric at one layer.
 _SETTING = ("variant", "moment", "model", "scope")

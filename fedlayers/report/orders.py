@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fedlayers.statistics.spread import usable
+from fedlayers.views.values import usable
 
 NO_GROUP = "no group"
 

@@ -11,8 +11,6 @@ import pandas as pd
 
 from fedlayers.core.disk import whole_file
 from fedlayers.core.errors import UserError
-from fedlayers.figures.drawing.client_lines import client_names
-from fedlayers.figures.drawing.small_multiples import evenly
 from fedlayers.report.head import Fact, head
 from fedlayers.report.lines import Chart, Profile, learning_charts, profiles
 from fedlayers.report.matrices import Matrices, between_clients, clients_of, matrices, sizes
@@ -20,6 +18,8 @@ from fedlayers.report.orders import Order, orders
 from fedlayers.report.room import MOST_NUMBERS, MOST_ROUNDS, room
 from fedlayers.runs.damage import readable
 from fedlayers.runs.reading.tables import Tables, read, run_facts
+from fedlayers.views.client_names import client_names
+from fedlayers.views.thinning import evenly
 
 FILE = "report.html"
 # In the order in which they are put into the page.

@@ -1,6 +1,5 @@
 """Mean and spread over clients or pairs, the band that most figures show."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,16 +70,3 @@ def spread_along(rows: pd.DataFrame, along: str, band_of: int | None = None) -> 
 def _limits(rows: pd.DataFrame) -> tuple[float, float]:
     metrics = [str(name) for name in rows["metric"].unique()] if "metric" in rows else []
     return range_of(metrics[0]) if len(metrics) == 1 else (-np.inf, np.inf)
-
-
-def usable(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows whose value is there and finite."""
-    found: pd.DataFrame = rows[(rows["status"] == "ok") & np.isfinite(rows["value"])]
-    return found
-
-
-def spans_decades(values: Sequence[float] | np.ndarray, decades: float = 2.0) -> bool:
-    """Say whether all values are positive and the largest is more than so many decades above the smallest."""
-    found = np.asarray(values, float)
-    found = found[np.isfinite(found)]
-    return bool(found.size and found.min() > 0 and found.max() > found.min() * 10**decades)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from fedlayers.statistics.spread import usable
+from fedlayers.views.values import usable
 
 
 def pair_metrics(pairs: pd.DataFrame, relations: tuple[str, ...]) -> list[str]:

@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from fedlayers.core.errors import UserError
-from fedlayers.figures.drawing.style import label_categories
-from fedlayers.statistics.spread import usable
+from fedlayers.views.values import usable
 
 
 @dataclass(frozen=True)
@@ -33,11 +31,6 @@ class LayerAxis:
         """
         with_values = set(usable(rows)["place"])
         return np.array([at for at in range(len(self.names)) if at not in self.norm or at in with_values], int)
-
-    def label(self, axes: Axes, inches: float) -> None:
-        """Write the names below an axes that is so many inches wide."""
-        label_categories(axes, list(self.names), inches=inches)
-        axes.set_xlim(-0.5, len(self.names) - 0.5)
 
 
 def placed(rows: pd.DataFrame, facts: Mapping[str, Any]) -> tuple[pd.DataFrame, LayerAxis]:
@@ -73,8 +66,3 @@ def in_layers(rows: pd.DataFrame, layers: Sequence[str]) -> pd.DataFrame:
     if "other_layer" in found:
         found = found[found["other_layer"].isna() | found["other_layer"].isin(list(layers))]
     return found
-
-
-def axis_width(layers: int) -> float:
-    """Return how many inches wide an axes with so many layers is."""
-    return min(max(0.25 * layers + 1.0, 3.6), 6.0)

@@ -1,15 +1,8 @@
 """Which rounds a figure shows: the first and the last one that was measured."""
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
-ROUND_MOMENTS = ("after_local", "after_aggregate")
-
-
-def whole_rounds(axes: Axes) -> None:
-    """Let the x axis have ticks at whole rounds: at each, or every 2nd, 5th, 10th and so on."""
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+from fedlayers.views.moments import ROUND_MOMENTS
 
 
 def in_round(rows: pd.DataFrame, number: int | None) -> pd.DataFrame:
@@ -26,12 +19,3 @@ def first_and_last(rows: pd.DataFrame) -> list[tuple[str, "pd.Series[bool]"]]:
         return [(f"round {rounds[0]}" if rounds else "", start | final | in_rounds)]
     first, last = (in_rounds & (rows["round"] == number) for number in (rounds[0], rounds[-1]))
     return [(f"round {rounds[0]}", start | first), (f"round {rounds[-1]}", last | final)]
-
-
-def one_moment(rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """Return the moment that comes first of after_local, after_aggregate, final, start, and its rows."""
-    for moment in (*ROUND_MOMENTS, "final", "start"):
-        chosen = rows[rows["moment"] == moment]
-        if not chosen.empty:
-            return moment, chosen
-    return "", rows

@@ -15,7 +15,8 @@ from fedlayers.core.errors import UserError
 from fedlayers.figures import available, draw_main
 from fedlayers.figures.clients.learning import learning_curves
 from fedlayers.figures.clients.partition import partition_matrix
-from fedlayers.figures.drawing.style import label_categories, new_figure, save
+from fedlayers.figures.drawing.axes import label_categories
+from fedlayers.figures.drawing.style import new_figure, save
 from fedlayers.runs.reading.tables import Tables, read, run_facts
 from fedlayers.statistics.spread import spread_along
 from fedlayers.views.quantities import axis_label, unit_of

@@ -8,13 +8,14 @@ import pytest
 
 from fedlayers.core.records import Record, addressed, to_table
 from fedlayers.figures.drawing.scale import scale_for
-from fedlayers.figures.drawing.small_multiples import evenly, small_multiples
+from fedlayers.figures.drawing.small_multiples import small_multiples
 from fedlayers.figures.drawing.style import new_figure
 from fedlayers.figures.layers.overview import layer_overview
 from fedlayers.figures.layers.profiles import layer_metrics, layer_profile
 from fedlayers.runs.reading.tables import Tables, read, run_facts
-from fedlayers.statistics.spread import spans_decades
+from fedlayers.statistics.decades import spans_decades
 from fedlayers.views import quantities
+from fedlayers.views.thinning import evenly
 from metrics.base import Facts
 from tests.support.drawn_figures import bands, bars, drawn, legend_of, overlapping
 from tests.support.fake_run import Fake, write_run

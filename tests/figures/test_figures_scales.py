@@ -8,11 +8,11 @@ import pytest
 from matplotlib.colors import to_hex
 
 from fedlayers.figures.clients.partition import partition_matrix
+from fedlayers.figures.drawing.axes import label_categories, whole_rounds
 from fedlayers.figures.drawing.colour_scale import colour_limits
 from fedlayers.figures.drawing.heat_maps import heat_maps
 from fedlayers.figures.drawing.scale import scale_for
-from fedlayers.figures.drawing.style import label_categories, legend_below, new_figure
-from fedlayers.views.rounds import whole_rounds
+from fedlayers.figures.drawing.style import legend_below, new_figure
 
 
 def rows(values: Sequence[float], stderr: float = np.nan) -> pd.DataFrame:

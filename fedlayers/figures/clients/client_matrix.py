@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fedlayers.figures.drawing.client_lines import client_names
 from fedlayers.figures.drawing.colour_scale import colour_limits
 from fedlayers.figures.drawing.heat_maps import heat_maps
-from fedlayers.figures.drawing.small_multiples import evenly
-from fedlayers.figures.drawing.style import MOMENT_NAMES, headline
+from fedlayers.figures.drawing.style import headline
+from fedlayers.views.client_names import client_names
+from fedlayers.views.moments import MOMENT_NAMES, one_moment
 from fedlayers.views.pairs import in_relations
 from fedlayers.views.quantities import is_symmetric, value_of_itself
-from fedlayers.views.rounds import one_moment
+from fedlayers.views.thinning import evenly
 from fedlayers.views.variants import by_variant
 
 _MOST_LAYERS = 20

@@ -11,11 +11,11 @@ from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
 from fedlayers.figures.clients.client_matrix import client_matrix
-from fedlayers.figures.drawing.client_lines import client_names
-from fedlayers.figures.drawing.style import MOMENT_NAMES, PALETTE, headline, new_figure, shortened
-from fedlayers.statistics.spread import usable
+from fedlayers.figures.drawing.style import PALETTE, headline, new_figure, shortened
+from fedlayers.views.client_names import client_names
+from fedlayers.views.moments import MOMENT_NAMES, one_moment
 from fedlayers.views.pairs import whole_models
-from fedlayers.views.rounds import one_moment
+from fedlayers.views.values import usable
 
 DISTANCE = "cluster_distance"
 _MOST_NAMED = 40

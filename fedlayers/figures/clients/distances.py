@@ -7,13 +7,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fedlayers.figures.drawing.axes import axis_width, label_layers
 from fedlayers.figures.drawing.chance import draw_chance
-from fedlayers.figures.drawing.client_lines import client_names, draw_clients
-from fedlayers.figures.drawing.style import MOMENT_NAMES, headline, legend_below, new_figure
+from fedlayers.figures.drawing.client_lines import draw_clients
+from fedlayers.figures.drawing.style import headline, legend_below, new_figure
+from fedlayers.views.client_names import client_names
+from fedlayers.views.moments import MOMENT_NAMES, one_moment
 from fedlayers.views.pairs import in_relations
-from fedlayers.views.places import axis_width, placed
+from fedlayers.views.places import placed
 from fedlayers.views.quantities import axis_label
-from fedlayers.views.rounds import first_and_last, one_moment
+from fedlayers.views.rounds import first_and_last
 from fedlayers.views.variants import by_variant
 
 _DISTANCES = ("procrustes_distance", "cka_distance")
@@ -51,7 +54,7 @@ def similarity_composite(pairs: pd.DataFrame, facts: Mapping[str, Any]) -> Figur
         line[0].set_ylabel(axis_label(metric))
         line[0].set_ylim(bottom=0)
     for axes in grid[-1]:
-        axis.label(axes, width - 0.5)
+        label_layers(axes, axis, width - 0.5)
     legend_below(figure)
     headline(figure, facts, MOMENT_NAMES[str(rows["moment"].iloc[0])], "mean over the other clients")
     return figure

@@ -7,19 +7,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fedlayers.figures.drawing.axes import whole_rounds
 from fedlayers.figures.drawing.style import (
     BAND_ALPHA,
     MARKERS,
     MOMENT_COLOURS,
-    MOMENT_NAMES,
     SERVER_COLOUR,
     headline,
     legend_below,
     new_figure,
 )
-from fedlayers.statistics.spread import Spread, band_name, spread_along, usable
+from fedlayers.statistics.spread import Spread, band_name, spread_along
+from fedlayers.views.moments import MOMENT_NAMES
 from fedlayers.views.quantities import axis_label
-from fedlayers.views.rounds import whole_rounds
+from fedlayers.views.values import usable
 
 CURVES = ("accuracy", "loss")
 _MOST_MARKERS = 25

@@ -7,13 +7,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fedlayers.figures.clients.client_matrix import client_matrix
-from fedlayers.figures.drawing.client_lines import client_names
 from fedlayers.figures.drawing.colour_scale import colour_limits
 from fedlayers.figures.drawing.heat_maps import heat_maps
-from fedlayers.figures.drawing.small_multiples import evenly
-from fedlayers.figures.drawing.style import MOMENT_NAMES, headline
+from fedlayers.figures.drawing.style import headline
+from fedlayers.views.client_names import client_names
+from fedlayers.views.moments import MOMENT_NAMES, one_moment
 from fedlayers.views.pairs import whole_models
-from fedlayers.views.rounds import one_moment
+from fedlayers.views.thinning import evenly
 from fedlayers.views.variants import by_variant
 
 _MOST_ROUNDS = 8

@@ -11,8 +11,9 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fedlayers.figures.drawing.style import PALETTE, headline, label_categories, new_figure
-from fedlayers.statistics.spread import spans_decades
+from fedlayers.figures.drawing.axes import label_categories
+from fedlayers.figures.drawing.style import PALETTE, headline, new_figure
+from fedlayers.statistics.decades import spans_decades
 
 _SPLITS = {"client_train": "training", "client_val": "validation", "client_test": "test"}
 _MOST_NUMBERED_CELLS = 160

@@ -1,14 +1,13 @@
 """A line per client over the layers, and the clients' median."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from fedlayers.figures.drawing.style import PALETTE
-from fedlayers.statistics.spread import usable
+from fedlayers.views.values import usable
 
 # Without black, which is the median's; more colours nobody tells apart.
 _COLOURS = tuple(colour for colour in PALETTE if colour != "#000000")
@@ -54,10 +53,3 @@ def draw_clients(axes: Axes, rows: pd.DataFrame, lined: np.ndarray, names: Mappi
 def bars_name(rows: pd.DataFrame) -> str:
     """Return what the bars at the values of these rows are, for a legend; empty if there are none."""
     return "bars: ± 1 standard error" if usable(rows)["stderr"].notna().any() else ""
-
-
-def client_names(rows: pd.DataFrame, facts: Mapping[str, Any]) -> dict[int, str]:
-    """Return client -> name of the clients in the rows, ascending; the number is the name of one that has none."""
-    known = facts.get("client_names") or []
-    clients = sorted(int(client) for client in rows["client"].dropna().unique())
-    return {client: str(known[client]) if client < len(known) else str(client) for client in clients}

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from fedlayers.statistics.spread import spans_decades
+from fedlayers.statistics.decades import spans_decades
 from fedlayers.views.quantities import range_of, value_of_itself
 
 # Below this share of a metric's range, or of its largest value where the range has no end, differences are not shown:

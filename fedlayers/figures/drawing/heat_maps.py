@@ -9,9 +9,10 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from fedlayers.figures.drawing.axes import label_categories
 from fedlayers.figures.drawing.small_multiples import label_borders, small_multiples
-from fedlayers.figures.drawing.style import label_categories, shortened
-from fedlayers.statistics.spread import spans_decades
+from fedlayers.figures.drawing.style import shortened
+from fedlayers.statistics.decades import spans_decades
 from fedlayers.views.quantities import axis_label, value_of_itself
 
 # Light to dark in print and for every kind of colour vision.

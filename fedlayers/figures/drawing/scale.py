@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from fedlayers.statistics.spread import spans_decades
+from fedlayers.statistics.decades import spans_decades
 from fedlayers.views.quantities import can_be_negative
 
 _MOST_DECADES = 4.0

@@ -2,16 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import TypeVar
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fedlayers.figures.drawing.style import new_figure
 
 _WIDEST = 11.0
-_Item = TypeVar("_Item")
 
 
 def small_multiples(
@@ -62,10 +59,3 @@ def label_borders(panels: Sequence[Axes], below: str = "", left: str = "") -> li
             axes.set_xlabel(below)
             lowest.append(axes)
     return lowest
-
-
-def evenly(items: Sequence[_Item], most: int) -> list[_Item]:
-    """Return at most so many items, spaced evenly, the first and the last among them."""
-    if len(items) <= most:
-        return list(items)
-    return [items[round(place)] for place in np.linspace(0, len(items) - 1, most)]

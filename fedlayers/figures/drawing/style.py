@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -24,12 +22,6 @@ MOMENT_COLOURS: Mapping[str, str] = {
     "after_local": PALETTE[0],
     "after_aggregate": PALETTE[1],
     "final": PALETTE[2],
-}
-MOMENT_NAMES: Mapping[str, str] = {
-    "start": "before training",
-    "after_local": "after local training",
-    "after_aggregate": "after aggregation",
-    "final": "final",
 }
 MARKERS: Mapping[str, str] = {"start": "v", "after_local": "o", "after_aggregate": "s", "final": "D"}
 SERVER_COLOUR = "#000000"
@@ -109,37 +101,6 @@ def headline(figure: Figure, facts: Mapping[str, Any], *more: str) -> None:
     counted = [f"{clients} client{'' if clients == 1 else 's'}"] if isinstance(clients, int) else []
     parts = [str(part) for part in [*known, *counted, *more] if part]
     figure.suptitle(_broken(parts, figure.get_figwidth()))
-
-
-def label_categories(axes: Axes, labels: Sequence[str], inches: float, axis: str = "x") -> None:
-    """Label the places 0, 1, … of an axis; labels turn when they are long and thin out when they are many.
-
-    Args:
-        axes: where.
-        labels: one for each place.
-        inches: the length of the axis.
-        axis: ``x`` or ``y``.
-    """
-    shown = [shortened(text) for text in labels]
-    longest = max((len(text) for text in shown), default=0)
-    flat_in = 0.075 * longest + 0.08
-    turn: dict[str, Any] = {}
-    needed_in = 0.15
-    if axis == "x" and (longest <= 3 or flat_in * len(shown) <= inches):
-        needed_in = flat_in
-    elif axis == "x" and 0.27 * len(shown) <= inches:
-        turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    elif axis == "x":
-        turn = {"rotation": 90}
-    places = list(range(0, len(shown), _step(needed_in * len(shown) / inches)))
-    set_ticks = axes.set_xticks if axis == "x" else axes.set_yticks
-    set_ticks(places, [shown[place] for place in places], **turn)
-
-
-def _step(least: float) -> int:
-    """Return the smallest of 1, 2, 5, 10, 20 … that is no less."""
-    steps = (times * int(10**power) for power in count() for times in (1, 2, 5))
-    return next(step for step in steps if step >= least - 1e-9)
 
 
 def legend_below(figure: Figure, *notes: str) -> None:

@@ -6,13 +6,16 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fedlayers.figures.drawing.client_lines import bars_name, client_names, draw_clients
+from fedlayers.figures.drawing.axes import axis_width, label_layers
+from fedlayers.figures.drawing.client_lines import bars_name, draw_clients
 from fedlayers.figures.drawing.scale import scale_for
-from fedlayers.figures.drawing.style import MOMENT_NAMES, headline, legend_below, new_figure
-from fedlayers.statistics.spread import usable
-from fedlayers.views.places import axis_width, placed
+from fedlayers.figures.drawing.style import headline, legend_below, new_figure
+from fedlayers.views.client_names import client_names
+from fedlayers.views.moments import MOMENT_NAMES, one_moment
+from fedlayers.views.places import placed
 from fedlayers.views.quantities import axis_label
-from fedlayers.views.rounds import first_and_last, one_moment
+from fedlayers.views.rounds import first_and_last
+from fedlayers.views.values import usable
 from fedlayers.views.variants import one_value_each
 
 _ROWS = {
@@ -57,7 +60,7 @@ def gradient_curvature_sensitivity(records: pd.DataFrame, facts: Mapping[str, An
         line[0].set_ylabel(axis_label(metric, _ROWS[metric]))
         scale_for(line[0], usable(of_metric)["value"].to_numpy(), metric)
     for axes in grid[-1]:
-        axis.label(axes, width - 0.5)
+        label_layers(axes, axis, width - 0.5)
     legend_below(figure, bars_name(rows))
     headline(figure, facts, MOMENT_NAMES[str(rows["moment"].iloc[0])])
     return figure

@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fedlayers.figures.drawing.client_lines import client_names
 from fedlayers.figures.drawing.scale import symlog
-from fedlayers.figures.drawing.small_multiples import evenly, label_borders, small_multiples
-from fedlayers.figures.drawing.style import MOMENT_NAMES, PALETTE, headline, legend_below
-from fedlayers.views.rounds import one_moment
+from fedlayers.figures.drawing.small_multiples import label_borders, small_multiples
+from fedlayers.figures.drawing.style import PALETTE, headline, legend_below
+from fedlayers.views.client_names import client_names
+from fedlayers.views.moments import MOMENT_NAMES, one_moment
+from fedlayers.views.thinning import evenly
 
 _METRIC = "hessian_density"
 _MOST_LAYERS = 20

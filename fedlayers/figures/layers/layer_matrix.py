@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from fedlayers.figures.drawing.colour_scale import colour_limits
 from fedlayers.figures.drawing.heat_maps import heat_maps
-from fedlayers.figures.drawing.style import MOMENT_NAMES, headline
+from fedlayers.figures.drawing.style import headline
+from fedlayers.views.moments import MOMENT_NAMES, one_moment
 from fedlayers.views.pairs import in_relations
 from fedlayers.views.quantities import is_symmetric, value_of_itself
-from fedlayers.views.rounds import one_moment
 from fedlayers.views.variants import by_variant
 
 

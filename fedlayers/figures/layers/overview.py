@@ -9,14 +9,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fedlayers.figures.drawing.axes import label_layers
 from fedlayers.figures.drawing.scale import scale_for
 from fedlayers.figures.drawing.small_multiples import label_borders, small_multiples
 from fedlayers.figures.drawing.style import headline, legend_below
 from fedlayers.figures.layers.profiles import draw_moments, layer_rows, panels_of
-from fedlayers.statistics.spread import band_name, usable
+from fedlayers.statistics.spread import band_name
 from fedlayers.views.places import placed
 from fedlayers.views.quantities import axis_label
 from fedlayers.views.rounds import first_and_last
+from fedlayers.views.values import usable
 
 PANELS_A_FIGURE = 20
 _WIDTH_IN = 2.7
@@ -66,7 +68,7 @@ def small_profiles(
         scale_for(axes, usable(here)["value"].to_numpy(), metric)
         title = [*wrap(axis_label(metric), _TITLE_LENGTH), chosen[metric][0]]
         axes.set_title("\n".join(line for line in title if line), fontsize=8.5)
-        axis.label(axes, _WIDTH_IN - 0.6)
+        label_layers(axes, axis, _WIDTH_IN - 0.6)
         axes.minorticks_off()
     for axes in set(panels) - set(label_borders(panels)):
         axes.tick_params(labelbottom=False)

@@ -9,14 +9,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fedlayers.figures.drawing.axes import axis_width, label_layers
 from fedlayers.figures.drawing.chance import draw_chance
 from fedlayers.figures.drawing.profile_line import Look, draw_profile, side_by_side
 from fedlayers.figures.drawing.scale import scale_for
-from fedlayers.figures.drawing.style import MARKERS, MOMENT_COLOURS, MOMENT_NAMES, headline, legend_below, new_figure
-from fedlayers.statistics.spread import band_name, spread_along, usable
-from fedlayers.views.places import axis_width, placed
+from fedlayers.figures.drawing.style import MARKERS, MOMENT_COLOURS, headline, legend_below, new_figure
+from fedlayers.statistics.spread import band_name, spread_along
+from fedlayers.views.moments import MOMENT_NAMES
+from fedlayers.views.places import placed
 from fedlayers.views.quantities import axis_label
 from fedlayers.views.rounds import first_and_last
+from fedlayers.views.values import usable
 from fedlayers.views.variants import differ, names_of
 
 _MOST_PANELS = 4
@@ -62,7 +65,7 @@ def layer_profile(records: pd.DataFrame, metric: str, facts: Mapping[str, Any]) 
         line[0].set_ylabel(f"{axis_label(metric)}\n{name}" if name else axis_label(metric))
         scale_for(line[0], usable(of_panel)["value"].to_numpy(), metric)
     for axes in grid[-1]:
-        axis.label(axes, width - 0.5)
+        label_layers(axes, axis, width - 0.5)
     legend_below(figure, band_name(most))
     left_out = f"{len(panels) - len(shown)} more variants in the tables" if len(panels) > len(shown) else ""
     headline(figure, facts, note, left_out)

@@ -9,12 +9,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fedlayers.figures.drawing.axes import axis_width, label_layers
 from fedlayers.figures.drawing.chance import draw_chance
 from fedlayers.figures.drawing.profile_line import Look, draw_profile, side_by_side
-from fedlayers.figures.drawing.style import MOMENT_NAMES, PALETTE, headline, legend_below, new_figure
+from fedlayers.figures.drawing.style import PALETTE, headline, legend_below, new_figure
 from fedlayers.statistics.spread import band_name, spread_along
+from fedlayers.views.moments import MOMENT_NAMES
 from fedlayers.views.pairs import in_relations
-from fedlayers.views.places import axis_width, placed
+from fedlayers.views.places import placed
 from fedlayers.views.quantities import axis_label
 from fedlayers.views.rounds import first_and_last
 from fedlayers.views.variants import by_variant
@@ -56,7 +58,7 @@ def similarity_profile(pairs: pd.DataFrame, metric: str, facts: Mapping[str, Any
             axes.set_title(title if axes in grid[0] else "")
         line[0].set_ylabel(f"{axis_label(metric)}\n{name}" if name else axis_label(metric))
     for axes in grid[-1]:
-        axis.label(axes, width - 0.5)
+        label_layers(axes, axis, width - 0.5)
     legend_below(figure, band_name(most, "pairs"))
     moment = MOMENT_NAMES[moments[0]] if len(moments) == 1 else ""
     left_out = f"{len(panels) - len(shown)} more variants in the tables" if len(panels) > len(shown) else ""

@@ -4,10 +4,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fedlayers.figures.clients.learning import CURVES, curve_rows
+from fedlayers.figures.drawing.axes import whole_rounds
 from fedlayers.figures.drawing.style import headline, legend_below, new_figure
 from fedlayers.figures.studies.group_lines import draw_groups, runs_band
 from fedlayers.views.quantities import axis_label
-from fedlayers.views.rounds import whole_rounds
 from fedlayers.views.run_groups import Setting
 
 # Moment -> what is evaluated then; a run's start begins the line after aggregation.

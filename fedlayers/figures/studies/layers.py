@@ -6,16 +6,18 @@ from itertools import product
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fedlayers.figures.drawing.axes import axis_width, label_layers
 from fedlayers.figures.drawing.scale import scale_for
-from fedlayers.figures.drawing.style import MOMENT_NAMES, headline, legend_below, new_figure
+from fedlayers.figures.drawing.style import headline, legend_below, new_figure
 from fedlayers.figures.layers.overview import small_profiles
 from fedlayers.figures.layers.profiles import layer_rows, panels_of
 from fedlayers.figures.studies.group_lines import draw_groups, runs_band
-from fedlayers.statistics.spread import usable
-from fedlayers.views.places import axis_width, placed
+from fedlayers.views.moments import MOMENT_NAMES
+from fedlayers.views.places import placed
 from fedlayers.views.quantities import axis_label
 from fedlayers.views.rounds import first_and_last
 from fedlayers.views.run_groups import Setting
+from fedlayers.views.values import usable
 
 _MOST_PANELS = 6
 _MEANS = "mean over clients and runs"
@@ -49,7 +51,7 @@ def study_profile(records: pd.DataFrame, metric: str, setting: Setting) -> Figur
         line[0].set_ylabel(f"{axis_label(metric)}\n{name}")
         scale_for(line[0], usable(of_panel)["value"].to_numpy(), metric)
     for axes in grid[-1]:
-        axis.label(axes, width - 0.5)
+        label_layers(axes, axis, width - 0.5)
     legend_below(figure, runs_band() if interval else "")
     left_out = f"{len(panels) - len(shown)} more in the tables" if len(panels) > len(shown) else ""
     headline(figure, setting.facts, note, _MEANS, left_out)
