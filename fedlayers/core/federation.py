@@ -1,14 +1,15 @@
 """A federation's data: who holds which records, and how batches are drawn from memory-mapped arrays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import SupportsIndex, overload
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from fedlayers.core.planted import Planted
+from fedlayers.core.planted import Planted, Planting
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,86 @@ class Records:
 
 
 @dataclass(frozen=True)
+class Normalisation:
+    """How each client's features are normalised; of many clients only those that are asked for are looked at.
+
+    Attributes:
+        scale, shift: a row per client and, last, one for the server, shape (clients + 1, d); or one row for all.
+        wide: who computes ``x * scale + shift`` in float64, shape (clients + 1,) or (1,).
+    """
+
+    scale: np.ndarray
+    shift: np.ndarray
+    wide: np.ndarray
+
+    def of(self, client: int) -> tuple[Tensor, Tensor]:
+        """Return scale and shift of a client; -1 is the server."""
+        row = client if len(self.wide) > 1 else 0
+        dtype = torch.float64 if self.wide[row] else torch.float32
+        scale, shift = (torch.from_numpy(numbers[row]).to(dtype) for numbers in (self.scale, self.shift))
+        return scale, shift
+
+
+@dataclass(frozen=True)
+class Parts(Sequence[Records]):
+    """The records of one scope, client by client: arrays for all clients, a :class:`Records` for who is asked for.
+
+    Attributes:
+        features, labels: see :class:`Records`.
+        positions: of all clients' records in those arrays, client by client, shape (n,).
+        bounds: where each client's begin in ``positions``, shape (clients + 1,).
+        normalisation: of their features.
+        planting: the planted groups; None if there are none.
+    """
+
+    features: Tensor
+    labels: Tensor
+    positions: Tensor
+    bounds: np.ndarray
+    normalisation: Normalisation
+    planting: Planting | None = None
+
+    def __len__(self) -> int:
+        """Return the number of clients."""
+        return len(self.bounds) - 1
+
+    @overload
+    def __getitem__(self, client: SupportsIndex) -> Records: ...
+
+    @overload
+    def __getitem__(self, client: slice) -> list[Records]: ...
+
+    def __getitem__(self, client: SupportsIndex | slice) -> Records | list[Records]:
+        """Return the records of a client, or of some, by number."""
+        if isinstance(client, slice):
+            return [self[one] for one in range(len(self))[client]]
+        number = range(len(self))[client]
+        first, last = self.bounds[number : number + 2].tolist()
+        planted = None if self.planting is None else self.planting.of([number], [last - first])
+        return Records(
+            self.features, self.labels, self.positions[first:last], *self.normalisation.of(number), planted=planted
+        )
+
+    def __iter__(self) -> Iterator[Records]:
+        """Yield the records of every client."""
+        return (self[client] for client in range(len(self)))
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """The number of records of each client, shape (clients,)."""
+        return np.diff(self.bounds)
+
+    def together(self, features: Tensor) -> Records:
+        """Return all clients' records as the server sees them.
+
+        Args:
+            features: see :class:`Records`; filled in for the server.
+        """
+        planted = None if self.planting is None else self.planting.of(range(len(self)), self.sizes.tolist())
+        return Records(features, self.labels, self.positions, *self.normalisation.of(-1), planted=planted)
+
+
+@dataclass(frozen=True)
 class Federation:
     """All data of one run.
 
@@ -69,7 +150,6 @@ class Federation:
         name: the data set's name.
         classes: class names, in the order of the labels.
         shape: one record's feature shape.
-        client_names: a name per client (``"cleveland"``, a writer, or the index as text).
         splits: scope (``client_train``, ``client_val``, ``client_test``) -> one ``Records`` per client (maybe empty).
         server_test: the server's own test set; rows are normalised by all training records together, where a
             client's are normalised by its own.
@@ -81,28 +161,35 @@ class Federation:
         planted.
         digest: names the data's content: features, labels, groups, class names, and who holds which records. The same
             on every machine; without what is normalised, filled in or planted, which the configuration decides.
+        names: a name per client (``"cleveland"``, a writer); empty if they have no names but their numbers.
     """
 
     name: str
     classes: tuple[str, ...]
     shape: tuple[int, ...]
-    client_names: tuple[str, ...]
-    splits: Mapping[str, Sequence[Records]]
+    splits: Mapping[str, Parts]
     server_test: Records
     pooled_train: Records
     imputed: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: tuple[str, ...] = ()
     planted: tuple[int, ...] | None = None
     digest: str = ""
+    names: tuple[str, ...] = ()
 
     @property
     def num_clients(self) -> int:
         """The number of clients."""
-        return len(self.client_names)
+        return len(self.splits["client_train"])
+
+    @property
+    def client_names(self) -> tuple[str, ...]:
+        """A name per client, its number as text if it has no other."""
+        return self.names or tuple(map(str, range(self.num_clients)))
 
     def of(self, client: int) -> dict[str, Records]:
         """Return one client's records by scope, leaving out empty splits."""
-        return {scope: parts[client] for scope, parts in self.splits.items() if len(parts[client])}
+        found = {scope: parts[client] for scope, parts in self.splits.items()}
+        return {scope: records for scope, records in found.items() if len(records)}
 
     def label_counts(self) -> pd.DataFrame:
         """Return the label counts: columns client, client_name, scope, label, label_name, records (zeros included).

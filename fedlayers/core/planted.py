@@ -1,5 +1,6 @@
 """What planted groups of clients change in the records that are read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,3 +37,22 @@ class Planted:
             if chosen.any():
                 features[chosen] = torch.rot90(features[chosen], quarters, (-2, -1))
         return features
+
+
+@dataclass(frozen=True)
+class Planting:
+    """Which client is in which group, and what the groups differ in.
+
+    Attributes:
+        groups: one group a client, from 0; every client of a group has the same change, group 0 none.
+        turns, relabel: see :class:`Planted`.
+    """
+
+    groups: tuple[int, ...]
+    turns: Tensor
+    relabel: Tensor
+
+    def of(self, clients: Sequence[int], sizes: Sequence[int]) -> Planted:
+        """Return what is done to the records of some clients, so many each, one client after the other."""
+        groups = torch.tensor([self.groups[client] for client in clients])
+        return Planted(groups.repeat_interleave(torch.tensor(sizes)), self.turns, self.relabel)

@@ -46,7 +46,7 @@ def most_records(probe: Probe, federation: Federation) -> int | None:
         return None
     if probe.policy == "server":
         return len(federation.server_test)
-    return sum(len(records) for records in federation.splits["client_train"])
+    return len(federation.pooled_train)
 
 
 def _some(count: int, wanted: int, generator: torch.Generator) -> torch.Tensor:
@@ -55,12 +55,15 @@ def _some(count: int, wanted: int, generator: torch.Generator) -> torch.Tensor:
 
 
 def _shares(federation: Federation, wanted: int, generator: torch.Generator) -> torch.Tensor:
-    """Return places in the pooled training records, as many of every client as it has, at most an equal share."""
-    share, first, places = max(wanted // federation.num_clients, 1), 0, []
-    for records in federation.splits["client_train"]:
-        places.append(first + _some(len(records), share, generator))
-        first += len(records)
-    return torch.cat(places)
+    """Return places in the pooled training records, as many of every client as it has, at most an equal share.
+
+    Of more clients than records are wanted some are drawn, and one record of each.
+    """
+    parts = federation.splits["client_train"]
+    chosen = range(len(parts)) if wanted >= len(parts) else sorted(_some(len(parts), wanted, generator).tolist())
+    share = max(wanted // len(parts), 1)
+    firsts, sizes = parts.bounds[:-1].tolist(), parts.sizes.tolist()
+    return torch.cat([firsts[client] + _some(sizes[client], share, generator) for client in chosen])
 
 
 def _synthetic(size: int, federation: Federation, generator: torch.Generator) -> Records:

@@ -177,7 +177,7 @@ def _server_measuring(
 def _engine(
     folder: RunFolder, config: Config, built: Built, engine: str, stop: threading.Event, progress: Progress
 ) -> EngineGrid:
-    costs = [len(records) for records in built.federation.splits["client_train"]]
+    costs = built.federation.splits["client_train"].sizes.tolist()
     shared = {
         "run folder (results_dir)": folder.path,
         "data (data_dir)": data_root(config.data_dir),

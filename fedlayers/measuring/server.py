@@ -80,13 +80,14 @@ class ServerMeasuring:
         globals_now = {"received": received, "aggregated": model} if moment == "after_local" else {"received": model}
         globals_now |= {name: replace(received, weights=dict(own)) for name, own in given.models.items()}
         has_global_model = self.strategy.has_global_model
+        sizes, planted = self.federation.splits["client_train"].sizes, self.federation.planted
         view = ServerView(
             layers=self.layers,
             clients=phase.clients,
             weights=phase.weights() if moment == "after_local" else {},
             before=received.tensors(),
             after=model.tensors(),
-            records={client: len(self.federation.splits["client_train"][client]) for client in phase.clients},
+            records={client: int(sizes[client]) for client in phase.clients},
             payloads={},
             seed=derive(self.config.seed, f"measure/{moment}", server_round),
             round=server_round,
@@ -98,7 +99,7 @@ class ServerMeasuring:
             },
             earlier=partial(self.kept.read, moment=moment, before=server_round),
             spread=self.spread,
-            planted=dict(enumerate(self.federation.planted or ())),
+            planted={client: planted[client] for client in phase.clients if planted},
             mean_weights={} if self.config.weighting == "records" else dict.fromkeys(phase.clients, 1.0),
             has_global_model=has_global_model,
             given=given.names,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,9 +31,8 @@ class Trial:
     @property
     def data(self) -> dict[str, Records]:
         """Two records of the first client that has as many, by scope."""
-        size = min(_RECORDS, max(len(records) for records in self.federation.splits["client_train"]))
-        clients = range(self.federation.num_clients)
-        client = next(k for k in clients if len(self.federation.splits["client_train"][k]) >= size)
+        sizes = self.federation.splits["client_train"].sizes
+        client = int(np.argmax(sizes >= min(_RECORDS, sizes.max())))
         return {scope: _first(records) for scope, records in self.federation.of(client).items()}
 
     def training(self) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -249,6 +250,22 @@ def test_a_client_without_records_for_a_scope_leaves_it_out() -> None:
     federation = load_federation(config("digits", clients=764))
     assert set(federation.of(763)) == {"client_train"}
     assert (federation.label_counts().query("client == 763 and scope == 'client_val'")["records"] == 0).all()
+
+
+def test_what_nobody_asks_for_costs_arrays_and_no_objects() -> None:
+    chosen = config("digits", "iid", clients=1500)
+    load_federation(chosen)  # from now on it is in the cache
+    tracemalloc.start()
+    federation = load_federation(chosen)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 300_000  # 4,500 objects would take more than 1 MB
+    parts = federation.splits["client_train"]
+    assert len(parts) == federation.num_clients == 1500 and parts.sizes.sum() == len(federation.pooled_train)
+    assert torch.equal(parts[-1].index, list(parts)[1499].index)
+    assert [len(one) for one in parts[2:4]] == parts.sizes[2:4].tolist()
+    with pytest.raises(IndexError, match="out of range"):
+        parts[1500]
 
 
 def test_records_per_client_caps_before_splitting() -> None:

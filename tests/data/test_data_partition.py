@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from datasets import Dataset
 
 from fedlayers.core.errors import UserError
 from fedlayers.data import load_federation
 from fedlayers.data.build import build
 from fedlayers.data.partitioning.advice import advice
 from fedlayers.data.partitioning.partition import Pool, partition, resolve
+from fedlayers.data.partitioning.table import Table, positions_in, table_of
 from tests.support.data_configs import config, option, write_heart, write_mnist_like
 
 
@@ -284,3 +286,30 @@ def test_advice_is_what_was_tried_and_worked() -> None:
 
 def test_advice_ends_when_its_time_is_over() -> None:
     assert advice(lambda *_: pytest.fail("tried"), 40, {"alpha": 0.1}, limit_s=0.0).startswith("; ask for fewer")
+
+
+@pytest.mark.parametrize("name", ["iid", "dirichlet", "pathological", "shard", "quantity", "natural"])
+def test_parts_are_those_that_the_library_itself_makes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool(np.arange(600) * 3, np.arange(600) % 10, np.arange(600) % 7)
+    request = resolve(option("partition", name, {}), None if name == "natural" else 6, seed=0)
+    ours = partition(pool, request, 10, "made-up")
+    monkeypatch.setattr(Table, "select", Dataset.select)
+    theirs = partition(pool, request, 10, "made-up")
+    assert len(ours) == len(theirs)
+    assert all(np.array_equal(left, right) for left, right in zip(ours, theirs, strict=True))
+
+
+def test_a_part_of_a_table_is_a_data_set_of_the_library_for_whom_it_is_more() -> None:
+    def rows(dataset: Dataset) -> list[int]:
+        found = positions_in(dataset)
+        assert found is not None
+        return list(found)
+
+    table = table_of({"label": np.arange(6) % 2, "position": np.arange(6) * 3})
+    part = table.select(iter([5, 0, 3]))
+    assert isinstance(part, Dataset) and rows(part.select(range(2))) == [15, 0]
+    assert (len(part), part.column_names, part[:]["label"].to_pylist()) == (3, ["label", "position"], [1, 0, 1])
+    assert rows(part.sort("position")) == [0, 9, 15] and rows(part) == [15, 0, 9]
+    assert rows(table.shuffle(seed=1)) == table.shuffle(seed=1)[:]["position"].to_pylist()
+    assert positions_in(part.remove_columns("position")) is None
+    assert part.with_format("numpy")[0]["position"] == 15

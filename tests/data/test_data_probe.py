@@ -55,6 +55,14 @@ def test_a_pooled_probe_takes_as_many_of_every_client(federation: Federation) ->
     assert len(probe) == 40
 
 
+def test_a_pooled_probe_is_no_larger_than_asked_where_there_are_more_clients() -> None:
+    federation = load_federation(compose_config(["dataset=digits", "partition=iid", "clients=300"]))
+    probe = probe_records(Probe("pooled", 20), federation, seed=0)
+    shares = [len(positions(probe) & positions(records)) for records in federation.splits["client_train"]]
+    assert len(probe) == 20 and sorted(shares) == [0] * 280 + [1] * 20
+    assert shares != sorted(shares, reverse=True)
+
+
 def test_a_synthetic_probe_is_standard_normal_and_has_no_labels(federation: Federation) -> None:
     probe = probe_records(Probe("synthetic", 2000), federation, seed=0)
     features, labels = probe.batch(torch.arange(2000))

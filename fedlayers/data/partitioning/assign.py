@@ -19,7 +19,7 @@ from fedlayers.data.prepare import Prepared, digest, digest_of
 from fedlayers.data.sealed_folder import sealed_files
 
 # Part of every cache key: to be raised when records are assigned in another way.
-ASSIGN_VERSION = 3
+ASSIGN_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Assignment:
     Attributes:
         index: positions of all assigned records: the clients' training, validation and test parts, then the server's.
         bounds: where each part begins in ``index``, shape (3·clients + 2,); the last two are the server's ends.
-        client_names: one per client.
+        names: one per client; empty if clients have no names but their numbers.
         notes: sentences about records or groups that are left out.
         imputed: see :func:`fedlayers.data.tabular.fill`.
         own, pooled: rows without gaps, shape (n, d); None if the data set's own features have none.
@@ -40,7 +40,7 @@ class Assignment:
 
     index: np.ndarray
     bounds: np.ndarray
-    client_names: tuple[str, ...]
+    names: tuple[str, ...]
     notes: tuple[str, ...]
     imputed: list[dict[str, Any]]
     own: np.ndarray | None
@@ -49,6 +49,15 @@ class Assignment:
     shift: np.ndarray | None
     wide: np.ndarray | None
     digest: str
+
+    @property
+    def num_clients(self) -> int:
+        """The number of clients."""
+        return (len(self.bounds) - 2) // 3
+
+    def name(self, client: int) -> str:
+        """Return a client's name."""
+        return self.names[client] if self.names else str(client)
 
 
 def assign(prepared: Prepared, config: Config) -> Assignment:
@@ -79,7 +88,7 @@ def assign(prepared: Prepared, config: Config) -> Assignment:
     return Assignment(
         open_array(folder / "index.npy"),
         np.load(folder / "bounds.npy", allow_pickle=False),
-        tuple(facts["client_names"]),
+        tuple(facts["names"]),
         tuple(facts["notes"]) + ((remark,) if remark else ()),
         facts["imputed"],
         **optional,
@@ -92,7 +101,7 @@ def _write(draft: Path, prepared: Prepared, config: Config) -> None:
     pool, server_test = _pool(prepared, request, config)
     parts = partition(pool, request, len(prepared.arrays.facts.classes), prepared.name)
     notes = _notes(prepared, request, pool, parts)
-    names = _client_names(prepared, request, pool, len(parts))
+    names = _names(prepared, request, pool)
     splits = split(cap(parts, config.records_per_client, config.seed), config.split, config.seed)
     pieces = [*splits["client_train"], *splits["client_val"], *splits["client_test"], server_test]
     index, bounds = np.concatenate(pieces), np.cumsum([0, *(len(piece) for piece in pieces)])
@@ -100,8 +109,9 @@ def _write(draft: Path, prepared: Prepared, config: Config) -> None:
     save_array(draft / "bounds.npy", bounds)
     imputed = _write_rows(draft, prepared, splits, server_test)
     # Not what is computed from these: other processors round it differently.
-    named = digest_of({"index": index, "bounds": bounds}, {"data": prepared.digest, "clients": names})
-    content = {"client_names": names, "notes": notes, "imputed": imputed, "digest": named}
+    called = names or [str(client) for client in range(len(parts))]
+    named = digest_of({"index": index, "bounds": bounds}, {"data": prepared.digest, "clients": called})
+    content = {"names": names, "notes": notes, "imputed": imputed, "digest": named}
     save_text(draft / "meta.json", json.dumps(content))
 
 
@@ -136,10 +146,11 @@ def _notes(prepared: Prepared, request: Request, pool: Pool, parts: Sequence[np.
     return notes
 
 
-def _client_names(prepared: Prepared, request: Request, pool: Pool, num_clients: int) -> list[str]:
-    if request.natural and pool.groups is not None:
-        return [prepared.arrays.facts.group_names[code] for code in np.unique(pool.groups)]
-    return [str(client) for client in range(num_clients)]
+def _names(prepared: Prepared, request: Request, pool: Pool) -> list[str]:
+    """Return a name per client; none if they have no names but their numbers."""
+    if not request.natural or pool.groups is None:
+        return []
+    return [prepared.arrays.facts.group_names[code] for code in np.unique(pool.groups)]
 
 
 def _write_rows(

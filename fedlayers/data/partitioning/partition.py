@@ -17,7 +17,7 @@ from fedlayers.data.build import build, parameters_of
 from fedlayers.data.partitioning.advice import Attempt, advice
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from fedlayers.data.partitioning.table import Table
 
 DEFAULT_CLIENTS = 10
 
@@ -175,18 +175,20 @@ def _check_arguments(request: Request, num_classes: int, num_records: int, name:
         check(is_right, "partition.num_classes_per_partition", allowed, wanted)
 
 
-def _table(pool: Pool) -> "Dataset":
-    from datasets import Dataset
+def _table(pool: Pool) -> "Table":
+    # The library behind it takes a second to import, and most runs find their partition in the cache.
+    from fedlayers.data.partitioning.table import table_of
 
     columns = {"label": pool.labels, "position": pool.positions}
     if pool.groups is not None:
         columns["group"] = pool.groups
-    # In Arrow's format a whole column is one array; in the others np.array(column) goes through it row by row.
-    return Dataset.from_dict(columns).with_format("arrow")
+    return table_of(columns)
 
 
-def _run(table: "Dataset", spec: Mapping[str, Any], request: Request) -> list[np.ndarray]:
+def _run(table: "Table", spec: Mapping[str, Any], request: Request) -> list[np.ndarray]:
     """Build a partitioner, let it work in silence, and return every client's positions."""
+    from fedlayers.data.partitioning.table import positions_in
+
     defaults = {
         "num_partitions": request.clients,
         "partition_by": request.by,
@@ -196,13 +198,14 @@ def _run(table: "Dataset", spec: Mapping[str, Any], request: Request) -> list[np
         warnings.simplefilter("ignore")
         partitioner = build("partition", spec, defaults)
         partitioner.dataset = table
-        parts = [partitioner.load_partition(client) for client in range(partitioner.num_partitions)]
-    if any("position" not in part.column_names for part in parts):
+        parts = [positions_in(partitioner.load_partition(client)) for client in range(partitioner.num_partitions)]
+    found = [part for part in parts if part is not None]
+    if len(found) < len(parts):
         raise UserError(f"partition._target_ must hand out records, got {spec['_target_']}, which hands out columns")
-    return [part[:]["position"].to_numpy() for part in parts]
+    return found
 
 
-def _attempt(table: "Dataset", request: Request) -> Attempt:
+def _attempt(table: "Table", request: Request) -> Attempt:
     """Return a function that says whether other numbers of clients or arguments would work."""
 
     def works(changes: Mapping[str, Any], clients: int | None) -> bool:
@@ -215,7 +218,7 @@ def _attempt(table: "Dataset", request: Request) -> Attempt:
     return works
 
 
-def _impossible(table: "Dataset", request: Request, name: str, error: Exception) -> UserError:
+def _impossible(table: "Table", request: Request, name: str, error: Exception) -> UserError:
     shown = {k: v for k, v in request.spec.items() if k not in ("name", "_target_", "partition_by")}
     asked = "".join(f", {k}={v}" for k, v in {"clients": request.clients, **shown}.items() if v is not None)
     reason = (" ".join(str(error).split()) or type(error).__name__).rstrip(".")

@@ -1,7 +1,6 @@
 """Planted groups of clients: differences that are known exactly, to test whether a method finds them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import factorial
 
 import numpy as np
@@ -10,27 +9,8 @@ from torch import Tensor
 
 from fedlayers.config.planted_groups import Plant
 from fedlayers.core.checks import check
-from fedlayers.core.planted import Planted
+from fedlayers.core.planted import Planting
 from fedlayers.core.seeding import numpy_generator
-
-
-@dataclass(frozen=True)
-class Planting:
-    """Which client is in which group, and what the groups differ in.
-
-    Attributes:
-        groups: one group a client, from 0; every client of a group has the same change, group 0 none.
-        turns, relabel: see :class:`fedlayers.core.planted.Planted`.
-    """
-
-    groups: tuple[int, ...]
-    turns: Tensor
-    relabel: Tensor
-
-    def of(self, clients: Sequence[int], sizes: Sequence[int]) -> Planted:
-        """Return what is done to the records of some clients, so many each, one client after the other."""
-        groups = torch.tensor([self.groups[client] for client in clients])
-        return Planted(groups.repeat_interleave(torch.tensor(sizes)), self.turns, self.relabel)
 
 
 def planting(plant: Plant, clients: int, shape: Sequence[int], classes: int, seed: int) -> Planting | None:

@@ -73,7 +73,8 @@ def split(parts: Sequence[np.ndarray], shares: Split, seed: int) -> dict[str, li
     for client, part in enumerate(parts):
         shuffled = numpy_generator(seed, "split", client=client).permutation(part)
         num_val, num_test = (int(share * len(part) + 1e-9) for share in (shares.val, shares.test))
-        num_train = len(part) - num_val - num_test
-        for scope, records in zip(SPLIT_SCOPES, np.split(shuffled, [num_train, num_train + num_val]), strict=True):
-            scopes[scope].append(records)
+        # np.split takes as long as drawing the order.
+        ends = (0, len(part) - num_val - num_test, len(part) - num_test, len(part))
+        for place, scope in enumerate(SPLIT_SCOPES):
+            scopes[scope].append(shuffled[ends[place] : ends[place + 1]])
     return scopes
