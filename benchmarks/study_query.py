@@ -1,11 +1,11 @@
 """What it costs to ask a large study.parquet: run with ``python benchmarks/study_query.py [--runs 200]``.
 
 A made-up study of 200 runs × 100 rounds × 20 clients × 10 layers × 10 metrics (40 million records) is aggregated as
-any other; docs/studies.md has the questions in full. Every question is asked in processes of their own, with the file
-in the system's cache, the tools in turns: least time, largest peak memory (libraries included), bytes read. The tools
-must agree. DuckDB and polars are left out if they are not installed (``pip install duckdb polars``). The exit status
-is 1 if pandas reads more than a fifth of the file for one metric, or needs more than 1 GiB for it. Linux only; takes
-some minutes and 2 GB in the temporary folder.
+any other; docs/how-to/large-studies.md has the questions in full. Every question is asked in processes of their own,
+with the file in the system's cache, the tools in turns: least time, largest peak memory (libraries included), bytes
+read. The tools must agree. DuckDB and polars are left out if they are not installed (``pip install duckdb polars``).
+The exit status is 1 if pandas reads more than a fifth of the file for one metric, or needs more than 1 GiB for it.
+Linux only; takes some minutes and 2 GB in the temporary folder.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""docs/studies.md: its code runs, on a made-up study."""
+"""docs/how-to/large-studies.md: its code runs, on a made-up study."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from fedlayers.studies.aggregate import aggregate
 from tests.support.fake_run import write_run
 
-TEXT = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "large-studies.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
 OTHERS = ("duckdb", "polars")
 

@@ -1,118 +1,93 @@
-"""The README: every command composes, every file it shows works, and its snippets run."""
+"""The README, the tutorial and the how-to pages do what they say: small versions of what they show are run."""
 
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import fedlayers
 from fedlayers.commands.main import main
-from fedlayers.config.arguments import read_arguments
-from fedlayers.config.compose import check_plugins, compose_config
-from fedlayers.config.settings import Config
-from fedlayers.studies.study import compose_sweep
+from tests.support.doc_pages import PAGES, README, words_of
 
-TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-COMMAND = re.compile(r"^(?:python -m fedlayers|fedlayers|make run)(?:$| .*)")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
-
-
-def lines() -> list[str]:
-    return "".join(blocks("bash")).replace("\\\n", " ").splitlines()
-
-
-COMMANDS = [line for line in lines() if COMMAND.match(line)]
-SNIPPETS = blocks("python")
-
-
-def words_of(command: str) -> list[str]:
-    """Return the arguments of a command, those of ``make run ARGS="..."`` included."""
-    words = shlex.split(command)
-    if words[0] == "make":
-        return shlex.split(words[2].removeprefix("ARGS=")) if len(words) > 2 else []
-    return words[1:] if words[0] == "fedlayers" else words[3:]
-
-
-def configs_of(command: str) -> list[Config]:
-    arguments = read_arguments(words_of(command))
-    if "--multirun" in arguments.flags:
-        return list(compose_sweep(arguments.overrides).configs)
-    return [compose_config(arguments.overrides)]
+QUICK = ["rounds=2", "clients=3", "records_per_client=40", "figures=false", "progress=none", "engine=local"]
+BY_NAME = {page.name: page for page in PAGES}
 
 
 @pytest.fixture
-def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with the files that the README shows, as a reader would have made them."""
-    for block in blocks("python") + blocks("yaml"):
-        if found := re.match(r"# (\S+\.(?:py|yaml))\n", block):
-            file = tmp_path / found[1]
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(block)
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own, from which modules are found."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    yield tmp_path
+    return tmp_path
 
 
-def test_there_is_something_to_test() -> None:
-    assert len(COMMANDS) > 10 and len(SNIPPETS) > 3
-    others = {line.split(" ", 3)[:3][-1] for line in lines() if not COMMAND.match(line)}
-    assert others <= {"test", "fedlayers.aggregate", "fedlayers.plot", "fedlayers.report", "fedlayers.status"}
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The study that the README starts, in small."""
+    folder = tmp_path_factory.mktemp("reader")
+    words = [*QUICK, f"results_dir={folder}/results", "study=paper", "metrics=[evaluation,weights]"]
+    fedlayers.run(words, algorithm=["local", "fedavg"], seed=[0, 1])
+    for name in ("main", "first", "drift"):
+        (folder / "results" / name).symlink_to("paper")
+    yield folder
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_command_composes_and_its_plugins_exist(command: str, reader: Path) -> None:
-    for config in configs_of(command):
-        check_plugins(config)
-
-
-@pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
-def test_snippet_compiles(snippet: str) -> None:
-    compile(snippet, "README.md", "exec")
-
-
-def test_values_named_in_the_text_can_be_set() -> None:
-    spans = re.findall(r"`'?([\w.]+=[^`'<>]+)'?`", re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL))
-    words = [word for span in spans for word in span.split() if re.fullmatch(r"[\w.]+=(\[.*\]|[^|,]+)", word)]
-    chosen = {word.split("=")[0]: word for word in words if not word.startswith(("hydra.", "key="))}
-    assert len(chosen) > 10
-    compose_config(list(chosen.values()))
-
-
-def test_own_network_and_metric_run(reader: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (command,) = [command for command in COMMANDS if "mine.LargestWeight" in command]
-    quick = ["rounds=1", "clients=2", "metrics=[weights]", "figures=false", "progress=none"]
+def start(words: list[str]) -> object:
     with pytest.raises(SystemExit) as left:
-        main([*words_of(command), *quick])
-    assert left.value.code == 0, capsys.readouterr().err
+        main(words)
+    return left.value.code
+
+
+def carry_out(snippets: list[str], name: str) -> None:
+    names: dict[str, Any] = {}
+    for snippet in snippets:
+        exec(compile(snippet, name, "exec"), names)
+
+
+def test_it_is_short() -> None:
+    assert len(README.text.splitlines()) <= 150
+
+
+def test_pictures_are_small() -> None:
+    pictures = list((Path(__file__).parents[2] / "docs" / "images").iterdir())
+    assert pictures and all(picture.stat().st_size < 150_000 for picture in pictures)
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/how-to/own-data.md", "docs/how-to/own-model.md", "docs/how-to/own-metric.md"]
+)
+def test_things_of_ones_own_run(page: str, reader: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    BY_NAME[page].write_files(reader)
+    command = next(command for command in BY_NAME[page].commands() if "_target_=" in command)
+    given = {word.split("=")[0] for word in words_of(command)}
+    quick = [
+        word for word in QUICK if not (word.startswith("clients") and ("clients" in given or "partition" in given))
+    ]
+    assert start([*words_of(command), *quick, "metrics=[weights]"]) == 0, capsys.readouterr().err
     assert next(reader.glob("results/main/*/done.json"))
 
 
-def test_reading_and_last_snippet_run(reader: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = next(command for command in COMMANDS if "study=drift" in command and "dataset" not in command)
-    quick = [
-        "records_per_client=30",
-        "clients=3",
-        "metrics=[weights]",
-        "figures=false",
-        "progress=none",
-        "engine=local",
-    ]
-    with pytest.raises(SystemExit) as left:
-        main([*words_of(command), *quick])
-    assert left.value.code == 0
-    capsys.readouterr()
-    exec(compile(SNIPPETS[-1], "README.md", "exec"), {})
-    table = capsys.readouterr().out
-    assert re.search(r"digits +0 +fc1 +0\.\d+", table) and "relative" in table
+@pytest.mark.parametrize(
+    ("page", "shown"),
+    [
+        ("README.md", r"update_norm +fc1"),
+        ("docs/tutorial.md", r"digits +0 +fc1 +\S+"),
+        ("docs/tables.md", r"\(\d+, \d+\)"),
+        ("docs/how-to/sweeps.md", r"algorithm +\w+ +\w+\nseed"),
+    ],
+)
+def test_tables_are_read(
+    page: str, shown: str, study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(study)
+    snippets = [snippet for snippet in BY_NAME[page].blocks("python") if not re.match(r"# \S+\.py\n", snippet)]
+    # A study of two rounds has no rounds 5, 10 and 20, and measures layers in both of its own.
+    carry_out([snippet.replace("[1, 5, 10, 20]", "[1, 2]") for snippet in snippets], page)
+    assert re.search(shown, capsys.readouterr().out)
 
 
 def test_python_interface_runs(reader: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (snippet,) = [snippet for snippet in SNIPPETS if "fedlayers.run(" in snippet]
-    exec(compile(snippet, "README.md", "exec"), {})
-    reading = next(snippet for snippet in SNIPPETS if "fedlayers.read(" in snippet)
-    exec(compile(reading.replace("results/main", "results/python"), "README.md", "exec"), {})
+    carry_out(BY_NAME["docs/how-to/notebook.md"].blocks("python"), "notebook.md")
     assert "Score(value=" in capsys.readouterr().out
