@@ -87,7 +87,12 @@ def _reference(folder: Path) -> str:
     """Return a page with the public modules of one folder: what it exports, then everything where it is defined."""
     name = _dotted(folder)
     exported, defined = _contents(folder / "__init__.py")
-    names = [f"- [`{name}.{one}`][]" for one in exported if not one.startswith("_")]
+    names = [
+        # Constants are exported, too, and have no place in the page: what cannot be found is no link.
+        f'- <autoref identifier="{name}.{one}" optional><code>{name}.{one}</code></autoref>'
+        for one in exported
+        if not one.startswith("_")
+    ]
     modules = [_dotted(path.with_suffix("")) for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
     parts = [
         f"# `{name}`",

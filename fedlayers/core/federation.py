@@ -157,8 +157,8 @@ class Federation:
         imputed: one row per filled-in feature of a client and scope: client (missing for the server), client_name,
             feature, scope, missing (count), value, source (``client``: its own training records, or ``pooled``).
         notes: sentences about what was done to the data and what the partition leaves out; empty if nothing is.
-        planted: the planted group of each client, see :mod:`fedlayers.data.partitioning.plant`; None if none were
-        planted.
+        planted: the planted group of each client, see :mod:`fedlayers.data.partitioning.plant`; None if none
+            were planted.
         digest: names the data's content: features, labels, groups, class names, and who holds which records. The same
             on every machine; without what is normalised, filled in or planted, which the configuration decides.
         names: a name per client (``"cleveland"``, a writer); empty if they have no names but their numbers.

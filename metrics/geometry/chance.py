@@ -14,8 +14,8 @@ class Chance:
 
     Attributes:
         chance: their mean.
-        chance_hi: their 95 % quantile, see :func:`metrics.statistics.chance_quantile.chance_quantile`; None of fewer
-        than 19.
+        chance_hi: their 95 % quantile, see :func:`metrics.statistics.chance_quantile.chance_quantile`; None of
+            fewer than 19.
         p: (1 + number of those that reach the value) / (1 + their number), the p value of a permutation test.
     """
 
