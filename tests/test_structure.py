@@ -40,10 +40,6 @@ ROOMS["fedlayers"] = {"core", "runs", "commands"}
 PENDING = {
     ("fedlayers.config.plugins", "fedlayers.flower.adapter"),
     ("fedlayers.figures.notebook", "fedlayers.commands.plot"),
-    *(
-        ("fedlayers.flower.clientapp", f"fedlayers.{name}")
-        for name in ("data", "data.augment", "models", "measuring.build", "measuring.probe")
-    ),
     ("fedlayers.runs.reading.tables", "fedlayers.figures.notebook"),
     ("fedlayers.runs.reading.run_columns", "fedlayers.runs.reading.tables"),
     ("fedlayers.config.quantity_names", "fedlayers.config.plugins"),

@@ -17,22 +17,18 @@ from fedlayers.config.plugins import check_plugins
 from fedlayers.config.settings import Config
 from fedlayers.config.stock_strategies import check_stock_among
 from fedlayers.core.checks import check
-from fedlayers.core.devices import prepare_process, resolve_device
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Federation, Records
-from fedlayers.core.forward_order import forward_layers
 from fedlayers.core.layers import Layer
 from fedlayers.core.schedule import Schedule, check_due
 from fedlayers.core.weights import split_state
-from fedlayers.data import load_federation
-from fedlayers.data.augment import make_augmentation
+from fedlayers.execution.assembly import assembled, parts_of, workspace_of
 from fedlayers.execution.rehearsal import check_strategy, rehearse
 from fedlayers.flower.clientapp import client_app
+from fedlayers.flower.session import Workspace
 from fedlayers.flower.strategy_contract import check_declared, declared
 from fedlayers.measuring.build import build_metrics
-from fedlayers.measuring.probe import probe_for
 from fedlayers.measuring.trial import Trial
-from fedlayers.models import build_model
 from metrics.base import Metric
 
 # What check_parts found to be right, in words.
@@ -41,21 +37,46 @@ _checked: set[str] = set()
 
 @dataclass(frozen=True)
 class Built:
-    """The parts of a run."""
+    """A run's workspace and what the server has beside it."""
 
-    federation: Federation
-    module: nn.Module
-    layers: tuple[Layer, ...]
+    workspace: Workspace
     strategy: Strategy
-    metrics: Mapping[str, Metric]
-    probe: Records | None
-    device: torch.device
     # What is strange about the model, a sentence each.
     notes: tuple[str, ...]
 
+    @property
+    def federation(self) -> Federation:
+        """The run's data."""
+        return self.workspace.federation
+
+    @property
+    def module(self) -> nn.Module:
+        """The model."""
+        return self.workspace.module
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The model's layers, in order."""
+        return self.workspace.layers
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics by name."""
+        return self.workspace.metrics
+
+    @property
+    def probe(self) -> Records | None:
+        """The probe, if a metric uses one."""
+        return self.workspace.probe
+
+    @property
+    def device(self) -> torch.device:
+        """Where the server computes."""
+        return self.workspace.device
+
     def client_app(self, config: Config) -> ClientApp:
         """Return the ClientApp, its device settled here so that all workers use the same kind."""
-        return client_app(replace(config, device=self.device.type), self.federation.digest)
+        return client_app(replace(config, device=self.device.type), assembled, self.federation.digest)
 
 
 def build(config: Config) -> Built:
@@ -65,37 +86,22 @@ def build(config: Config) -> Built:
         UserError: something in the configuration cannot be built; the message names the key.
     """
     check_plugins(config)
-    device = resolve_device(config.device)
-    prepare_process(config.deterministic)
-    augment = make_augmentation(config.training.augment)
+    parts = parts_of(config)
     strategy = build_strategy(config)
-    metrics = _due_metrics(config)
+    _check_due(config, parts.metrics)
     _check_data_dir(config.data_dir)
-    federation = load_federation(config)
-    if augment:
-        augment(torch.zeros(2, *federation.shape), torch.Generator().manual_seed(config.seed))
-    module = build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
-    layers = forward_layers(module, torch.zeros(2, *federation.shape, device=device))
+    workspace = workspace_of(parts)
+    federation, layers = workspace.federation, workspace.layers
     declared(strategy).know_layers(layers)
     check_strategy(strategy, federation.num_clients)
     check_stock_among(config.algorithm, max(1, int(config.fraction * federation.num_clients)))
-    _rehearse(config, module, layers, federation.num_clients)
-    probe = probe_for(metrics, config, federation)
-    trial = Trial(federation, module, layers, device, config.seed)
+    _rehearse(config, workspace.module, layers, federation.num_clients)
+    trial = Trial(federation, workspace.module, layers, workspace.device, config.seed)
     trial.training()
     # Elsewhere a metric that cannot measure this model is missing in the run, with the reason.
     if config.metrics.get("on_error") == "raise":
-        trial.metrics(metrics, probe)
-    return Built(
-        federation,
-        module,
-        layers,
-        strategy,
-        metrics,
-        probe,
-        device,
-        tuple(trial.remarks()),
-    )
+        trial.metrics(workspace.metrics, workspace.probe)
+    return Built(workspace, strategy, tuple(trial.remarks()))
 
 
 def check_parts(config: Config) -> None:
@@ -106,7 +112,7 @@ def check_parts(config: Config) -> None:
     """
     parts: dict[str, tuple[Callable[[Config], object], Any]] = {
         "strategy": (build_strategy, (config.algorithm, config.fraction, config.weighting)),
-        "metrics": (_due_metrics, (config.metrics, config.rounds, config.snapshots)),
+        "metrics": (_build_metrics, (config.metrics, config.rounds, config.snapshots)),
     }
     check_plugins(config)
     for name, (part, content) in parts.items():
@@ -116,14 +122,16 @@ def check_parts(config: Config) -> None:
             _checked.add(seen)
 
 
-def _due_metrics(config: Config) -> dict[str, Metric]:
-    """Return the metrics; a metric or snapshots that would never be due are refused."""
-    metrics = build_metrics(config.metrics)
+def _build_metrics(config: Config) -> None:
+    _check_due(config, build_metrics(config.metrics))
+
+
+def _check_due(config: Config, metrics: Mapping[str, Metric]) -> None:
+    """Refuse a metric or snapshots that would never be due."""
     for name, metric in metrics.items():
         check_due(metric.schedule, config.rounds, f"metrics.{name}")
     if config.snapshots.rounds:
         check_due(Schedule(config.snapshots.rounds, ["after_aggregate"]), config.rounds, "snapshots")
-    return metrics
 
 
 def build_strategy(config: Config) -> Strategy:

@@ -13,41 +13,49 @@ from flwr.clientapp import ClientApp
 from hydra.utils import instantiate
 
 from fedlayers.config.settings import Config
-from fedlayers.core.devices import prepare_process, resolve_device, threads
+from fedlayers.core.devices import threads
 from fedlayers.core.errors import UserError
-from fedlayers.core.forward_order import forward_layers
 from fedlayers.core.seeding import global_state
-from fedlayers.core.weights import from_safetensors_bytes, split_state
-from fedlayers.data import load_federation
-from fedlayers.data.augment import make_augmentation
+from fedlayers.core.weights import from_safetensors_bytes
 from fedlayers.flower.adapter import NumPyClient, client_error, integer, records_of
 from fedlayers.flower.arrays import decode, encode
 from fedlayers.flower.session import Scalars, Session, Workspace
-from fedlayers.measuring.build import build_metrics
-from fedlayers.measuring.probe import probe_for
-from fedlayers.models import build_model
 
 # The ConfigRecord of a reply that carries our rows and payloads beside the records that strategies insist on.
 EXTRA = "fedlayers"
 
+# What makes a worker's data, model and metrics of a configuration: a function that any process can import.
+Assemble = Callable[[Config], Workspace]
 
-def client_app(config: Config, data: str | None = None) -> ClientApp:
+
+@dataclass(frozen=True)
+class _Run:
+    """What a ClientApp carries: the run's configuration, what builds a workspace of it, and its data's digest."""
+
+    config: Config
+    assemble: Assemble
+    data: str | None
+    key: str
+
+
+def client_app(config: Config, assemble: Assemble, data: str | None = None) -> ClientApp:
     """Return the ClientApp of a run; it carries the configuration and nothing else.
 
     Args:
         config: the run's configuration.
+        assemble: what makes a worker's workspace of it.
         data: the digest of the run's data: a worker that finds others, which were replaced meanwhile, refuses them.
     """
     app = ClientApp()
-    key = json.dumps({**asdict(config), "data": data}, sort_keys=True)
+    run = _Run(config, assemble, data, json.dumps({**asdict(config), "data": data}, sort_keys=True))
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        return _handle(config, data, key, message, context, training=True)
+        return _handle(run, message, context, training=True)
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
-        return _handle(config, data, key, message, context, training=False)
+        return _handle(run, message, context, training=False)
 
     @app.query()
     def query(message: Message, context: Context) -> Message:
@@ -58,7 +66,7 @@ def client_app(config: Config, data: str | None = None) -> ClientApp:
     return app
 
 
-def _handle(config: Config, data: str | None, key: str, message: Message, context: Context, training: bool) -> Message:
+def _handle(run: _Run, message: Message, context: Context, training: bool) -> Message:
     """Run one message; a client's exception becomes an error reply with client, round, moment and traceback."""
     client = int(context.node_config["partition-id"])
     settings = records_of(message.content, ConfigRecord)["config"]
@@ -66,10 +74,10 @@ def _handle(config: Config, data: str | None, key: str, message: Message, contex
     moment = "after_local" if training else str(settings["moment"])
     try:
         with (
-            threads(config.client_threads),
-            global_state(config.seed, f"client/{moment}", server_round, client),
+            threads(run.config.client_threads),
+            global_state(run.config.seed, f"client/{moment}", server_round, client),
         ):
-            station = _station(key, config, data)
+            station = _station(run)
             session = Session(
                 station.workspace,
                 client,
@@ -131,40 +139,19 @@ class _Station:
 _stations: dict[str, _Station] = {}
 
 
-def _station(key: str, config: Config, data: str | None) -> _Station:
+def _station(run: _Run) -> _Station:
     """Return what this process keeps for a configuration, building it on first use; the last two are kept."""
-    if key not in _stations:
+    if run.key not in _stations:
         for old in list(_stations)[:-1]:
             del _stations[old]
-        client = instantiate(config.algorithm["client"], _partial_=True)
+        client = instantiate(run.config.algorithm["client"], _partial_=True)
         # A plain partial: Hydra's own checks its policy again at every call, which takes 0.3 ms.
-        workspace = build_workspace(config)
+        workspace = run.assemble(run.config)
         found = workspace.federation.digest
-        if data is not None and found != data:
+        if run.data not in (None, found):
             raise UserError(
-                f"dataset: the data must stay as they were when the run started (digest {data}), got other content "
+                f"dataset: the data must stay as they were when the run started (digest {run.data}), got other content "
                 f"(digest {found}); put the old one back and start the same command again"
             )
-        _stations[key] = _Station(workspace, partial(client.func, *client.args, **client.keywords))
-    return _stations[key]
-
-
-def build_workspace(config: Config) -> Workspace:
-    """Return data, model, layers and metrics of a run, built from its configuration alone."""
-    device = resolve_device(config.device)
-    prepare_process(config.deterministic)
-    federation = load_federation(config)
-    module = build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
-    _, buffers = split_state(module)
-    metrics = build_metrics(config.metrics)
-    return Workspace(
-        config,
-        federation,
-        module,
-        forward_layers(module, torch.zeros(2, *federation.shape, device=device)),
-        metrics,
-        device,
-        make_augmentation(config.training.augment),
-        buffers,
-        probe_for(metrics, config, federation),
-    )
+        _stations[run.key] = _Station(workspace, partial(client.func, *client.args, **client.keywords))
+    return _stations[run.key]

@@ -145,7 +145,7 @@ def test_everything_is_built() -> None:
 def test_mistakes_are_found_before_data_are_loaded() -> None:
     config = compose_config([*TINY, "algorithm.server_lr=-1"])
     with (
-        mock.patch("fedlayers.execution.build.load_federation", side_effect=AssertionError("loaded")),
+        mock.patch("fedlayers.execution.assembly.load_federation", side_effect=AssertionError("loaded")),
         pytest.raises(UserError, match=r"algorithm.server_lr"),
     ):
         build(config)

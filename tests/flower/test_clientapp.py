@@ -15,6 +15,7 @@ from fedlayers.config.compose import compose_config
 from fedlayers.config.settings import Config
 from fedlayers.core.records import from_bytes
 from fedlayers.core.weights import split_state
+from fedlayers.execution.assembly import assembled
 from fedlayers.execution.build import Built, build
 from fedlayers.flower import clientapp
 from fedlayers.flower.adapter import set_identity
@@ -60,6 +61,10 @@ def send(config: Config, built: Built) -> Send:
     return send
 
 
+def client_app_of(config: Config, data: str | None = None) -> ClientApp:
+    return clientapp.client_app(config, assembled, data)
+
+
 def weights_of(reply: Message) -> list[bytes]:
     assert not reply.has_error(), reply.error.reason
     return [array.numpy().tobytes() for array in reply.content.array_records["arrays"].values()]
@@ -69,7 +74,7 @@ def weights_of(reply: Message) -> list[bytes]:
     "extra", [[], ["algorithm=fedprox", "metrics=[evaluation,weights,gradients]", "dataset=MNIST"]]
 )
 def test_what_is_sent_to_workers_is_small(extra: list[str]) -> None:
-    app = clientapp.client_app(compose_config(extra))
+    app = client_app_of(compose_config(extra))
     assert len(cloudpickle.dumps(app)) < 10_000
 
 
@@ -136,7 +141,7 @@ def test_an_exception_names_client_round_and_moment(send: Send, server_round: in
             "+algorithm.client.server_round=2",
         ]
     )
-    reply = send(2, server_round=server_round, app=clientapp.client_app(failing))
+    reply = send(2, server_round=server_round, app=client_app_of(failing))
     assert reply.has_error() == (server_round == 2)
     if server_round == 2:
         found = json.loads(str(reply.error.reason))
@@ -145,21 +150,21 @@ def test_an_exception_names_client_round_and_moment(send: Send, server_round: in
 
 
 def test_data_that_were_replaced_meanwhile_are_refused(config: Config, built: Built, send: Send) -> None:
-    assert not send(0, app=clientapp.client_app(config, built.federation.digest)).has_error()
-    reply = send(0, app=clientapp.client_app(config, "0123"))
+    assert not send(0, app=client_app_of(config, built.federation.digest)).has_error()
+    reply = send(0, app=client_app_of(config, "0123"))
     found = f"(digest 0123), got other content (digest {built.federation.digest}); put the old one back"
     assert found in json.loads(str(reply.error.reason))["traceback"]
 
 
 def test_a_worker_keeps_the_last_two_configurations(send: Send) -> None:
     for seed in (1, 2, 3):
-        weights_of(send(0, app=clientapp.client_app(compose_config([*TINY, f"seed={seed}"]))))
+        weights_of(send(0, app=client_app_of(compose_config([*TINY, f"seed={seed}"]))))
     kept = [json.loads(key)["seed"] for key in clientapp._stations]
     assert kept == [2, 3]
 
 
 def test_personal_state_is_written_in_training_only(send: Send) -> None:
-    app = clientapp.client_app(compose_config([*TINY, "algorithm=local"]))
+    app = client_app_of(compose_config([*TINY, "algorithm=local"]))
     state = RecordDict()
     send(0, MessageType.EVALUATE, state=state, app=app)
     assert not state
@@ -171,9 +176,7 @@ def test_personal_state_is_written_in_training_only(send: Send) -> None:
 
 
 def test_a_client_that_trains_in_place_does_not_change_what_others_receive(send: Send, built: Built) -> None:
-    app = clientapp.client_app(
-        compose_config([*TINY, "algorithm.client._target_=tests.support.odd_clients.InPlaceClient"])
-    )
+    app = client_app_of(compose_config([*TINY, "algorithm.client._target_=tests.support.odd_clients.InPlaceClient"]))
     # One record for both, as an engine sends it: it is decoded once.
     weights, _ = split_state(built.module)
     arrays = GlobalModel({name: tensor.numpy() for name, tensor in weights.items()}, {}).record()

@@ -14,7 +14,7 @@ from clients.ifca import IFCAClient
 from fedlayers import read
 from fedlayers.config.compose import compose_config
 from fedlayers.core.errors import ClientFailed
-from fedlayers.flower.clientapp import build_workspace
+from fedlayers.execution.assembly import assembled
 from fedlayers.flower.session import Session
 from fedlayers.models import build_model
 from fedlayers.runs.folder import RunFolder
@@ -132,7 +132,7 @@ def test_planted_groups_are_found(quick_run: Run, name: str, kind: str) -> None:
 
 
 def session_of_client(client: int) -> Session:
-    workspace = build_workspace(
+    workspace = assembled(
         compose_config(
             ["clients=4", "partition=iid", "model.hidden=[16]", "metrics=[]", "algorithm=ifca", "device=cpu"]
         )

@@ -1,0 +1,69 @@
+"""What server and workers put together alike: data, model, layers and metrics, from the configuration alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from fedlayers.config.settings import Config
+from fedlayers.core.devices import prepare_process, resolve_device
+from fedlayers.core.forward_order import forward_layers
+from fedlayers.core.weights import split_state
+from fedlayers.data import load_federation
+from fedlayers.data.augment import make_augmentation
+from fedlayers.flower.session import Augmentation, Workspace
+from fedlayers.measuring.build import build_metrics
+from fedlayers.measuring.probe import probe_for
+from fedlayers.models import build_model
+from metrics.base import Metric
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What needs no data: a mistake in it is told at once."""
+
+    config: Config
+    device: torch.device
+    augment: Augmentation | None
+    metrics: Mapping[str, Metric]
+
+
+def parts_of(config: Config) -> Parts:
+    """Return what of a run needs no data, and prepare this process for its numbers.
+
+    Raises:
+        UserError: something cannot be built; the sentence names its key.
+    """
+    device = resolve_device(config.device)
+    prepare_process(config.deterministic)
+    return Parts(config, device, make_augmentation(config.training.augment), build_metrics(config.metrics))
+
+
+def workspace_of(parts: Parts) -> Workspace:
+    """Return the data, the model, its layers and the probe beside those parts.
+
+    Raises:
+        UserError: data or model cannot be had, or do not fit together.
+    """
+    config, device = parts.config, parts.device
+    federation = load_federation(config)
+    if parts.augment:
+        parts.augment(torch.zeros(2, *federation.shape), torch.Generator().manual_seed(config.seed))
+    module = build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
+    _, buffers = split_state(module)
+    return Workspace(
+        config,
+        federation,
+        module,
+        forward_layers(module, torch.zeros(2, *federation.shape, device=device)),
+        parts.metrics,
+        device,
+        parts.augment,
+        buffers,
+        probe_for(parts.metrics, config, federation),
+    )
+
+
+def assembled(config: Config) -> Workspace:
+    """Return all that a worker needs, from a run's configuration."""
+    return workspace_of(parts_of(config))
