@@ -1,12 +1,12 @@
-"""A whole FedAvg round of the program against a bare PyTorch loop over the same records, in one run.
+"""A whole FedAvg round of the program against a bare PyTorch loop over the same examples, in one run.
 
 The bare loop is the floor: two persistent single-threaded processes with all data normalised in memory beforehand,
 which exchange weights through shared memory. Both sides train the same network on the same clients, evaluate each
-client's test records after training and after aggregation, and the global model on the server's test set. Nothing
+client's test examples after training and after aggregation, and the global model on the server's test set. Nothing
 else is measured. The two sides run in turn; the smallest of the medians counts.
 
-Workloads: ``mlp`` and ``cnn`` (10 clients × 6,000 FMNIST records, 10 % of them for testing, batch 64, one epoch),
-``cross-device`` (200 clients × 50 CIFAR-10 records, 50 a round, batch 10, two convolutions, 1.6 M parameters).
+Workloads: ``mlp`` and ``cnn`` (10 clients × 6,000 FMNIST examples, 10 % of them for testing, batch 64, one epoch),
+``cross-device`` (200 clients × 50 CIFAR-10 examples, 50 a round, batch 10, two convolutions, 1.6 M parameters).
 Needs the data sets (FEDLAYERS_DATA). Usage: ``python benchmarks/federated_round.py [mlp cnn cross-device]``.
 """
 
@@ -29,7 +29,7 @@ import fedlayers
 from fedlayers.config.compose import compose_config
 from fedlayers.config.settings import Config
 from fedlayers.core.devices import prepare_process
-from fedlayers.core.federation import Records
+from fedlayers.core.federation import Examples
 from fedlayers.data import load_federation
 from fedlayers.models import build_model
 
@@ -119,20 +119,20 @@ def network(config: Config) -> nn.Module:
     return build_model(config.model, federation.shape, len(federation.classes), config.seed)
 
 
-def in_memory(records: Records) -> tuple[Tensor, Tensor]:
-    """Return all records normalised."""
-    return records.batch(torch.arange(len(records)))
+def in_memory(examples: Examples) -> tuple[Tensor, Tensor]:
+    """Return all examples normalised."""
+    return examples.batch(torch.arange(len(examples)))
 
 
 def work(pipe: Any, config: Config, half: int, share: list[Tensor], slots: list[list[Tensor]]) -> None:
-    """Train and evaluate on request; the even half also tests the first half of the server's records."""
+    """Train and evaluate on request; the even half also tests the first half of the server's examples."""
     torch.set_num_threads(1)
     prepare_process(deterministic=False)
     federation = load_federation(config)
     module = network(config)
     parameters: list[Tensor] = list(module.parameters())
-    train = [in_memory(records) for records in federation.splits["client_train"]]
-    test = [in_memory(records) for records in federation.splits["client_test"]]
+    train = [in_memory(examples) for examples in federation.splits["client_train"]]
+    test = [in_memory(examples) for examples in federation.splits["client_test"]]
     server = [part.chunk(2)[half] for part in in_memory(federation.server_test)]
     pipe.send("ready")
     while True:

@@ -2,7 +2,7 @@
 
 Both sides train the same network on the same batches on one thread. The textbook loop is ``module(x)``,
 ``loss.backward()`` and ``torch.optim`` with ``foreach=True`` on batches gathered beforehand. ``loop`` is
-``train_locally`` on the same gathered batches, ``whole`` is ``train_locally`` gathering them from uint8 records.
+``train_locally`` on the same gathered batches, ``whole`` is ``train_locally`` gathering them from uint8 examples.
 Times are minima of processor time over interleaved repetitions, in microseconds a step.
 
 Convolutions allocate megabytes a step, and what the page faults cost depends on the heap's history: for figures that
@@ -20,11 +20,11 @@ from torch.nn.functional import cross_entropy
 
 from clients.training import train_locally
 from fedlayers.config.training import Training
-from fedlayers.core.federation import Records
+from fedlayers.core.federation import Examples
 from fedlayers.core.weights import split_state
 from fedlayers.models.cnn import CNN
 from fedlayers.models.mlp import MLP
-from metrics.base import RecordSet
+from metrics.base import ExampleSet
 
 SHAPE, CLASSES, BATCH = (1, 28, 28), 10, 64
 
@@ -59,10 +59,10 @@ def textbook(module: nn.Module, batches: list[tuple[Tensor, Tensor]], training: 
         optimizer.step()
 
 
-def ours(module: nn.Module, records: RecordSet, training: Training) -> None:
+def ours(module: nn.Module, examples: ExampleSet, training: Training) -> None:
     parameters, buffers = split_state(module)
     generator = torch.Generator().manual_seed(0)
-    train_locally(module, parameters, buffers, records, training, lr=training.lr, generator=generator)
+    train_locally(module, parameters, buffers, examples, training, lr=training.lr, generator=generator)
 
 
 def minima(sides: dict[str, Callable[[], None]], repetitions: int) -> dict[str, float]:
@@ -79,12 +79,12 @@ def compare(module: nn.Module, training: Training, steps: int, repetitions: int)
     count = steps * BATCH
     pixels = torch.randint(256, (count, *SHAPE), dtype=torch.uint8)
     labels = torch.randint(CLASSES, (count,))
-    records = Records(pixels, labels, torch.arange(count), torch.tensor(1 / 255), torch.tensor(-0.5))
-    batches = [records.batch(chosen) for chosen in torch.split(torch.arange(count), BATCH)]
+    examples = Examples(pixels, labels, torch.arange(count), torch.tensor(1 / 255), torch.tensor(-0.5))
+    batches = [examples.batch(chosen) for chosen in torch.split(torch.arange(count), BATCH)]
     sides: dict[str, Callable[[], None]] = {
         "textbook": lambda: textbook(module, batches, training),
         "loop": lambda: ours(module, Gathered(batches), training),
-        "whole": lambda: ours(module, records, training),
+        "whole": lambda: ours(module, examples, training),
     }
     minima(sides, 2)
     return {name: seconds / steps * 1e6 for name, seconds in minima(sides, repetitions).items()}

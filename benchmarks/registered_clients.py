@@ -14,8 +14,8 @@ import time
 import psutil
 
 LIMIT = 1.10
-RECORDS = 60
-JOB = ["+dataset=FMNIST", "partition=iid", f"records_per_client={RECORDS}", "rounds=8", "model=cnn", "engine=ray"]
+EXAMPLES = 60
+JOB = ["+dataset=FMNIST", "partition=iid", f"examples_per_client={EXAMPLES}", "rounds=8", "model=cnn", "engine=ray"]
 QUIET = ["engine.workers=2", "figures=false", "progress=none", "metrics=[evaluation]"]
 
 

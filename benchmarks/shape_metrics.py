@@ -4,7 +4,7 @@ Compares ``procrustes``, standard errors included, with the way that libraries g
 value decomposition of the cross-covariance, both arrays transformed, then the angle between them. Both are timed in
 turns and the minima compared: the plain way with one thread, which is the fastest for matrices of this size, ours with
 one thread and with two. The limit with one thread is 1.3 times as long, and 1.8 times for nearly equal clients, whose
-distances are computed so that no digits are lost; with two threads 190 pairs of 1,000 records and 128 units may take
+distances are computed so that no digits are lost; with two threads 190 pairs of 1,000 examples and 128 units may take
 0.4 s. The exit status is 1 if one is broken. What 100 permutations behind the null band cost is shown as well.
 """
 
@@ -32,10 +32,10 @@ REPEATS = 5
 CLIENTS = 20
 
 
-def representations(records: int, units: int, noise: float) -> list[Tensor]:
+def representations(examples: int, units: int, noise: float) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
-    shared = torch.randn(records, units, generator=generator)
-    return [shared + noise * torch.randn(records, units, generator=generator) for _ in range(CLIENTS)]
+    shared = torch.randn(examples, units, generator=generator)
+    return [shared + noise * torch.randn(examples, units, generator=generator) for _ in range(CLIENTS)]
 
 
 def pair_by_pair(items: Sequence[np.ndarray]) -> list[float]:
@@ -63,9 +63,9 @@ def with_threads(count: int, work: Callable[[], object]) -> float:
     return spent
 
 
-def compare(records: int, units: int, noise: float) -> tuple[float, float]:
+def compare(examples: int, units: int, noise: float) -> tuple[float, float]:
     """Return how long ours takes with one thread, relative to the plain way, and its seconds with two."""
-    items = representations(records, units, noise)
+    items = representations(examples, units, noise)
     arrays = [item.double().numpy() for item in items]
     pairs = list(combinations(range(CLIENTS), 2))
     measure = Procrustes()
@@ -79,23 +79,23 @@ def compare(records: int, units: int, noise: float) -> tuple[float, float]:
     ]
     plain, one, two = (min(column) for column in zip(*times, strict=True))
     print(
-        f"{records:5} records, {units:4} units, noise {noise:4}: {len(pairs)} pairs one by one {plain:5.2f} s, "
+        f"{examples:5} examples, {units:4} units, noise {noise:4}: {len(pairs)} pairs one by one {plain:5.2f} s, "
         f"procrustes {one:5.2f} s, {one / plain:.2f}x; with two threads {two:5.2f} s"
     )
     return one / plain, two
 
 
-def show_permutations(records: int, units: int) -> None:
-    items = representations(records, units, 1.0)[:6]
+def show_permutations(examples: int, units: int) -> None:
+    items = representations(examples, units, 1.0)[:6]
     pairs = list(combinations(range(6), 2))
     spent = min(seconds(lambda: Procrustes().compare(items, pairs, 100, 0)) for _ in range(2))
-    print(f"{records:5} records, {units:4} units: {len(pairs)} pairs with 100 permutations {spent:5.2f} s")
+    print(f"{examples:5} examples, {units:4} units: {len(pairs)} pairs with 100 permutations {spent:5.2f} s")
 
 
 def main() -> int:
     prepare_process(deterministic=False)
     torch.set_num_threads(1)
-    apart = [compare(records, units, 1.0) for records, units in ((500, 128), (1000, 128), (1000, 32), (500, 256))]
+    apart = [compare(examples, units, 1.0) for examples, units in ((500, 128), (1000, 128), (1000, 32), (500, 256))]
     close, _ = compare(1000, 128, 0.01)
     for units in (32, 64, 128):
         show_permutations(1000, units)

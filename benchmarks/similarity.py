@@ -1,6 +1,6 @@
 """How fast all pairs of clients are compared: run with ``python benchmarks/similarity.py``.
 
-Twenty clients, 1,000 probe records, one layer. The debiased CKA table of all 190 pairs against the loop of netrep
+Twenty clients, 1,000 probe examples, one layer. The debiased CKA table of all 190 pairs against the loop of netrep
 0.0.2 (its ``LinearCKA.score``: two centred n × n Gram matrices a pair, float64 NumPy), of which 19 pairs are timed
 and taken times ten; both with two threads, in turns, minima. Limits: 15 times faster and 0.3 s at 512 units. The exit
 status is 1 if a limit is broken.
@@ -20,15 +20,15 @@ from metrics.compare.measures.cka import CKA
 from metrics.compare.products.centred import centred
 from metrics.compare.products.gram_products import gram_products
 
-CLIENTS, RECORDS, UNITS = 20, 1000, 512
+CLIENTS, EXAMPLES, UNITS = 20, 1000, 512
 REPEATS, LEAST_RATIO, LIMIT_S = 5, 15.0, 0.3
 PAIRS = list(itertools.combinations(range(CLIENTS), 2))
 
 
 def representations(units: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
-    shared = torch.randn(RECORDS, units, generator=generator)
-    return [shared + torch.randn(RECORDS, units, generator=generator) for _ in range(CLIENTS)]
+    shared = torch.randn(EXAMPLES, units, generator=generator)
+    return [shared + torch.randn(EXAMPLES, units, generator=generator) for _ in range(CLIENTS)]
 
 
 def netreps_angle(x: np.ndarray, y: np.ndarray) -> float:
@@ -72,7 +72,7 @@ def main() -> int:
     times = [(seconds(ours), seconds(netrep) * len(PAIRS) / len(some)) for _ in range(REPEATS)]
     table_s, netrep_s = min(a for a, _ in times), min(b for _, b in times)
     whole_s = min(seconds(lambda: CKA().compare(items, PAIRS, 0, 0)) for _ in range(2))
-    print(f"debiased CKA, {CLIENTS} clients, {RECORDS} records, {UNITS} units, {len(PAIRS)} pairs:")
+    print(f"debiased CKA, {CLIENTS} clients, {EXAMPLES} examples, {UNITS} units, {len(PAIRS)} pairs:")
     print(f"  netrep's loop {netrep_s:6.2f} s, ours {table_s:5.3f} s, {netrep_s / table_s:.0f} times faster")
     print(f"  with standard errors, null bands and p values {whole_s:5.3f} s")
     return int(table_s > LIMIT_S or netrep_s / table_s < LEAST_RATIO)

@@ -1,13 +1,13 @@
-"""The participant of ``centralized``: trains on all clients' records together; the baseline without clients."""
+"""The participant of ``centralized``: trains on all clients' examples together; the baseline without clients."""
 
 from typing import ClassVar
 
 from clients.fedavg import FedAvgClient
-from fedlayers.core.federation import Records
+from fedlayers.core.federation import Examples
 
 
 class CentralizedClient(FedAvgClient):
-    """Trains on the pooled training records; what it measures after training belongs to the server.
+    """Trains on the pooled training examples; what it measures after training belongs to the server.
 
     Args:
         session: data, model and generators for one message.
@@ -15,6 +15,6 @@ class CentralizedClient(FedAvgClient):
 
     pooled: ClassVar[bool] = True
 
-    def training_records(self) -> Records:
-        """Return all clients' training records together."""
+    def training_examples(self) -> Examples:
+        """Return all clients' training examples together."""
         return self.session.workspace.federation.pooled_train

@@ -1,4 +1,4 @@
-"""FedAvg's participant: start from the global model, train on the own records, send the result.
+"""FedAvg's participant: start from the global model, train on the own examples, send the result.
 
 References:
     McMahan et al. 2017, Communication-Efficient Learning of Deep Networks from Decentralized Data, AISTATS.
@@ -16,7 +16,7 @@ from torch import Tensor
 from clients.measuring import measure
 from clients.obedience import clip_update, proximal_term
 from clients.training import AfterEpoch, ExtraLoss, LocalResult, learning_rate, train_locally
-from fedlayers.core.federation import Records
+from fedlayers.core.federation import Examples
 from fedlayers.core.records import Record, Resource, Row, addressed, missing
 from fedlayers.core.seeding import torch_generator
 from fedlayers.core.weights import to_safetensors_bytes
@@ -30,7 +30,7 @@ class FedAvgClient(NumPyClient):
     """Trains and measures; an algorithm overrides what it changes.
 
     Hooks: :meth:`extra_loss` (a term added to the loss), :meth:`initial` (where training starts), :meth:`evaluated`
-    (which model is evaluated), :meth:`keep` (what stays with the client), :meth:`training_records`.
+    (which model is evaluated), :meth:`keep` (what stays with the client), :meth:`training_examples`.
 
     Args:
         session: this client's data, model and generators for one message.
@@ -43,7 +43,7 @@ class FedAvgClient(NumPyClient):
     sends: ClassVar[tuple[str, ...]] = ("loss", "train_loss", "norm_bit")
     # Which model is evaluated after aggregation: ``global`` or ``personal``.
     evaluated_model: ClassVar[str] = "global"
-    # Whether training uses all clients' records, so that what it measures belongs to no single client.
+    # Whether training uses all clients' examples, so that what it measures belongs to no single client.
     pooled: ClassVar[bool] = False
 
     def __init__(self, session: Session) -> None:
@@ -66,22 +66,22 @@ class FedAvgClient(NumPyClient):
         if buffers and self.session.workspace.config.training.buffers == "local":
             self.session.state["buffers"] = as_record(buffers)
 
-    def training_records(self) -> Records:
-        """Return the records this client trains on."""
+    def training_examples(self) -> Examples:
+        """Return the examples this client trains on."""
         return self.session.data()["client_train"]
 
     def fit(self, parameters: list[np.ndarray], config: Scalars) -> tuple[list[np.ndarray], int, dict[str, Any]]:
-        """Train locally, measure the result, and return weights, number of records and our rows."""
+        """Train locally, measure the result, and return weights, number of examples and our rows."""
         session = self.session
         told = orders(config, session.workspace.config.training)
         received = session.tensors(parameters)
         weights, buffers = self.initial(received), self.buffers()
         keeps_own = type(self).initial is not FedAvgClient.initial
         start = {name: tensor.clone() for name, tensor in weights.items()} if keeps_own else received
-        records = self.training_records()
+        examples = self.training_examples()
         watched: list[Row] = []
         began = time.perf_counter()
-        result = self._train(weights, buffers, received, records, told, self._watch(start, watched))
+        result = self._train(weights, buffers, received, examples, told, self._watch(start, watched))
         measuring = sum(row.value for row in watched if isinstance(row, Resource))
         seconds = time.perf_counter() - began - measuring
         scalars: dict[str, Any] = {"loss": result.loss, "train_loss": result.loss}
@@ -89,7 +89,7 @@ class FedAvgClient(NumPyClient):
             scalars["norm_bit"] = int(clip_update(weights, received, told.clipping_norm))
         self.keep(weights, buffers)
         if self.pooled:
-            measured = measure(session, weights, buffers, start, "global", None, {"client_train": records})
+            measured = measure(session, weights, buffers, start, "global", None, {"client_train": examples})
         else:
             measured = measure(session, weights, buffers, start, "personal", session.client, session.data())
         sent = [weights[name].detach().cpu().numpy() for name in session.names]
@@ -99,17 +99,17 @@ class FedAvgClient(NumPyClient):
             scalars["buffers"] = to_safetensors_bytes(buffers)
         if keeps_own and self._compared():
             scalars["start"] = to_safetensors_bytes(start)
-        return sent, len(records), scalars
+        return sent, len(examples), scalars
 
     def evaluate(self, parameters: list[np.ndarray], config: Scalars) -> tuple[float, int, dict[str, Any]]:
-        """Measure the evaluated model and return its test loss, the number of test records and our rows."""
+        """Measure the evaluated model and return its test loss, the number of test examples and our rows."""
         session = self.session
         received = session.tensors(parameters)
         model, buffers = self.evaluated(received), self.buffers()
         measured = measure(session, model, buffers, model, self.evaluated_model, session.client, session.data())
         # By our names and by those of Flower's examples.
         scores = {"accuracy": measured.accuracy, "eval_loss": measured.loss, "eval_acc": measured.accuracy}
-        return measured.loss, measured.records, {**scores, **measured.packed()}
+        return measured.loss, measured.examples, {**scores, **measured.packed()}
 
     def buffers(self) -> dict[str, Tensor]:
         """Return the buffers to work with: the client's own if they stay local, else the server's."""
@@ -126,7 +126,7 @@ class FedAvgClient(NumPyClient):
         session = self.session
         pooled = self.pooled
         if math.isfinite(result.loss):
-            row = Record("training_loss", result.loss, scope="client_train", n=result.records_seen)
+            row = Record("training_loss", result.loss, scope="client_train", n=result.examples_seen)
         else:
             row = missing("training_loss", "the loss is not finite: training diverged", scope="client_train")
         return addressed(
@@ -143,7 +143,7 @@ class FedAvgClient(NumPyClient):
         weights: dict[str, Tensor],
         buffers: dict[str, Tensor],
         received: dict[str, Tensor],
-        records: Records,
+        examples: Examples,
         told: Orders,
         after_epoch: AfterEpoch | None,
     ) -> LocalResult:
@@ -155,7 +155,7 @@ class FedAvgClient(NumPyClient):
             workspace.module,
             weights,
             buffers,
-            records,
+            examples,
             told.training,
             lr=scheduled if told.lr is None else told.lr,
             generator=torch_generator(workspace.config.seed, "batches", session.round, session.client),

@@ -1,4 +1,4 @@
-"""IFCA's participant: of all models it trains the one with the lowest loss on its training records.
+"""IFCA's participant: of all models it trains the one with the lowest loss on its training examples.
 
 References:
     Ghosh, Chung, Yin & Ramchandran 2020, An Efficient Framework for Clustered Federated Learning, NeurIPS
@@ -20,7 +20,7 @@ _BATCH = 128
 
 
 class IFCAClient(ClusteredClient):
-    """Chooses the model with the lowest mean cross entropy on its training records, the first of equal ones.
+    """Chooses the model with the lowest mean cross entropy on its training examples, the first of equal ones.
 
     A model whose loss is not finite is chosen only if no loss is. The choice is made afresh whenever models arrive,
     also before an evaluation. Messages hold the k models' arrays stacked, shape (k, …), or one model alone.
@@ -46,7 +46,7 @@ class IFCAClient(ClusteredClient):
         return loss, count, {**scalars, "cluster": chosen}
 
     def choose(self, models: Sequence[list[np.ndarray]]) -> int:
-        """Return the place of the model with the lowest loss on the training records."""
+        """Return the place of the model with the lowest loss on the training examples."""
         if len(models) == 1:
             return 0
         losses = [self._loss(model) for model in models]
@@ -63,5 +63,5 @@ class IFCAClient(ClusteredClient):
         session, workspace = self.session, self.session.workspace
         load_state(workspace.module, session.tensors(parameters), self.buffers())
         classes = len(workspace.federation.classes)
-        found = evaluate_model(workspace.module, self.training_records(), classes, _BATCH, workspace.device)
+        found = evaluate_model(workspace.module, self.training_examples(), classes, _BATCH, workspace.device)
         return float(found.losses.mean())

@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import save
 from torch import Tensor
 
-from fedlayers.core.federation import Records
+from fedlayers.core.federation import Examples
 from fedlayers.core.records import Record, Row, addressed, table_of, to_bytes, to_table
 from fedlayers.core.seeding import derive
 from fedlayers.core.weights import load_state
@@ -26,17 +26,17 @@ class Measured:
 
     @property
     def loss(self) -> float:
-        """The mean loss on the client's test records (validation records if it has none), NaN if not measured."""
+        """The mean loss on the client's test examples (validation examples if it has none), NaN if not measured."""
         return self._evaluated("loss")[0]
 
     @property
     def accuracy(self) -> float:
-        """The accuracy on the same records, NaN if not measured."""
+        """The accuracy on the same examples, NaN if not measured."""
         return self._evaluated("accuracy")[0]
 
     @property
-    def records(self) -> int:
-        """The number of records behind :attr:`loss`."""
+    def examples(self) -> int:
+        """The number of examples behind :attr:`loss`."""
         return self._evaluated("loss")[1]
 
     def packed(self) -> dict[str, bytes]:
@@ -68,7 +68,7 @@ def measure(
     reference: Mapping[str, Tensor],
     model: str,
     client: int | None,
-    data: Mapping[str, Records],
+    data: Mapping[str, Examples],
 ) -> Measured:
     """Run the metrics that are due at the session's round and moment.
 
@@ -79,7 +79,7 @@ def measure(
         reference: name -> the weights that training started from; the same as ``weights`` if there was none.
         model: what the ``model`` column says, ``global`` or ``personal``.
         client: what the ``client`` column says; None if the rows belong to the server.
-        data: scope -> the records to measure on.
+        data: scope -> the examples to measure on.
 
     Returns:
         Addressed rows, the time they took among them, and payloads for the metrics' server halves.

@@ -1,4 +1,4 @@
-"""The one local training loop: a client's records, a number of steps, weights changed in place."""
+"""The one local training loop: a client's examples, a number of steps, weights changed in place."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +15,7 @@ from clients.optimizers import clipped, make_optimizer
 from fedlayers.config.training import Training
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
-from metrics.base import RecordSet
+from metrics.base import ExampleSet
 
 Weights = Mapping[str, Tensor]
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -29,14 +29,14 @@ class LocalResult:
     """What local training tells about itself.
 
     Attributes:
-        loss: mean cross entropy over the records seen, each at the weights of its step and without any extra
+        loss: mean cross entropy over the examples seen, each at the weights of its step and without any extra
             loss; NaN or infinite if training diverged.
-        records_seen: records trained on, counted once for every time they were seen.
+        examples_seen: examples trained on, counted once for every time they were seen.
         steps: optimizer steps.
     """
 
     loss: float
-    records_seen: int
+    examples_seen: int
     steps: int
 
 
@@ -48,14 +48,14 @@ class _Hooks:
     extra_loss: ExtraLoss | None
     adjust_gradients: AdjustGradients | None
     after_epoch: AfterEpoch | None
-    epoch_records: int
+    epoch_examples: int
 
 
 def train_locally(
     module: nn.Module,
     parameters: dict[str, Tensor],
     buffers: dict[str, Tensor],
-    records: RecordSet,
+    examples: ExampleSet,
     training: Training,
     *,
     lr: float,
@@ -67,22 +67,22 @@ def train_locally(
     reference: Weights | None = None,
     device: torch.device | str = "cpu",
 ) -> LocalResult:
-    """Train on a client's records, changing ``parameters`` and ``buffers`` in place.
+    """Train on a client's examples, changing ``parameters`` and ``buffers`` in place.
 
-    Every epoch visits every record once, in an order drawn from ``generator``; ``training.epochs`` may be a
+    Every epoch visits every example once, in an order drawn from ``generator``; ``training.epochs`` may be a
     fraction, and ``training.steps`` overrides it. The last batch of an epoch may be short. For a model with batch
-    normalisation, which needs two records, a lone last record joins the batch before it, and a client with one
-    record (or ``training.batch_size=1``) trains with the running statistics.
+    normalisation, which needs two examples, a lone last example joins the batch before it, and a client with one
+    example (or ``training.batch_size=1``) trains with the running statistics.
 
     Args:
         module: the network. Its own tensors stay as they are, and so does its mode; dropout draws from torch's
             global generator. Parameters that require no gradient in the module are not trained.
         parameters: name -> weights on ``device``, all names of ``module.named_parameters()``.
         buffers: name -> buffers on ``device``, all names of ``module.named_buffers()``.
-        records: the client's training records, at least one.
+        examples: the client's training examples, at least one.
         training: optimizer (its state is fresh), batch size, epochs or steps, clipping.
         lr: this round's learning rate, see :func:`learning_rate`.
-        generator: a CPU generator for the order of the records and for ``augment``.
+        generator: a CPU generator for the order of the examples and for ``augment``.
         augment: maps features (b, *shape) and the generator to features of the same shape.
         extra_loss: maps (parameters, reference) to a scalar that is added to every batch's loss, or to None.
         adjust_gradients: changes the mapping name -> gradient it is given, after (parameters, reference), in place,
@@ -92,27 +92,29 @@ def train_locally(
         device: where to compute.
 
     Returns:
-        Loss, number of records seen and number of steps.
+        Loss, number of examples seen and number of steps.
 
     Raises:
-        UserError: if there are no records or no parameters to train.
+        UserError: if there are no examples or no parameters to train.
     """
-    check(len(records) > 0, "records", "at least one to train on", len(records), "leave out clients without records")
+    check(
+        len(examples) > 0, "examples", "at least one to train on", len(examples), "leave out clients without examples"
+    )
     trained = {n: parameters[n] for n, own in module.named_parameters() if own.requires_grad}
     if not trained:
         raise UserError(f"model must have parameters that require gradients, got none in {type(module).__name__}")
     if reference is None and (extra_loss or adjust_gradients):
         reference = {name: tensor.detach().clone() for name, tensor in parameters.items()}
-    hooks = _Hooks(reference or {}, extra_loss, adjust_gradients, after_epoch, len(records))
+    hooks = _Hooks(reference or {}, extra_loss, adjust_gradients, after_epoch, len(examples))
     norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
     with _training_mode(module), _leaves(trained):
-        if min(len(records), training.batch_size) == 1:
+        if min(len(examples), training.batch_size) == 1:
             for norm in norms:
                 norm.eval()
-        positions = batches(len(records), training, generator, smallest=2 if norms else 1)
+        positions = batches(len(examples), training, generator, smallest=2 if norms else 1)
 
         def loop(held: nn.Module) -> LocalResult:
-            drawn = (_drawn(records, chosen, augment, generator, device) for chosen in positions)
+            drawn = (_drawn(examples, chosen, augment, generator, device) for chosen in positions)
             return _descend(held, parameters, trained, drawn, training, lr, hooks)
 
         return _with_tensors(module, parameters, buffers, loop)
@@ -122,7 +124,7 @@ def batches(count: int, training: Training, generator: torch.Generator, smallest
     """Yield the positions (b,) of one batch after another, a fresh order every epoch.
 
     Args:
-        count: the number of records.
+        count: the number of examples.
         training: ``batch_size``, and ``steps`` or else ``epochs``, of which the nearest number of batches (at least
             one) is made.
         generator: draws the order.
@@ -187,8 +189,8 @@ def _descend(
         optimizer.step(gradients if training.clip_norm is None else clipped(gradients, training.clip_norm))
         seen += len(labels)
         steps += 1
-        if hooks.after_epoch is not None and seen % hooks.epoch_records == 0:
-            hooks.after_epoch(seen // hooks.epoch_records, parameters)
+        if hooks.after_epoch is not None and seen % hooks.epoch_examples == 0:
+            hooks.after_epoch(seen // hooks.epoch_examples, parameters)
     return LocalResult(total.item() / seen, seen, steps)
 
 
@@ -203,9 +205,13 @@ def _adjusted(
 
 
 def _drawn(
-    records: RecordSet, chosen: Tensor, augment: Augment | None, generator: torch.Generator, device: torch.device | str
+    examples: ExampleSet,
+    chosen: Tensor,
+    augment: Augment | None,
+    generator: torch.Generator,
+    device: torch.device | str,
 ) -> tuple[Tensor, Tensor]:
-    features, labels = records.batch(chosen)
+    features, labels = examples.batch(chosen)
     if augment is not None:
         features = augment(features, generator)
     return features.to(device), labels.to(device)

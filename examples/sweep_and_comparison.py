@@ -14,7 +14,7 @@ tables = fedlayers.run(
     seed=[0, 1, 2],
     clients=4,
     rounds=3,
-    records_per_client=100,
+    examples_per_client=100,
     metrics=["evaluation"],
     figures=False,
 )

@@ -43,11 +43,11 @@ class Facts:
     minimum_n: int = 1
 
 
-class RecordSet(Protocol):
-    """Records of one client and split, as the data layer hands them out."""
+class ExampleSet(Protocol):
+    """Examples of one client and split, as the data layer hands them out."""
 
     def __len__(self) -> int:
-        """Return the number of records."""
+        """Return the number of examples."""
         ...
 
     def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,15 +67,15 @@ class ClientView:
         buffers: name -> buffer tensors.
         reference: name -> the weights that the client's training started from, those it was sent unless it keeps its
             own; equals ``parameters`` unless the moment is ``after_local``.
-        data: scope (``client_train``, ``client_val``, ``client_test``) -> records; a split without records is
+        data: scope (``client_train``, ``client_val``, ``client_test``) -> examples; a split without examples is
             absent.
-        probe: the fixed records on which representations are compared, the same for all clients, moments and
+        probe: the fixed examples on which representations are compared, the same for all clients, moments and
             rounds; label -1 where there is none. None if no metric of the run asks for them.
-        probe_limit: the most records that the probe could have; None: as many as asked for.
+        probe_limit: the most examples that the probe could have; None: as many as asked for.
         classes: the class names, in the order of the labels.
         seed: seed for this client, round and moment; derive generators from it with a purpose.
         round, moment: when this is.
-        batch_size: records per forward pass when a pass runs over a whole split.
+        batch_size: examples per forward pass when a pass runs over a whole split.
         batches_at_once: batches that such a pass computes at the same time: 1 on a client, which has one core.
         payload_limit_bytes: the most one metric may send to the server.
         cache: results shared by the metrics of this view, keyed by what they are.
@@ -86,7 +86,7 @@ class ClientView:
     parameters: Mapping[str, Tensor]
     buffers: Mapping[str, Tensor]
     reference: Mapping[str, Tensor]
-    data: Mapping[str, RecordSet]
+    data: Mapping[str, ExampleSet]
     classes: Sequence[str]
     seed: int
     round: int
@@ -95,7 +95,7 @@ class ClientView:
     batches_at_once: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     payload_limit_bytes: int = 64 * 2**20
-    probe: RecordSet | None = None
+    probe: ExampleSet | None = None
     probe_limit: int | None = None
     cache: dict[Any, Any] = field(default_factory=dict)
 
@@ -111,7 +111,7 @@ class ServerView:
         before: the global weights that went out; what a client started from is :meth:`start_of`.
         after: the aggregated global weights (equals ``before`` where nothing is aggregated); what was made for a client
             is :meth:`made_for`.
-        records: client -> number of training records; what the mean weighs clients with is :meth:`shares`.
+        examples: client -> number of training examples; what the mean weighs clients with is :meth:`shares`.
         payloads: client -> what this metric's client half sent, name -> array.
         seed: seed for this round and moment on the server.
         round, moment: when this is.
@@ -119,7 +119,7 @@ class ServerView:
             made of the replies), and every other model that the server gave to some clients, by its name in ``given``
             -> a function that returns a view of it; the view holds until the next call. Empty for an algorithm without
             a global model.
-        mean_weights: client -> its weight in the server's mean; empty: the number of its training records.
+        mean_weights: client -> its weight in the server's mean; empty: the number of its training examples.
         has_global_model: whether the server makes a model of what the clients send.
         given: ``received`` (what a client started from) or ``aggregated`` (what was made for it) -> client -> the
             model's name in ``models``; a client that is not there was given the global one, named as the relation.
@@ -137,7 +137,7 @@ class ServerView:
     weights: Mapping[int, Mapping[str, Tensor]]
     before: Mapping[str, Tensor]
     after: Mapping[str, Tensor]
-    records: Mapping[int, int]
+    examples: Mapping[int, int]
     payloads: Mapping[int, Mapping[str, np.ndarray]]
     seed: int
     round: int
@@ -182,7 +182,7 @@ class ServerView:
 
     def shares(self, clients: Sequence[int]) -> list[float]:
         """Return the weights of clients in the mean of them, summing to 1."""
-        weights = [(self.mean_weights or self.records)[client] for client in clients]
+        weights = [(self.mean_weights or self.examples)[client] for client in clients]
         total = sum(weights)
         return [weight / total for weight in weights]
 
@@ -253,7 +253,7 @@ class Metric(Described):
         return Measurement()
 
     def rehearse(self, view: ClientView) -> None:
-        """Try before the run, on two records, what may fail: by default the client half; override it where slow."""
+        """Try before the run, on two examples, what may fail: by default the client half; override it where slow."""
         self.client(view)
 
     def epoch(

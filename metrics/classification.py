@@ -18,8 +18,8 @@ class Score:
 
     Attributes:
         value: the score; NaN where it is not defined.
-        stderr: standard error over records, None for a single record.
-        chance: mean of the score when the predictions are randomly permuted over the records (exact).
+        stderr: standard error over examples, None for a single example.
+        chance: mean of the score when the predictions are randomly permuted over the examples (exact).
         chance_hi: upper 95 % point of that permutation distribution, by a normal approximation.
     """
 
@@ -38,7 +38,7 @@ def confusion_matrix(labels: Array, predictions: Array, num_classes: int | None 
         num_classes: the number C of classes; None for one more than the largest.
 
     Returns:
-        Counts, shape (C, C), int64; rows are true classes, columns predictions. Matrices of disjoint records
+        Counts, shape (C, C), int64; rows are true classes, columns predictions. Matrices of disjoint examples
         add up.
 
     Raises:

@@ -144,7 +144,7 @@ class ClientClusters(Metric):
             *_of_clusters(found),
         ]
         return Measurement(
-            [replace(row, **address) for row in [*rows, *_pairs(distances, view, clients.records)]],
+            [replace(row, **address) for row in [*rows, *_pairs(distances, view, clients.examples)]],
             kept={"distances": distances},
         )
 
@@ -224,14 +224,14 @@ def _of_clusters(found: Clusters) -> Iterator[Record]:
             )
 
 
-def _pairs(distances: np.ndarray, view: ServerView, records: int | None) -> Iterator[Pair]:
-    """Yield the distance of every pair of clients, on so many probe records."""
+def _pairs(distances: np.ndarray, view: ServerView, examples: int | None) -> Iterator[Pair]:
+    """Yield the distance of every pair of clients, on so many probe examples."""
     for i, j in combinations(range(len(distances)), 2):
         yield Pair(
             "cluster_distance",
             float(distances[i, j]),
             subject="clients",
-            n=records,
+            n=examples,
             owner="client",
             client=view.clients[i],
             other=view.clients[j],

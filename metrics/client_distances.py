@@ -52,7 +52,7 @@ class Distances(Metric):
 
     A layer distance has a row for every layer and one for the whole model, whose ``variant`` says how layers are
     aggregated; what a name puts before the base (``nb``, ``fb``) is part of ``variant``, too, and so are the positions
-    of representations, which have ``scope`` ``probe`` and the number of its records as ``n``. Common preprocessing is
+    of representations, which have ``scope`` ``probe`` and the number of its examples as ``n``. Common preprocessing is
     done once. A distance that is not defined is missing with its reason, and so are relations to models of the server
     where it makes none. The matrices are kept as arrays as well:
     ``<name>`` of shape (n, n), and ``<name>/layers`` of shape (layers, n, n), n clients in ascending order, then the

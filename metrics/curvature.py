@@ -22,7 +22,7 @@ _SUMMARIES = ("hessian_negative_share", "hessian_nuclear", "hessian_singular_ske
 
 
 class Curvature(Metric):
-    """The Hessian block of each layer: second derivatives of the mean cross entropy of one batch of a client's records.
+    """The Hessian block of each layer: second derivatives of the mean cross entropy of a batch of a client's examples.
 
     In evaluation mode (no dropout, no augmentation, running batch norm statistics), with respect to all d parameters
     of the layer, in nat of loss per squared unit of the parameters; λ_i its eigenvalues, |λ_i| its singular values:
@@ -47,8 +47,8 @@ class Curvature(Metric):
     max-pooling) has no negative curvature within a layer: its block is the Gauss-Newton matrix.
 
     Args:
-        scope: records to differentiate: ``client_train``, ``client_val`` or ``client_test``.
-        batch_records: records drawn without replacement; all if there are fewer.
+        scope: examples to differentiate: ``client_train``, ``client_val`` or ``client_test``.
+        batch_examples: examples drawn without replacement; all if there are fewer.
         eigenvalues: how many, 1 or more.
         steps: Lanczos steps at most, more than ``eigenvalues``.
         tolerance: residual that counts as converged, in (0, 1).
@@ -81,7 +81,7 @@ class Curvature(Metric):
     def __init__(
         self,
         scope: str = "client_train",
-        batch_records: int = 128,
+        batch_examples: int = 128,
         eigenvalues: int = 5,
         steps: int = 40,
         tolerance: float = 0.001,
@@ -97,7 +97,7 @@ class Curvature(Metric):
         if scope not in ("client_train", "client_val", "client_test"):
             raise ValueError(f"scope must be client_train, client_val or client_test, got {scope!r}")
         counts = {
-            "batch_records": (batch_records, 1), "eigenvalues": (eigenvalues, 1), "steps": (steps, eigenvalues + 1),
+            "batch_examples": (batch_examples, 1), "eigenvalues": (eigenvalues, 1), "steps": (steps, eigenvalues + 1),
             "density_runs": (density_runs, 0), "density_steps": (density_steps, 2), "dense_below": (dense_below, 0),
         }  # fmt: skip
         for name, (value, least) in counts.items():
@@ -109,7 +109,7 @@ class Curvature(Metric):
             raise ValueError(f"trace_tolerance must be 0 or more, got {trace_tolerance!r}")
         if len(probes) != 2 or not 2 <= probes[0] <= probes[1]:
             raise ValueError(f"probes must be two numbers, 2 or more and ascending, got {list(probes)!r}")
-        self.scope, self.batch_records = scope, batch_records
+        self.scope, self.batch_examples = scope, batch_examples
         pair = (probes[0], probes[1])
         self.effort = Effort(
             eigenvalues, steps, tolerance, pair, trace_tolerance, density_runs, density_steps, dense_below
@@ -118,11 +118,11 @@ class Curvature(Metric):
     def client(self, view: ClientView) -> Measurement:
         """Measure every layer of one client's model."""
         if self.scope not in view.data:
-            reason = f"no records in {self.scope}"
+            reason = f"no examples in {self.scope}"
             return Measurement([row for layer in view.layers for row in self._missing(layer, reason, 0)])
-        records = view.data[self.scope]
-        order = torch.randperm(len(records), generator=torch_generator(view.seed, "curvature/batch"))
-        features, labels = records.batch(order[: self.batch_records])
+        examples = view.data[self.scope]
+        order = torch.randperm(len(examples), generator=torch_generator(view.seed, "curvature/batch"))
+        features, labels = examples.batch(order[: self.batch_examples])
         graph = GradientGraph(view.module, view.layers, features.to(view.device), labels.to(view.device))
         rows: list[Row] = []
         blocks: list[Block] = []

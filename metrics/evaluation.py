@@ -1,4 +1,4 @@
-"""How well a model predicts: loss, and scores from one confusion matrix, on a client's or server's records."""
+"""How well a model predicts: loss, and scores from one confusion matrix, on a client's or server's examples."""
 
 import copy
 import math
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fedlayers.core.records import MOMENTS, Row, Spectrum
-from metrics.base import ClientView, Facts, Measurement, Metric, RecordSet, measured
+from metrics.base import ClientView, ExampleSet, Facts, Measurement, Metric, measured
 from metrics.classification import SCORES, confusion_matrix, scores_from_confusion
 
 _BRODERSEN = "Brodersen et al. 2010, The balanced accuracy and its posterior distribution"
@@ -22,17 +22,17 @@ _UNDEFINED = {"mcc": "0/0: the labels or the predictions are all of one class"}
 
 
 class Evaluation(Metric):
-    """Loss and scores of each client's model on its own records, with the confusion matrix they come from.
+    """Loss and scores of each client's model on its own examples, with the confusion matrix they come from.
 
     - loss: mean cross entropy in nats; stderr = standard deviation / √n.
     - accuracy, balanced_accuracy, macro_f1, weighted_f1, mcc: defined, with their standard errors and chance
       levels, in :func:`metrics.classification.scores_from_confusion` and
       :func:`metrics.statistics.score_errors.score_errors`.
     - confusion (spectra): one row for each class that is present: ``subject`` the true class, ``x`` the
-      indices of the classes it was predicted as, ``y`` how often, ``n`` the row's sum. Rows of disjoint records
+      indices of the classes it was predicted as, ``y`` how often, ``n`` the row's sum. Rows of disjoint examples
       add up.
 
-    ``n`` is the number of records. A split without records, or a model with outputs that are NaN or infinite,
+    ``n`` is the number of examples. A split without examples, or a model with outputs that are NaN or infinite,
     gives missing values with the reason.
 
     Args:
@@ -47,7 +47,7 @@ class Evaluation(Metric):
         Facts("macro_f1", "1", 0.0, 1.0, "higher", _OPITZ, cost="pass"),
         Facts("weighted_f1", "1", 0.0, 1.0, "higher", _OPITZ, cost="pass"),
         Facts("mcc", "1", -1.0, 1.0, "higher", _GORODKIN, cost="pass", minimum_n=2),
-        Facts("confusion", "records", 0.0, math.inf, "neutral", _GORODKIN, cost="pass"),
+        Facts("confusion", "examples", 0.0, math.inf, "neutral", _GORODKIN, cost="pass"),
     )
 
     on_server = True
@@ -77,14 +77,14 @@ class Evaluation(Metric):
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says about n records.
+    """What a model says about n examples.
 
     Attributes:
         labels: true classes, shape (n,), int64, on the CPU.
         logits: outputs before the softmax, shape (n, C), in the model's precision, on its device.
-        losses: cross entropy of each record in nats, shape (n,), float64, on the CPU.
+        losses: cross entropy of each example in nats, shape (n,), float64, on the CPU.
         confusion: counts, shape (C, C), int64, rows true, on the CPU.
-        unusable: the number of records with a logit that is NaN or infinite, which is no prediction: scores
+        unusable: the number of examples with a logit that is NaN or infinite, which is no prediction: scores
             mean something only if this is 0.
     """
 
@@ -96,15 +96,15 @@ class Predictions:
 
 
 def evaluate_model(
-    module: nn.Module, records: RecordSet, num_classes: int, batch_size: int, device: torch.device, at_once: int = 1
+    module: nn.Module, examples: ExampleSet, num_classes: int, batch_size: int, device: torch.device, at_once: int = 1
 ) -> Predictions:
-    """Run a model over records in evaluation mode and compare its predictions with the labels.
+    """Run a model over examples in evaluation mode and compare its predictions with the labels.
 
     Args:
         module: maps features (b, *shape) to logits (b, num_classes); its mode is put back afterwards.
-        records: n ≥ 1 records.
+        examples: n ≥ 1 examples.
         num_classes: the number C of classes.
-        batch_size: records a forward pass; part of the numbers' last bits.
+        batch_size: examples a forward pass; part of the numbers' last bits.
         device: where the model is.
         at_once: batches computed at the same time, each part of them by a copy of the model; changes no number.
 
@@ -112,22 +112,22 @@ def evaluate_model(
         The predictions; nothing is read back from the device before the last batch.
 
     Raises:
-        ValueError: if there are no records, or not one output a class.
+        ValueError: if there are no examples, or not one output a class.
     """
-    if not len(records):
-        raise ValueError("records must hold at least one record, got none")
-    batches = torch.split(torch.arange(len(records)), batch_size)
+    if not len(examples):
+        raise ValueError("examples must hold at least one example, got none")
+    batches = torch.split(torch.arange(len(examples)), batch_size)
     size = -(-len(batches) // at_once)
     parts = [batches[start : start + size] for start in range(0, len(batches), size)]
     with evaluation_mode(module):
         copies = [module, *(copy.deepcopy(module) for _ in parts[1:])]
         with ThreadPoolExecutor(len(parts)) as pool:
-            done = pool.map(lambda own, part: _outputs(own, records, part, device), copies[1:], parts[1:])
-            found = [*_outputs(module, records, parts[0], device), *(pair for part in done for pair in part)]
+            done = pool.map(lambda own, part: _outputs(own, examples, part, device), copies[1:], parts[1:])
+            found = [*_outputs(module, examples, parts[0], device), *(pair for part in done for pair in part)]
     # Made outside of inference mode, so that whoever shares these may use them under autograd.
     logits, labels = (torch.cat(pieces) for pieces in zip(*found, strict=True))
     if logits.shape[1:] != (num_classes,):
-        raise ValueError(f"module must give {num_classes} logits a record, got {tuple(logits.shape[1:])}")
+        raise ValueError(f"module must give {num_classes} logits an example, got {tuple(logits.shape[1:])}")
     return Predictions(
         labels=labels,
         logits=logits,
@@ -138,26 +138,26 @@ def evaluate_model(
 
 
 def _outputs(
-    module: nn.Module, records: RecordSet, batches: Sequence[Tensor], device: torch.device
+    module: nn.Module, examples: ExampleSet, batches: Sequence[Tensor], device: torch.device
 ) -> list[tuple[Tensor, Tensor]]:
     """Return the logits and, on the CPU, the labels of each batch of positions."""
     found = []
     with torch.inference_mode():
         for positions in batches:
-            features, labels = records.batch(positions)
+            features, labels = examples.batch(positions)
             found.append((module(features.to(device)), labels.cpu()))
     return found
 
 
 def predictions_of(view: ClientView, scope: str) -> Predictions | None:
-    """Return the predictions on one of a client's splits, made once per view; None if it has no records."""
+    """Return the predictions on one of a client's splits, made once per view; None if it has no examples."""
     if scope not in view.data:
         return None
     key = ("predictions", scope)
     if key not in view.cache:
-        records, classes = view.data[scope], len(view.classes)
+        examples, classes = view.data[scope], len(view.classes)
         at_once = view.batches_at_once
-        view.cache[key] = evaluate_model(view.module, records, classes, view.batch_size, view.device, at_once)
+        view.cache[key] = evaluate_model(view.module, examples, classes, view.batch_size, view.device, at_once)
     found: Predictions = view.cache[key]
     return found
 
@@ -177,34 +177,34 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
 
 def evaluation_rows(
     module: nn.Module,
-    records: RecordSet,
+    examples: ExampleSet,
     classes: Sequence[str],
     scope: str,
     *,
     batch_size: int = 128,
     device: torch.device | None = None,
 ) -> list[Row]:
-    """Return the rows of :class:`Evaluation` for any model and records, such as the server's test set.
+    """Return the rows of :class:`Evaluation` for any model and examples, such as the server's test set.
 
     Args:
         module: the model.
-        records: the records; none gives missing values with that reason.
+        examples: the examples; none gives missing values with that reason.
         classes: class names, in the order of the labels.
-        scope: what the records are, one of ``fedlayers.core.records.SCOPES``.
-        batch_size: records a forward pass.
+        scope: what the examples are, one of ``fedlayers.core.records.SCOPES``.
+        batch_size: examples a forward pass.
         device: where the model is; the CPU by default.
     """
-    if not len(records):
+    if not len(examples):
         return _nothing(scope)
     where = device or torch.device("cpu")
-    return rows_of(evaluate_model(module, records, len(classes), batch_size, where), classes, scope)
+    return rows_of(evaluate_model(module, examples, len(classes), batch_size, where), classes, scope)
 
 
 def rows_of(predictions: Predictions, classes: Sequence[str], scope: str) -> list[Row]:
     """Return loss, scores and confusion matrix of some predictions as rows."""
     n = len(predictions.labels)
     if predictions.unusable:
-        reason = f"{predictions.unusable} of {n} records have outputs that are NaN or infinite"
+        reason = f"{predictions.unusable} of {n} examples have outputs that are NaN or infinite"
         return [measured(name, math.nan, reason, scope=scope, n=n) for name in ("loss", *SCORES)]
     error = float(predictions.losses.std()) / math.sqrt(n) if n > 1 else None
     rows: list[Row] = [measured("loss", float(predictions.losses.mean()), scope=scope, n=n, stderr=error)]
@@ -226,4 +226,4 @@ def _confusion_rows(confusion: Tensor, classes: Sequence[str], scope: str) -> li
 
 
 def _nothing(scope: str) -> list[Row]:
-    return [measured(name, math.nan, f"no records in {scope}", scope=scope, n=0) for name in ("loss", *SCORES)]
+    return [measured(name, math.nan, f"no examples in {scope}", scope=scope, n=0) for name in ("loss", *SCORES)]

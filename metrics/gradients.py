@@ -30,30 +30,30 @@ _SERVER_METRICS = ("between_client_variance", "within_client_variance", "varianc
 
 
 class Gradients(Metric):
-    """Gradient statistics of each client on a batch of its records, and their variance between clients.
+    """Gradient statistics of each client on a batch of its examples, and their variance between clients.
 
     Client half, per layer and for the whole model, in evaluation mode (no dropout, no augmentation, running batch
-    norm statistics), on n records drawn without replacement; g_i the gradient of record i's cross entropy with
+    norm statistics), on n examples drawn without replacement; g_i the gradient of example i's cross entropy with
     respect to all parameters of the layer, ḡ their mean, v the numbers of ḡ that belong to no bias, N of them:
 
-    - gradient_norm: ‖ḡ‖₂. Since E ‖ḡ‖² = |G|² + tr Σ / n it is the larger the fewer the records; ``chance`` is
-      √(tr Σ / n), what records without a common direction give.
+    - gradient_norm: ‖ḡ‖₂. Since E ‖ḡ‖² = |G|² + tr Σ / n it is the larger the fewer the examples; ``chance`` is
+      √(tr Σ / n), what examples without a common direction give.
     - gradient_norm_debiased: |G| (below), which compares between clients of different n; missing unless |G|² > 0.
     - gradient_mean: v̄.
     - gradient_variance_parameters: Σ(v − v̄)² / (N − 1), the original's "gradient variance".
     - gradient_variance_examples: tr Σ = Σ_i ‖g_i − ḡ‖² / (n − 1), exact.
-    - gradient_noise_scale: tr Σ / |G|² in records, |G|² = ‖ḡ‖² − tr Σ / n unbiased; missing unless |G|² > 0.
+    - gradient_noise_scale: tr Σ / |G|² in examples, |G|² = ‖ḡ‖² − tr Σ / n unbiased; missing unless |G|² > 0.
     - gradient_snr: |G|² / tr Σ; 0 in expectation if the expected gradient is zero, and not below −1/n.
 
-    Standard errors: delete-one-record jackknife.
+    Standard errors: delete-one-example jackknife.
 
-    Server half, with client k's weight p_k in the server's mean (its share of the training records, or 1 / K with
-    ``weighting=uniform``), n_k its records drawn, ḡ = Σ p_k ḡ_k:
+    Server half, with client k's weight p_k in the server's mean (its share of the training examples, or 1 / K with
+    ``weighting=uniform``), n_k its examples drawn, ḡ = Σ p_k ḡ_k:
 
     - between_client_variance: Σ p_k ‖ḡ_k − ḡ‖² − Σ p_k (1 − p_k) tr Σ_k / n_k, so that clients of equal
       distribution give 0 in expectation; negative estimates stay negative.
     - within_client_variance: Σ p_k tr Σ_k.
-    - variance_ratio: between / (between + within), the share of the variance of one record's gradient that
+    - variance_ratio: between / (between + within), the share of the variance of one example's gradient that
       lies between clients.
 
     At ``after_aggregate`` all gradients are taken at the same weights, and this is heterogeneity of the data; where the
@@ -63,8 +63,8 @@ class Gradients(Metric):
     count-sketches (unbiased inner products; relative standard deviation of a squared norm √(2 / width)).
 
     Args:
-        scope: ``client_train``, ``client_val`` or ``client_test``: where the records come from.
-        batch_records: n, 2 or more; clients with fewer records use all they have.
+        scope: ``client_train``, ``client_val`` or ``client_test``: where the examples come from.
+        batch_examples: n, 2 or more; clients with fewer examples use all they have.
         blocks: the number of blocks, 2 or more; a pass runs over one block at a time, which bounds the memory.
         rounds, moments: see :class:`metrics.base.Metric`.
 
@@ -79,7 +79,7 @@ class Gradients(Metric):
         Facts("gradient_mean", "nat", -math.inf, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
         Facts("gradient_variance_parameters", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
         Facts("gradient_variance_examples", "nat^2", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass", minimum_n=2),
-        Facts("gradient_noise_scale", "records", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass", minimum_n=2),
+        Facts("gradient_noise_scale", "examples", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass", minimum_n=2),
         Facts("gradient_snr", "1", -0.5, math.inf, "neutral", _MCCANDLISH, cost="pass", minimum_n=2),
         Facts("between_client_variance", "nat^2", -math.inf, math.inf, "neutral", _SEARLE, cost="pass", minimum_n=2),
         Facts("within_client_variance", "nat^2", 0.0, math.inf, "neutral", _SEARLE, cost="pass", minimum_n=2),
@@ -89,7 +89,7 @@ class Gradients(Metric):
     def __init__(
         self,
         scope: str = "client_train",
-        batch_records: int = 512,
+        batch_examples: int = 512,
         blocks: int = 8,
         rounds: Sequence[str | int] = ("first", "last"),
         moments: Sequence[str] = ("after_local", "after_aggregate"),
@@ -97,22 +97,22 @@ class Gradients(Metric):
         super().__init__(rounds, moments)
         if scope not in ("client_train", "client_val", "client_test"):
             raise ValueError(f"scope must be client_train, client_val or client_test, got {scope!r}")
-        for name, value in (("batch_records", batch_records), ("blocks", blocks)):
+        for name, value in (("batch_examples", batch_examples), ("blocks", blocks)):
             if value < 2:
                 raise ValueError(f"{name} must be 2 or more, got {value!r}")
-        self.scope, self.batch_records, self.blocks = scope, batch_records, blocks
+        self.scope, self.batch_examples, self.blocks = scope, batch_examples, blocks
 
     def client(self, view: ClientView) -> Measurement:
         """Measure one client's gradients; the payload holds its mean gradient, tr Σ by layer, and n."""
         layers: list[Layer | None] = [*view.layers, None]
         if self.scope not in view.data:
-            reason = f"no records in {self.scope}"
+            reason = f"no examples in {self.scope}"
             empty = [(name, layer) for layer in layers for name in _CLIENT_METRICS]
             return Measurement(
                 [measured(name, math.nan, reason, scope=self.scope, n=0, **at(layer)) for name, layer in empty]
             )
         try:
-            sample = gradient_sample(view, self.scope, self.batch_records, self.blocks)
+            sample = gradient_sample(view, self.scope, self.batch_examples, self.blocks)
         except ValueError as error:  # a model whose examples have no gradients of their own
             unusable = [(name, layer) for layer in layers for name in _CLIENT_METRICS]
             return Measurement(
@@ -167,23 +167,23 @@ def _server_rows(found: Decomposition, apart: bool, **columns: Any) -> list[Row]
     ]
 
 
-def gradient_sample(view: ClientView, scope: str, batch_records: int, blocks: int) -> GradientSample:
-    """Return the per-example gradients of a batch of a client's records, computed once per view.
+def gradient_sample(view: ClientView, scope: str, batch_examples: int, blocks: int) -> GradientSample:
+    """Return the per-example gradients of a batch of a client's examples, computed once per view.
 
     Args:
         view: the client.
         scope: a key of ``view.data``.
-        batch_records: records drawn without replacement; all if there are fewer.
+        batch_examples: examples drawn without replacement; all if there are fewer.
         blocks: into how many blocks they are split.
     """
-    key = ("gradient_sample", scope, batch_records, blocks)
+    key = ("gradient_sample", scope, batch_examples, blocks)
     if key not in view.cache:
-        records = view.data[scope]
-        order = torch.randperm(len(records), generator=torch_generator(view.seed, f"gradients/{scope}"))
-        parts = torch.split(order[:batch_records], block_sizes(min(len(records), batch_records), blocks))
+        examples = view.data[scope]
+        order = torch.randperm(len(examples), generator=torch_generator(view.seed, f"gradients/{scope}"))
+        parts = torch.split(order[:batch_examples], block_sizes(min(len(examples), batch_examples), blocks))
         batches = []
         for part in parts:
-            features, labels = records.batch(part)
+            features, labels = examples.batch(part)
             batches.append((features.to(view.device), labels.to(view.device)))
         run = ExamplePass(view.module, view.layers, *batches[0])
         view.cache[key] = sample_gradients(run, view.layers, batches)
@@ -195,7 +195,7 @@ def _client_rows(view: ClientView, sample: GradientSample, found: Spread, layer:
     layers = [layer] if layer else view.layers
     weights = moments([sample.mean[p.name] for own in layers for p in own.weights])
     columns = {"scope": scope, "n": sample.n, **at(layer)}
-    single = "one record has no variance" if sample.n < 2 else "not finite"
+    single = "one example has no variance" if sample.n < 2 else "not finite"
     signal = "the expected gradient is not distinguishable from zero" if found.signal <= 0 else single
     equal = single if found.trace != 0 else "all gradients are equal"
     values = (

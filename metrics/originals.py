@@ -45,7 +45,7 @@ class Originals(Metric):
     % Weights < t             percent_weights_below      percentage of |w| < t         relative to w's scale
     Gradient Importance       sensitivity                Σ(w ⊙ g)²                     a mean over batches
     Gradient Importance per   sensitivity_per_parameter  Σ(w ⊙ g)² / N                 a mean over batches
-    Gradient Variance         gradient_variance          Σ(g − ḡ)² / (N − 1)           a variance between records
+    Gradient Variance         gradient_variance          Σ(g − ḡ)² / (N − 1)           a variance between examples
     SVD Sum EV                product_nuclear_norm       Σσ (convolutions: see σ)      a sum of eigenvalues, a trace
     Operator norm             product_operator_norm      max σ                         the norm of the Hessian
     Condition Number          product_condition          max σ / min{σ > 10⁻⁸}         the condition of the Hessian
@@ -57,9 +57,9 @@ class Originals(Metric):
     Hessian Variance          product_variance           Σ(h − h̄)² / (N − 1)          a variance of the Hessian
     ========================= ========================== ============================= =============================
 
-    As in the release: the batch is drawn with replacement from the training records; batch and v come from
+    As in the release: the batch is drawn with replacement from the training examples; batch and v come from
     generators seeded by the round alone, so that all clients and runs draw the same positions (where they have equally
-    many records) and all tensors of a shape have the same v; one batch and one v, hence no standard errors; no value
+    many examples) and all tensors of a shape have the same v; one batch and one v, hence no standard errors; no value
     about σ if none is above 10⁻¹². Unlike there: other random numbers; evaluation mode, so no dropout, and no
     augmentation; cross entropy also where the release took focal loss; singular values in float64, and those that are
     zero up to the product's rounding left out of the condition; embeddings like all other tensors; zero slopes where
@@ -71,7 +71,7 @@ class Originals(Metric):
     several weight tensors, and the threshold t.
 
     Args:
-        batch_records: records in the batch, 1 or more; the release takes the batch size of training.
+        batch_examples: examples in the batch, 1 or more; the release takes the batch size of training.
         rounds, moments: see :class:`metrics.base.Metric`.
 
     References:
@@ -97,14 +97,14 @@ class Originals(Metric):
 
     def __init__(
         self,
-        batch_records: int = 128,
+        batch_examples: int = 128,
         rounds: Sequence[str | int] = ("first", "last"),
         moments: Sequence[str] = ("after_local",),
     ) -> None:
         super().__init__(rounds, moments)
-        if batch_records < 1:
-            raise ValueError(f"batch_records must be 1 or more, got {batch_records!r}")
-        self.batch_records = batch_records
+        if batch_examples < 1:
+            raise ValueError(f"batch_examples must be 1 or more, got {batch_examples!r}")
+        self.batch_examples = batch_examples
 
     def client(self, view: ClientView) -> Measurement:
         """Measure every weight tensor of one client's model."""
@@ -123,28 +123,28 @@ class Originals(Metric):
 
     def rehearse(self, view: ClientView) -> None:
         """Take the gradient and one product of every weight tensor, without the singular values."""
-        graph = GradientGraph(view.module, view.layers, *_one_record(view))
+        graph = GradientGraph(view.module, view.layers, *_one_example(view))
         for layer in view.layers:
             for weight in layer.weights:
                 graph.product(layer, [view.parameters[weight.name]], [weight.name])
 
     def _graph(self, view: ClientView) -> GradientGraph | None:
-        """Return the gradients of the batch, None for a client without training records."""
+        """Return the gradients of the batch, None for a client without training examples."""
         if _SCOPE not in view.data:
             return None
-        records = view.data[_SCOPE]
+        examples = view.data[_SCOPE]
         # Seed 0 in place of the view's: the release seeds by the round and nothing else.
         generator = torch_generator(0, "originals/batch", view.round)
-        features, labels = records.batch(torch.randint(len(records), (self.batch_records,), generator=generator))
+        features, labels = examples.batch(torch.randint(len(examples), (self.batch_examples,), generator=generator))
         return GradientGraph(view.module, view.layers, features.to(view.device), labels.to(view.device))
 
     def _data_rows(
         self, view: ClientView, graph: GradientGraph | None, layer: Layer, name: str, address: dict[str, Any]
     ) -> list[Row]:
         """Return what follows from the gradient of one weight tensor, and from its random product."""
-        columns = {**address, "scope": _SCOPE, "n": self.batch_records if graph else 0}
+        columns = {**address, "scope": _SCOPE, "n": self.batch_examples if graph else 0}
         if graph is None:
-            reason = f"no records in {_SCOPE}"
+            reason = f"no examples in {_SCOPE}"
             return [measured(metric, math.nan, reason, **columns) for metric in _GRADIENT + _PRODUCT + _SINGULAR]
         weight = view.parameters[name]
         gradient = dict(zip(layer.names, graph.gradients(layer), strict=True))[name]
@@ -157,7 +157,7 @@ class Originals(Metric):
         return rows + _score_rows(_PRODUCT, weight, product, columns) + _singular_rows(product, columns)
 
 
-def _one_record(view: ClientView) -> tuple[Tensor, Tensor]:
+def _one_example(view: ClientView) -> tuple[Tensor, Tensor]:
     features, labels = next(iter(view.data.values())).batch(torch.arange(1))
     return features.to(view.device), labels.to(view.device)
 

@@ -52,35 +52,35 @@ class _Labels:
 class Representation(Metric):
     """Geometry of every layer's representation of the probe: what its module puts out, before the activation function.
 
-    Per layer, on the probe's n records; S the sample covariance of its d units, λ_j its eigenvalues:
+    Per layer, on the probe's n examples; S the sample covariance of its d units, λ_j its eigenvalues:
 
     - participation_ratio: tr(S)² / tr(S²) = (Σλ)² / Σλ²: how many directions carry the variance. Variant ``debiased``:
-      numerator and denominator as unbiased estimates for the distribution the records come from, so that values of
-      different n compare, with delete-one-record jackknife error; ``plain``: of S itself, at most min(n − 1, d), as in
+      numerator and denominator as unbiased estimates for the distribution the examples come from, so that values of
+      different n compare, with delete-one-example jackknife error; ``plain``: of S itself, at most min(n − 1, d), as in
       most papers.
     - effective_rank: exp(−Σ p ln p), p = λ / Σλ; not corrected for n.
     - gaussian_entropy: ½ ln det(2πe (S + εI)), ε = 0.001 tr(S) / d; missing unless n > d, as it would be that of ε.
-    - probe_accuracy: share of the records whose label a ridge classifier predicts that was fitted to the other
-      ``folds`` − 1 folds of the records; error that of an accuracy of given classifiers: from one probe to another
+    - probe_accuracy: share of the examples whose label a ridge classifier predicts that was fitted to the other
+      ``folds`` − 1 folds of the examples; error that of an accuracy of given classifiers: from one probe to another
       values spread up to 1.3 times as much.
     - label_information: mutual information of those predictions and the labels, biased up by about ``chance``; error of
       given classifiers, too: from one probe to another values spread up to 1.5 times as much.
-    - within_class_share: tr(S_W) / tr(S), the share of the variance within classes, with delete-one-record jackknife
+    - within_class_share: tr(S_W) / tr(S), the share of the variance within classes, with delete-one-example jackknife
       error; ``chance`` is the exact expectation for shuffled labels, (n − K) / (n − 1) with K classes.
 
     ``chance``, ``chance_hi`` and ``p`` of the two that predict come from repeating everything with shuffled labels. A
-    binomial null would be too narrow, as every record trains the probes that predict the others: at the 5 % level it
+    binomial null would be too narrow, as every example trains the probes that predict the others: at the 5 % level it
     rejected 7 to 9 % of representations without information. All but the entropy are the same for any scale and
     rotation of the units.
 
     At ``after_local`` and ``after_aggregate`` of one round these are the layers before and after aggregation on the
-    same records.
+    same examples.
 
     Args:
         positions: what becomes of pixels and sequence steps: ``pooled`` or ``flattened``, see
             :func:`metrics.probe.activations.layer_outputs`; as further samples they would not be independent.
         folds: of the cross-validation, 2 or more.
-        records_per_degree: training records for each effective degree of freedom of the ridge classifier, 1 or more,
+        examples_per_degree: training examples for each effective degree of freedom of the ridge classifier, 1 or more,
             which sets its penalty (:func:`metrics.geometry.linear_probe.held_out_predictions`).
         permutations: shuffles of the labels, 0 or more; 0 leaves out the null of the two that predict.
         rounds, moments: see :class:`metrics.base.Metric`.
@@ -107,7 +107,7 @@ class Representation(Metric):
         self,
         positions: str = "pooled",
         folds: int = 5,
-        records_per_degree: float = 4.0,
+        examples_per_degree: float = 4.0,
         permutations: int = 100,
         rounds: Sequence[str | int] = ("first", "last"),
         moments: Sequence[str] = ("after_local", "after_aggregate"),
@@ -117,15 +117,15 @@ class Representation(Metric):
             raise ValueError(f"positions must be pooled or flattened, got {positions!r}")
         least_values = (
             ("folds", folds, 2),
-            ("records_per_degree", records_per_degree, 1),
+            ("examples_per_degree", examples_per_degree, 1),
             ("permutations", permutations, 0),
         )
         for name, value, least in least_values:
             if not least <= value < math.inf:
                 raise ValueError(f"{name} must be {least} or more, got {value!r}")
-        self.positions, self.folds, self.records_per_degree = positions, folds, records_per_degree
+        self.positions, self.folds, self.examples_per_degree = positions, folds, examples_per_degree
         self.permutations = permutations
-        probe = f"records/df={records_per_degree:g}, folds={folds}, {positions}"
+        probe = f"examples/df={examples_per_degree:g}, folds={folds}, {positions}"
         self.variants = (
             ("participation_ratio", f"debiased, {positions}"),
             ("participation_ratio", f"plain, {positions}"),
@@ -158,7 +158,7 @@ class Representation(Metric):
         present, codes = torch.unique(labels, return_inverse=True)
         reason = f"all labels of the probe are of one class, {int(present[0])}" if len(present) < 2 else None
         reason = "the probe has no labels" if int(present[0]) < 0 else reason
-        # Seeds of their own: records must not change folds from one client or round to the next.
+        # Seeds of their own: examples must not change folds from one client or round to the next.
         folds = stratified_folds(codes, self.folds, torch_generator(0, "representation/folds"))
         generator = torch_generator(0, "representation/permutations")
         shuffled = shuffled_within_folds(codes, folds, self.permutations, generator)
@@ -170,7 +170,7 @@ class Representation(Metric):
     def _dimensions(self, coordinates: PrincipalCoordinates, layer: Layer) -> list[Row]:
         """Return what needs no labels."""
         n, d = len(coordinates.rows), coordinates.units
-        few = "too few records: tr(Σ²) cannot be told from zero"
+        few = "too few examples: tr(Σ²) cannot be told from zero"
         debiased, plain, rank, entropy = self.variants[:4]
         rows = [
             _row(debiased, *debiased_participation_ratio(coordinates), layer, n, few),
@@ -178,7 +178,7 @@ class Representation(Metric):
             _row(rank, *effective_rank(coordinates), layer, n),
         ]
         if n <= d:
-            return rows + self._missing([entropy], f"more records than units are needed, got {n} and {d}", layer, n)
+            return rows + self._missing([entropy], f"more examples than units are needed, got {n} and {d}", layer, n)
         return [*rows, _row(entropy, *gaussian_entropy(coordinates, _RELATIVE_EPSILON), layer, n)]
 
     def _predictions(self, coordinates: PrincipalCoordinates, labels: _Labels, layer: Layer) -> list[Row]:
@@ -186,7 +186,7 @@ class Representation(Metric):
         variants, n = self.variants[4:6], len(labels.codes)
         if labels.reason:
             return self._missing(variants, labels.reason, layer, n)
-        predictions = held_out_predictions(coordinates, labels.labellings, labels.folds, self.records_per_degree)
+        predictions = held_out_predictions(coordinates, labels.labellings, labels.folds, self.examples_per_degree)
         accuracies = (predictions == labels.labellings).double().mean(1)
         accuracy = float(accuracies[0])
         known = [label_information(own, found) for own, found in zip(labels.labellings, predictions, strict=True)]
@@ -200,7 +200,7 @@ class Representation(Metric):
     def _classes(self, coordinates: PrincipalCoordinates, labels: _Labels, layer: Layer) -> list[Row]:
         """Return the share of variance within classes."""
         n, classes = len(labels.codes), int(labels.codes.max()) + 1
-        reason = labels.reason or ("every record is a class of its own" if classes == n else None)
+        reason = labels.reason or ("every example is a class of its own" if classes == n else None)
         if reason:
             return self._missing(self.variants[6:], reason, layer, n)
         value, error = within_class_share(coordinates, labels.codes)

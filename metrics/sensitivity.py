@@ -24,7 +24,7 @@ class Sensitivity(Metric):
     """How much the loss of a client's batches depends on the weights of each layer.
 
     Per layer, in evaluation mode (no dropout, no augmentation, running batch norm statistics). b = 1 … B are batches
-    of equal size without a record in common; w the parameters of the layer that are no biases (roles other than
+    of equal size without an example in common; w the parameters of the layer that are no biases (roles other than
     ``bias`` and ``norm_bias``), N numbers; g_b and H_b first and second derivatives with respect to w of the mean
     cross entropy of batch b:
 
@@ -40,18 +40,18 @@ class Sensitivity(Metric):
       parameters that are no biases; a norm layer's few scales near 1 have a far larger s_k than the layer they
       belong to and are shared with it or not at all, so they would hide the step that S_l is to show.
 
-    Values fall with the size of the batches, because g_b contains its own noise: compare equal ``batch_records`` only.
+    Values fall with the size of the batches, because g_b contains its own noise: compare equal ``batch_examples`` only.
     ``chance`` of all but S_l is what that noise adds on average, B / (B − 1) times the mean over b of
     Σ (w ⊙ (g_b − ḡ))², ḡ the mean over batches (H_b w likewise): value − chance estimates Σ (w ⊙ E g)², for batches of
     any size.
     Standard errors: over batches, n = B (delete-one-batch jackknife for S_l); none for a single batch. Clients that
-    have too few records for B batches use fewer of them, and those that cannot fill one have missing values. A layer
+    have too few examples for B batches use fewer of them, and those that cannot fill one have missing values. A layer
     that the loss does not depend on has 0.
 
     Args:
-        scope: ``client_train``, ``client_val`` or ``client_test``: where the records come from.
+        scope: ``client_train``, ``client_val`` or ``client_test``: where the examples come from.
         batches: B, 1 or more, drawn without replacement.
-        batch_records: records in a batch, 1 or more.
+        batch_examples: examples in a batch, 1 or more.
         second_order_batches: on how many of them second derivatives are taken, 0 (not at all) or more. One batch
             costs up to as many gradients of the model as it has layers with weights.
         rounds, moments: see :class:`metrics.base.Metric`.
@@ -72,7 +72,7 @@ class Sensitivity(Metric):
         self,
         scope: str = "client_train",
         batches: int = 8,
-        batch_records: int = 64,
+        batch_examples: int = 64,
         second_order_batches: int = 4,
         rounds: Sequence[str | int] = ("first", "last"),
         moments: Sequence[str] = ("after_local",),
@@ -80,20 +80,20 @@ class Sensitivity(Metric):
         super().__init__(rounds, moments)
         if scope not in ("client_train", "client_val", "client_test"):
             raise ValueError(f"scope must be client_train, client_val or client_test, got {scope!r}")
-        for name, value in (("batches", batches), ("batch_records", batch_records)):
+        for name, value in (("batches", batches), ("batch_examples", batch_examples)):
             if value < 1:
                 raise ValueError(f"{name} must be 1 or more, got {value!r}")
         if second_order_batches < 0:
             raise ValueError(f"second_order_batches must be 0 or more, got {second_order_batches!r}")
-        self.scope, self.batches, self.batch_records = scope, batches, batch_records
+        self.scope, self.batches, self.batch_examples = scope, batches, batch_examples
         self.second_order_batches = second_order_batches
 
     def client(self, view: ClientView) -> Measurement:
         """Measure every layer of one client's model."""
         batches = self._batches(view)
         if not batches:
-            records = len(view.data[self.scope]) if self.scope in view.data else 0
-            reason = f"{records} records in {self.scope}, a batch needs {self.batch_records}"
+            examples = len(view.data[self.scope]) if self.scope in view.data else 0
+            reason = f"{examples} examples in {self.scope}, a batch needs {self.batch_examples}"
             return Measurement([row for layer in view.layers for row in self._missing(layer, reason)])
         layers = [layer for layer in view.layers if _numbers(layer)]
         first, second = BatchScores(len(layers)), BatchScores(len(layers))
@@ -115,14 +115,14 @@ class Sensitivity(Metric):
         return Measurement(rows + self._cumulative(layers, scores))
 
     def _batches(self, view: ClientView) -> list[tuple[Tensor, Tensor]]:
-        """Return features and labels of as many batches of equal size as there are records for, at most B."""
+        """Return features and labels of as many batches of equal size as there are examples for, at most B."""
         if self.scope not in view.data:
             return []
-        records = view.data[self.scope]
-        order = torch.randperm(len(records), generator=torch_generator(view.seed, f"sensitivity/{self.scope}"))
-        count = min(self.batches, len(records) // self.batch_records)
-        parts = order[: count * self.batch_records].reshape(count, self.batch_records)
-        batches = [records.batch(part) for part in parts]
+        examples = view.data[self.scope]
+        order = torch.randperm(len(examples), generator=torch_generator(view.seed, f"sensitivity/{self.scope}"))
+        count = min(self.batches, len(examples) // self.batch_examples)
+        parts = order[: count * self.batch_examples].reshape(count, self.batch_examples)
+        batches = [examples.batch(part) for part in parts]
         return [(features.to(view.device), labels.to(view.device)) for features, labels in batches]
 
     def _rows(self, layer: Layer, names: tuple[str, str], scores: Tensor, noise: float | None) -> list[Row]:

@@ -17,9 +17,9 @@ from metrics.compare.products.gram_sketch import gram_sketch
 from metrics.probe.activations import check_positions, probe_remark
 from metrics.probe.payload import (
     compact_outputs,
+    examples_in,
     global_outputs,
     packed,
-    records_in,
     too_large,
     unpacked,
     without_output,
@@ -46,7 +46,7 @@ class _Item:
 class Similarity(Metric):
     """Compares representations of the probe: what each layer's module puts out, before the activation function.
 
-    Client half: the layers' outputs on the probe, centred, with at most as many units as records (exact), as payload.
+    Client half: the layers' outputs on the probe, centred, with at most as many units as examples (exact), as payload.
     With ``send=sketch``, and by itself for the largest layers if the payload limit would be broken, a layer sends a
     sketch of ``sketch_numbers`` numbers instead, from which CKA can be estimated (its error is the standard error)
     and nothing else.
@@ -60,7 +60,7 @@ class Similarity(Metric):
     - ``aggregated``: a client and what aggregation made for it (at ``after_local`` only), ``other`` null: the global
       model, or its cluster's. Without any model of the server both are missing.
 
-    ``variant`` holds estimator and positions, ``n`` the number of probe records, ``chance``, ``chance_hi`` and ``p``
+    ``variant`` holds estimator and positions, ``n`` the number of probe examples, ``chance``, ``chance_hi`` and ``p``
     what chance alone produces (see :class:`metrics.compare.base.Compared`).
 
     Args:
@@ -192,7 +192,7 @@ class Similarity(Metric):
         place_of = {place: index for index, place in enumerate(used)}
         pairs = [(place_of[a], place_of[b]) for _, a, b in named]
         values = [self._sketch(items[place].values) if sketched else items[place].values for place in used]
-        n = records_in(view.payloads)
+        n = examples_in(view.payloads)
         rows: list[Row] = []
         for measure in self.measures.values():
             if sketched:

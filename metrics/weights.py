@@ -41,7 +41,7 @@ class Weights(Metric):
       received, unless the client keeps its own.
 
     Server half, at ``after_local``, with Δ_k = w_k − w_start,k of client k, p_k its weight in the server's mean (its
-    share of the training records, or 1 / K with ``weighting=uniform``), Δ̄ = Σ p_k Δ_k over all clients:
+    share of the training examples, or 1 / K with ``weighting=uniform``), Δ̄ = Σ p_k Δ_k over all clients:
 
     - drift: ‖w_k − w_after,k‖₂, the distance to the new global weights, or to those that were made for the client
       where the server keeps several models (owner: the client); missing if the server makes none.

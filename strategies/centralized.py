@@ -1,4 +1,4 @@
-"""The server of ``centralized``: one participant trains on everybody's records."""
+"""The server of ``centralized``: one participant trains on everybody's examples."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -10,7 +10,7 @@ from strategies.fedavg import FedAvg
 
 
 class Centralized(FedAvg):
-    """Sends training to a single node, whose client trains on the pooled records; evaluation goes to all clients.
+    """Sends training to a single node, whose client trains on the pooled examples; evaluation goes to all clients.
 
     With one client it is FedAvg. The arguments are those of :class:`strategies.fedavg.FedAvg`.
     """

@@ -21,7 +21,7 @@ from strategies.cluster_models import ClusterModels, node_of
 class CFL(ClusterModels):
     """Averages within clusters, one at first, and splits a cluster where its training has come to a stop.
 
-    With Δ_i the update of client i, p_i its share of the cluster's records and α_ij the cosine of Δ_i and Δ_j, a
+    With Δ_i the update of client i, p_i its share of the cluster's examples and α_ij the cosine of Δ_i and Δ_j, a
     cluster is split in the two parts that have the smallest α_cross = max α_ij between them if
 
     - ‖Σ p_i Δ_i‖ < ε₁: together its clients move no more,

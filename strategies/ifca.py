@@ -1,4 +1,4 @@
-"""IFCA's server: k models, of which every client trains the one that fits its records best.
+"""IFCA's server: k models, of which every client trains the one that fits its examples best.
 
 References:
     Ghosh, Chung, Yin & Ramchandran 2020, An Efficient Framework for Clustered Federated Learning, NeurIPS

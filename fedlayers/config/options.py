@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from fedlayers.config.old_names import new_key
 from fedlayers.config.settings import Config
 
 # Groups of which several options are chosen at once, as in metrics=[weights,gradients].
@@ -160,7 +161,13 @@ def nearest_key(key: str, keys: Sequence[str]) -> str | None:
 
 
 def advice(key: str, words: Sequence[str]) -> str:
-    """Return what to do about a key that does not exist: the nearest one, its neighbours, or where to look."""
+    """Return what to do about a key that does not exist: its new name, the nearest one, or where to look."""
+    now = new_key(key)
+    return f"it is called {now} now" if now else _guess(key, words)
+
+
+def _guess(key: str, words: Sequence[str]) -> str:
+    """Return what was probably meant by a key: the nearest one, one of its neighbours, or where to look."""
     group, _, option = key.replace("/", ".").partition(".")
     if option in options().get(group, []):
         return f"did you mean {choice(group, option)}?"

@@ -13,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 
 from fedlayers.config.class_names import OLD_ARGUMENTS, how_to_say, is_old_strategy, meant_class
+from fedlayers.config.old_names import HOOKS, new_key
 from fedlayers.config.options import advice, known_keys, nearest, options_with
 from fedlayers.config.settings import Config
 from fedlayers.config.stock_strategies import MODULE, check_stock_argument, is_stock
@@ -105,7 +106,8 @@ def check_arguments(
                     f"{(above or {})[name]} is an argument of another strategy than {target.__name__}; to run that one "
                     f"write {how_to_say(key, full)}"
                 )
-            close = OLD_ARGUMENTS[name] if OLD_ARGUMENTS.get(name) in known else nearest(name, known)
+            now = (OLD_ARGUMENTS.get(name), new_key(name))
+            close = next((other for other in now if other in known), None) or nearest(name, known)
             meant = (above or {}).get(str(close), f"{key}.{close}")
             advice = f"did you mean {meant}?" if close else f"it has {', '.join(known) or 'none'}"
             raise UserError(f"{key}.{name}: {target.__name__} has no argument {name!r}; {advice}")
@@ -147,6 +149,11 @@ def _try_client(node: Mapping[str, Any]) -> None:
         raise UserError(
             f"algorithm.client._target_ must be a subclass of flwr.client.NumPyClient, got {node['_target_']}; "
             "see clients/fedavg.py for one"
+        )
+    if old := next((name for name in HOOKS if hasattr(make, name)), None):
+        raise UserError(
+            f"algorithm.client._target_ must have hooks that are called, got {old} in {node['_target_']}; it is called "
+            f"{HOOKS[old]} now"
         )
     arguments = _arguments("algorithm.client", node)
     # The first is the session.

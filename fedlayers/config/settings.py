@@ -11,6 +11,7 @@ import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
+from fedlayers.config.old_names import new_value
 from fedlayers.config.planted_groups import Plant
 from fedlayers.config.training import Training
 from fedlayers.core.checks import (
@@ -28,7 +29,7 @@ __all__ = ["Config", "Engine", "Probe", "Snapshots", "Split", "canonical", "iden
 
 @dataclass(frozen=True)
 class Split:
-    """Shares of records: the server's test set first, then each client's train, validation and test parts."""
+    """Shares of examples: the server's test set first, then each client's train, validation and test parts."""
 
     train: float = 0.8
     val: float = 0.1
@@ -95,7 +96,7 @@ class Snapshots:
 
 @dataclass(frozen=True)
 class Probe:
-    """The fixed records on which representations are compared: where they come from and how many."""
+    """The fixed examples on which representations are compared: where they come from and how many."""
 
     policy: str = "server"
     size: int = 1000
@@ -125,9 +126,9 @@ class Config:
     rounds: int = 10
     seed: int = 0
     clients: int | None = None
-    records_per_client: int | None = None
+    examples_per_client: int | None = None
     fraction: float = 1.0
-    weighting: str = "records"
+    weighting: str = "examples"
     deterministic: bool = False
     client_threads: int = 1
     server_threads: int = 1
@@ -146,7 +147,9 @@ class Config:
         self._check_sizes()
         self._check_places()
         self._check_groups()
-        one_of("weighting", self.weighting, ("records", "uniform"))
+        now = new_value("weighting", self.weighting)
+        advice = f"it is called {now} now" if now else ""
+        one_of("weighting", self.weighting, ("examples", "uniform"), advice)
         one_of("device", self.device, ("auto", "cpu", "cuda"))
         one_of("on_client_error", self.on_client_error, ("stop", "drop"))
         one_of("progress", self.progress, ("auto", "live", "plain", "none"))
@@ -161,7 +164,7 @@ class Config:
         check(1 <= self.rounds < 2**31, "rounds", "from 1 to 2147483647", self.rounds)
         check(0 <= self.seed < 2**63, "seed", "from 0 to 9223372036854775807", self.seed)
         count("clients", self.clients, otherwise=", or null for the partition's default")
-        count("records_per_client", self.records_per_client, otherwise=", or null for all")
+        count("examples_per_client", self.examples_per_client, otherwise=", or null for all")
         share = "in (0, 1]: the share of clients that train each round"
         check(0 < self.fraction <= 1, "fraction", share, self.fraction)
         # With far more the libraries end the process without a word.

@@ -16,9 +16,9 @@ def check(holds: bool, key: str, allowed: str, value: object, advice: str = "") 
         raise UserError(f"{key} must be {allowed}, got {value!r}" + (f"; {advice}" if advice else ""))
 
 
-def one_of(key: str, value: object, allowed: tuple[str, ...]) -> None:
+def one_of(key: str, value: object, allowed: tuple[str, ...], advice: str = "") -> None:
     """Raise UserError unless the value is one of those that are allowed."""
-    check(value in allowed, key, "one of " + ", ".join(allowed), value)
+    check(value in allowed, key, "one of " + ", ".join(allowed), value, advice)
 
 
 def count(key: str, value: int | None, least: int = 1, otherwise: str = "", most: int = MOST) -> None:

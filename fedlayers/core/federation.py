@@ -1,4 +1,4 @@
-"""A federation's data: who holds which records, and how batches are drawn from memory-mapped arrays."""
+"""A federation's data: who holds which examples, and how batches are drawn from memory-mapped arrays."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,16 +13,16 @@ from fedlayers.core.planted import Planted, Planting
 
 
 @dataclass(frozen=True)
-class Records:
-    """Some records of a data set: positions into shared (memory-mapped) arrays.
+class Examples:
+    """Some examples of a data set: positions into shared (memory-mapped) arrays.
 
     Attributes:
-        features: all records' features, shape (n_all, *shape): images (c, h, w) or rows (d,); bytes or floats.
-        labels: all records' labels, shape (n_all,), int64.
-        index: positions of these records, shape (n,), int64.
+        features: all examples' features, shape (n_all, *shape): images (c, h, w) or rows (d,); bytes or floats.
+        labels: all examples' labels, shape (n_all,), int64.
+        index: positions of these examples, shape (n,), int64.
         scale, shift: ``x * scale + shift`` normalises features; shape broadcastable to ``shape``. Computed in their
             dtype: float64 where float32 would lose digits.
-        planted: what a planted group changes in these records, in the order of ``index``; None for nothing.
+        planted: what a planted group changes in these examples, in the order of ``index``; None for nothing.
     """
 
     features: Tensor
@@ -33,13 +33,13 @@ class Records:
     planted: Planted | None = None
 
     def __len__(self) -> int:
-        """Return the number of records."""
+        """Return the number of examples."""
         return len(self.index)
 
     def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return normalised float32 features (b, *shape) and labels (b,) of the records at ``positions`` (b,).
+        """Return normalised float32 features (b, *shape) and labels (b,) of the examples at ``positions`` (b,).
 
-        ``positions`` are integers from 0 to the number of records - 1, in any order.
+        ``positions`` are integers from 0 to the number of examples - 1, in any order.
         """
         # index_select, because it takes 40 % of the time of indexing with brackets.
         chosen = self.index.index_select(0, positions)
@@ -52,12 +52,12 @@ class Records:
         return planted.turned(features), planted.labelled(labels)
 
     def targets(self) -> Tensor:
-        """Return the labels of all these records, shape (n,)."""
+        """Return the labels of all these examples, shape (n,)."""
         labels = self.labels.index_select(0, self.index)
         return labels if self.planted is None else self.planted.labelled(labels)
 
-    def take(self, positions: Tensor) -> "Records":
-        """Return some of these records; ``positions`` (b,) as in :meth:`batch`."""
+    def take(self, positions: Tensor) -> "Examples":
+        """Return some of these examples; ``positions`` (b,) as in :meth:`batch`."""
         planted = None if self.planted is None else self.planted.take(positions)
         return replace(self, index=self.index.index_select(0, positions), planted=planted)
 
@@ -84,12 +84,12 @@ class Normalisation:
 
 
 @dataclass(frozen=True)
-class Parts(Sequence[Records]):
-    """The records of one scope, client by client: arrays for all clients, a :class:`Records` for who is asked for.
+class Parts(Sequence[Examples]):
+    """The examples of one scope, client by client: arrays for all clients, a :class:`Examples` for who is asked for.
 
     Attributes:
-        features, labels: see :class:`Records`.
-        positions: of all clients' records in those arrays, client by client, shape (n,).
+        features, labels: see :class:`Examples`.
+        positions: of all clients' examples in those arrays, client by client, shape (n,).
         bounds: where each client's begin in ``positions``, shape (clients + 1,).
         normalisation: of their features.
         planting: the planted groups; None if there are none.
@@ -107,39 +107,39 @@ class Parts(Sequence[Records]):
         return len(self.bounds) - 1
 
     @overload
-    def __getitem__(self, client: SupportsIndex) -> Records: ...
+    def __getitem__(self, client: SupportsIndex) -> Examples: ...
 
     @overload
-    def __getitem__(self, client: slice) -> list[Records]: ...
+    def __getitem__(self, client: slice) -> list[Examples]: ...
 
-    def __getitem__(self, client: SupportsIndex | slice) -> Records | list[Records]:
-        """Return the records of a client, or of some, by number."""
+    def __getitem__(self, client: SupportsIndex | slice) -> Examples | list[Examples]:
+        """Return the examples of a client, or of some, by number."""
         if isinstance(client, slice):
             return [self[one] for one in range(len(self))[client]]
         number = range(len(self))[client]
         first, last = self.bounds[number : number + 2].tolist()
         planted = None if self.planting is None else self.planting.of([number], [last - first])
-        return Records(
+        return Examples(
             self.features, self.labels, self.positions[first:last], *self.normalisation.of(number), planted=planted
         )
 
-    def __iter__(self) -> Iterator[Records]:
-        """Yield the records of every client."""
+    def __iter__(self) -> Iterator[Examples]:
+        """Yield the examples of every client."""
         return (self[client] for client in range(len(self)))
 
     @property
     def sizes(self) -> np.ndarray:
-        """The number of records of each client, shape (clients,)."""
+        """The number of examples of each client, shape (clients,)."""
         return np.diff(self.bounds)
 
-    def together(self, features: Tensor) -> Records:
-        """Return all clients' records as the server sees them.
+    def together(self, features: Tensor) -> Examples:
+        """Return all clients' examples as the server sees them.
 
         Args:
-            features: see :class:`Records`; filled in for the server.
+            features: see :class:`Examples`; filled in for the server.
         """
         planted = None if self.planting is None else self.planting.of(range(len(self)), self.sizes.tolist())
-        return Records(features, self.labels, self.positions, *self.normalisation.of(-1), planted=planted)
+        return Examples(features, self.labels, self.positions, *self.normalisation.of(-1), planted=planted)
 
 
 @dataclass(frozen=True)
@@ -149,17 +149,17 @@ class Federation:
     Attributes:
         name: the data set's name.
         classes: class names, in the order of the labels.
-        shape: one record's feature shape.
-        splits: scope (``client_train``, ``client_val``, ``client_test``) -> one ``Records`` per client (maybe empty).
-        server_test: the server's own test set; rows are normalised by all training records together, where a
+        shape: one example's feature shape.
+        splits: scope (``client_train``, ``client_val``, ``client_test``) -> one ``Examples`` per client (maybe empty).
+        server_test: the server's own test set; rows are normalised by all training examples together, where a
             client's are normalised by its own.
-        pooled_train: all clients' training records together (for centralized training), rows normalised likewise.
+        pooled_train: all clients' training examples together (for centralized training), rows normalised likewise.
         imputed: one row per filled-in feature of a client and scope: client (missing for the server), client_name,
-            feature, scope, missing (count), value, source (``client``: its own training records, or ``pooled``).
+            feature, scope, missing (count), value, source (``client``: its own training examples, or ``pooled``).
         notes: sentences about what was done to the data and what the partition leaves out; empty if nothing is.
         planted: the planted group of each client, see :mod:`fedlayers.data.partitioning.plant`; None if none
             were planted.
-        digest: names the data's content: features, labels, groups, class names, and who holds which records. The same
+        digest: names the data's content: features, labels, groups, class names, and who holds which examples. The same
             on every machine; without what is normalised, filled in or planted, which the configuration decides.
         names: a name per client (``"cleveland"``, a writer); empty if they have no names but their numbers.
     """
@@ -168,8 +168,8 @@ class Federation:
     classes: tuple[str, ...]
     shape: tuple[int, ...]
     splits: Mapping[str, Parts]
-    server_test: Records
-    pooled_train: Records
+    server_test: Examples
+    pooled_train: Examples
     imputed: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: tuple[str, ...] = ()
     planted: tuple[int, ...] | None = None
@@ -186,13 +186,13 @@ class Federation:
         """A name per client, its number as text if it has no other."""
         return self.names or tuple(map(str, range(self.num_clients)))
 
-    def of(self, client: int) -> dict[str, Records]:
-        """Return one client's records by scope, leaving out empty splits."""
+    def of(self, client: int) -> dict[str, Examples]:
+        """Return one client's examples by scope, leaving out empty splits."""
         found = {scope: parts[client] for scope, parts in self.splits.items()}
-        return {scope: records for scope, records in found.items() if len(records)}
+        return {scope: examples for scope, examples in found.items() if len(examples)}
 
     def label_counts(self) -> pd.DataFrame:
-        """Return the label counts: columns client, client_name, scope, label, label_name, records (zeros included).
+        """Return the label counts: columns client, client_name, scope, label, label_name, examples (zeros included).
 
         A federation with planted groups has the column planted_group, too; its labels are those after planting.
         """
@@ -207,7 +207,7 @@ class Federation:
                     "scope": scope,
                     "label": labels,
                     "label_name": names["label_name"][labels],
-                    "records": _count_labels(parts, shape).ravel(),
+                    "examples": _count_labels(parts, shape).ravel(),
                 }
             )
             for scope, parts in self.splits.items()
@@ -216,8 +216,8 @@ class Federation:
         return counts if self.planted is None else counts.assign(planted_group=np.array(self.planted)[counts["client"]])
 
 
-def _count_labels(parts: Sequence[Records], shape: tuple[int, int]) -> np.ndarray:
-    """Return the number of records of each client and label, shape (clients, classes)."""
-    labels = torch.cat([records.targets() for records in parts]).numpy()
-    owners = np.repeat(np.arange(shape[0]), [len(records) for records in parts])
+def _count_labels(parts: Sequence[Examples], shape: tuple[int, int]) -> np.ndarray:
+    """Return the number of examples of each client and label, shape (clients, classes)."""
+    labels = torch.cat([examples.targets() for examples in parts]).numpy()
+    owners = np.repeat(np.arange(shape[0]), [len(examples) for examples in parts])
     return np.bincount(owners * shape[1] + labels, minlength=shape[0] * shape[1]).reshape(shape)

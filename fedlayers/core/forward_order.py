@@ -26,7 +26,7 @@ def forward_layers(model: nn.Module, features: Tensor) -> tuple[Layer, ...]:
 
     Args:
         model: in eval mode; it is left as found, buffers and global generators included.
-        features: example records, shape (n, *shape), on the model's device.
+        features: examples, shape (n, *shape), on the model's device.
     """
     layers = layers_of(model)
     uses = _first_uses(model, layers, features)

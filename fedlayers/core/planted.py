@@ -1,4 +1,4 @@
-"""What planted groups of clients change in the records that are read."""
+"""What planted groups of clients change in the examples that are read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Planted:
-    """What is done to some records whenever they are read.
+    """What is done to some examples whenever they are read.
 
     Attributes:
-        groups: the group of each record, shape (n,), int64.
+        groups: the group of each example, shape (n,), int64.
         turns: how many times 90 degrees each group's images are turned counter-clockwise, shape (groups,), 0 to 3.
         relabel: the new label of each old one, shape (groups, classes), int64.
     """
@@ -22,15 +22,15 @@ class Planted:
     relabel: Tensor
 
     def take(self, positions: Tensor) -> "Planted":
-        """Return the same for some of the records; ``positions`` (b,) are integers from 0 to n - 1."""
+        """Return the same for some of the examples; ``positions`` (b,) are integers from 0 to n - 1."""
         return Planted(self.groups.index_select(0, positions), self.turns, self.relabel)
 
     def labelled(self, labels: Tensor) -> Tensor:
-        """Return the new labels (n,) of all records, whose old ones are given in the same order."""
+        """Return the new labels (n,) of all examples, whose old ones are given in the same order."""
         return self.relabel[self.groups, labels]
 
     def turned(self, features: Tensor) -> Tensor:
-        """Return the features of all records, images (n, c, h, w) turned and rows as they are; the input may change."""
+        """Return all examples' features, images (n, c, h, w) turned and rows as they are; the input may change."""
         turns = self.turns[self.groups]
         for quarters in (1, 2, 3):
             chosen = turns == quarters
@@ -53,6 +53,6 @@ class Planting:
     relabel: Tensor
 
     def of(self, clients: Sequence[int], sizes: Sequence[int]) -> Planted:
-        """Return what is done to the records of some clients, so many each, one client after the other."""
+        """Return what is done to the examples of some clients, so many each, one client after the other."""
         groups = torch.tensor([self.groups[client] for client in clients])
         return Planted(groups.repeat_interleave(torch.tensor(sizes)), self.turns, self.relabel)

@@ -64,7 +64,7 @@ class Record:
         variant: estimator, pooling and the like, if there are several.
         scope: the data the value was measured on, one of ``SCOPES``; None if no data was involved.
         stderr: standard error of ``value``.
-        n: the number of independent units behind ``stderr`` (records, probes, clients).
+        n: the number of independent units behind ``stderr`` (examples, probes, clients).
         chance, chance_hi, p: mean and upper end of the values that chance alone produces, and the p value.
         reason: why the value is missing, or, where there is a value, why it has no standard error.
         client: the client's index; None for the server.

@@ -43,7 +43,7 @@ def make_augmentation(names: Sequence[str]) -> Augmentation | None:
         if images.ndim != 4:
             shape = tuple(images.shape[1:])
             raise UserError(
-                f"training.augment must be [] unless records are images (c, h, w), got records of shape {shape}"
+                f"training.augment must be [] unless examples are images (c, h, w), got examples of shape {shape}"
             )
         for step in chosen:
             images = step(images, generator)

@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 
 from fedlayers.config.settings import Config
-from fedlayers.core.federation import Federation, Normalisation, Parts, Records
+from fedlayers.core.federation import Examples, Federation, Normalisation, Parts
 from fedlayers.core.planted import Planting
 from fedlayers.data.build import build
 from fedlayers.data.cache import data_root
@@ -55,7 +55,7 @@ def _federation(prepared: Prepared, assignment: Assignment, groups: Planting | N
         classes=facts.classes,
         shape=tuple(own.shape[1:]),
         splits=splits,
-        server_test=Records(pooled, labels, index[bounds[-2] : bounds[-1]], *normalisation.of(-1)),
+        server_test=Examples(pooled, labels, index[bounds[-2] : bounds[-1]], *normalisation.of(-1)),
         pooled_train=splits["client_train"].together(pooled),
         imputed=_imputed(assignment),
         notes=prepared.notes + assignment.notes,

@@ -1,4 +1,4 @@
-"""Prepared data sets: every record in memory-mappable arrays, made once and kept in the cache."""
+"""Prepared data sets: every example in memory-mappable arrays, made once and kept in the cache."""
 
 import contextlib
 import hashlib
@@ -43,7 +43,7 @@ class Prepared:
 
     @property
     def num_train(self) -> int:
-        """The number of records that are not in the official test set."""
+        """The number of examples that are not in the official test set."""
         return len(self.arrays.labels) - self.arrays.facts.num_test
 
 

@@ -1,28 +1,28 @@
-"""The probe: fixed records on which the representations of all clients, moments and rounds are compared."""
+"""The probe: fixed examples on which the representations of all clients, moments and rounds are compared."""
 
 import torch
 
 from fedlayers.config.settings import Probe
 from fedlayers.core.errors import UserError
-from fedlayers.core.federation import Federation, Records
+from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.seeding import torch_generator
 
 
-def probe_records(probe: Probe, federation: Federation, seed: int) -> Records:
-    """Return the probe of a run, normalised as the server's records are, in an order that never changes.
+def probe_examples(probe: Probe, federation: Federation, seed: int) -> Examples:
+    """Return the probe of a run, normalised as the server's examples are, in an order that never changes.
 
-    - ``server``: public records that the server holds: drawn from its test set, in which no client trains.
-    - ``pooled``: as many from every client's training records, the first system's way. In a real federation that
+    - ``server``: public examples that the server holds: drawn from its test set, in which no client trains.
+    - ``pooled``: as many from every client's training examples, the first system's way. In a real federation that
       would disclose them.
     - ``synthetic``: independent standard normal features (what normalised features are on average), without labels.
 
     Args:
-        probe: the policy and the number of records; fewer come if there are fewer.
+        probe: the policy and the number of examples; fewer come if there are fewer.
         federation: the run's data.
         seed: the run's seed.
 
     Raises:
-        UserError: there are fewer than four records to draw from.
+        UserError: there are fewer than four examples to draw from.
     """
     generator = torch_generator(seed, f"probe/{probe.policy}")
     if probe.policy == "synthetic":
@@ -32,16 +32,16 @@ def probe_records(probe: Probe, federation: Federation, seed: int) -> Records:
     else:
         source, chosen = federation.pooled_train, _shares(federation, probe.size, generator)
     if len(chosen) < 4:
-        held = "split.server_test" if probe.policy == "server" else "records_per_client"
+        held = "split.server_test" if probe.policy == "server" else "examples_per_client"
         raise UserError(
-            f"probe.policy={probe.policy} needs 4 or more records, got {len(chosen)}; raise {held} or choose "
+            f"probe.policy={probe.policy} needs 4 or more examples, got {len(chosen)}; raise {held} or choose "
             "probe.policy=synthetic"
         )
     return source.take(chosen)
 
 
-def most_records(probe: Probe, federation: Federation) -> int | None:
-    """Return how many records there are that a probe could be drawn from; None: no end of them."""
+def most_examples(probe: Probe, federation: Federation) -> int | None:
+    """Return how many examples there are that a probe could be drawn from; None: no end of them."""
     if probe.policy == "synthetic":
         return None
     if probe.policy == "server":
@@ -55,9 +55,9 @@ def _some(count: int, wanted: int, generator: torch.Generator) -> torch.Tensor:
 
 
 def _shares(federation: Federation, wanted: int, generator: torch.Generator) -> torch.Tensor:
-    """Return places in the pooled training records, as many of every client as it has, at most an equal share.
+    """Return places in the pooled training examples, as many of every client as it has, at most an equal share.
 
-    Of more clients than records are wanted some are drawn, and one record of each.
+    Of more clients than examples are wanted some are drawn, and one example of each.
     """
     parts = federation.splits["client_train"]
     chosen = range(len(parts)) if wanted >= len(parts) else sorted(_some(len(parts), wanted, generator).tolist())
@@ -66,6 +66,6 @@ def _shares(federation: Federation, wanted: int, generator: torch.Generator) -> 
     return torch.cat([firsts[client] + _some(sizes[client], share, generator) for client in chosen])
 
 
-def _synthetic(size: int, federation: Federation, generator: torch.Generator) -> Records:
+def _synthetic(size: int, federation: Federation, generator: torch.Generator) -> Examples:
     features = torch.randn(size, *federation.shape, generator=generator)
-    return Records(features, torch.full((size,), -1), torch.arange(size), torch.ones(1), torch.zeros(1))
+    return Examples(features, torch.full((size,), -1), torch.arange(size), torch.ones(1), torch.zeros(1))

@@ -16,7 +16,7 @@ class Facts:
 
     Attributes:
         classes: class names, in the order of the labels.
-        num_test: the last ``num_test`` records are the official test set; 0 if there is none.
+        num_test: the last ``num_test`` examples are the official test set; 0 if there is none.
         group_names: names of the natural groups (hospitals, writers), in the order of their codes; empty if unknown.
         no_groups: a sentence that says why there are no groups, if there is more to say than that.
         mean, std: of the raw values of an image's channels, used to normalise; empty for rows, and for images that
@@ -39,7 +39,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Arrays:
-    """All records of a data set, training records first.
+    """All examples of a data set, training examples first.
 
     Attributes:
         features: images (n, c, h, w), uint8 or floats; or rows (n, d) of floats with NaN where a value is missing.
@@ -63,7 +63,7 @@ class Source(Protocol):
         ...
 
     def read(self, root: Path) -> Arrays:
-        """Return the records that the files hold."""
+        """Return the examples that the files hold."""
         ...
 
 

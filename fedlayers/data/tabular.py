@@ -22,8 +22,8 @@ class Filled:
     """Rows without gaps, and the numbers that standardise them.
 
     Attributes:
-        own: all records' features as their clients see them, shape (n, d).
-        pooled: the same filled in from all clients' training records, shape (n, d).
+        own: all examples' features as their clients see them, shape (n, d).
+        pooled: the same filled in from all clients' training examples, shape (n, d).
         scale, shift: ``x * scale + shift`` has mean 0 and variance 1; one row per client, the pooled one last.
         wide: whose ``x * scale + shift`` has to be computed in float64, shape (clients + 1,).
         imputed: one entry per client, column and scope with missing values; see :func:`fill`.
@@ -46,16 +46,16 @@ def fill(
 ) -> Filled:
     """Fill in missing values and find the statistics that standardise the columns.
 
-    A client's gaps take the median of the column in that client's *training* records (the most frequent value for a
+    A client's gaps take the median of the column in that client's *training* examples (the most frequent value for a
     categorical column; the smallest of several). A column that none of them has takes the value of all clients'
-    training records together; the server's test set does so for every column. Mean and standard deviation
-    (population form) are those of the filled training records, the client's own or all clients'; a constant column
-    becomes 0. Nothing ever depends on a client's validation or test records.
+    training examples together; the server's test set does so for every column. Mean and standard deviation
+    (population form) are those of the filled training examples, the client's own or all clients'; a constant column
+    becomes 0. Nothing ever depends on a client's validation or test examples.
 
     Args:
         features: rows with NaN for missing, shape (n, d).
-        splits: scope -> positions of each client's records.
-        server_test: positions of the server's test records.
+        splits: scope -> positions of each client's examples.
+        server_test: positions of the server's test examples.
         columns: names of the d columns; a column without a name is called by its number.
         categorical: names of the categorical columns.
 
@@ -64,7 +64,7 @@ def fill(
         (count), value and source (``client`` or ``pooled``).
 
     Raises:
-        UserError: if no training record at all has a value for a column.
+        UserError: if no training example at all has a value for a column.
     """
     names = [str(column) for column in columns] or [str(number) for number in range(features.shape[1])]
     is_categorical = np.isin(names, list(categorical))
@@ -74,7 +74,7 @@ def fill(
     for j, value in pooled_value.items():
         if np.isnan(value):
             raise UserError(
-                f"dataset: column {names[j]} must have a value in some training record, got none; leave it out"
+                f"dataset: column {names[j]} must have a value in some training example, got none; leave it out"
             )
     num_clients, width = len(train), features.shape[1]
     shape = (num_clients + 1, width)
@@ -92,8 +92,8 @@ def fill(
             for j, value in pooled_value.items()
         ]
         filled.imputed = [entry for entry in filled.imputed if entry["missing"]]
-    for row, records in enumerate((*train, everyone)):
-        values = (filled.own if row < num_clients else filled.pooled)[records]
+    for row, examples in enumerate((*train, everyone)):
+        values = (filled.own if row < num_clients else filled.pooled)[examples]
         filled.scale[row], filled.shift[row], filled.wide[row] = _standardise(values)
     return filled
 
@@ -116,8 +116,8 @@ def _fill_client(
         value, source = _typical(own[mine["client_train"], j], is_categorical[j]), "client"
         if np.isnan(value):
             value, source = pooled, "pooled"
-        for scope, records in mine.items():
-            gaps = records[np.isnan(own[records, j])]
+        for scope, examples in mine.items():
+            gaps = examples[np.isnan(own[examples, j])]
             own[gaps, j] = value
             entries.append(_entry(client, names[j], scope, len(gaps), value, source))
     return entries

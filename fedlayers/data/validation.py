@@ -32,7 +32,7 @@ def checked(arrays: Arrays, name: str) -> Arrays:
         groups = _codes(arrays.groups, len(given), len(facts.group_names), "groups", name)
     if not 0 <= facts.num_test < len(given):
         raise UserError(
-            f"dataset must have training records, got none in {name} ({len(given)} records, of which "
+            f"dataset must have training examples, got none in {name} ({len(given)} examples, of which "
             f"{facts.num_test} are for testing); check its files"
         )
     features, notes = _features(given, facts, name)
@@ -68,14 +68,14 @@ def _codes(values: Any, count: int, kinds: int, what: str, name: str) -> np.ndar
     codes = np.asarray(values)
     if codes.shape != (count,) or codes.dtype.kind not in "biu":
         raise UserError(
-            f"dataset: the {what} of {name} must be {count} integers, one a record, got {codes.dtype} of shape "
+            f"dataset: the {what} of {name} must be {count} integers, one an example, got {codes.dtype} of shape "
             f"{codes.shape}; convert them"
         )
     if count and (codes.min() < 0 or codes.max() >= kinds):
         first = int(np.flatnonzero((codes < 0) | (codes >= kinds))[0])
         raise UserError(
             f"dataset: the {what} of {name} must be 0 to {kinds - 1}, got {codes.min()} to {codes.max()}, the first of "
-            f"them in record {first}; leave unlabelled records out"
+            f"them in example {first}; leave unlabelled examples out"
         )
     return codes.astype(np.int64)
 
@@ -108,10 +108,10 @@ def _check_values(features: np.ndarray, facts: Facts, name: str) -> None:
     if not wrong.any():
         return
     place = np.argwhere(wrong)[0]
-    record = f"record {place[0]}" + ("" if is_image else f" of column {_column(facts, int(place[1]))}")
+    example = f"example {place[0]}" + ("" if is_image else f" of column {_column(facts, int(place[1]))}")
     allowed = "finite" if is_image else "finite or missing (NaN)"
     found = "values that are not" if is_image else "infinite values"
-    raise UserError(f"dataset: the features of {name} must be {allowed}, got {found}, first in {record}; replace them")
+    raise UserError(f"dataset: the features of {name} must be {allowed}, got {found}, first in {example}; replace them")
 
 
 def _with_normalisation(images: np.ndarray, facts: Facts, name: str) -> Facts:

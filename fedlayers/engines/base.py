@@ -26,7 +26,7 @@ class Workplace:
 
     Attributes:
         app: the ClientApp that runs on every client.
-        costs: training records per client, by which clients are placed.
+        costs: training examples per client, by which clients are placed.
         state_dir: the folder of the clients' personal states.
         stop: set by a signal; the engine then raises :class:`Stopped` within a second or two.
         advance: called with the number of clients that finished.

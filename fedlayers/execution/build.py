@@ -18,7 +18,7 @@ from fedlayers.config.settings import Config
 from fedlayers.config.stock_strategies import check_stock_among
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
-from fedlayers.core.federation import Federation, Records
+from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.layers import Layer
 from fedlayers.core.schedule import Schedule, check_due
 from fedlayers.core.weights import split_state
@@ -65,7 +65,7 @@ class Built:
         return self.workspace.metrics
 
     @property
-    def probe(self) -> Records | None:
+    def probe(self) -> Examples | None:
         """The probe, if a metric uses one."""
         return self.workspace.probe
 
@@ -170,7 +170,7 @@ def _filled_in(given: Mapping[str, Any], config: Config, key: str) -> dict[str, 
         "min_train_nodes": 1,
         "min_evaluate_nodes": 1,
         "min_available_nodes": 1,
-        "weighted_by_key": "num-examples" if config.weighting == "records" else "one",
+        "weighted_by_key": "num-examples" if config.weighting == "examples" else "one",
     }
     if target.startswith("flwr."):
         # Flower's strategies take it for granted that clients train with it, and do not tell them.

@@ -34,9 +34,9 @@ def _training_seconds(config: Config, federation: Federation, module: nn.Module)
     training = config.training
     if training.steps is not None:
         steps = training.steps * federation.num_clients * config.rounds * config.fraction
-        records = steps * training.batch_size
+        examples = steps * training.batch_size
     else:
-        records = len(federation.pooled_train) * config.rounds * training.epochs * config.fraction
-        steps = records / training.batch_size
+        examples = len(federation.pooled_train) * config.rounds * training.epochs * config.fraction
+        steps = examples / training.batch_size
     # A backward pass costs about two forward passes.
-    return steps * STEP_S + 3 * records * multiply_adds(module, federation.shape) / MULTIPLY_ADDS_PER_S
+    return steps * STEP_S + 3 * examples * multiply_adds(module, federation.shape) / MULTIPLY_ADDS_PER_S

@@ -109,7 +109,7 @@ def cpu_name() -> str:
 
 
 def save_partition(folder: RunFolder, federation: Federation) -> None:
-    """Write who holds how many records of which label, and which values were imputed."""
+    """Write who holds how many examples of which label, and which values were imputed."""
     tables = {"partition": federation.label_counts(), "imputed": federation.imputed}
     for name, frame in tables.items():
         if len(frame):

@@ -129,7 +129,7 @@ class RoundLoop:
         with threads(self.config.server_threads):
             if phase.messages and moment == "after_aggregate":
                 with interruptible():
-                    self.strategy.aggregate_evaluate(server_round, [m for m in phase.messages if _has_records(m)])
+                    self.strategy.aggregate_evaluate(server_round, [m for m in phase.messages if _has_examples(m)])
             self._compare(phase, self.model, server_round, moment)
         return phase
 
@@ -223,9 +223,9 @@ class RoundLoop:
 
     @property
     def _weighting(self) -> str:
-        return "num-examples" if self.config.weighting == "records" else "one"
+        return "num-examples" if self.config.weighting == "examples" else "one"
 
 
-def _has_records(message: Message) -> bool:
-    """Say whether a reply measured any record: empty splits must not enter a mean."""
+def _has_examples(message: Message) -> bool:
+    """Say whether a reply measured any example: empty splits must not enter a mean."""
     return bool(message.content["metrics"]["num-examples"])

@@ -95,7 +95,7 @@ def _of_whole_run(tables: Tables, facts: Mapping[str, Any]) -> list[Drawing]:
     found = []
     if not curve_rows(tables.records).empty:
         found.append(Drawing("learning_curves", partial(learning_curves, tables.records, facts), main=True))
-    if tables.partition["records"].sum() > 0:
+    if tables.partition["examples"].sum() > 0:
         found.append(Drawing("partition", partial(partition_matrix, tables.partition, facts), main=True))
     if cluster_rows(tables.records, tables.pairs):
         make = partial(client_clusters, tables.records, tables.pairs, facts)

@@ -83,7 +83,7 @@ class Phase:
         return {name: self.tables.get(name, []) + other.tables.get(name, []) for name in SCHEMAS}
 
     def means(self) -> "Means":
-        """Return the model-level metrics of the phase, each a mean over records."""
+        """Return the model-level metrics of the phase, each a mean over examples."""
         pieces = self.tables.get("records", [])
         sums: dict[tuple[str, str], tuple[float, int]] = {}
         if pieces:
@@ -99,7 +99,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Means:
-    """Means over records, by metric and scope."""
+    """Means over examples, by metric and scope."""
 
     values: dict[tuple[str, str], float]
 

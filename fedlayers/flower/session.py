@@ -10,7 +10,7 @@ from flwr.app import RecordDict
 from torch import Tensor, nn
 
 from fedlayers.config.settings import Config
-from fedlayers.core.federation import Federation, Records
+from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.layers import Layer
 from metrics.base import Metric
 
@@ -30,7 +30,7 @@ class Workspace:
     augment: Augmentation | None
     initial_buffers: Mapping[str, Tensor]
     # The probe, if a metric uses one.
-    probe: Records | None
+    probe: Examples | None
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Session:
         pairs = zip(self.names, parameters, strict=True)
         return {name: torch.from_numpy(array).to(device) for name, array in pairs}
 
-    def data(self) -> dict[str, Records]:
-        """Return this client's records by scope."""
+    def data(self) -> dict[str, Examples]:
+        """Return this client's examples by scope."""
         return self.workspace.federation.of(self.client)
 
 

@@ -19,7 +19,7 @@ class Declared:
 
     # Whether the server makes one model of what the clients send: to test, to keep, and for clients to drift from.
     has_global_model: ClassVar[bool] = True
-    # Whether one participant trains on all clients' records: then training leaves no clients to compare.
+    # Whether one participant trains on all clients' examples: then training leaves no clients to compare.
     pooled: ClassVar[bool] = False
 
     def know_layers(self, layers: Sequence[Layer]) -> None:

@@ -11,12 +11,12 @@ from torch import nn
 from fedlayers.config.settings import Config
 from fedlayers.core.allocation import available_cpus
 from fedlayers.core.devices import give_way, threads
-from fedlayers.core.federation import Federation, Records
+from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.layers import Layer
 from fedlayers.core.records import Resource, Row, addressed
 from fedlayers.core.seeding import derive
 from fedlayers.core.weights import load_state
-from fedlayers.data.probe import most_records
+from fedlayers.data.probe import most_examples
 from fedlayers.flower.client_models import given_models
 from fedlayers.flower.global_model import GlobalModel
 from fedlayers.flower.replies import Phase
@@ -41,7 +41,7 @@ class ServerMeasuring:
     module: nn.Module
     layers: Sequence[Layer]
     metrics: Mapping[str, Metric]
-    probe: Records | None
+    probe: Examples | None
     kept: Kept
     device: torch.device
     strategy: Declared
@@ -87,7 +87,7 @@ class ServerMeasuring:
             weights=phase.weights() if moment == "after_local" else {},
             before=received.tensors(),
             after=model.tensors(),
-            records={client: int(sizes[client]) for client in phase.clients},
+            examples={client: int(sizes[client]) for client in phase.clients},
             payloads={},
             seed=derive(self.config.seed, f"measure/{moment}", server_round),
             round=server_round,
@@ -100,7 +100,7 @@ class ServerMeasuring:
             earlier=partial(self.kept.read, moment=moment, before=server_round),
             spread=self.spread,
             planted={client: planted[client] for client in phase.clients if planted},
-            mean_weights={} if self.config.weighting == "records" else dict.fromkeys(phase.clients, 1.0),
+            mean_weights={} if self.config.weighting == "examples" else dict.fromkeys(phase.clients, 1.0),
             has_global_model=has_global_model,
             given=given.names,
             models=given.tensors(),
@@ -146,7 +146,7 @@ class ServerMeasuring:
             batches_at_once=min(available_cpus(), 4) if self.device.type == "cpu" else 1,
             payload_limit_bytes=self.config.payload_limit_bytes,
             probe=self.probe,
-            probe_limit=most_records(self.config.probe, self.federation),
+            probe_limit=most_examples(self.config.probe, self.federation),
         )
 
     @property

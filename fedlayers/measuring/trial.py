@@ -1,4 +1,4 @@
-"""Tries a model out on two records before there is a run folder: a training step, and metrics that must not fail."""
+"""Tries a model out on two examples before there is a run folder: a training step, and metrics that must not fail."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fedlayers.core.errors import UserError, one_line
-from fedlayers.core.federation import Federation, Records
+from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.forward_order import left_alone
 from fedlayers.core.layers import Layer, as_written
 from fedlayers.core.seeding import derive
 from metrics.base import ClientView, Metric
 
-_RECORDS = 2
+_EXAMPLES = 2
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Trial:
     seed: int
 
     @property
-    def data(self) -> dict[str, Records]:
-        """Two records of the first client that has as many, by scope."""
+    def data(self) -> dict[str, Examples]:
+        """Two examples of the first client that has as many, by scope."""
         sizes = self.federation.splits["client_train"].sizes
-        client = int(np.argmax(sizes >= min(_RECORDS, sizes.max())))
-        return {scope: _first(records) for scope, records in self.federation.of(client).items()}
+        client = int(np.argmax(sizes >= min(_EXAMPLES, sizes.max())))
+        return {scope: _first(examples) for scope, examples in self.federation.of(client).items()}
 
     def training(self) -> None:
         """Take the gradient of one step in training mode.
@@ -46,7 +46,7 @@ class Trial:
         name = type(self.module).__name__
         with left_alone(self.module), as_written(self.module), torch.enable_grad():
             self.module.train()
-            # Batch normalisation of one record is what clients with a single record avoid.
+            # Batch normalisation of one example is what clients with a single example avoid.
             if len(labels) == 1:
                 self.module.eval()
             try:
@@ -55,14 +55,14 @@ class Trial:
             except Exception as error:
                 raise UserError(
                     f"model must be one that can be trained, got an error from a step of {name} on {len(labels)} "
-                    f"records: {one_line(error)}"
+                    f"examples: {one_line(error)}"
                 ) from error
         if all(slope is None for slope in found):
             raise UserError(
                 f"model must have outputs that depend on its parameters, got a loss of {name} without any gradient"
             )
 
-    def metrics(self, metrics: Mapping[str, Metric], probe: Records | None) -> None:
+    def metrics(self, metrics: Mapping[str, Metric], probe: Examples | None) -> None:
         """Rehearse the client half of metrics whose failure would end the run.
 
         Raises:
@@ -96,11 +96,11 @@ class Trial:
                         f"metrics.{name} cannot be measured on this model: {one_line(error)}; leave it out, or set "
                         "metrics.on_error=record"
                     ) from error
-                except Exception:  # two records may be too few for it
+                except Exception:  # two examples may be too few for it
                     continue
 
     def remarks(self) -> list[str]:
-        """Return what is strange about the outputs of the model on two records."""
+        """Return what is strange about the outputs of the model on two examples."""
         features, _ = self._batch(self.data["client_train"])
         buffers = {name: tensor.detach().clone() for name, tensor in self.module.named_buffers()}
         with left_alone(self.module), as_written(self.module), torch.no_grad():
@@ -114,33 +114,33 @@ class Trial:
         return [text for text in found if text]
 
     def _alone(self, features: Tensor) -> Tensor | None:
-        """Return the outputs for every record alone; None if the model takes no single record."""
+        """Return the outputs for every example alone; None if the model takes no single example."""
         try:
             return torch.cat([self.module(features[i : i + 1]) for i in range(len(features))])
         except Exception:
             return None
 
     def _wide(self, features: Tensor) -> Tensor | None:
-        """Return the outputs for records far out, where logits are large; None if the model takes none."""
+        """Return the outputs for examples far out, where logits are large; None if the model takes none."""
         try:
             wide: Tensor = self.module(1000 * features)
         except Exception:  # token numbers beyond the table
             return None
         return wide
 
-    def _batch(self, records: Records) -> tuple[Tensor, Tensor]:
-        features, labels = records.batch(torch.arange(len(records)))
+    def _batch(self, examples: Examples) -> tuple[Tensor, Tensor]:
+        features, labels = examples.batch(torch.arange(len(examples)))
         return features.to(self.device), labels.to(self.device)
 
 
-def _first(records: Records) -> Records:
-    return records.take(torch.arange(min(_RECORDS, len(records))))
+def _first(examples: Examples) -> Examples:
+    return examples.take(torch.arange(min(_EXAMPLES, len(examples))))
 
 
 def _values(outputs: Tensor, wide: Tensor | None) -> str | None:
     """Return a sentence about outputs that are no logits."""
     if not bool(outputs.isfinite().all()):
-        return "the model's outputs on the first records are NaN or infinite before any training"
+        return "the model's outputs on the first examples are NaN or infinite before any training"
     if bool((outputs >= 0).all()) and bool(((outputs.sum(1) - 1).abs() < 1e-3).all()):
         return (
             "the model's outputs are positive and sum to 1: cross entropy takes logits and applies softmax itself; "
@@ -149,23 +149,23 @@ def _values(outputs: Tensor, wide: Tensor | None) -> str | None:
     both = [outputs] if wide is None else [outputs, wide]
     if wide is not None and all(bool(((part >= 0) & (part <= 1)).all()) for part in both):
         return (
-            "the model's outputs lie between 0 and 1 whatever the records: cross entropy takes logits; leave the "
+            "the model's outputs lie between 0 and 1 whatever the examples: cross entropy takes logits; leave the "
             "model's last activation function out"
         )
     return None
 
 
 def _repeats(first: Tensor, second: Tensor, alone: Tensor | None) -> str | None:
-    """Return a sentence about outputs that depend on more than weights and record."""
+    """Return a sentence about outputs that depend on more than weights and example."""
     if not torch.equal(first.nan_to_num(), second.nan_to_num()):
         return (
-            "the model's outputs for the same records differ in evaluation mode: what is measured is random (dropout "
+            "the model's outputs for the same examples differ in evaluation mode: what is measured is random (dropout "
             "as a function needs training=self.training)"
         )
     most = float(first.nan_to_num().abs().max())
     if alone is None or not torch.allclose(first, alone, rtol=0, atol=1e-2 * most, equal_nan=True):
         return (
-            "the model's outputs for a record depend on the other records of its batch in evaluation mode: accuracies "
-            "and representations depend on the batches, and per-example gradients are missing"
+            "the model's outputs for an example depend on the other examples of its batch in evaluation mode: "
+            "accuracies and representations depend on the batches, and per-example gradients are missing"
         )
     return None

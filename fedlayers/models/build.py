@@ -23,7 +23,7 @@ def build_model(model: Mapping[str, Any], shape: tuple[int, ...], num_classes: i
         model: ``_target_`` (import path of an ``nn.Module`` class, or of a function that returns a module)
             and its arguments. ``name`` is left out. ``input_shape`` and ``num_classes`` are filled in if the
             target takes them and they are not given.
-        shape: one record's shape.
+        shape: one example's shape.
         num_classes: the number of classes.
         seed: the run's seed; equal seeds give equal weights, and global generators are left as they were.
 
@@ -31,7 +31,7 @@ def build_model(model: Mapping[str, Any], shape: tuple[int, ...], num_classes: i
         The network on the CPU, in eval mode.
 
     Raises:
-        UserError: if the target cannot be had, refuses its arguments, or does not map two records of this
+        UserError: if the target cannot be had, refuses its arguments, or does not map two examples of this
             shape (all zeros) to logits (2, num_classes).
     """
     taken = _arguments_of(model.get("_target_"))
@@ -79,7 +79,7 @@ def _construct(config: dict[str, Any]) -> nn.Module:
 
 
 def _try_out(network: nn.Module, shape: tuple[int, ...], num_classes: int) -> None:
-    """Run two records of zeros through the network, which also gives lazy layers their sizes."""
+    """Run two examples of zeros through the network, which also gives lazy layers their sizes."""
     network.eval()
     name = type(network).__name__
     handles = [part.register_forward_pre_hook(check_kernel) for part in network.modules()]
@@ -90,8 +90,8 @@ def _try_out(network: nn.Module, shape: tuple[int, ...], num_classes: int) -> No
         raise
     except Exception as error:  # whatever the network does not like about its input
         raise UserError(
-            f"model must take records of shape {shape}, got an error from {name}: {_first_line(error)}; "
-            "choose a model for such records, or change its arguments"
+            f"model must take examples of shape {shape}, got an error from {name}: {_first_line(error)}; "
+            "choose a model for such examples, or change its arguments"
         ) from error
     finally:
         for handle in handles:
@@ -100,7 +100,7 @@ def _try_out(network: nn.Module, shape: tuple[int, ...], num_classes: int) -> No
     check(
         found == (2, num_classes),
         "model",
-        f"a network that gives 2 records of {num_classes} classes logits of shape (2, {num_classes})",
+        f"a network that gives 2 examples of {num_classes} classes logits of shape (2, {num_classes})",
         found,
         f"set the number of outputs of {name} to the data set's classes",
     )

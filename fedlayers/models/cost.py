@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 
 def multiply_adds(module: nn.Module, shape: tuple[int, ...]) -> int:
-    """Return the multiply-adds of one record's forward pass in the layers that own parameters.
+    """Return the multiply-adds of one example's forward pass in the layers that own parameters.
 
     A weight of shape (out, …) meets each of the output's positions once: numel(weight) × positions. That is exact for
     linear layers and convolutions and a fair guess for the rest.
 
     Args:
         module: the network.
-        shape: one record's feature shape.
+        shape: one example's feature shape.
     """
     counts: list[int] = []
 

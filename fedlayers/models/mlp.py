@@ -1,4 +1,4 @@
-"""A multilayer perceptron for records of any shape."""
+"""A multilayer perceptron for examples of any shape."""
 
 import math
 from collections import OrderedDict
@@ -10,10 +10,10 @@ from fedlayers.core.checks import check
 
 
 class MLP(nn.Sequential):
-    """Linear layers ``fc1``, ``fc2``, … with ReLU between them, on flattened records.
+    """Linear layers ``fc1``, ``fc2``, … with ReLU between them, on flattened examples.
 
     Args:
-        input_shape: one record's shape.
+        input_shape: one example's shape.
         num_classes: the number of outputs, one logit each.
         hidden: widths of the hidden layers, each 1 or more; an empty list gives a linear classifier.
         dropout: share of hidden units set to 0 while training, in [0, 1).

@@ -10,7 +10,7 @@ class PLayerFLHeart(MLP):
     """Four linear layers ``fc1`` … ``fc4`` with ReLU between them, Kaiming initialised.
 
     Args:
-        input_shape: one record's shape, (10,) in the paper.
+        input_shape: one example's shape, (10,) in the paper.
         num_classes: the number of outputs, one logit each.
         hidden: widths of the hidden layers, each 1 or more.
 

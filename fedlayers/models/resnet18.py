@@ -20,7 +20,7 @@ class ResNet18(nn.Module):
     Layers: ``conv1``, ``norm1``, ``stage1.0.conv1`` … ``stage4.1.norm2``, ``fc``.
 
     Images of up to 64 pixels a side get a 3×3 stem that keeps their size, larger ones the original 7×7 stem
-    with max-pooling. Batch normalisation mixes the records of a batch and has statistics that differ between
+    with max-pooling. Batch normalisation mixes the examples of a batch and has statistics that differ between
     clients; group normalisation does neither.
 
     Args:

@@ -64,7 +64,7 @@ class Profile:
         metric: its name in the tables.
         label: the label of the y axis.
         variant: what distinguishes it from others of the metric, empty if there are none.
-        note: what the values are, if not of all records.
+        note: what the values are, if not of all examples.
         layers: names, in the order of the model; lines have their places as ``x``.
         rounds: the rounds, ascending.
         lines: of each round.

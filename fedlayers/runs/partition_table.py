@@ -1,8 +1,9 @@
-"""``partition.parquet``: how many records of each class every client has. A run writes it before its rounds."""
+"""``partition.parquet``: how many examples of each class every client has. A run writes it before its rounds."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedlayers.config.old_names import new_columns
 from fedlayers.core.disk import read_json
 from fedlayers.runs.commits import DamagedError
 from fedlayers.runs.damage import WRITTEN_ANEW, guarded
@@ -21,7 +22,10 @@ def load_partition(run: Path) -> "pa.Table | None":
     """
     import pyarrow.parquet as pq
 
-    return guarded(pq.read_table, run / "partition.parquet", _WAY_ON) if _is_there(run) else None
+    if not _is_there(run):
+        return None
+    found = guarded(pq.read_table, run / "partition.parquet", _WAY_ON)
+    return found.rename_columns(new_columns(found.column_names))
 
 
 def check_partition(run: Path) -> None:

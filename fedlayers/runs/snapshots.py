@@ -37,13 +37,13 @@ class Snapshots:
 
         Args:
             server_round: the round.
-            loss: mean loss on the clients' validation records (never on test records), None if there are none.
+            loss: mean loss on the clients' validation examples (never on test examples), None if there are none.
             model: the global model after the round.
             train: the replies of the clients that trained.
         """
         files: dict[str, bytes] = {}
         if loss is not None and (self.best is None or loss < self.best.value):
-            self.best = Best(server_round, "client_val loss, mean over records", loss)
+            self.best = Best(server_round, "client_val loss, mean over examples", loss)
             if self.has_global_model:
                 files["best.safetensors"] = model.packed()
         if self.due(server_round) and self.has_global_model:

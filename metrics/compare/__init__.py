@@ -1,1 +1,1 @@
-"""Measures of how alike two representations of the same records are, as functions of arrays."""
+"""Measures of how alike two representations of the same examples are, as functions of arrays."""

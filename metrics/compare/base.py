@@ -1,4 +1,4 @@
-"""What a comparison of representations is: many representations of the same records in, values of pairs out."""
+"""What a comparison of representations is: many representations of the same examples in, values of pairs out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ class Compared:
         metric: its name, one of the comparison's facts.
         variant: estimator and parameters, such as ``debiased``; empty if there is only one.
         value: shape (m,), float64; NaN where it is not defined.
-        stderr: standard errors over records, shape (m,), NaN where one is not known; None if none is.
-        chance: the mean of what chance alone produces: the value expected if one side's records were shuffled.
+        stderr: standard errors over examples, shape (m,), NaN where one is not known; None if none is.
+        chance: the mean of what chance alone produces: the value expected if one side's examples were shuffled.
         chance_hi: the end of chance's band towards agreement: a similarity's 95 % quantile, a distance's 5 %.
         p: the probability of a value at least as much in agreement by chance.
         reasons: place of a pair -> why its value is NaN.
@@ -43,7 +43,7 @@ class Comparison(Described):
     """A way to compare representations: subclass, state the facts, implement :meth:`compare`.
 
     A representation is a float32 tensor of shape (n, units), or (n, positions, units) where positions are further
-    samples; its n rows are the same n records for all. Rows of one record are never torn apart by a permutation, and
+    samples; its n rows are the same n examples for all. Rows of one example are never torn apart by a permutation, and
     n, not n · positions, is the sample size.
     """
 
@@ -55,7 +55,7 @@ class Comparison(Described):
         Args:
             representations: what is compared; the numbers of units may differ.
             pairs: places in ``representations``, each of the two different.
-            permutations: how many random permutations of one side's records the null band is made of, where it is
+            permutations: how many random permutations of one side's examples the null band is made of, where it is
                 not known in closed form; 0 leaves it out.
             seed: of the permutations; a pair's values do not depend on which other pairs are asked for.
 
@@ -74,7 +74,7 @@ class Comparison(Described):
         return self.compare(representations, pairs, 0, 0)[0]
 
     def unbiased_from(self, units: int) -> int:
-        """Return from how many records on the bias is below the standard error, if two layers have so many units.
+        """Return from how many examples on the bias is below the standard error, if two layers have so many units.
 
         0 where chance levels and the standard error say all there is.
         """

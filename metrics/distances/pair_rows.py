@@ -119,7 +119,7 @@ class PairRows:
             subject=relation,
             variant=(naming.whole if layers[0] is None else naming.by_layer) or None,
             scope=self.participants.scope,
-            n=self.participants.records,
+            n=self.participants.examples,
             owner="client",
             client=owners[0],
             other=None if isinstance(owners[1], str) else owners[1],

@@ -29,7 +29,7 @@ class Participants:
     Attributes:
         owners: whose each model is.
         clients: weights or representations, as far as they are preprocessed.
-        records: the number of probe records behind representations; None for weights.
+        examples: the number of probe examples behind representations; None for weights.
         absent: owner and layer -> why its representation is not there; NaN stands in its place.
         refusal: why nothing can be compared, None if it can.
         given: relation -> client -> the owner of the model that it was given, see :class:`metrics.base.ServerView`.
@@ -37,7 +37,7 @@ class Participants:
 
     owners: tuple[Owner, ...]
     clients: tuple[Client, ...]
-    records: int | None = None
+    examples: int | None = None
     absent: Mapping[tuple[Owner, str], str] = field(default_factory=dict)
     refusal: str | None = None
     given: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
@@ -60,12 +60,12 @@ class Participants:
     @property
     def scope(self) -> str | None:
         """The column ``scope`` of distances between them."""
-        return None if self.records is None else "probe"
+        return None if self.examples is None else "probe"
 
     @property
     def incomparable(self) -> str:
         """Why a distance between them is missing if nobody knows better."""
-        return INCOMPARABLE if self.records is None else _LAYERS_INCOMPARABLE
+        return INCOMPARABLE if self.examples is None else _LAYERS_INCOMPARABLE
 
     def reasons(
         self, metric: ClientMatrixMetric, sides: Sequence[tuple[Owner, LayerWeights]], pairs: Sequence[tuple[int, int]]

@@ -12,9 +12,9 @@ from metrics.distances.weights.participant import Client
 from metrics.probe.activations import probe_activations
 from metrics.probe.payload import (
     compact_outputs,
+    examples_in,
     global_outputs,
     packed,
-    records_in,
     too_large,
     unpacked,
     without_output,
@@ -62,20 +62,20 @@ def by_representations(view: ServerView, positions: str, global_models: Sequence
     }
     outputs |= {name: global_outputs(view, name, positions) for name in names}
     layers = [layer for layer in view.layers if any(layer.name in found for found in outputs.values())]
-    records = records_in(view.payloads)
+    examples = examples_in(view.payloads)
     absent = {
         (owner, layer.name): reason
         for owner, found in outputs.items()
         for layer in layers
         if (reason := _why_absent(found.get(layer.name)))
     }
-    nothing = torch.full((records, 1), torch.nan)
+    nothing = torch.full((examples, 1), torch.nan)
     clients = []
     for owner, found in outputs.items():
         values = [nothing if (owner, layer.name) in absent else found[layer.name] for layer in layers]
         pairs = zip(layers, values, strict=True)
         clients.append(Client(tuple(representation_layer(layer.name, layer.kind, value) for layer, value in pairs)))
-    return Participants(tuple(outputs), tuple(clients), records, absent, given=view.given)
+    return Participants(tuple(outputs), tuple(clients), examples, absent, given=view.given)
 
 
 def _why_absent(output: Tensor | None) -> str | None:

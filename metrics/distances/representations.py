@@ -19,7 +19,7 @@ _NEARLY_ZERO = 1e-6
 
 
 class RepresentationMetric(LayerMetric):
-    """Distance of two layers' representations of the same records by a measure of :mod:`metrics.compare`; pairwise.
+    """Distance of two layers' representations of the same examples by a measure of :mod:`metrics.compare`; pairwise.
 
     It is the first quantity of the measure if that is a distance. A similarity s becomes the angle arccos s, in
     radians, or 1 − s. The same numbers are at distance 0; up to rounding so is whatever the measure does not tell
@@ -62,7 +62,7 @@ class RepresentationMetric(LayerMetric):
         """Return why pairs of preprocessed layers have no distance: pair -> reason, without the pairs that have one.
 
         Args:
-            layers: any number of layers with representations of the same records.
+            layers: any number of layers with representations of the same examples.
             pairs: places in ``layers``, each of the two different.
         """
         if not pairs:
@@ -122,7 +122,7 @@ def representation_layer(name: str, kind: str, values: Tensor | np.ndarray) -> L
     Args:
         name: the layer's name.
         kind: its kind, see :class:`fedlayers.core.layers.Layer`.
-        values: what it puts out for n records, shape (n, units), or (n, positions, units).
+        values: what it puts out for n examples, shape (n, units), or (n, positions, units).
     """
     array = values.numpy() if isinstance(values, Tensor) else values
     return LayerWeights(name, kind, (RoleArray(ACTIVATION, array, unit_axis=-1),))

@@ -17,7 +17,7 @@ _ROUNDING = 16
 
 @dataclass(frozen=True)
 class GradientSample:
-    """Gradients g_i of n records' losses.
+    """Gradients g_i of n examples' losses.
 
     Attributes:
         mean: parameter name -> ḡ = Σ g_i / n, in the parameter's shape.
@@ -31,14 +31,14 @@ class GradientSample:
 
     @property
     def n(self) -> int:
-        """The number of records."""
+        """The number of examples."""
         return len(next(iter(self.squares.values())))
 
 
 def sample_gradients(
     gradients: ExamplePass, layers: Sequence[Layer], blocks: Sequence[tuple[Tensor, Tensor]]
 ) -> GradientSample:
-    """Run the per-example pass over blocks of records, after a plain one for the direction of their mean.
+    """Run the per-example pass over blocks of examples, after a plain one for the direction of their mean.
 
     Args:
         gradients: the pass over the model.
@@ -61,10 +61,10 @@ def _added(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Spread:
-    """How gradients of single records scatter about their mean, in one layer or the whole model.
+    """How gradients of single examples scatter about their mean, in one layer or the whole model.
 
     Attributes:
-        n: the number of records.
+        n: the number of examples.
         mean_square: ‖ḡ‖².
         trace: tr Σ, the unbiased trace of the gradients' covariance; NaN for n < 2.
         signal: |G|² = ‖ḡ‖² − tr Σ / n, the unbiased squared norm of the expected gradient; may be negative.
@@ -94,7 +94,7 @@ class Spread:
 
     @property
     def noise_scale(self) -> float:
-        """Tr Σ / |G|², in records; NaN unless |G|² is positive."""
+        """Tr Σ / |G|², in examples; NaN unless |G|² is positive."""
         return self.trace / self.signal if self.signal > 0 else math.nan
 
     @property
@@ -114,7 +114,7 @@ def spread(sample: GradientSample, layers: Sequence[Layer]) -> Spread:
         layers: the layers, at least one.
 
     Returns:
-        The spread; standard errors are delete-one-record jackknife, from ‖ḡ_{−i}‖² = ‖n ḡ − g_i‖² / (n − 1)².
+        The spread; standard errors are delete-one-example jackknife, from ‖ḡ_{−i}‖² = ‖n ḡ − g_i‖² / (n − 1)².
 
     References:
         McCandlish et al. 2018, An Empirical Model of Large-Batch Training, arXiv 1812.06162, appendix A.

@@ -8,14 +8,14 @@ from metrics.statistics.jackknife import jackknife_error
 
 
 def within_class_share(coordinates: PrincipalCoordinates, labels: Tensor) -> tuple[float, float | None]:
-    """Return Σ ‖x_i − x̄_c(i)‖² / Σ ‖x_i − x̄‖², c(i) the class of record i, and its standard error.
+    """Return Σ ‖x_i − x̄_c(i)‖² / Σ ‖x_i − x̄‖², c(i) the class of example i, and its standard error.
 
     0 if every class is one point (within-class collapse), 1 if all class means are equal; (n − K) / (n − 1) is its
     expectation over all ways to shuffle the labels of K classes. The share between classes is what is left to 1. The
-    error is delete-one-record jackknife.
+    error is delete-one-example jackknife.
 
     Args:
-        coordinates: of n records.
+        coordinates: of n examples.
         labels: classes from 0, shape (n,).
 
     References:
@@ -27,7 +27,7 @@ def within_class_share(coordinates: PrincipalCoordinates, labels: Tensor) -> tup
     sums = torch.zeros(len(counts), rows.shape[1], dtype=rows.dtype).index_add_(0, labels, rows)
     of_classes = sums.square().sum(1) / counts.clamp(min=1)
     value = float(_share(of_classes.sum(), squares.sum(), squares.sum()))
-    # Without record i its class has another mean, and so have all records, whose sum was zero.
+    # Without example i its class has another mean, and so have all examples, whose sum was zero.
     own = (sums[labels] - rows).square().sum(1) / (counts[labels] - 1).clamp(min=1)
     left = squares.sum() - squares
     without = _share(of_classes.sum() - of_classes[labels] + own, left, left - squares / max(len(rows) - 1, 1))

@@ -8,11 +8,11 @@ from metrics.geometry.principal_coordinates import PrincipalCoordinates
 def effective_rank(coordinates: PrincipalCoordinates) -> tuple[float, float]:
     """Return exp(H), H = −Σ p_j ln p_j with the shares of variance p_j = λ_j / Σλ, and its standard error.
 
-    Biased low for few records, as it cannot exceed min(n − 1, d); it is at least the plain participation ratio. The
+    Biased low for few examples, as it cannot exceed min(n − 1, d); it is at least the plain participation ratio. The
     error is that of :meth:`metrics.geometry.principal_coordinates.PrincipalCoordinates.error`.
 
     Args:
-        coordinates: of n records.
+        coordinates: of n examples.
 
     References:
         Roy & Vetterli 2007, The effective rank: a measure of effective dimensionality, EUSIPCO.

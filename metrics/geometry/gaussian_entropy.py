@@ -17,7 +17,7 @@ def gaussian_entropy(coordinates: PrincipalCoordinates, relative_epsilon: float)
     :meth:`metrics.geometry.principal_coordinates.PrincipalCoordinates.error`, too small by a quarter for n = 4d.
 
     Args:
-        coordinates: of n records and d units. With n ≤ d at least d − n + 1 directions have no variance, and the value
+        coordinates: of n examples and d units. With n ≤ d at least d − n + 1 directions have no variance, and the value
             is that of ε.
         relative_epsilon: positive.
 

@@ -12,7 +12,7 @@ from metrics.array_arguments import takes_arrays
 def label_information(labels: Tensor, predictions: Tensor) -> tuple[float, float]:
     """Return the mutual information in nats of labels and predictions, and its standard error.
 
-    I = Σ_i ln(n N_ab / (t_a p_b)) / n over records i of label a and prediction b; N counts both, t the labels, p the
+    I = Σ_i ln(n N_ab / (t_a p_b)) / n over examples i of label a and prediction b; N counts both, t the labels, p the
     predictions. Between 0 and the smaller of the two entropies, and biased up, by about (K − 1)² / (2n) for K classes.
     The error is the standard deviation of the terms over √n.
 
@@ -32,5 +32,5 @@ def label_information(labels: Tensor, predictions: Tensor) -> tuple[float, float
 
 
 def _counts_of_own(codes: Tensor) -> Tensor:
-    """Return for every record how many have its code, shape (n,), float64."""
+    """Return for every example how many have its code, shape (n,), float64."""
     return torch.bincount(codes)[codes].double()

@@ -1,4 +1,4 @@
-"""How well a linear classifier reads the labels off a representation of records that it has not seen."""
+"""How well a linear classifier reads the labels off a representation of examples that it has not seen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ _COLUMNS = 512
 
 @dataclass(frozen=True)
 class _Fold:
-    """What does not depend on the labels in one fold of h records: what its ridge classifier makes of any.
+    """What does not depend on the labels in one fold of h examples: what its ridge classifier makes of any.
 
     Attributes:
-        held: indices of the records that are predicted, shape (h,).
-        count: m, the number of training records.
-        mean: x̄ of the training records, shape (r,).
-        smoother: (XᵀX + αI)⁻¹ (x_i − x̄) of the held-out records, shape (r, h); X: training records, centred.
+        held: indices of the examples that are predicted, shape (h,).
+        count: m, the number of training examples.
+        mean: x̄ of the training examples, shape (r,).
+        smoother: (XᵀX + αI)⁻¹ (x_i − x̄) of the held-out examples, shape (r, h); X: training examples, centred.
     """
 
     held: Tensor
@@ -34,13 +34,13 @@ class _Fold:
 
 
 def stratified_folds(labels: Tensor, folds: int, generator: torch.Generator) -> Tensor:
-    """Return the fold of every record, at random, with folds and every class's parts of them equal to one record.
+    """Return the fold of every example, at random, with folds and every class's parts of them equal to one example.
 
-    Equal parts matter: a class that is rarer in training than in the held-out records pulls chance below its level.
+    Equal parts matter: a class that is rarer in training than in the held-out examples pulls chance below its level.
 
     Args:
         labels: shape (n,).
-        folds: how many, 2 or more; no more than n // 2 are made, so that a fold holds two records or more.
+        folds: how many, 2 or more; no more than n // 2 are made, so that a fold holds two examples or more.
         generator: of the CPU.
 
     Returns:
@@ -95,21 +95,21 @@ def ridge_penalty(variances: Tensor, freedom: float) -> float:
 
 
 def held_out_predictions(
-    coordinates: PrincipalCoordinates, labels: Tensor, folds: Tensor, records_per_degree: float
+    coordinates: PrincipalCoordinates, labels: Tensor, folds: Tensor, examples_per_degree: float
 ) -> Tensor:
-    """Return the class that a ridge classifier fitted to the other folds predicts for every record.
+    """Return the class that a ridge classifier fitted to the other folds predicts for every example.
 
-    For every fold, with m training records X, their mean taken away, and one indicator column a class in Y:
+    For every fold, with m training examples X, their mean taken away, and one indicator column a class in Y:
     W = (XᵀX + αI)⁻¹ Xᵀ(Y − Ȳ), prediction argmax of Ȳ + (x − x̄)ᵀW. α = (m − 1) a, a that of :func:`ridge_penalty` for
-    m / records_per_degree degrees of freedom, from the eigenvalues of all records. So no layer's probe is more flexible
-    than that, whatever its width and spectrum; no label is needed to choose α; and no scale and no rotation of the
-    units changes a prediction.
+    m / examples_per_degree degrees of freedom, from the eigenvalues of all examples. So no layer's probe is more
+    flexible than that, whatever its width and spectrum; no label is needed to choose α; and no scale and no rotation of
+    the units changes a prediction.
 
     Args:
-        coordinates: of n records. They are a rotation found without labels, which the classifier does not notice.
-        labels: classes from 0, shape (s, n), int64: s labellings of the records, each with probes of its own.
-        folds: the fold of every record, shape (n,), two folds or more.
-        records_per_degree: training records for each effective degree of freedom, positive.
+        coordinates: of n examples. They are a rotation found without labels, which the classifier does not notice.
+        labels: classes from 0, shape (s, n), int64: s labellings of the examples, each with probes of its own.
+        folds: the fold of every example, shape (n,), two folds or more.
+        examples_per_degree: training examples for each effective degree of freedom, positive.
 
     Returns:
         Classes, shape (s, n), int64.
@@ -119,15 +119,15 @@ def held_out_predictions(
         Hastie, Tibshirani & Friedman 2009, The Elements of Statistical Learning, ch. 4.2 (classes as indicators).
     """
     held = [torch.nonzero(folds == fold).flatten() for fold in torch.unique(folds).tolist()]
-    parts = [_fold(coordinates, own, records_per_degree) for own in held]
+    parts = [_fold(coordinates, own, examples_per_degree) for own in held]
     classes = int(labels.max()) + 1
     chunks = torch.split(labels, max(1, _COLUMNS // classes))
     return torch.cat([_predictions(coordinates.rows, chunk, classes, parts) for chunk in chunks])
 
 
-def _fold(coordinates: PrincipalCoordinates, held: Tensor, records_per_degree: float) -> _Fold:
+def _fold(coordinates: PrincipalCoordinates, held: Tensor, examples_per_degree: float) -> _Fold:
     scatter = coordinates.without(held)
-    penalty = ridge_penalty(coordinates.variances, scatter.count / records_per_degree)
+    penalty = ridge_penalty(coordinates.variances, scatter.count / examples_per_degree)
     scatter.products.diagonal().add_(max(scatter.count - 1, 1) * penalty)
     factor = torch.linalg.cholesky(scatter.products)
     smoother = torch.cholesky_solve((coordinates.rows[held] - scatter.mean).T, factor)
@@ -142,7 +142,7 @@ def _predictions(rows: Tensor, labels: Tensor, classes: int, folds: Sequence[_Fo
     for fold in folds:
         own = targets[fold.held]
         training = sums - own.sum(0)
-        # Xᵀ(Y − Ȳ) of the training records, from that of all records.
+        # Xᵀ(Y − Ȳ) of the training examples, from that of all examples.
         centred = products - rows[fold.held].T @ own - torch.outer(fold.mean, training)
         scores = training / fold.count + fold.smoother.T @ centred
         found[:, fold.held] = scores.reshape(len(own), -1, classes).argmax(2).T

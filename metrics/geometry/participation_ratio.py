@@ -12,7 +12,7 @@ from metrics.statistics.jackknife import jackknife_error
 def plain_participation_ratio(coordinates: PrincipalCoordinates) -> float:
     """Return tr(S)² / tr(S²) of the sample covariance S, at least 1 and at most min(n − 1, d).
 
-    It grows with the number n of records: d / (1 + d / (n − 1)) for an isotropic normal distribution in d dimensions.
+    It grows with the number n of examples: d / (1 + d / (n − 1)) for an isotropic normal distribution in d dimensions.
 
     References:
         Gao et al. 2017, A theory of multineuronal dimensionality, dynamics and measurement, bioRxiv 214262.
@@ -21,10 +21,10 @@ def plain_participation_ratio(coordinates: PrincipalCoordinates) -> float:
 
 
 def debiased_participation_ratio(coordinates: PrincipalCoordinates) -> tuple[float, float | None]:
-    """Return an estimate of tr(Σ)² / tr(Σ²) of the distribution that the records come from, and its standard error.
+    """Return an estimate of tr(Σ)² / tr(Σ²) of the distribution that the examples come from, and its standard error.
 
     Numerator and denominator are replaced by their unbiased estimates, the means over all quadruples of different
-    records of ‖x_i − x_j‖² ‖x_k − x_l‖² / 4 and ((x_i − x_j)ᵀ(x_k − x_l))² / 4. With a = tr(S), b = tr(S²) and
+    examples of ‖x_i − x_j‖² ‖x_k − x_l‖² / 4 and ((x_i − x_j)ᵀ(x_k − x_l))² / 4. With a = tr(S), b = tr(S²) and
     Q = Σ ‖x_i − x̄‖⁴ / (n − 1) their ratio is
 
         (2b + (n² − 3n + 1) a² − nQ) / ((n − 1)(n − 2) b + a² − nQ).
@@ -32,11 +32,11 @@ def debiased_participation_ratio(coordinates: PrincipalCoordinates) -> tuple[flo
     Both are exact for any distribution; what is left of the bias is that of a ratio.
 
     Args:
-        coordinates: of n ≥ 4 records.
+        coordinates: of n ≥ 4 examples.
 
     Returns:
         The value, at least 1, not bounded by d; NaN if the estimated denominator is not positive, that is if there
-        are far more directions than n can show. The error is delete-one-record jackknife; None if one of its values is
+        are far more directions than n can show. The error is delete-one-example jackknife; None if one of its values is
         not defined.
 
     References:
@@ -53,9 +53,9 @@ def debiased_participation_ratio(coordinates: PrincipalCoordinates) -> tuple[flo
 
 
 def _without_each(coordinates: PrincipalCoordinates) -> tuple[Tensor, Tensor, Tensor]:
-    """Return tr(S), tr(S²) and Σ ‖x_k − x̄‖⁴ of all records but one, for every record, shape (n,) each.
+    """Return tr(S), tr(S²) and Σ ‖x_k − x̄‖⁴ of all examples but one, for every example, shape (n,) each.
 
-    Without record i the mean is −z_i / (n − 1) and the scatter matrix A − n z_i z_iᵀ / (n − 1); with m = n − 1,
+    Without example i the mean is −z_i / (n − 1) and the scatter matrix A − n z_i z_iᵀ / (n − 1); with m = n − 1,
     s_k = ‖z_k‖² and g_ki = z_kᵀ z_i, ‖z_k − mean‖² = s_k + 2 g_ki / m + s_i / m².
     """
     rows, scatter = coordinates.rows, (len(coordinates.rows) - 1) * coordinates.variances

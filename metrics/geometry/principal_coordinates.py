@@ -15,7 +15,7 @@ _RESOLUTION = 2.0**-23
 
 @dataclass(frozen=True)
 class Scatter:
-    """Count, mean and scatter matrix of some records.
+    """Count, mean and scatter matrix of some examples.
 
     Attributes:
         count: m.
@@ -30,9 +30,9 @@ class Scatter:
 
 @dataclass(frozen=True)
 class PrincipalCoordinates:
-    """The records of one representation, rotated so that its r directions of variance are the columns.
+    """The examples of one representation, rotated so that its r directions of variance are the columns.
 
-    All distances and angles between records are those of the centred representation, so whatever no rotation of the
+    All distances and angles between examples are those of the centred representation, so whatever no rotation of the
     units changes can be computed from here.
 
     Attributes:
@@ -47,7 +47,7 @@ class PrincipalCoordinates:
     units: int
 
     def without(self, left_out: Tensor) -> Scatter:
-        """Return mean and scatter of all records but some; costs r² times the number left out.
+        """Return mean and scatter of all examples but some; costs r² times the number left out.
 
         Args:
             left_out: indices of the others, shape (m,), m < n.
@@ -59,9 +59,9 @@ class PrincipalCoordinates:
         return Scatter(count, mean, products)
 
     def error(self, slopes: Tensor) -> float:
-        """Return the standard error over records of a function f of the eigenvalues of S, to first order.
+        """Return the standard error over examples of a function f of the eigenvalues of S, to first order.
 
-        The infinitesimal jackknife: the standard deviation over records of Σ_j ∂f/∂λ_j z_ij², over √n.
+        The infinitesimal jackknife: the standard deviation over examples of Σ_j ∂f/∂λ_j z_ij², over √n.
 
         Args:
             slopes: ∂f/∂λ_j, shape (r,).
@@ -80,10 +80,10 @@ def why_undefined(features: Tensor) -> str | None:
         features: shape (n, d).
     """
     if len(features) < 4:
-        return f"4 records or more are needed, got {len(features)}"
+        return f"4 examples or more are needed, got {len(features)}"
     rows = features.double()
     deviations, squares = (rows - rows.mean(0)).square().sum(0), rows.square().sum(0)
-    return None if bool((deviations > _RESOLUTION**2 * squares).any()) else "the output is the same for all records"
+    return None if bool((deviations > _RESOLUTION**2 * squares).any()) else "the output is the same for all examples"
 
 
 @takes_arrays

@@ -15,13 +15,13 @@ from metrics.compare.base import Comparison
 from metrics.probe.listening import listening, without_own_output
 
 POSITIONS = ("pooled", "flattened", "samples")
-_RECORDS_A_UNIT = 4
+_EXAMPLES_A_UNIT = 4
 _CHANNELS_FIRST = (_ConvNd, _NormBase, nn.GroupNorm)
 
 
 @dataclass(frozen=True)
 class Activations:
-    """The outputs of a model's layers on the same records.
+    """The outputs of a model's layers on the same examples.
 
     Attributes:
         outputs: layer name -> float32, shape (n, units), or (n, positions, units) if positions are samples.
@@ -67,7 +67,7 @@ def probe_activations(view: ClientView, positions: str) -> Activations:
 def probe_remark(view: ClientView, positions: str, comparisons: Mapping[str, Comparison]) -> list[str]:
     """Return what has to be said if the probe is small for the widest layer, else nothing.
 
-    With fewer than four records a unit, chance alone makes independent representations look alike to every measure but
+    With fewer than four examples a unit, chance alone makes independent representations look alike to every measure but
     debiased CKA; and measures may want more for a bias below their standard error.
 
     Args:
@@ -83,28 +83,28 @@ def probe_remark(view: ClientView, positions: str, comparisons: Mapping[str, Com
     widest = max(widths, key=lambda name: widths[name], default=None)
     if widest is None:
         return []
-    records, units, remarks = len(view.probe), widths[widest], []
-    has = f"the probe has {records} records, and layer {widest} {units} units ({positions})"
-    if records < _RECORDS_A_UNIT * units:
+    examples, units, remarks = len(view.probe), widths[widest], []
+    has = f"the probe has {examples} examples, and layer {widest} {units} units ({positions})"
+    if examples < _EXAMPLES_A_UNIT * units:
         remarks.append(
-            f"{has}: below {_RECORDS_A_UNIT} records a unit, chance alone looks like agreement; compare values with "
-            f"their chance level, use debiased CKA, or {_more_records(view, _RECORDS_A_UNIT * units)}"
+            f"{has}: below {_EXAMPLES_A_UNIT} examples a unit, chance alone looks like agreement; compare values with "
+            f"their chance level, use debiased CKA, or {_more_examples(view, _EXAMPLES_A_UNIT * units)}"
         )
-    biased = [name for name, comparison in comparisons.items() if records < comparison.unbiased_from(units)]
+    biased = [name for name, comparison in comparisons.items() if examples < comparison.unbiased_from(units)]
     if biased:
         remarks.append(
-            f"{has}: {' and '.join(biased)} show more agreement than without end of records, by more than stderr, "
-            "below about units³ records; compare values of equally many records and units only"
+            f"{has}: {' and '.join(biased)} show more agreement than without end of examples, by more than stderr, "
+            "below about units³ examples; compare values of equally many examples and units only"
         )
     return remarks
 
 
-def _more_records(view: ClientView, wanted: int) -> str:
-    """Return how the probe can have more records."""
+def _more_examples(view: ClientView, wanted: int) -> str:
+    """Return how the probe can have more examples."""
     if view.probe_limit is None or wanted <= view.probe_limit:
         return f"raise probe.size to {wanted}"
     return (
-        f"give it more than the {view.probe_limit} records that there are: raise split.server_test, or choose another "
+        f"give it more than the {view.probe_limit} examples that there are: raise split.server_test, or choose another "
         "probe.policy"
     )
 
@@ -112,14 +112,14 @@ def _more_records(view: ClientView, wanted: int) -> str:
 def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[Tensor], positions: str) -> Activations:
     """Return what every layer's own module puts out, before any activation function that follows it.
 
-    An output with several positions (pixels of a convolution, steps of a sequence) becomes one row a record:
+    An output with several positions (pixels of a convolution, steps of a sequence) becomes one row an example:
 
     - ``pooled``: the mean over positions, shape (n, units);
     - ``flattened``: all positions side by side, shape (n, positions · units);
     - ``samples``: positions are kept apart as further samples, shape (n, positions, units).
 
     The output of attention's input projections are queries, keys and values side by side, see
-    :func:`metrics.probe.listening.listening`. Records are looked for on every axis but that of the units: a recurrent
+    :func:`metrics.probe.listening.listening`. Examples are looked for on every axis but that of the units: a recurrent
     model may have its steps first.
 
     Args:
@@ -130,14 +130,14 @@ def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[
 
     Returns:
         Outputs on the CPU. A layer without an output of its own, that runs not once a batch, or whose output is not
-        one tensor with a row a record, or is not finite, is among the reasons.
+        one tensor with a row an example, or is not finite, is among the reasons.
     """
     reasons = without_own_output(module, layers)
     names = [layer.name for layer in layers if layer.name not in reasons]
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
     axes: dict[str, int] = {}
     for features in batches:
-        axes = axes or _record_axes(module, names, features)
+        axes = axes or _example_axes(module, names, features)
         with listening(module, names, partial(_rows, axes, positions)) as seen, torch.no_grad(), as_written(module):
             module(features)
         for name, outputs in seen.items():
@@ -151,11 +151,11 @@ def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[
     return Activations({name: output for name, output in joined.items() if name not in reasons}, reasons)
 
 
-def _record_axes(module: nn.Module, names: Sequence[str], features: Tensor) -> dict[str, int]:
-    """Return along which axis every layer's output holds the records, −1 where there is none.
+def _example_axes(module: nn.Module, names: Sequence[str], features: Tensor) -> dict[str, int]:
+    """Return along which axis every layer's output holds the examples, −1 where there is none.
 
-    The axis that is as long as there are records, for two of them and for three: one batch alone could have as many
-    records as a sequence has steps.
+    The axis that is as long as there are examples, for two of them and for three: one batch alone could have as many
+    examples as a sequence has steps.
     """
     shapes: dict[str, list[list[torch.Size]]] = {name: [] for name in names}
     for size in (2, 3):
@@ -182,7 +182,7 @@ def _shared_axis(two: list[torch.Size], three: list[torch.Size]) -> int:
 
 
 def _rows(axes: dict[str, int], positions: str, name: str, tensors: Sequence[Tensor], module: nn.Module) -> Tensor:
-    """Return a copy of an output on the CPU, one row a record; nothing if it has none."""
+    """Return a copy of an output on the CPU, one row an example; nothing if it has none."""
     if not tensors or axes[name] < 0 or any(tensor.ndim <= axes[name] + 1 for tensor in tensors):
         return torch.empty(0)
     channels_first = isinstance(module, _CHANNELS_FIRST)
@@ -193,13 +193,13 @@ def _rows(axes: dict[str, int], positions: str, name: str, tensors: Sequence[Ten
     return rows[0] if len(rows) == 1 else torch.cat(rows, -1)
 
 
-def _problem(outputs: list[Tensor], records: int) -> str | None:
+def _problem(outputs: list[Tensor], examples: int) -> str | None:
     """Return why one batch's output of a layer cannot be used, None if it can."""
     if not outputs:
         return "its module is never called in a forward pass: its parameters have no output of their own"
     if len(outputs) != 1:
         return f"it runs {len(outputs)} times a forward pass, once is needed"
-    return None if len(outputs[0]) == records else "its output is not one tensor with a row a record"
+    return None if len(outputs[0]) == examples else "its output is not one tensor with a row an example"
 
 
 def _real(tensor: Tensor, channels_first: bool) -> Tensor:
@@ -208,7 +208,7 @@ def _real(tensor: Tensor, channels_first: bool) -> Tensor:
 
 
 def _shaped(tensor: Tensor, channels_first: bool, positions: str) -> Tensor:
-    """Return a copy of an output on the CPU, one row a record."""
+    """Return a copy of an output on the CPU, one row an example."""
     if tensor.ndim == 2:
         rows = tensor.unsqueeze(1) if positions == "samples" else tensor
     else:

@@ -16,7 +16,7 @@ _OTHER_BYTES = 2**16
 
 
 def compact_outputs(view: ClientView, positions: str) -> dict[str, Tensor]:
-    """Return every layer's output on the probe, centred, with at most as many units as records; once a view.
+    """Return every layer's output on the probe, centred, with at most as many units as examples; once a view.
 
     Args:
         view: one model; its ``probe`` must be there.
@@ -62,10 +62,10 @@ def too_large(values: Mapping[str, Tensor], limit_bytes: int) -> set[str]:
 
 
 def packed(values: Mapping[str, Tensor], view: ClientView) -> dict[str, np.ndarray]:
-    """Return the payload of layers' representations, and under ``records`` the number of probe records."""
+    """Return the payload of layers' representations, and under ``examples`` the number of probe examples."""
     count = 0 if view.probe is None else len(view.probe)
     arrays = {f"layer/{name}": tensor.numpy() for name, tensor in values.items()}
-    return {"records": np.array([count]), **arrays}
+    return {"examples": np.array([count]), **arrays}
 
 
 def unpacked(payload: Mapping[str, np.ndarray], layers: Sequence[Layer]) -> dict[str, Tensor]:
@@ -74,9 +74,9 @@ def unpacked(payload: Mapping[str, np.ndarray], layers: Sequence[Layer]) -> dict
     return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items() if array is not None}
 
 
-def records_in(payloads: Mapping[int, Mapping[str, np.ndarray]]) -> int:
-    """Return the number of probe records that the clients' payloads tell of; there must be one."""
-    return int(next(iter(payloads.values()))["records"][0])
+def examples_in(payloads: Mapping[int, Mapping[str, np.ndarray]]) -> int:
+    """Return the number of probe examples that the clients' payloads tell of; there must be one."""
+    return int(next(iter(payloads.values()))["examples"][0])
 
 
 def global_outputs(view: ServerView, name: str, positions: str) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ class Decomposition:
     Attributes:
         between: Σ_k p_k ‖G_k − Ḡ‖², unbiased, so 0 in expectation for equal distributions, and maybe negative.
         within: Σ_k p_k tr Σ_k.
-        ratio: between / (between + within), the share of the variance of one record's gradient that lies between
+        ratio: between / (between + within), the share of the variance of one example's gradient that lies between
             clients; NaN if there is no variance at all.
         errors: standard errors of ``between``, ``within`` and ``ratio``.
     """
@@ -30,10 +30,10 @@ class Decomposition:
 
 @takes_arrays
 def decompose(deviations: Tensor, traces: Tensor, sizes: Tensor, shares: Tensor) -> Decomposition:
-    """Split the variance of one record's gradient by the law of total variance.
+    """Split the variance of one example's gradient by the law of total variance.
 
     Client k, drawn with probability p_k, has expected gradient G_k and covariance Σ_k; g_k is the mean of n_k of its
-    records' gradients, ḡ = Σ p_k g_k. Since E Σ p_k ‖g_k − ḡ‖² exceeds the variance between the G_k by the sampling
+    examples' gradients, ḡ = Σ p_k g_k. Since E Σ p_k ‖g_k − ḡ‖² exceeds the variance between the G_k by the sampling
     noise Σ p_k (1 − p_k) tr Σ_k / n_k, that is subtracted; nothing is clipped.
 
     Args:

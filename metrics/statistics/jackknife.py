@@ -35,7 +35,7 @@ def jackknife_error(value: float, without: Tensor, sizes: Tensor) -> float | Non
 
 
 def block_sizes(n: int, blocks: int) -> list[int]:
-    """Split n ≥ 1 records into at most ``blocks`` blocks of sizes that differ by one at most."""
+    """Split n ≥ 1 examples into at most ``blocks`` blocks of sizes that differ by one at most."""
     count = min(n, blocks)
     return [n // count + (index < n % count) for index in range(count)]
 

@@ -1,29 +1,29 @@
-"""Standard errors of a classifier's scores over records, from its confusion matrix, also where no record was missed."""
+"""Standard errors of a classifier's scores over examples, from its confusion matrix, also where none was missed."""
 
 import math
 
 import torch
 from torch import Tensor
 
-# Records added to each present class at the overall accuracy, and to all of them together, half hits, half misses.
-_CLASS_RECORDS = 1.0
-_RECORDS = 4.0
+# Examples added to each present class at the overall accuracy, and to all of them together, half hits, half misses.
+_CLASS_EXAMPLES = 1.0
+_EXAMPLES = 4.0
 
 
 def score_errors(counts: Tensor) -> dict[str, float]:
     """Return the standard error of every score of :func:`metrics.classification.scores_from_confusion`.
 
-    The delta method on the multinomial distribution of the n records over the cells: with I_ab the derivative of a
+    The delta method on the multinomial distribution of the n examples over the cells: with I_ab the derivative of a
     score by the share of cell (a, b), √(Σ N_ab (I_ab − Ī)² / (n (n − 1))). For accuracy that is √(a(1 − a) / n), for
-    balanced accuracy √(Σ_K r_k (1 − r_k) / t_k) / K (given the numbers t_k of the K classes' records).
+    balanced accuracy √(Σ_K r_k (1 − r_k) / t_k) / K (given the numbers t_k of the K classes' examples).
 
     N is not the matrix that was counted but a smoothed one: the shares of a few hits are uncertain themselves, and a
     score of 0 or 1 would have no error. Two hits and two misses are added, shared out by class (so that for accuracy it
-    is Agresti and Coull's), and to every class one record more that hits as often as all records do; misses go to all
+    is Agresti and Coull's), and to every class one example more that hits as often as all examples do; misses go to all
     other classes alike; then every row gets its old sum.
 
     Args:
-        counts: the confusion matrix, shape (C, C), rows true, float64, n ≥ 2 records.
+        counts: the confusion matrix, shape (C, C), rows true, float64, n ≥ 2 examples.
 
     Returns:
         Errors by name; NaN for a Matthews correlation that is not defined.
@@ -50,13 +50,13 @@ def score_errors(counts: Tensor) -> dict[str, float]:
 
 
 def accuracy_error(hits: float, total: float) -> float:
-    """Return the standard error of the share of hits among ``total`` records, see :func:`score_errors`."""
+    """Return the standard error of the share of hits among ``total`` examples, see :func:`score_errors`."""
     accuracy = _shrunk(hits, total)
     return math.sqrt(accuracy * (1 - accuracy) / total)
 
 
 def _shrunk(hits: float, total: float) -> float:
-    return (hits + _RECORDS / 2) / (total + _RECORDS)
+    return (hits + _EXAMPLES / 2) / (total + _EXAMPLES)
 
 
 def _smoothed(counts: Tensor, accuracy: float) -> Tensor:
@@ -64,9 +64,9 @@ def _smoothed(counts: Tensor, accuracy: float) -> Tensor:
     hit = torch.eye(classes, dtype=counts.dtype)
     miss = (1 - hit) / max(classes - 1, 1)
     true = counts.sum(1, keepdim=True)
-    shared = _RECORDS * true / true.sum()
-    added = _CLASS_RECORDS * (accuracy * hit + (1 - accuracy) * miss) + shared * (hit + miss) / 2
-    return true * (counts + added) / (true + _CLASS_RECORDS + shared)
+    shared = _EXAMPLES * true / true.sum()
+    added = _CLASS_EXAMPLES * (accuracy * hit + (1 - accuracy) * miss) + shared * (hit + miss) / 2
+    return true * (counts + added) / (true + _CLASS_EXAMPLES + shared)
 
 
 def score_slopes(counts: Tensor) -> dict[str, Tensor]:

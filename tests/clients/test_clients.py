@@ -17,7 +17,7 @@ from clients.training import train_locally
 from fedlayers import read
 from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError
-from fedlayers.core.federation import Records
+from fedlayers.core.federation import Examples
 
 Run = Callable[..., Path]
 # Five quick rounds of one client would say nothing more than three.
@@ -78,19 +78,19 @@ def test_the_pull_of_fedprox_by_hand() -> None:
 
 def test_one_step_of_fedprox_by_hand() -> None:
     module, parameters, reference = three_weights()
-    records = Records(
+    examples = Examples(
         torch.tensor([[3.0]]), torch.tensor([1]), torch.tensor([0]), torch.tensor([1.0]), torch.tensor([0.0])
     )
     x, w, w0 = 3.0, np.array([0.5, -1.0, 2.0]), np.array([0.0, 1.0, 1.5])
     softmax = np.exp(w * x) / np.exp(w * x).sum()
     expected = w - 0.1 * ((softmax - np.array([0, 1, 0])) * x + 0.4 * (w - w0))
-    # Records are float32 and so is the pass through the network.
+    # Examples are float32 and so is the pass through the network.
     parameters = {name: tensor.float() for name, tensor in parameters.items()}
     train_locally(
         module.float(),
         parameters,
         {},
-        records,
+        examples,
         Training(momentum=0.0),
         lr=0.1,
         generator=torch.Generator(),
@@ -133,7 +133,7 @@ def test_local_has_no_global_model_to_test(alone: dict[str, Path]) -> None:
 def test_a_full_batch_step_of_all_clients_is_one_centralized_step(quick_run: Run) -> None:
     # Σ (n_k/n) (w − η ∇F_k(w)) = w − η ∇F(w); quantity makes the n_k differ.
     step = ["training.batch_size=100000", "training.momentum=0", "training.lr=0.3", "partition=quantity"]
-    step += ["metrics=[evaluation]", "records_per_client=null", *LOCAL]
+    step += ["metrics=[evaluation]", "examples_per_client=null", *LOCAL]
     runs = [quick_run(*step, f"algorithm={name}") for name in ("fedavg", "centralized")]
     together, centrally = (values(run, "metric == 'loss' and scope == 'server_test'") for run in runs)
     assert together == pytest.approx(centrally, rel=1e-4)
@@ -146,7 +146,7 @@ def test_centralized_training_belongs_to_the_server(quick_run: Run) -> None:
     assert trained["round"].tolist() == [1, 2]
     assert set(trained.owner) == {"server"}
     assert trained.client.isna().all()
-    # 4 clients with 60 records, 80 % of them to train on
+    # 4 clients with 60 examples, 80 % of them to train on
     assert trained.n.tolist() == [192, 192]
 
 

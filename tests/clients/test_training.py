@@ -1,4 +1,4 @@
-"""Local training: the same weights as a plain torch loop, every record once, hooks by hand."""
+"""Local training: the same weights as a plain torch loop, every example once, hooks by hand."""
 
 import copy
 import math
@@ -17,7 +17,7 @@ from clients.optimizers import clipped
 from clients.training import LocalResult, batches, learning_rate, train_locally
 from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError
-from fedlayers.core.federation import Records
+from fedlayers.core.federation import Examples
 from fedlayers.core.seeding import torch_generator
 from fedlayers.core.weights import load_state, split_state
 from fedlayers.models import build_model
@@ -25,13 +25,13 @@ from fedlayers.models import build_model
 MODEL_FOLDER = Path(__file__).parents[2] / "conf" / "model"
 
 
-def records_of(
+def examples_of(
     count: int, shape: tuple[int, ...] = (6,), classes: int = 3, dtype: torch.dtype = torch.float32
-) -> Records:
+) -> Examples:
     draw = torch.Generator().manual_seed(5)
     features = torch.randn(2 * count, *shape, generator=draw, dtype=dtype)
     labels = torch.randint(classes, (2 * count,), generator=draw)
-    return Records(features, labels, torch.arange(0, 2 * count, 2), torch.tensor(0.5), torch.tensor(0.1))
+    return Examples(features, labels, torch.arange(0, 2 * count, 2), torch.tensor(0.5), torch.tensor(0.1))
 
 
 def network(*layers: nn.Module) -> nn.Sequential:
@@ -45,22 +45,22 @@ def network(*layers: nn.Module) -> nn.Sequential:
 
 
 def trained(
-    module: nn.Module, records: Records, training: Training, lr: float = 0.1, seed: int = 0, **hooks: Any
+    module: nn.Module, examples: Examples, training: Training, lr: float = 0.1, seed: int = 0, **hooks: Any
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], LocalResult]:
     parameters, buffers = split_state(module)
     generator = torch_generator(seed, "batches")
-    result = train_locally(module, parameters, buffers, records, training, lr=lr, generator=generator, **hooks)
+    result = train_locally(module, parameters, buffers, examples, training, lr=lr, generator=generator, **hooks)
     return parameters, buffers, result
 
 
-def plain_loop(module: nn.Module, records: Records, training: Training, optimizer: torch.optim.Optimizer) -> float:
+def plain_loop(module: nn.Module, examples: Examples, training: Training, optimizer: torch.optim.Optimizer) -> float:
     """The textbook loop, on the module itself, whole epochs only; returns the mean loss."""
     generator = torch_generator(0, "batches")
     losses = []
     module.train()
     for _ in range(int(training.epochs)):
-        for chosen in torch.split(torch.randperm(len(records), generator=generator), training.batch_size):
-            features, labels = records.batch(chosen)
+        for chosen in torch.split(torch.randperm(len(examples), generator=generator), training.batch_size):
+            features, labels = examples.batch(chosen)
             loss = cross_entropy(module(features), labels)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -81,11 +81,11 @@ def agree(found: Mapping[str, Tensor], module: nn.Module, tolerance: float) -> N
 @pytest.mark.parametrize("foreach", [False, True])
 def test_sgd_equals_torch_to_the_last_bit(momentum: float, weight_decay: float, foreach: bool) -> None:
     training = Training(momentum=momentum, weight_decay=weight_decay, batch_size=8, epochs=3)
-    module, records = network(), records_of(30)
-    parameters, _, result = trained(module, records, training)
+    module, examples = network(), examples_of(30)
+    parameters, _, result = trained(module, examples, training)
     twin = copy.deepcopy(module)
     optimizer = torch.optim.SGD(twin.parameters(), 0.1, momentum, weight_decay=weight_decay, foreach=foreach)
-    loss = plain_loop(twin, records, training, optimizer)
+    loss = plain_loop(twin, examples, training, optimizer)
     agree(parameters, twin, 0.0)
     assert result == LocalResult(pytest.approx(loss, rel=1e-6), 90, 12)  # type: ignore[arg-type]
 
@@ -94,11 +94,11 @@ def test_sgd_equals_torch_to_the_last_bit(momentum: float, weight_decay: float, 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_adam_equals_torch(name: str, weight_decay: float) -> None:
     training = Training(optimizer=name, weight_decay=weight_decay, batch_size=8, epochs=3)
-    module, records = network(), records_of(30)
-    parameters, _, _ = trained(module, records, training, lr=0.01)
+    module, examples = network(), examples_of(30)
+    parameters, _, _ = trained(module, examples, training, lr=0.01)
     twin = copy.deepcopy(module)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
-    plain_loop(twin, records, training, kind(twin.parameters(), lr=0.01, weight_decay=weight_decay))
+    plain_loop(twin, examples, training, kind(twin.parameters(), lr=0.01, weight_decay=weight_decay))
     agree(parameters, twin, 1e-6)
 
 
@@ -106,12 +106,12 @@ def test_adam_equals_torch(name: str, weight_decay: float) -> None:
 @pytest.mark.parametrize("clip_norm", [0.05, 0.4, 100.0])
 def test_clipping_equals_torch(name: str, clip_norm: float) -> None:
     training = Training(optimizer=name, clip_norm=clip_norm, batch_size=8, epochs=2)
-    module, records = network(), records_of(30)
-    parameters, _, _ = trained(module, records, training, lr=0.01)
+    module, examples = network(), examples_of(30)
+    parameters, _, _ = trained(module, examples, training, lr=0.01)
     twin = copy.deepcopy(module)
     kinds: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
     rest = {"momentum": 0.9} if name == "sgd" else {}
-    plain_loop(twin, records, training, kinds[name](twin.parameters(), lr=0.01, **rest))
+    plain_loop(twin, examples, training, kinds[name](twin.parameters(), lr=0.01, **rest))
     agree(parameters, twin, 1e-6)
 
 
@@ -129,7 +129,7 @@ def test_the_module_keeps_its_own_tensors_and_mode() -> None:
     module[1].train()
     before = copy.deepcopy(module.state_dict())
     identities = [id(tensor) for tensor in (*module.parameters(), *module.buffers())]
-    parameters, _, _ = trained(module, records_of(20), Training(batch_size=5))
+    parameters, _, _ = trained(module, examples_of(20), Training(batch_size=5))
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
     assert [id(tensor) for tensor in (*module.parameters(), *module.buffers())] == identities
     assert [part.training for part in module] == [False, True, False]
@@ -142,15 +142,15 @@ def test_the_given_tensors_themselves_change() -> None:
     leaves = {name: tensor.requires_grad_() for name, tensor in parameters.items()}
     addresses = {name: tensor.data_ptr() for name, tensor in leaves.items()}
     generator = torch_generator(0, "batches")
-    train_locally(module, leaves, buffers, records_of(9), Training(optimizer="adam"), lr=0.1, generator=generator)
+    train_locally(module, leaves, buffers, examples_of(9), Training(optimizer="adam"), lr=0.1, generator=generator)
     assert {name: tensor.data_ptr() for name, tensor in leaves.items()} == addresses
     assert all(tensor.requires_grad and tensor.grad is None for tensor in leaves.values())
     assert all(not torch.equal(leaves[name], own) for name, own in module.named_parameters())
 
 
 def test_same_generator_same_weights() -> None:
-    module, records, training = network(), records_of(40), Training(batch_size=7, epochs=2)
-    first, again, other = (trained(module, records, training, seed=seed)[0]["0.weight"] for seed in (1, 1, 2))
+    module, examples, training = network(), examples_of(40), Training(batch_size=7, epochs=2)
+    first, again, other = (trained(module, examples, training, seed=seed)[0]["0.weight"] for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -162,7 +162,7 @@ def drawn(count: int, size: int, smallest: int = 1, **changes: Any) -> list[list
 
 @pytest.mark.parametrize("smallest", [1, 2])
 @pytest.mark.parametrize(("count", "size"), [(10, 3), (9, 3), (2, 5), (1, 4), (3, 1), (7, 2)])
-def test_an_epoch_visits_every_record_once(count: int, size: int, smallest: int) -> None:
+def test_an_epoch_visits_every_example_once(count: int, size: int, smallest: int) -> None:
     one, two = drawn(count, size, smallest), drawn(count, size, smallest, epochs=2)
     assert sorted(chain(*one)) == list(range(count))
     assert two[: len(one)] == one
@@ -185,31 +185,31 @@ def test_an_epoch_visits_every_record_once(count: int, size: int, smallest: int)
 )
 def test_fractions_of_epochs_and_steps(count: int, size: int, changes: dict[str, Any], lengths: list[int]) -> None:
     assert [len(chosen) for chosen in drawn(count, size, **changes)] == lengths
-    _, _, result = trained(network(), records_of(count), Training(batch_size=size, **changes))
-    assert (result.records_seen, result.steps) == (sum(lengths), len(lengths))
+    _, _, result = trained(network(), examples_of(count), Training(batch_size=size, **changes))
+    assert (result.examples_seen, result.steps) == (sum(lengths), len(lengths))
 
 
-def test_a_lone_last_record_joins_the_batch_before() -> None:
+def test_a_lone_last_example_joins_the_batch_before() -> None:
     assert [len(chosen) for chosen in drawn(10, 3, smallest=2)] == [3, 3, 4]
     assert [len(chosen) for chosen in drawn(11, 3, smallest=2)] == [3, 3, 3, 2]
 
 
 @pytest.mark.parametrize(("count", "size"), [(9, 4), (1, 4), (4, 1)])
-def test_batch_norm_survives_lone_records(count: int, size: int) -> None:
+def test_batch_norm_survives_lone_examples(count: int, size: int) -> None:
     module = network(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
-    _, buffers, result = trained(module, records_of(count), Training(batch_size=size))
+    _, buffers, result = trained(module, examples_of(count), Training(batch_size=size))
     assert math.isfinite(result.loss)
-    assert result.records_seen == count
-    # Statistics of a single record mean nothing: the running ones are used and stay.
+    assert result.examples_seen == count
+    # Statistics of a single example mean nothing: the running ones are used and stay.
     assert (buffers["1.num_batches_tracked"] == 0) == (min(count, size) == 1)
 
 
 def test_batch_norm_statistics_are_updated_like_the_modules_own() -> None:
     module = network(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3))
-    records, training = records_of(24), Training(batch_size=8, epochs=2)
-    parameters, buffers, _ = trained(module, records, training)
+    examples, training = examples_of(24), Training(batch_size=8, epochs=2)
+    parameters, buffers, _ = trained(module, examples, training)
     twin = copy.deepcopy(module)
-    plain_loop(twin, records, training, torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9))
+    plain_loop(twin, examples, training, torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9))
     agree(parameters, twin, 0.0)
     for name, tensor in twin.named_buffers():
         assert torch.equal(buffers[name], tensor), name
@@ -236,7 +236,7 @@ def test_a_replaced_buffer_is_written_back() -> None:
     parameters, buffers = split_state(module)
     given = buffers["calls"]
     train_locally(
-        module, parameters, buffers, records_of(6), Training(batch_size=2), lr=0.1, generator=torch_generator(0, "b")
+        module, parameters, buffers, examples_of(6), Training(batch_size=2), lr=0.1, generator=torch_generator(0, "b")
     )
     assert buffers["calls"] is given
     assert given.item() == 3
@@ -249,7 +249,7 @@ def test_dropout_follows_the_global_generator() -> None:
     for seed in (1, 1, 2):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            found.append(trained(module, records_of(20), Training())[0]["0.weight"])
+            found.append(trained(module, examples_of(20), Training())[0]["0.weight"])
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
 
@@ -260,17 +260,17 @@ def test_tied_weights_train_as_one() -> None:
         module[2].weight = module[0].weight
         return module
 
-    records, training = records_of(20), Training(batch_size=5)
-    parameters, _, _ = trained(tied(), records, training)
+    examples, training = examples_of(20), Training(batch_size=5)
+    parameters, _, _ = trained(tied(), examples, training)
     twin = tied()
-    plain_loop(twin, records, training, torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9))
+    plain_loop(twin, examples, training, torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9))
     agree(parameters, twin, 0.0)
 
 
 def test_frozen_parameters_stay() -> None:
     module = network()
     module[0].requires_grad_(False)
-    parameters, _, _ = trained(module, records_of(20), Training(weight_decay=0.1))
+    parameters, _, _ = trained(module, examples_of(20), Training(weight_decay=0.1))
     assert torch.equal(parameters["0.weight"], split_state(module)[0]["0.weight"])
     assert not torch.equal(parameters["2.weight"], split_state(module)[0]["2.weight"])
 
@@ -290,21 +290,21 @@ class Detour(nn.Module):
 
 def test_a_layer_outside_the_forward_pass_has_gradient_zero() -> None:
     module = Detour()
-    parameters, _, _ = trained(module, records_of(8), Training())
+    parameters, _, _ = trained(module, examples_of(8), Training())
     assert torch.equal(parameters["unused.weight"], module.unused.weight)
 
 
-def three_weights() -> tuple[nn.Module, Records]:
-    """Two classes, logits w·x and 0 from weights w = (1, 2, −1) on a single record."""
+def three_weights() -> tuple[nn.Module, Examples]:
+    """Two classes, logits w·x and 0 from weights w = (1, 2, −1) on a single example."""
     module = nn.Linear(3, 2, bias=False)
     with torch.no_grad():
         module.weight.copy_(torch.tensor([[1.0, 2.0, -1.0], [0.0, 0.0, 0.0]]))
     features = torch.tensor([[0.5, -1.0, 2.0]])
-    return module, Records(features, torch.tensor([0]), torch.tensor([0]), torch.tensor(1.0), torch.tensor(0.0))
+    return module, Examples(features, torch.tensor([0]), torch.tensor([0]), torch.tensor(1.0), torch.tensor(0.0))
 
 
 def test_one_step_with_a_proximal_term_by_hand() -> None:
-    module, records = three_weights()
+    module, examples = three_weights()
     reference = {"weight": torch.tensor([[0.0, 2.0, 1.0], [0.0, 0.0, 0.0]])}
     mu, lr = 0.4, 0.1
 
@@ -312,7 +312,7 @@ def test_one_step_with_a_proximal_term_by_hand() -> None:
         return mu / 2 * (parameters["weight"] - start["weight"]).square().sum()
 
     parameters, _, result = trained(
-        module, records, Training(momentum=0.0), lr=lr, extra_loss=proximal, reference=reference
+        module, examples, Training(momentum=0.0), lr=lr, extra_loss=proximal, reference=reference
     )
     # Logits (0.5 − 2 − 2, 0) = (−3.5, 0); dCE/dz₀ = softmax₀ − 1 = −σ(3.5).
     slope = -1 / (1 + math.exp(-3.5))
@@ -326,45 +326,45 @@ def test_one_step_with_a_proximal_term_by_hand() -> None:
 
 
 def test_adjusting_gradients_by_hand_and_before_clipping() -> None:
-    module, records = three_weights()
+    module, examples = three_weights()
 
     def shift(gradients: dict[str, Tensor], parameters: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> None:
         assert torch.equal(parameters["weight"], start["weight"])
         gradients["weight"].zero_()
         gradients["weight"][1, 1] += 4.0
 
-    parameters, _, _ = trained(module, records, Training(momentum=0.0), lr=0.5, adjust_gradients=shift)
+    parameters, _, _ = trained(module, examples, Training(momentum=0.0), lr=0.5, adjust_gradients=shift)
     assert parameters["weight"].tolist() == [[1.0, 2.0, -1.0], [0.0, -2.0, 0.0]]
-    parameters, _, _ = trained(module, records, Training(momentum=0.0, clip_norm=1.0), lr=0.5, adjust_gradients=shift)
+    parameters, _, _ = trained(module, examples, Training(momentum=0.0, clip_norm=1.0), lr=0.5, adjust_gradients=shift)
     assert parameters["weight"][1].tolist() == pytest.approx([0.0, -0.5, 0.0], rel=1e-5)
 
 
 def test_an_extra_loss_of_none_changes_nothing() -> None:
-    plain = trained(network(), records_of(20), Training())[0]
-    hooked = trained(network(), records_of(20), Training(), extra_loss=lambda *_: None)[0]
+    plain = trained(network(), examples_of(20), Training())[0]
+    hooked = trained(network(), examples_of(20), Training(), extra_loss=lambda *_: None)[0]
     assert all(torch.equal(plain[name], hooked[name]) for name in plain)
 
 
 def test_augmentation_sees_normalised_features_and_the_generator() -> None:
-    records = records_of(6)
+    examples = examples_of(6)
     seen: list[Tensor] = []
 
     def noise(features: Tensor, generator: torch.Generator) -> Tensor:
         seen.append(features.clone())
         return features + torch.randn(features.shape, generator=generator)
 
-    first = trained(network(), records, Training(), augment=noise)[0]
-    again = trained(network(), records, Training(), augment=noise)[0]
+    first = trained(network(), examples, Training(), augment=noise)[0]
+    again = trained(network(), examples, Training(), augment=noise)[0]
     assert torch.equal(first["0.weight"], again["0.weight"])
-    everything = records.batch(torch.arange(6))[0]
+    everything = examples.batch(torch.arange(6))[0]
     torch.testing.assert_close(seen[0].sort(0).values, everything.sort(0).values)
-    assert not torch.equal(first["0.weight"], trained(network(), records, Training())[0]["0.weight"])
+    assert not torch.equal(first["0.weight"], trained(network(), examples, Training())[0]["0.weight"])
 
 
 def test_divergence_is_not_hidden() -> None:
-    records = records_of(20)
-    records.features.fill_(math.inf)
-    assert math.isnan(trained(network(), records, Training(batch_size=5))[2].loss)
+    examples = examples_of(20)
+    examples.features.fill_(math.inf)
+    assert math.isnan(trained(network(), examples, Training(batch_size=5))[2].loss)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in MODEL_FOLDER.glob("*.yaml") if path.stem != "custom"))
@@ -376,9 +376,9 @@ def test_every_model_learns_a_batch(name: str) -> None:
     if "dropout" in model:
         small["dropout"] = 0
     module = build_model({**model, **small}, (1, 8, 8), 3, seed=0)
-    records = records_of(12, (1, 8, 8))
-    parameters, buffers, _ = trained(module, records, Training(optimizer="adam", steps=25), lr=0.01)
-    features, labels = records.batch(torch.arange(12))
+    examples = examples_of(12, (1, 8, 8))
+    parameters, buffers, _ = trained(module, examples, Training(optimizer="adam", steps=25), lr=0.01)
+    features, labels = examples.batch(torch.arange(12))
     before = cross_entropy(module(features), labels)
     load_state(module, parameters, buffers)
     module.train(mode="bn" in name)
@@ -405,11 +405,11 @@ def test_a_step_schedule_needs_its_length() -> None:
         learning_rate(Training(schedule="step"), 1, 10)
 
 
-def test_no_records_and_nothing_to_train_are_refused() -> None:
-    with pytest.raises(UserError, match="records must be at least one to train on, got 0; leave out clients"):
-        trained(network(), records_of(0), Training())
+def test_no_examples_and_nothing_to_train_are_refused() -> None:
+    with pytest.raises(UserError, match="examples must be at least one to train on, got 0; leave out clients"):
+        trained(network(), examples_of(0), Training())
     with pytest.raises(UserError, match="model must have parameters that require gradients, got none in Sequential"):
-        trained(network().requires_grad_(False), records_of(3), Training())
+        trained(network().requires_grad_(False), examples_of(3), Training())
 
 
 def test_names_of_another_model_are_refused() -> None:
@@ -419,7 +419,7 @@ def test_names_of_another_model_are_refused() -> None:
             network(),
             {**parameters, "other": torch.zeros(1)},
             buffers,
-            records_of(3),
+            examples_of(3),
             Training(),
             lr=0.1,
             generator=torch_generator(0, "batches"),

@@ -17,7 +17,7 @@ from fedlayers.core.errors import UserError
 
 SMALL = {
     "rounds": 1, "clients": 3, "engine": "local", "figures": False, "progress": "none", "partition": "iid",
-    "metrics": ["evaluation"], "model": {"hidden": [4]}, "records_per_client": 40,
+    "metrics": ["evaluation"], "model": {"hidden": [4]}, "examples_per_client": 40,
 }  # fmt: skip
 
 

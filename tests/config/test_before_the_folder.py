@@ -32,11 +32,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     yield tmp_path
 
 
-TABLE = "dataset=hub dataset.path=table.parquet records_per_client=null clients=2"
+TABLE = "dataset=hub dataset.path=table.parquet examples_per_client=null clients=2"
 LATE = {
     "engine=local init=no_run": "init must be the folder of a run with at least one round, got 'no_run'",
     "engine=local init=nowhere": "init must be the folder of a run with at least one round, got 'nowhere'",
-    f"engine=local {TABLE} training.augment=[flip]": r"training.augment must be \[\] unless records are images",
+    f"engine=local {TABLE} training.augment=[flip]": r"training.augment must be \[\] unless examples are images",
     "engine=local data_dir=nowhere": "data_dir must be a folder that exists, got 'nowhere'; make it, or leave",
     "engine=local 'metrics.weights.rounds=[99]'": r"metrics.weights.rounds must .* from 1 to 2, got \[99\]",
     "engine=ray": "engine.client_cpus must be at most the 2 CPUs that Ray has, got 1",

@@ -46,12 +46,12 @@ VALUES = {
 }
 # Never right for a number, nor the last for a text.
 NO_NUMBER = ("a word", "true", "NaN", "infinite", "empty text", "empty list", "a list", "very long")
-SMALL = ["clients=3", "records_per_client=40", "partition=iid", "model.hidden=[8]", "metrics=[weights]", "rounds=2"]
+SMALL = ["clients=3", "examples_per_client=40", "partition=iid", "model.hidden=[8]", "metrics=[weights]", "rounds=2"]
 ASKED = {
     "algorithm=flower": ["algorithm.strategy._target_=flwr.serverapp.strategy.FedYogi"],
     "dataset=hub": ["dataset.path=nowhere/at_all"],
     "model=custom": ["model._target_=fedlayers.models.mlp.MLP", "+model.dropout=0.1"],
-    "partition=natural": ["dataset=Heart", "records_per_client=null"],
+    "partition=natural": ["dataset=Heart", "examples_per_client=null"],
 }
 
 

@@ -147,8 +147,8 @@ def test_addressed_fills_only_what_is_empty() -> None:
 
 
 def test_missing_is_a_status_with_a_reason() -> None:
-    row = missing("accuracy", "no records", scope="client_test", client=3)
-    assert (row.status, row.reason, row.scope, row.client) == ("missing", "no records", "client_test", 3)
+    row = missing("accuracy", "no examples", scope="client_test", client=3)
+    assert (row.status, row.reason, row.scope, row.client) == ("missing", "no examples", "client_test", 3)
     assert math.isnan(row.value)
     assert row.n is None
     assert Record("accuracy", 0.0).status == "ok"

@@ -117,6 +117,6 @@ def test_unknown_steps_are_refused() -> None:
 
 
 @pytest.mark.parametrize("shape", [(4, 10), (4, 28, 28)])
-def test_records_that_are_no_images_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(UserError, match=r"training.augment must be \[\] unless records are images \(c, h, w\), got"):
+def test_examples_that_are_no_images_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match=r"training.augment must be \[\] unless examples are images \(c, h, w\), got"):
         made("flip")(torch.zeros(shape), generator())

@@ -32,11 +32,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def content(federation: Federation) -> list[torch.Tensor]:
     """Everything a run reads, in a fixed order."""
-    parts = [records for scope in federation.splits.values() for records in scope]
+    parts = [examples for scope in federation.splits.values() for examples in scope]
     return [
         tensor
-        for records in [*parts, federation.server_test]
-        for tensor in (*records.batch(torch.arange(len(records))), records.index)
+        for examples in [*parts, federation.server_test]
+        for tensor in (*examples.batch(torch.arange(len(examples))), examples.index)
     ]
 
 

@@ -44,7 +44,7 @@ def pictures(pixels: np.ndarray = PIXELS, mode: str = "RGB") -> list[Any]:
 
 
 def stacked(values: list[Any]) -> tuple[np.ndarray, tuple[str, ...]]:
-    return stack((pixels_of(picture, "a record") for picture in values), Place("image"))
+    return stack((pixels_of(picture, "an example") for picture in values), Place("image"))
 
 
 def read(path: Path, **arguments: Any) -> Arrays:
@@ -64,11 +64,11 @@ def test_a_federation_of_pictures(tmp_path: Path) -> None:
     chosen = config("hub", clients=2, data={"path": "all.parquet", "name": "tiny"}, data_dir=str(tmp_path))
     federation = load_federation(chosen)
     assert federation.name == "tiny" and federation.shape == (3, 5, 6) and federation.num_clients == 2
-    records = federation.pooled_train
-    features, labels = records.batch(torch.arange(len(records)))
-    expected = PIXELS[records.index.numpy()].transpose(0, 3, 1, 2) / 127.5 - 1
+    examples = federation.pooled_train
+    features, labels = examples.batch(torch.arange(len(examples)))
+    expected = PIXELS[examples.index.numpy()].transpose(0, 3, 1, 2) / 127.5 - 1
     np.testing.assert_allclose(features.numpy(), expected, atol=1e-5)
-    assert labels.tolist() == [int(position) % 2 for position in records.index]
+    assert labels.tolist() == [int(position) % 2 for position in examples.index]
 
 
 def test_grey_pictures_have_one_channel_and_mixed_ones_three(tmp_path: Path) -> None:
@@ -125,10 +125,10 @@ def test_a_parquet_file_of_pandas_is_enough(tmp_path: Path) -> None:
     assert arrays.facts.classes == ("cat", "dog") and arrays.features.tolist() == [[1.0, 2.0], [3.0, 4.0]]
 
 
-def test_unlabelled_records_are_refused(tmp_path: Path) -> None:
+def test_unlabelled_examples_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "all.parquet", {"x": [[1.0]] * 4, "label": [0, 1, -1, 1]}, ["a", "b"])
     with pytest.raises(
-        UserError, match=r"class labels 0 to 1, got label: record 2 of column label .* has -1; leave unlabelled"
+        UserError, match=r"class labels 0 to 1, got label: example 2 of column label .* has -1; leave unlabelled"
     ):
         load_federation(config("hub", data={"path": "all.parquet"}, data_dir=str(tmp_path)))
 
@@ -209,7 +209,7 @@ def test_columns_that_do_not_exist_are_refused(key: str) -> None:
 
 def test_pictures_of_several_sizes_are_refused() -> None:
     values = [*pictures(PIXELS[:1]), *pictures(PIXELS[:1, :4])]
-    match = r"pictures of one size, got 6×4 in record 1 of column image and 6×5 before; resize them first"
+    match = r"pictures of one size, got 6×4 in example 1 of column image and 6×5 before; resize them first"
     with pytest.raises(UserError, match=match):
         stacked(values)
 
@@ -272,7 +272,7 @@ def test_a_table_with_a_column_per_feature(tmp_path: Path, kind: str) -> None:
     assert arrays.facts.columns == ("a.b", "c d=e")
     assert arrays.facts.notes == (
         "features are the columns a.b, c d=e",
-        "id only numbers the records and is no feature; dataset.feature=[...] takes it",
+        "id only numbers the examples and is no feature; dataset.feature=[...] takes it",
     )
     chosen = read(path, feature=["c d=e", "id"])
     np.testing.assert_allclose(chosen.features, np.stack([NUMBERS[:, 1], np.arange(12)], axis=1), atol=1e-14)
@@ -314,7 +314,9 @@ def test_encoded_pictures_without_the_librarys_types(tmp_path: Path, struct: boo
 
 def test_bytes_that_are_labels_are_not_taken_for_pictures(tmp_path: Path) -> None:
     path = table(tmp_path / "all.parquet", x=[[1.0], [2.0]], label=[b"a", b"b"])
-    with pytest.raises(UserError, match=r"dataset.label must name .*record 0 of column label in split train holds bin"):
+    with pytest.raises(
+        UserError, match=r"dataset.label must name .*example 0 of column label in split train holds bin"
+    ):
         read(path)
 
 
@@ -334,7 +336,7 @@ def test_sixteen_bit_pictures_are_what_was_encoded(tmp_path: Path) -> None:
 def test_a_missing_or_damaged_picture_is_named(tmp_path: Path, picture: bytes | None, match: str) -> None:
     content = [picture if number == 5 else png_bytes(image) for number, image in enumerate(PIXELS)]
     path = table(tmp_path / "all.parquet", image=content, label=[0, 1] * 6)
-    with pytest.raises(UserError, match=rf"{match}.* record 5 of column image in split train"):
+    with pytest.raises(UserError, match=rf"{match}.* example 5 of column image in split train"):
         read(path)
 
 
@@ -350,9 +352,9 @@ PART: dict[str, Any] = {"x": [[1.0, 2.0]] * 8, "label": [0, 1] * 4}
 
 def test_splits_that_are_not_used_are_said(tmp_path: Path) -> None:
     three = splits(tmp_path / "three", train=PART, validation=PART, test=PART)
-    assert read(three).facts.notes == ("split validation (8 records) is not used",)
+    assert read(three).facts.notes == ("split validation (8 examples) is not used",)
     two = splits(tmp_path / "two", train=PART, validation=PART)
-    note = "split validation (8 records) is not used; dataset.test=validation makes it the server's test set"
+    note = "split validation (8 examples) is not used; dataset.test=validation makes it the server's test set"
     assert read(two).facts.notes == (note,) and read(two).facts.num_test == 0
     assert read(two, test="validation").facts.num_test == 8
 
@@ -363,7 +365,7 @@ def test_an_unlabelled_official_test_set_is_not_used(tmp_path: Path, label: list
     arrays = read(splits(tmp_path / "set", train=PART, test=test))
     assert arrays.facts.num_test == 0 and len(arrays.labels) == 8
     assert arrays.facts.notes == (
-        "split test has no labels and is not used; the server tests on some of the training records",
+        "split test has no labels and is not used; the server tests on some of the training examples",
     )
 
 
@@ -395,7 +397,7 @@ def test_what_was_saved_to_disk_is_read_and_labels_matched_by_name(tmp_path: Pat
 
 def test_a_class_that_only_the_test_set_has_is_said(tmp_path: Path) -> None:
     arrays = read(splits(tmp_path / "set", train=PART, test={**PART, "label": [2, 1] * 4}))
-    assert arrays.facts.notes == ("values of column label that only test records have: 2",)
+    assert arrays.facts.notes == ("values of column label that only test examples have: 2",)
 
 
 def test_pictures_in_folders(tmp_path: Path) -> None:
@@ -412,9 +414,9 @@ def test_pictures_in_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "match"),
     [
-        ("a.parquet", b"", r"records in every file, got none in .*a.parquet; delete it"),
-        ("a.csv", b"", r"records in every file, got none in .*a.csv"),
-        ("a.csv", b"x,label\n", r"records in every file, got none in .*a.csv"),
+        ("a.parquet", b"", r"examples in every file, got none in .*a.parquet; delete it"),
+        ("a.csv", b"", r"examples in every file, got none in .*a.csv"),
+        ("a.csv", b"x,label\n", r"examples in every file, got none in .*a.csv"),
         (
             "a.csv",
             b"x,label\n1,2\n1,2,3,4\n",
@@ -424,7 +426,7 @@ def test_pictures_in_folders(tmp_path: Path) -> None:
         ("a.txt", b"x", r"a folder or a file of .parquet, .csv, .tsv, .json, .jsonl, .arrow, got .*a.txt; convert it"),
     ],
 )
-def test_files_without_records_or_of_other_formats(tmp_path: Path, name: str, content: bytes, match: str) -> None:
+def test_files_without_examples_or_of_other_formats(tmp_path: Path, name: str, content: bytes, match: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=r"dataset.path must be .*" + match):
         read(tmp_path / name)
@@ -433,7 +435,7 @@ def test_files_without_records_or_of_other_formats(tmp_path: Path, name: str, co
 def test_an_empty_split_is_named(tmp_path: Path) -> None:
     folder = splits(tmp_path / "set", train=PART)
     datasets.Dataset.from_dict(PART).select([]).to_parquet(str(folder / "test.parquet"))
-    with pytest.raises(UserError, match=r"records in every file, got none in .*test.parquet; delete it"):
+    with pytest.raises(UserError, match=r"examples in every file, got none in .*test.parquet; delete it"):
         read(folder)
 
 
@@ -466,9 +468,9 @@ def text_file(path: Path, rows: list[str], header: str = "age,height,sick") -> P
     return path
 
 
-def test_a_word_among_numbers_is_named_with_its_record(tmp_path: Path) -> None:
+def test_a_word_among_numbers_is_named_with_its_example(tmp_path: Path) -> None:
     path = text_file(tmp_path / "dirty.csv", [row.replace("33,", "unknown,") for row in ROWS])
-    match = r"got age: record 3 of column age in split train holds 'unknown', which is no number; write numbers"
+    match = r"got age: example 3 of column age in split train holds 'unknown', which is no number; write numbers"
     with pytest.raises(UserError, match=match):
         read(path, feature=["age", "height"], label="sick")
 
@@ -501,7 +503,7 @@ def test_another_separator_is_named(
         read(tmp_path if whole_folder else path, label="sick", feature=["age", "height"])
 
 
-def test_another_separator_is_named_where_records_differ_in_decimal_commas(tmp_path: Path) -> None:
+def test_another_separator_is_named_where_examples_differ_in_decimal_commas(tmp_path: Path) -> None:
     rows = [row.replace(",", ";").replace(".", ",") for row in ROWS]
     path = text_file(tmp_path / "all.csv", ["1;2;n", *rows, "1,5;1,5;y"], "age;height;sick")
     with pytest.raises(UserError, match=r"all.csv with ';' between them"):

@@ -1,4 +1,4 @@
-"""Columns of classes: plain values become codes, what is none is refused by column and record."""
+"""Columns of classes: plain values become codes, what is none is refused by column and example."""
 
 from decimal import Decimal
 from typing import Any
@@ -43,29 +43,29 @@ def test_class_labels_are_matched_by_name_across_splits() -> None:
     kinds = [datasets.ClassLabel(names=["a", "b", "c"]), datasets.ClassLabel(names=["c", "a", "d"])]
     found = codes([0, 1, 2], [0, 1, 2], kinds=kinds)
     assert found.names == ("a", "b", "c", "d") and found.codes.tolist() == [0, 1, 2, 2, 0, 3]
-    assert found.said("y", 3) == ("values of column y that only test records have: d",)
+    assert found.said("y", 3) == ("values of column y that only test examples have: d",)
     assert found.said("y", 0) == ()
 
 
 @pytest.mark.parametrize(
     ("parts", "match"),
     [
-        (([1, None, 2],), r"without missing values, got y: record 1 of column y in split train has none; leave these"),
-        (([1, 2], [None, None, 1]), r"got y: record 0 of column y in split test and 1 others have none"),
-        ((["a", "", "b"],), r"record 1 of column y in split train has none"),
-        ((["a", "b", " "],), r"record 2 of column y in split train has none"),
-        (([1.0, float("nan")],), r"record 1 of column y in split train has none"),
-        (([[1], [2]],), r"one plain value a record .*record 0 of column y in split train holds list<item: int64>"),
+        (([1, None, 2],), r"without missing values, got y: example 1 of column y in split train has none; leave these"),
+        (([1, 2], [None, None, 1]), r"got y: example 0 of column y in split test and 1 others have none"),
+        ((["a", "", "b"],), r"example 1 of column y in split train has none"),
+        ((["a", "b", " "],), r"example 2 of column y in split train has none"),
+        (([1.0, float("nan")],), r"example 1 of column y in split train has none"),
+        (([[1], [2]],), r"one plain value an example .*example 0 of column y in split train holds list<item: int64>"),
         (([{"a": 1}],), r"holds struct<a: int64>; write the class into a column of its own"),
         (([b"a", b"b"],), r"holds binary"),
         (([0, 0, 0],), r"with two or more classes, got y with only 0"),
-        (((np.arange(300) / 7).tolist(),), r"column of classes, got y with 300 different values in 300 records \(0.0,"),
-        (((np.arange(300) * 1.0).tolist() * 9,), r"got y with 300 different values in 2700 records"),
-        (((np.arange(30) / 7).tolist() * 90,), r"got y with 30 different values in 2700 records"),
-        ((list(range(60)),), r"got y with 60 different values in 60 records \(0, 1, 2 …\); name another column"),
-        (([f"id{k}" for k in range(60)],), r"got y with 60 different values in 60 records \(id0, id1, id10 …\)"),
+        (((np.arange(300) / 7).tolist(),), r"column of classes, got y with 300 different values in 300 examples \(0.0"),
+        (((np.arange(300) * 1.0).tolist() * 9,), r"got y with 300 different values in 2700 examples"),
+        (((np.arange(30) / 7).tolist() * 90,), r"got y with 30 different values in 2700 examples"),
+        ((list(range(60)),), r"got y with 60 different values in 60 examples \(0, 1, 2 …\); name another column"),
+        (([f"id{k}" for k in range(60)],), r"got y with 60 different values in 60 examples \(id0, id1, id10 …\)"),
         (([0.0, 1.0, float("inf")],), r"a column of classes, got y with 3 different values"),
-        (([0, 1, 0], [0, -1]), r"a label for every test record or for none, got y: record 1 of column y in split test"),
+        (([0, 1, 0], [0, -1]), r"a label for every test example or for none, got y: example 1 of column y in split"),
     ],
 )  # fmt: skip
 def test_what_is_no_class_is_refused(parts: tuple[list[Any], ...], match: str) -> None:
@@ -77,13 +77,13 @@ def test_what_is_no_class_is_refused(parts: tuple[list[Any], ...], match: str) -
 def test_class_labels_without_a_name_are_refused(value: int) -> None:
     kinds = [datasets.ClassLabel(names=["a", "b", "c"])] * 2
     match = (
-        rf"dataset.label must name .* 0 to 2, got y: record 1 of column y in split test has {value}; leave unlabelled"
+        rf"dataset.label must name .* 0 to 2, got y: example 1 of column y in split test has {value}; leave unlabelled"
     )
     with pytest.raises(UserError, match=match):
         codes([0, 1, 2], [0, value], kinds=kinds)
 
 
-def test_groups_may_be_as_many_as_records() -> None:
+def test_groups_may_be_as_many_as_examples() -> None:
     assert len(codes([f"writer {k}" for k in range(60)], key="dataset.group").names) == 60
     with pytest.raises(UserError, match=r"dataset.group must name a column without missing values"):
         codes([1, None], key="dataset.group")

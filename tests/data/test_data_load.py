@@ -12,7 +12,7 @@ import torch
 from fedlayers.config.compose import compose_config
 from fedlayers.config.settings import Config
 from fedlayers.core.errors import UserError
-from fedlayers.data import Federation, Records, load_federation
+from fedlayers.data import Examples, Federation, load_federation
 from tests.support.data_configs import (
     HEART_ROWS,
     config,
@@ -30,24 +30,24 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def check_consistent(federation: Federation) -> None:
-    """Every record is in one place only, and batches are finite floats of the announced shape."""
-    parts = [records for scope in federation.splits.values() for records in scope] + [federation.server_test]
-    positions = torch.cat([records.index for records in parts])
+    """Every example is in one place only, and batches are finite floats of the announced shape."""
+    parts = [examples for scope in federation.splits.values() for examples in scope] + [federation.server_test]
+    positions = torch.cat([examples.index for examples in parts])
     assert len(np.unique(positions.numpy())) == len(positions)
     assert torch.equal(
         federation.pooled_train.index, torch.cat([part.index for part in federation.splits["client_train"]])
     )
-    for records in [*parts, federation.pooled_train]:
-        if len(records):
-            features, labels = records.batch(torch.arange(min(len(records), 64)))
+    for examples in [*parts, federation.pooled_train]:
+        if len(examples):
+            features, labels = examples.batch(torch.arange(min(len(examples), 64)))
             assert features.dtype == torch.float32 and features.shape[1:] == federation.shape
             assert torch.isfinite(features).all()
             assert labels.dtype == torch.int64 and labels.min() >= 0 and labels.max() < len(federation.classes)
-    assert all(len(records) >= 1 for records in federation.splits["client_train"])
+    assert all(len(examples) >= 1 for examples in federation.splits["client_train"])
 
 
 def all_positions(federation: Federation) -> list[int]:
-    parts = [records.index for scope in federation.splits.values() for records in scope]
+    parts = [examples.index for scope in federation.splits.values() for examples in scope]
     return sorted(torch.cat([*parts, federation.server_test.index]).tolist())
 
 
@@ -65,10 +65,10 @@ def test_digits_are_those_of_scikit_learn_and_normalised() -> None:
     from sklearn.datasets import load_digits
 
     federation = load_federation(config("digits"))
-    records = federation.server_test
-    features, labels = records.batch(torch.arange(len(records)))
+    examples = federation.server_test
+    features, labels = examples.batch(torch.arange(len(examples)))
     bunch = load_digits()
-    chosen = records.index.numpy()
+    chosen = examples.index.numpy()
     expected = (bunch.images[chosen] - 4.884) / 6.017
     np.testing.assert_allclose(features[:, 0].numpy(), expected, atol=1e-5)
     np.testing.assert_array_equal(labels.numpy(), bunch.target[chosen])
@@ -86,7 +86,7 @@ def test_digits_are_those_of_scikit_learn_and_normalised() -> None:
     ],
 )
 def test_real_data_sets_load(name: str, partition: str, shape: tuple[int, ...], classes: int, server_test: int) -> None:
-    federation = load_federation(config(name, partition, records_per_client=500 if name == "FMNIST" else None))
+    federation = load_federation(config(name, partition, examples_per_client=500 if name == "FMNIST" else None))
     check_consistent(federation)
     assert federation.name == name and federation.shape == shape and len(federation.classes) == classes
     assert len(federation.server_test) == server_test
@@ -133,17 +133,17 @@ def test_the_mnist_family_loads_from_torchvisions_layout(
     np.testing.assert_array_equal(federation.server_test.features[:, 0].numpy(), upright)
 
 
-def test_cifar_files_may_have_any_number_of_records(tmp_path: Path) -> None:
+def test_cifar_files_may_have_any_number_of_examples(tmp_path: Path) -> None:
     folder = tmp_path / "cifar-10-batches-bin"
     folder.mkdir()
     generator = np.random.default_rng(0)
     sizes = {f"data_batch_{k}.bin": 4 + k for k in range(1, 6)} | {"test_batch.bin": 6}
     written = []
     for file, size in sizes.items():
-        records = generator.integers(0, 256, (size, 3073)).astype(np.uint8)
-        records[:, 0] = np.arange(size) % 10
-        (folder / file).write_bytes(records.tobytes())
-        written.append(records)
+        examples = generator.integers(0, 256, (size, 3073)).astype(np.uint8)
+        examples[:, 0] = np.arange(size) % 10
+        (folder / file).write_bytes(examples.tobytes())
+        written.append(examples)
     federation = load_federation(config("CIFAR10", "iid", clients=2, data_dir=str(tmp_path)))
     check_consistent(federation)
     everything = np.concatenate(written)
@@ -232,24 +232,24 @@ def test_changed_files_are_prepared_again(tmp_path: Path) -> None:
     assert len(all_positions(load_federation(chosen))) == 56
 
 
-def test_label_counts_count_every_record_once() -> None:
+def test_label_counts_count_every_example_once() -> None:
     federation = load_federation(config("digits", "pathological"))
     counts = federation.label_counts()
-    assert list(counts.columns) == ["client", "client_name", "scope", "label", "label_name", "records"]
+    assert list(counts.columns) == ["client", "client_name", "scope", "label", "label_name", "examples"]
     assert len(counts) == 3 * 10 * 10
     for scope, parts in federation.splits.items():
-        for client, records in enumerate(parts):
-            labels = records.labels[records.index].tolist()
+        for client, examples in enumerate(parts):
+            labels = examples.labels[examples.index].tolist()
             rows = counts[(counts["scope"] == scope) & (counts["client"] == client)]
-            assert rows["records"].tolist() == [labels.count(label) for label in range(10)]
+            assert rows["examples"].tolist() == [labels.count(label) for label in range(10)]
             assert rows["label_name"].tolist() == list(federation.classes)
             assert set(rows["client_name"]) == {str(client)}
 
 
-def test_a_client_without_records_for_a_scope_leaves_it_out() -> None:
+def test_a_client_without_examples_for_a_scope_leaves_it_out() -> None:
     federation = load_federation(config("digits", clients=764))
     assert set(federation.of(763)) == {"client_train"}
-    assert (federation.label_counts().query("client == 763 and scope == 'client_val'")["records"] == 0).all()
+    assert (federation.label_counts().query("client == 763 and scope == 'client_val'")["examples"] == 0).all()
 
 
 def test_what_nobody_asks_for_costs_arrays_and_no_objects() -> None:
@@ -268,16 +268,16 @@ def test_what_nobody_asks_for_costs_arrays_and_no_objects() -> None:
         parts[1500]
 
 
-def test_records_per_client_caps_before_splitting() -> None:
-    federation = load_federation(config("digits", "quantity", records_per_client=100))
+def test_examples_per_client_caps_before_splitting() -> None:
+    federation = load_federation(config("digits", "quantity", examples_per_client=100))
     sizes = [sum(len(parts[client]) for parts in federation.splits.values()) for client in range(10)]
     assert max(sizes) == 100 and min(sizes) < 100
     assert len(federation.splits["client_train"][9]) == 80
 
 
-def test_records_per_client_that_no_client_has_is_refused() -> None:
-    with pytest.raises(UserError, match=r"records_per_client must be at most 153.*got 1000; set it to null"):
-        load_federation(config("digits", records_per_client=1000))
+def test_examples_per_client_that_no_client_has_is_refused() -> None:
+    with pytest.raises(UserError, match=r"examples_per_client must be at most 153.*got 1000; set it to null"):
+        load_federation(config("digits", examples_per_client=1000))
 
 
 def test_no_server_test_set_and_no_validation() -> None:
@@ -311,12 +311,12 @@ def test_an_unwritable_cache_is_a_users_mistake(tmp_path: Path, monkeypatch: pyt
         load_federation(config("digits"))
 
 
-def test_labels_without_records_for_training_are_refused(tmp_path: Path) -> None:
+def test_labels_without_examples_for_training_are_refused(tmp_path: Path) -> None:
     write_mnist_like(tmp_path / "MNIST" / "raw", ("train", "t10k"), 10)
     for kind, array in (("images-idx3", np.zeros((0, 28, 28))), ("labels-idx1", np.zeros(0))):
         (tmp_path / "MNIST" / "raw" / f"train-{kind}-ubyte.gz").unlink()
         (tmp_path / "MNIST" / "raw" / f"train-{kind}-ubyte").write_bytes(idx_bytes(array))
-    with pytest.raises(UserError, match="dataset must have training records, got none in MNIST"):
+    with pytest.raises(UserError, match="dataset must have training examples, got none in MNIST"):
         load_federation(config("MNIST", data_dir=str(tmp_path)))
 
 
@@ -344,8 +344,8 @@ def test_data_sets_choose_partition_and_model_unless_told_otherwise(
 
 def test_batches_are_gathered_in_the_order_asked_for() -> None:
     features = torch.arange(12, dtype=torch.uint8).reshape(6, 2)
-    records = Records(features, torch.arange(6) * 10, torch.tensor([5, 3, 1]), torch.tensor(2.0), torch.tensor(-1.0))
-    got, labels = records.batch(torch.tensor([2, 0, 0]))
+    examples = Examples(features, torch.arange(6) * 10, torch.tensor([5, 3, 1]), torch.tensor(2.0), torch.tensor(-1.0))
+    got, labels = examples.batch(torch.tensor([2, 0, 0]))
     assert got.tolist() == [[3.0, 5.0], [19.0, 21.0], [19.0, 21.0]]
     assert labels.tolist() == [10, 50, 50]
     assert features.tolist() == torch.arange(12).reshape(6, 2).tolist(), "the stored features stay as they are"

@@ -125,24 +125,30 @@ def test_columns_of_arrow_keep_their_values(values: pa.ChunkedArray, expected: l
 @pytest.mark.parametrize(
     ("values", "match"),
     [
-        (column([[1.0], [2.0], [1.0, 2.0]]), r"record 0 of column x in split test has a list of 2 where another has 1"),
-        (column([[[1], [2]], [[3]]]), r"record 1 of column x in split train has a list of 1 where another has 2"),
-        (column([[[1, 2], [2, 3]], [[3, 4], [4]]]), r"record 1 of column x in split train has a list of 1"),
-        (column([[1], None]), r"record 1 of column x in split train has no list"),
-        (column([[[1], None]]), r"record 0 of column x in split train has no list"),
-        (column([[], []], pa.list_(pa.int8())), r"record 0 of column x in split train has an empty list"),
-        (column([["a"]]), r"record 0 of column x in split train holds 'a', which is no number; write numbers"),
+        (
+            column([[1.0], [2.0], [1.0, 2.0]]),
+            r"example 0 of column x in split test has a list of 2 where another has",
+        ),
+        (column([[[1], [2]], [[3]]]), r"example 1 of column x in split train has a list of 1 where another has 2"),
+        (column([[[1, 2], [2, 3]], [[3, 4], [4]]]), r"example 1 of column x in split train has a list of 1"),
+        (column([[1], None]), r"example 1 of column x in split train has no list"),
+        (column([[[1], None]]), r"example 0 of column x in split train has no list"),
+        (column([[], []], pa.list_(pa.int8())), r"example 0 of column x in split train has an empty list"),
+        (column([["a"]]), r"example 0 of column x in split train holds 'a', which is no number; write numbers"),
         (
             column(["1", "2.5", None, "?", "1,5"]),
-            r"record 1 of column x in split test holds '\?', .*\(and 1 more values",
+            r"example 1 of column x in split test holds '\?', .*\(and 1 more values",
         ),
-        (column([["1", "2"], ["1", "1_0"]]), r"record 1 of column x in split train holds '1_0', which is no number; w"),
-        (column(["1", "x" * 99]), r"record 1 of column x in split train holds 'x{40}…', which is no number; .*leave"),
-        (column(["1", "-2e3"]), r"record 0 of column x in split train holds text, although every value is a number"),
-        (column([{"a": 1}]), r"record 0 of column x in split train holds struct<a: int64>"),
+        (
+            column([["1", "2"], ["1", "1_0"]]),
+            r"example 1 of column x in split train holds '1_0', which is no number",
+        ),
+        (column(["1", "x" * 99]), r"example 1 of column x in split train holds 'x{40}…', which is no number; .*leave"),
+        (column(["1", "-2e3"]), r"example 0 of column x in split train holds text, although every value is a number"),
+        (column([{"a": 1}]), r"example 0 of column x in split train holds struct<a: int64>"),
     ],
 )
-def test_other_columns_are_refused_by_record(values: pa.ChunkedArray, match: str) -> None:
+def test_other_columns_are_refused_by_example(values: pa.ChunkedArray, match: str) -> None:
     with pytest.raises(
         UserError, match=r"dataset.feature must name a column of pictures, of numbers .*got x: " + match
     ):
@@ -166,7 +172,7 @@ def standardised(values: list[Fraction]) -> list[float]:
 
 
 def of_arrays(features: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Federation:
-    """A federation of one client that trains on all of a user's own records, in their order."""
+    """A federation of one client that trains on all of a user's own examples, in their order."""
     monkeypatch.setenv("FEDLAYERS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("tests.data.test_data_numbers.Own.features", features)
     shares = {"train": 1.0, "val": 0.0, "test": 0.0, "server_test": 0.0}
@@ -212,11 +218,11 @@ def test_large_numbers_are_standardised_with_all_their_digits(
 ) -> None:
     values = COLUMNS[name]()
     federation = of_arrays(np.stack([values, values[::-1]], axis=1), monkeypatch, tmp_path)
-    for records in (federation.splits["client_train"][0], federation.pooled_train):
-        batch, _ = records.batch(torch.arange(len(records)))
+    for examples in (federation.splits["client_train"][0], federation.pooled_train):
+        batch, _ = examples.batch(torch.arange(len(examples)))
         assert batch.dtype == torch.float32
         exact = np.array(standardised([Fraction(value.item()) for value in values]))
-        order = records.index.numpy()
+        order = examples.index.numpy()
         np.testing.assert_allclose(batch[:, 0].numpy(), exact[order], rtol=3e-6, atol=3e-6)
         np.testing.assert_allclose(batch[:, 1].numpy(), exact[::-1][order], rtol=3e-6, atol=3e-6)
 

@@ -50,8 +50,8 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Arrays], 
 
 
 def batch_of(federation: Federation) -> tuple[torch.Tensor, np.ndarray]:
-    records = federation.pooled_train
-    return records.batch(torch.arange(len(records)))[0], records.index.numpy()
+    examples = federation.pooled_train
+    return examples.batch(torch.arange(len(examples)))[0], examples.index.numpy()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f4", "int8", "int16", ">i4", "uint16", "int64"])
@@ -109,7 +109,7 @@ def test_a_run_on_float_images(quick_run: Callable[..., Path], tmp_path: Path, m
     monkeypatch.setenv("FEDLAYERS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(Own, "arrays", Arrays(np.concatenate([IMAGES] * 10), np.concatenate([LABELS] * 10), FACTS))
     folder = quick_run(
-        "dataset._target_=tests.data.test_data_own.Own", "dataset.name=own", "engine=local", "records_per_client=null"
+        "dataset._target_=tests.data.test_data_own.Own", "dataset.name=own", "engine=local", "examples_per_client=null"
     )
     assert (fedlayers.read(folder).records.status == "ok").mean() > 0.9
 
@@ -125,18 +125,18 @@ BAD: list[tuple[Any, Any, Any, str]] = [
     (ROWS.astype(complex), LABELS, FACTS, r"must be real numbers, got complex128; convert them"),
     (ROWS.astype(str), LABELS, FACTS, r"must be real numbers, got <U"),
     (ROWS.astype(object), LABELS, FACTS, r"must be real numbers, got object"),
-    (ROWS, LABELS[:5], FACTS, r"the labels of own must be 24 integers, one a record, got int64 of shape \(5,\)"),
+    (ROWS, LABELS[:5], FACTS, r"the labels of own must be 24 integers, one an example, got int64 of shape \(5,\)"),
     (ROWS, LABELS[:, None], FACTS, r"the labels of own must be 24 integers, .* of shape \(24, 1\)"),
     (ROWS, LABELS * 1.0, FACTS, r"the labels of own must be 24 integers, .* got float64 of shape"),
-    (ROWS, LABELS + 1, FACTS, r"labels of own must be 0 to 2, got 1 to 3, the first of them in record 2; leave"),
-    (ROWS, LABELS - 1, FACTS, r"labels of own must be 0 to 2, got -1 to 1, the first of them in record 0"),
-    (ROWS, LABELS, replace(FACTS, num_test=24), r"must have training records, got none in own \(24 records, of wh"),
-    (ROWS, LABELS, replace(FACTS, num_test=-1), r"must have training records, got none in own"),
-    (ROWS[:0], LABELS[:0], FACTS, r"must have training records, got none in own \(0 records"),
+    (ROWS, LABELS + 1, FACTS, r"labels of own must be 0 to 2, got 1 to 3, the first of them in example 2; leave"),
+    (ROWS, LABELS - 1, FACTS, r"labels of own must be 0 to 2, got -1 to 1, the first of them in example 0"),
+    (ROWS, LABELS, replace(FACTS, num_test=24), r"must have training examples, got none in own \(24 examples, of wh"),
+    (ROWS, LABELS, replace(FACTS, num_test=-1), r"must have training examples, got none in own"),
+    (ROWS[:0], LABELS[:0], FACTS, r"must have training examples, got none in own \(0 examples"),
     (ROWS, LABELS, replace(FACTS, columns=("a",)), r"facts of own must name 2 columns, got 1; name all or none"),
-    (INFINITE, LABELS, FACTS, r"finite or missing \(NaN\), got infinite values, first in record 4 of column 1"),
-    (INFINITE, LABELS, replace(FACTS, columns=("p", "q")), r"record 4 of column q; replace"),
-    (MISSING, LABELS, FACTS, r"finite, got values that are not, first in record 3; replace"),
+    (INFINITE, LABELS, FACTS, r"finite or missing \(NaN\), got infinite values, first in example 4 of column 1"),
+    (INFINITE, LABELS, replace(FACTS, columns=("p", "q")), r"example 4 of column q; replace"),
+    (MISSING, LABELS, FACTS, r"finite, got values that are not, first in example 3; replace"),
     (ROWS, LABELS, Facts(("a", "b", "a")), r"classes of own must be different names, got \['a', 'b', 'a'\]; rename"),
     (ROWS, LABELS, Facts(("a", "b", "")), r"classes of own must be different names"),
     (ROWS, LABELS, Facts(()), r"classes of own must be different names, got \[\]"),
@@ -155,7 +155,7 @@ def test_what_cannot_be_taken_is_refused(features: Any, labels: Any, facts: Fact
 
 
 def test_groups_must_have_names() -> None:
-    with pytest.raises(UserError, match=r"the groups of own must be 0 to 0, got 0 to 2, the first of them in record 1"):
+    with pytest.raises(UserError, match=r"the groups of own must be 0 to 0, got 0 to 2, the first .* in example 1"):
         checked(Arrays(ROWS, LABELS, replace(FACTS, group_names=("one",)), LABELS), "own")
     with pytest.raises(UserError, match=r"the groups of own must be 24 integers"):
         checked(Arrays(ROWS, LABELS, replace(FACTS, group_names=("one",)), LABELS[:3]), "own")

@@ -22,26 +22,26 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("FEDLAYERS_CACHE", str(tmp_path_factory.getbasetemp() / "partition_cache"))
 
 
-def pool_of(records: int, classes: int = 10) -> Pool:
-    return Pool(np.arange(records) * 3, np.sort(np.arange(records) % classes), None)
+def pool_of(examples: int, classes: int = 10) -> Pool:
+    return Pool(np.arange(examples) * 3, np.sort(np.arange(examples) % classes), None)
 
 
 def parts_of(
-    name: str, clients: int | None = None, seed: int = 0, records: int = 2_000, **changes: Any
+    name: str, clients: int | None = None, seed: int = 0, examples: int = 2_000, **changes: Any
 ) -> list[np.ndarray]:
-    """Return the positions of each client's records in a sorted, balanced pool."""
-    return partition(pool_of(records), resolve(option("partition", name, changes), clients, seed), 10, "made-up")
+    """Return the positions of each client's examples in a sorted, balanced pool."""
+    return partition(pool_of(examples), resolve(option("partition", name, changes), clients, seed), 10, "made-up")
 
 
-def label_shares(parts: list[np.ndarray], records: int = 2_000) -> np.ndarray:
+def label_shares(parts: list[np.ndarray], examples: int = 2_000) -> np.ndarray:
     """Return every client's share of each label, shape (clients, 10)."""
-    labels = np.sort(np.arange(records) % 10)
+    labels = np.sort(np.arange(examples) % 10)
     counts = [np.bincount(labels[part // 3], minlength=10) for part in parts]
     return np.array([count / count.sum() for count in counts])
 
 
 @pytest.mark.parametrize("name", ["iid", "dirichlet", "pathological", "shard", "quantity"])
-def test_every_kind_hands_each_record_out_once_and_follows_the_seed(name: str) -> None:
+def test_every_kind_hands_each_example_out_once_and_follows_the_seed(name: str) -> None:
     first, again, other = (parts_of(name, seed=seed) for seed in (0, 0, 1))
     positions = np.concatenate(first)
     assert len(first) == 10
@@ -123,9 +123,9 @@ def test_heart_may_be_partitioned_by_label(tmp_path: Path) -> None:
     assert federation.client_names == ("0", "1", "2")
 
 
-def test_records_that_nobody_gets_are_noted() -> None:
+def test_examples_that_nobody_gets_are_noted() -> None:
     federation = load_federation(config("digits", "shard"))
-    assert federation.notes == ("partition=shard leaves out 7 of 1527 records",)
+    assert federation.notes == ("partition=shard leaves out 7 of 1527 examples",)
 
 
 def refused(match: str, name: str = "dirichlet", **values: Any) -> None:
@@ -134,7 +134,7 @@ def refused(match: str, name: str = "dirichlet", **values: Any) -> None:
 
 
 def test_an_impossible_dirichlet_says_what_works() -> None:
-    with pytest.raises(UserError, match=r"partition=dirichlet must be possible, got digits \(1527 records\)") as caught:
+    with pytest.raises(UserError, match=r"partition=dirichlet must be possible, got digits .1527 examples\)") as caught:
         load_federation(config("digits", "dirichlet", clients=50, part={"alpha": 0.1, "min_partition_size": 10}))
     text = str(caught.value)
     assert "clients=50, alpha=0.1, min_partition_size=10" in text
@@ -153,17 +153,17 @@ def test_an_impossible_dirichlet_says_what_works() -> None:
         assert load_federation(config("digits", "dirichlet", **change)).num_clients == change["clients"]
 
 
-def test_clients_left_without_records_are_refused_with_advice() -> None:
+def test_clients_left_without_examples_are_refused_with_advice() -> None:
     refused(
-        r"partition=dirichlet must give every client a record, got none for \d+ of 50 clients; what works: clients=",
+        r"partition=dirichlet must give every client an example, got none for \d+ of 50 clients; what works: clients=",
         clients=50,
         part={"alpha": 0.02, "min_partition_size": 0},
     )
 
 
-def test_more_clients_than_records() -> None:
+def test_more_clients_than_examples() -> None:
     refused(
-        r"clients must be at most 1527, the number of training records of digits, got 2000; every client needs one",
+        r"clients must be at most 1527, the number of training examples of digits, got 2000; every client needs one",
         clients=2000,
     )
 
@@ -190,7 +190,7 @@ def test_more_classes_per_client_than_there_are(classes: int) -> None:
     )
 
 
-def test_more_clients_than_a_label_has_records() -> None:
+def test_more_clients_than_a_label_has_examples() -> None:
     refused(r"partition=pathological must be possible, .*what works: clients=\d+", "pathological", clients=900)
 
 
@@ -202,9 +202,9 @@ def test_a_partition_that_no_number_of_clients_makes_possible() -> None:
     )
 
 
-def test_more_shards_than_records() -> None:
+def test_more_shards_than_examples() -> None:
     refused(
-        r"partition.num_shards_per_partition must be at most 1 with clients=900 and the 1527 records of digits, got 2",
+        r"partition.num_shards_per_partition must be at most 1 with clients=900 and the 1527 examples of digits, got 2",
         "shard",
         clients=900,
     )
@@ -227,7 +227,7 @@ def test_a_lacking_argument() -> None:
 
 def test_a_partitioner_of_columns() -> None:
     target = "flwr_datasets.partitioner.VerticalEvenPartitioner"
-    refused(rf"partition._target_ must hand out records, got {target}", "iid", part={"_target_": target})
+    refused(rf"partition._target_ must hand out examples, got {target}", "iid", part={"_target_": target})
 
 
 def test_a_column_that_is_not_there() -> None:

@@ -1,4 +1,4 @@
-"""Pictures of every mode: the arrays are what was encoded, or the picture is refused by column and record."""
+"""Pictures of every mode: the arrays are what was encoded, or the picture is refused by column and example."""
 
 import io
 import struct
@@ -163,24 +163,27 @@ def frames(kind: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        (None, r"a column of pictures, got none in record 1 of column img in split test; leave the record out"),
-        ({"bytes": None, "path": None}, r"got none in record 1 of column img in split test"),
-        (b"", r"cannot be read: record 1 of column img in split test \(UnidentifiedImageError: of no known format\)"),
-        (b"no picture", r"record 1 of column img in split test \(UnidentifiedImageError"),
-        (encoded(picture_of("RGB", BYTES[..., :3]), "PNG")[:60], r"record 1 of column img in split test"),
-        ({"bytes": None, "path": "/nowhere/a.png"}, r"cannot be opened in record 1 .*/nowhere/a.png \(FileNotFound"),
-        ({"bytes": None, "path": "http://127.0.0.1:9/a.png"}, r"cannot be opened in record 1 .*\(FileNotFoundError\)"),
-        ({"bytes": None, "path": "zip://a.png::/nowhere.zip"}, r"cannot be opened in record 1 .*\(FileNotFoundError\)"),
-        (frames("GIF"), r"single pictures, got 2 frames in record 1 of column img in split test; save the frame"),
-        (frames("TIFF"), r"got 2 frames in record 1"),
-        (frames("PNG"), r"got 2 frames in record 1"),
-        (frames("WEBP"), r"got 2 frames in record 1"),
-        (png(16, 2, 3), r"got 16 bits in each of several channels in record 1 of column img in split test, of which"),
-        (png(16, 6, 4), r"got 16 bits in each of several channels in record 1"),
-        (png(16, 4, 2), r"got 16 bits in each of several channels in record 1"),
-        (png(8, 0, 1, side=100_000), r"record 1 of column img in split test \(DecompressionBombError: Image size"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", r"got a program \(EPS\) in record 1"),
-        (encoded(picture_of("F", np.where(FLOATS > 0.5, np.nan, FLOATS))), r"finite values, got NaN or .* record 1"),
+        (None, r"a column of pictures, got none in example 1 of column img in split test; leave the example out"),
+        ({"bytes": None, "path": None}, r"got none in example 1 of column img in split test"),
+        (b"", r"cannot be read: example 1 of column img in split test \(UnidentifiedImageError: of no known format\)"),
+        (b"no picture", r"example 1 of column img in split test \(UnidentifiedImageError"),
+        (encoded(picture_of("RGB", BYTES[..., :3]), "PNG")[:60], r"example 1 of column img in split test"),
+        ({"bytes": None, "path": "/nowhere/a.png"}, r"cannot be opened in example 1 .*/nowhere/a.png \(FileNotFound"),
+        ({"bytes": None, "path": "http://127.0.0.1:9/a.png"}, r"cannot be opened in example 1 .*\(FileNotFoundError\)"),
+        (
+            {"bytes": None, "path": "zip://a.png::/nowhere.zip"},
+            r"cannot be opened in example 1 .*\(FileNotFoundError\)",
+        ),
+        (frames("GIF"), r"single pictures, got 2 frames in example 1 of column img in split test; save the frame"),
+        (frames("TIFF"), r"got 2 frames in example 1"),
+        (frames("PNG"), r"got 2 frames in example 1"),
+        (frames("WEBP"), r"got 2 frames in example 1"),
+        (png(16, 2, 3), r"got 16 bits in each of several channels in example 1 of column img in split test, of which"),
+        (png(16, 6, 4), r"got 16 bits in each of several channels in example 1"),
+        (png(16, 4, 2), r"got 16 bits in each of several channels in example 1"),
+        (png(8, 0, 1, side=100_000), r"example 1 of column img in split test \(DecompressionBombError: Image size"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", r"got a program \(EPS\) in example 1"),
+        (encoded(picture_of("F", np.where(FLOATS > 0.5, np.nan, FLOATS))), r"finite values, got NaN or .* example 1"),
     ],
 )
 def test_what_cannot_be_read_is_named(content: Any, match: str) -> None:
@@ -244,9 +247,9 @@ def test_wide_pictures_keep_every_value(mode: str, array: np.ndarray, dtype: typ
 
 
 def test_pictures_of_different_kinds_are_refused() -> None:
-    with pytest.raises(UserError, match=r"got floats in record 1 of column img in split train and 8 bits a channel"):
+    with pytest.raises(UserError, match=r"got floats in example 1 of column img in split train and 8 bits a channel"):
         stacked(("L", BYTES[..., 0]), ("F", FLOATS))
-    with pytest.raises(UserError, match=r"got integers of more than 8 bits in record 1 .* and floats before"):
+    with pytest.raises(UserError, match=r"got integers of more than 8 bits in example 1 .* and floats before"):
         stacked(("F", FLOATS), ("I;16", WORDS))
 
 

@@ -11,10 +11,10 @@ from fedlayers import read
 from fedlayers.config.planted_groups import Plant
 from fedlayers.config.settings import Probe
 from fedlayers.core.errors import UserError
-from fedlayers.core.federation import Records
+from fedlayers.core.federation import Examples
 from fedlayers.data import Federation, load_federation
 from fedlayers.data.partitioning.plant import planting
-from fedlayers.data.probe import probe_records
+from fedlayers.data.probe import probe_examples
 from tests.support.data_configs import config, write_heart
 
 Run = Callable[..., Path]
@@ -35,19 +35,19 @@ def federations(tmp_path_factory: pytest.TempPathFactory) -> dict[str | None, Fe
         return {plant.kind: load_federation(config(plant=plant)) for plant in (Plant(), ROTATED, PERMUTED)}
 
 
-def batch(records: Records) -> tuple[np.ndarray, np.ndarray]:
-    features, labels = records.batch(torch.arange(len(records)))
+def batch(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+    features, labels = examples.batch(torch.arange(len(examples)))
     return features.numpy(), labels.numpy()
 
 
-def every_part(federation: Federation) -> list[tuple[int, Records]]:
-    return [(client, records) for parts in federation.splits.values() for client, records in enumerate(parts)]
+def every_part(federation: Federation) -> list[tuple[int, Examples]]:
+    return [(client, examples) for parts in federation.splits.values() for client, examples in enumerate(parts)]
 
 
 def test_nothing_is_planted_by_default(federations: dict[str | None, Federation]) -> None:
     plain = federations[None]
     assert plain.planted is None
-    assert all(records.planted is None for _, records in every_part(plain))
+    assert all(examples.planted is None for _, examples in every_part(plain))
     assert "planted_group" not in plain.label_counts()
 
 
@@ -97,18 +97,18 @@ def test_labels_of_a_group_are_permuted_alike_in_all_splits(federations: dict[st
 
 
 @pytest.mark.parametrize("kind", ["rotation", "permuted_labels"])
-def test_pooled_records_are_the_clients_and_the_servers_are_untouched(
+def test_pooled_examples_are_the_clients_and_the_servers_are_untouched(
     federations: dict[str | None, Federation], kind: str
 ) -> None:
     planted = federations[kind]
-    parts = [batch(records) for records in planted.splits["client_train"]]
+    parts = [batch(examples) for examples in planted.splits["client_train"]]
     for found, pieces in zip(batch(planted.pooled_train), zip(*parts, strict=True), strict=True):
         np.testing.assert_array_equal(found, np.concatenate(pieces))
     for found, expected in zip(batch(planted.server_test), batch(federations[None].server_test), strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
-def test_some_records_in_any_order_are_changed_as_all_of_them(federations: dict[str | None, Federation]) -> None:
+def test_some_examples_in_any_order_are_changed_as_all_of_them(federations: dict[str | None, Federation]) -> None:
     pooled = federations["rotation"].pooled_train
     positions = torch.tensor([900, 3, 3, 412])
     features, labels = batch(pooled)
@@ -118,9 +118,9 @@ def test_some_records_in_any_order_are_changed_as_all_of_them(federations: dict[
     assert torch.equal(pooled.take(positions).targets(), pooled.targets()[positions])
 
 
-def test_a_pooled_probe_is_changed_as_the_clients_records_are(federations: dict[str | None, Federation]) -> None:
+def test_a_pooled_probe_is_changed_as_the_clients_examples_are(federations: dict[str | None, Federation]) -> None:
     planted = federations["rotation"]
-    probe = probe_records(Probe("pooled", 40), planted, seed=0)
+    probe = probe_examples(Probe("pooled", 40), planted, seed=0)
     place = {int(position): place for place, position in enumerate(planted.pooled_train.index)}
     chosen = torch.tensor([place[int(position)] for position in probe.index])
     np.testing.assert_array_equal(batch(probe)[0], planted.pooled_train.batch(chosen)[0].numpy())
@@ -132,9 +132,9 @@ def test_label_counts_are_those_after_permutation_and_name_the_group(
     permuted = federations["permuted_labels"]
     assert permuted.planted is not None
     counts = permuted.label_counts()
-    for client, records in enumerate(permuted.splits["client_train"]):
+    for client, examples in enumerate(permuted.splits["client_train"]):
         mine = counts.query("client == @client and scope == 'client_train'")
-        assert mine["records"].tolist() == np.bincount(batch(records)[1], minlength=10).tolist()
+        assert mine["examples"].tolist() == np.bincount(batch(examples)[1], minlength=10).tolist()
         assert set(mine["planted_group"]) == {permuted.planted[client]}
 
 
@@ -152,7 +152,7 @@ def test_rows_have_labels_to_permute_but_nothing_to_turn(tmp_path: Path) -> None
     federation = load_federation(config("Heart", "natural", plant=Plant("permuted_labels", 2), data_dir=str(tmp_path)))
     assert federation.planted is not None and sorted(federation.planted) == [0, 0, 1, 1]
     with pytest.raises(
-        UserError, match=r"plant.kind must be permuted_labels unless .* these records have shape \(10,\)"
+        UserError, match=r"plant.kind must be permuted_labels unless .* these examples have shape \(10,\)"
     ):
         load_federation(config("Heart", "natural", plant=Plant("rotation", 2), data_dir=str(tmp_path)))
 

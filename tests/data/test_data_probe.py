@@ -1,4 +1,4 @@
-"""The probe's records: where they come from, that they never change, and what is refused."""
+"""The probe's examples: where they come from, that they never change, and what is refused."""
 
 from dataclasses import replace
 
@@ -8,9 +8,9 @@ import torch
 from fedlayers.config.compose import compose_config
 from fedlayers.config.settings import Config, Probe
 from fedlayers.core.errors import UserError
-from fedlayers.core.federation import Federation, Records
+from fedlayers.core.federation import Examples, Federation
 from fedlayers.data import load_federation
-from fedlayers.data.probe import most_records, probe_records
+from fedlayers.data.probe import most_examples, probe_examples
 from fedlayers.measuring.build import build_metrics
 from fedlayers.measuring.probe import probe_for
 
@@ -25,46 +25,46 @@ def federation(config: Config) -> Federation:
     return load_federation(config)
 
 
-def positions(records: Records) -> set[int]:
-    return set(records.index.tolist())
+def positions(examples: Examples) -> set[int]:
+    return set(examples.index.tolist())
 
 
 def test_the_servers_probe_is_drawn_from_its_test_set(federation: Federation) -> None:
-    probe = probe_records(Probe(size=50), federation, seed=0)
+    probe = probe_examples(Probe(size=50), federation, seed=0)
     assert len(probe) == len(positions(probe)) == 50
     assert positions(probe) <= positions(federation.server_test)
-    assert torch.equal(probe.index, probe_records(Probe(size=50), federation, seed=0).index)
-    assert not torch.equal(probe.index, probe_records(Probe(size=50), federation, seed=1).index)
+    assert torch.equal(probe.index, probe_examples(Probe(size=50), federation, seed=0).index)
+    assert not torch.equal(probe.index, probe_examples(Probe(size=50), federation, seed=1).index)
 
 
-def test_fewer_records_than_asked_are_all_of_them(federation: Federation) -> None:
-    assert positions(probe_records(Probe(size=10**6), federation, 0)) == positions(federation.server_test)
+def test_fewer_examples_than_asked_are_all_of_them(federation: Federation) -> None:
+    assert positions(probe_examples(Probe(size=10**6), federation, 0)) == positions(federation.server_test)
 
 
 @pytest.mark.parametrize("policy", ["server", "pooled"])
-def test_the_most_records_are_those_of_a_probe_without_end(policy: str, federation: Federation) -> None:
+def test_the_most_examples_are_those_of_a_probe_without_end(policy: str, federation: Federation) -> None:
     probe = Probe(policy, 10**6)
-    assert most_records(probe, federation) == len(probe_records(probe, federation, 0))
-    assert most_records(Probe("synthetic"), federation) is None
+    assert most_examples(probe, federation) == len(probe_examples(probe, federation, 0))
+    assert most_examples(Probe("synthetic"), federation) is None
 
 
 def test_a_pooled_probe_takes_as_many_of_every_client(federation: Federation) -> None:
-    probe = probe_records(Probe("pooled", 42), federation, seed=0)
-    shares = [len(positions(probe) & positions(records)) for records in federation.splits["client_train"]]
+    probe = probe_examples(Probe("pooled", 42), federation, seed=0)
+    shares = [len(positions(probe) & positions(examples)) for examples in federation.splits["client_train"]]
     assert shares == [10, 10, 10, 10]
     assert len(probe) == 40
 
 
 def test_a_pooled_probe_is_no_larger_than_asked_where_there_are_more_clients() -> None:
     federation = load_federation(compose_config(["dataset=digits", "partition=iid", "clients=300"]))
-    probe = probe_records(Probe("pooled", 20), federation, seed=0)
-    shares = [len(positions(probe) & positions(records)) for records in federation.splits["client_train"]]
+    probe = probe_examples(Probe("pooled", 20), federation, seed=0)
+    shares = [len(positions(probe) & positions(examples)) for examples in federation.splits["client_train"]]
     assert len(probe) == 20 and sorted(shares) == [0] * 280 + [1] * 20
     assert shares != sorted(shares, reverse=True)
 
 
 def test_a_synthetic_probe_is_standard_normal_and_has_no_labels(federation: Federation) -> None:
-    probe = probe_records(Probe("synthetic", 2000), federation, seed=0)
+    probe = probe_examples(Probe("synthetic", 2000), federation, seed=0)
     features, labels = probe.batch(torch.arange(2000))
     assert features.shape == (2000, *federation.shape)
     assert float(features.mean()) == pytest.approx(0, abs=0.01)
@@ -72,10 +72,10 @@ def test_a_synthetic_probe_is_standard_normal_and_has_no_labels(federation: Fede
     assert set(labels.tolist()) == {-1}
 
 
-def test_too_few_records_are_refused(federation: Federation) -> None:
+def test_too_few_examples_are_refused(federation: Federation) -> None:
     none = replace(federation.server_test, index=federation.server_test.index[:3])
-    with pytest.raises(UserError, match=r"probe.policy=server needs 4 or more records, got 3; raise split.server_test"):
-        probe_records(Probe(), replace(federation, server_test=none), seed=0)
+    with pytest.raises(UserError, match=r"probe.policy=server needs 4 or more examples, got 3; raise split.server"):
+        probe_examples(Probe(), replace(federation, server_test=none), seed=0)
 
 
 def test_only_runs_whose_metrics_ask_for_one_have_one(config: Config, federation: Federation) -> None:

@@ -22,31 +22,31 @@ def test_hold_out_takes_the_same_share_of_every_stratum(share: float) -> None:
         assert abs(mask[strata == stratum].sum() - share * size) <= 1
 
 
-def test_hold_out_never_takes_a_stratums_last_record() -> None:
+def test_hold_out_never_takes_a_stratums_last_example() -> None:
     mask = hold_out(np.arange(20), 0.5, generator())
     assert mask.sum() == 0
     mask = hold_out(np.repeat(np.arange(10), 2), 0.9, generator())
     assert mask.reshape(10, 2).sum(axis=1).max() == 1
 
 
-def test_hold_out_draws_each_record_equally_often() -> None:
+def test_hold_out_draws_each_example_equally_often() -> None:
     strata = np.repeat([0, 1], [10, 30])
     often = np.mean([hold_out(strata, 0.2, generator(seed)) for seed in range(2_000)], axis=0)
     assert np.abs(often - 0.2).max() < 5 * np.sqrt(0.2 * 0.8 / 2_000)
 
 
-def test_split_covers_a_client_without_overlap_and_keeps_a_training_record() -> None:
+def test_split_covers_a_client_without_overlap_and_keeps_a_training_example() -> None:
     parts = [np.arange(size) * 7 for size in (1, 2, 3, 9, 10, 11, 99, 100)]
     scopes = split(parts, Split(0.8, 0.1, 0.1), seed=1)
     for client, part in enumerate(parts):
         mine = [scopes[scope][client] for scope in ("client_train", "client_val", "client_test")]
         np.testing.assert_array_equal(np.sort(np.concatenate(mine)), part)
         n = len(part)
-        assert [len(records) for records in mine] == [n - 2 * (n // 10), n // 10, n // 10]
+        assert [len(examples) for examples in mine] == [n - 2 * (n // 10), n // 10, n // 10]
 
 
 @pytest.mark.parametrize("size", range(1, 30))
-def test_even_a_small_training_share_leaves_a_training_record(size: int) -> None:
+def test_even_a_small_training_share_leaves_a_training_example(size: int) -> None:
     scopes = split([np.arange(size)], Split(0.01, 0.5, 0.49), seed=0)
     assert len(scopes["client_train"][0]) >= 1
 
@@ -70,6 +70,6 @@ def test_cap_keeps_a_random_subset_of_the_larger_clients() -> None:
 
 
 def test_cap_that_caps_nobody_is_refused() -> None:
-    with pytest.raises(UserError, match=r"records_per_client must be at most 50, .* got 51; set it to null"):
+    with pytest.raises(UserError, match=r"examples_per_client must be at most 50, .* got 51; set it to null"):
         cap([np.arange(5), np.arange(50)], 51, seed=0)
     assert len(cap([np.arange(50)], 50, seed=0)[0]) == 50

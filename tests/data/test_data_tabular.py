@@ -1,4 +1,4 @@
-"""Rows: gaps are filled in and columns standardised from training records only."""
+"""Rows: gaps are filled in and columns standardised from training examples only."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def filled(features: np.ndarray = FEATURES) -> Filled:
     return fill(features, SPLITS, np.array([9]), COLUMNS, ("kind",))
 
 
-def test_gaps_take_the_median_or_most_frequent_value_of_the_clients_training_records() -> None:
+def test_gaps_take_the_median_or_most_frequent_value_of_the_clients_training_examples() -> None:
     own = filled().own
     assert own[3].tolist() == [3.0, 2.0, 4.0], "median of 1, 3, 8; most frequent of 2, 2, 1; its own value"
     assert own[6].tolist() == [10.0, 5.0, 8.0]
@@ -53,13 +53,13 @@ def test_gaps_take_the_median_or_most_frequent_value_of_the_clients_training_rec
 
 def test_a_column_a_client_has_no_value_for_takes_the_pooled_one() -> None:
     result = filled()
-    assert result.own[:3, 2].tolist() == [7.0, 7.0, 7.0], "median of 6 and 8, all that training records have"
+    assert result.own[:3, 2].tolist() == [7.0, 7.0, 7.0], "median of 6 and 8, all that training examples have"
     table = pd.DataFrame(result.imputed)
     assert set(table.query("client == 0 and feature == 'rare'")["source"]) == {"pooled"}
     assert set(table.query("client == 0 and feature == 'size'")["source"]) == {"client"}
 
 
-def test_the_server_and_the_pooled_records_use_pooled_values() -> None:
+def test_the_server_and_the_pooled_examples_use_pooled_values() -> None:
     pooled = filled().pooled
     assert pooled[9].tolist() == [5.5, 2.0, 7.0], "of equally frequent values the smaller"
     assert pooled[6].tolist() == [5.5, 5.0, 8.0]
@@ -78,7 +78,7 @@ def test_the_table_says_what_was_filled_in() -> None:
 
 
 @pytest.mark.parametrize("row", [3, 4, 7, 8, 9])
-def test_values_outside_training_records_change_nothing_elsewhere(row: int) -> None:
+def test_values_outside_training_examples_change_nothing_elsewhere(row: int) -> None:
     changed = FEATURES.copy()
     changed[row] = [1e4, 99.0, -1e4]
     before, after = filled(), filled(changed)
@@ -97,7 +97,7 @@ def test_one_clients_training_values_do_not_reach_the_other() -> None:
     np.testing.assert_array_equal(before.scale[0, :2], after.scale[0, :2])
 
 
-def test_columns_are_standardised_by_training_records() -> None:
+def test_columns_are_standardised_by_training_examples() -> None:
     result = filled()
     for client, train in enumerate(SPLITS["client_train"]):
         values = result.own[train] * result.scale[client] + result.shift[client]
@@ -151,7 +151,7 @@ def test_the_given_rows_stay_as_they_are() -> None:
 def test_a_column_without_any_training_value_is_refused() -> None:
     features = FEATURES.copy()
     features[[5, 6], 2] = NAN
-    with pytest.raises(UserError, match="dataset: column rare must have a value in some training record, got none"):
+    with pytest.raises(UserError, match="dataset: column rare must have a value in some training example, got none"):
         filled(features)
 
 
@@ -159,7 +159,7 @@ def heart(root: Path) -> Federation:
     return load_federation(config("Heart", "natural", data_dir=str(root)))
 
 
-def test_test_records_do_not_change_what_a_federation_trains_on(
+def test_test_examples_do_not_change_what_a_federation_trains_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FEDLAYERS_CACHE", str(tmp_path / "cache"))
@@ -185,11 +185,11 @@ def test_test_records_do_not_change_what_a_federation_trains_on(
 
 
 @needs_real_data
-def test_real_hospitals_are_standardised_by_their_own_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_hospitals_are_standardised_by_their_own_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDLAYERS_CACHE", str(tmp_path / "cache"))
     federation = load_federation(config("Heart", "natural", data={"features": 13}))
-    for records in federation.splits["client_train"]:
-        features, _ = records.batch(torch.arange(len(records)))
+    for examples in federation.splits["client_train"]:
+        features, _ = examples.batch(torch.arange(len(examples)))
         assert features.mean(dim=0).abs().max() < 1e-4
         spread = features.std(dim=0, correction=0)
         assert bool(((spread - 1).abs() < 1e-3).logical_or(spread < 1e-3).all())

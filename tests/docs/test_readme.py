@@ -11,7 +11,7 @@ import fedlayers
 from fedlayers.commands.main import main
 from tests.support.doc_pages import PAGES, README, words_of
 
-QUICK = ["rounds=2", "clients=3", "records_per_client=40", "figures=false", "progress=none", "engine=local"]
+QUICK = ["rounds=2", "clients=3", "examples_per_client=40", "figures=false", "progress=none", "engine=local"]
 BY_NAME = {page.name: page for page in PAGES}
 
 

@@ -17,7 +17,7 @@ PERSONAL = ["algorithm=local", "metrics=[evaluation,weights]"]
 EVERYTHING = (
     "metrics=[evaluation,weights,gradients,sensitivity,curvature,similarity,representation,originals]",
     "similarity=[cka,procrustes]",
-    "records_per_client=100",
+    "examples_per_client=100",
 )
 
 # Four workers on two cores; with the same share of them fewer are among those that were kept.
@@ -44,7 +44,7 @@ def test_ray_equals_local_bit_for_bit(everything: Path, quick_run: Run, tables: 
 
 
 def test_workers_add_up_cheap_clients_and_the_numbers_stay(quick_run: Run, tables: Tables) -> None:
-    overrides = ["clients=23", "rounds=3", "records_per_client=30", "metrics=[evaluation]"]
+    overrides = ["clients=23", "rounds=3", "examples_per_client=30", "metrics=[evaluation]"]
     seen: list[str] = []
 
     def noted(replies: list[Message], *rest: Any) -> list[Message]:

@@ -16,7 +16,7 @@ from fedlayers.core.errors import UserError
 from fedlayers.execution.build import build, build_strategy
 from strategies.fedavg import FedAvg
 
-TINY = ["clients=3", "records_per_client=40", "partition=iid", "model.hidden=[8]", "device=cpu"]
+TINY = ["clients=3", "examples_per_client=40", "partition=iid", "model.hidden=[8]", "device=cpu"]
 STOCK = ["FedAdagrad", "FedAdam", "FedAvg", "FedAvgM", "FedMedian", "FedProx", "FedTrimmedAvg", "FedYogi", "Krum"]
 ASKED = {"flower": ["algorithm.strategy._target_=flwr.serverapp.strategy.FedYogi"]}
 
@@ -58,7 +58,7 @@ def with_strategy(target: Any, *overrides: str, **arguments: Any) -> Config:
 
 
 @pytest.mark.parametrize("option", options()["algorithm"])
-@pytest.mark.parametrize("weighting", ["records", "uniform"])
+@pytest.mark.parametrize("weighting", ["examples", "uniform"])
 def test_every_algorithm_is_given_sampling_and_weighting(option: str, weighting: str) -> None:
     fraction = 1.0 if option == "cfl" else 0.3  # cfl compares the updates of all clients
     words = [f"algorithm={option}", f"fraction={fraction}", f"weighting={weighting}", *ASKED.get(option, [])]
@@ -66,7 +66,7 @@ def test_every_algorithm_is_given_sampling_and_weighting(option: str, weighting:
     assert isinstance(strategy, FlowerFedAvg)
     assert (strategy.fraction_train, strategy.fraction_evaluate) == (fraction, fraction)
     assert (strategy.min_train_nodes, strategy.min_evaluate_nodes, strategy.min_available_nodes) == (1, 1, 1)
-    assert strategy.weighted_by_key == {"records": "num-examples", "uniform": "one"}[weighting]
+    assert strategy.weighted_by_key == {"examples": "num-examples", "uniform": "one"}[weighting]
 
 
 @pytest.mark.parametrize("name", STOCK)

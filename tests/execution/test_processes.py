@@ -15,7 +15,7 @@ import pytest
 Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
 ROUNDS = 5
-JOB = ["clients=4", "metrics=[evaluation,weights]", "figures=false", "records_per_client=null", "model.hidden=[200]"]
+JOB = ["clients=4", "metrics=[evaluation,weights]", "figures=false", "examples_per_client=null", "model.hidden=[200]"]
 # Slow enough that a signal arrives in the middle, on any machine.
 SLOW = ["training.batch_size=3", "partition=iid"]
 pytestmark = pytest.mark.slow

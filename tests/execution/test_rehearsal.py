@@ -20,7 +20,7 @@ Run = Callable[..., Path]
 FLOWER = "algorithm=flower"
 TARGET = "algorithm.strategy._target_="
 STOCK = f"{TARGET}flwr.serverapp.strategy."
-TINY = ["clients=3", "records_per_client=60", "partition=iid", "model.hidden=[16]", "metrics=[]", "device=cpu"]
+TINY = ["clients=3", "examples_per_client=60", "partition=iid", "model.hidden=[16]", "metrics=[]", "device=cpu"]
 
 
 def built_with(*words: str) -> None:

@@ -158,7 +158,7 @@ def data(tmp_path: Path) -> Path:
 
 def own(data: Path, *words: str) -> list[str]:
     target = ["dataset._target_=tests.execution.test_resuming.OfAFile", f"+dataset.path={data}", "dataset.name=own"]
-    return [*target, "records_per_client=null", *words]
+    return [*target, "examples_per_client=null", *words]
 
 
 def test_data_that_changed_is_another_run(

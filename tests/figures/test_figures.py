@@ -87,12 +87,12 @@ def test_partition_matrix_holds_the_counts(tables: Tables, facts: Mapping[str, A
     main = next(axes for axes in figure.axes if axes.images)
     image = main.images[0]
     assert isinstance(image, AxesImage)
-    counts = tables.partition.groupby(["label", "client"])["records"].sum().unstack().to_numpy()
+    counts = tables.partition.groupby(["label", "client"])["examples"].sum().unstack().to_numpy()
     shown = image.get_array()
     assert shown is not None
     np.testing.assert_array_equal(np.ma.filled(shown, 0), counts)
-    total = int(tables.partition["records"].sum())
-    assert f"{total:,} records at clients" in figure.get_suptitle().replace("\n", " ")
+    total = int(tables.partition["examples"].sum())
+    assert f"{total:,} examples at clients" in figure.get_suptitle().replace("\n", " ")
     assert partition_matrix(tables.partition[:0], facts) is None
 
 

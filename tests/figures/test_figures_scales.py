@@ -58,11 +58,11 @@ def test_a_distance_over_decades_keeps_its_zero() -> None:
 
 
 @pytest.mark.parametrize("held", [[[3, 0], [1, 2]], [[0, 1], [1, 1]], [[900, 0], [1, 2]], [[3, 4], [5, 6]]])
-def test_the_bar_of_a_partition_shows_white_for_none_and_whole_records(held: list[list[int]]) -> None:
+def test_the_bar_of_a_partition_shows_white_for_none_and_whole_examples(held: list[list[int]]) -> None:
     counts = pd.DataFrame(
         [
             {"client": client, "client_name": str(client), "scope": "client_train", "label": label,
-             "label_name": str(label), "records": held[label][client]}
+             "label_name": str(label), "examples": held[label][client]}
             for label in range(2) for client in range(2)
         ]
     )  # fmt: skip

@@ -22,7 +22,7 @@ from fedlayers.flower.adapter import set_identity
 from fedlayers.flower.global_model import GlobalModel
 
 Send = Callable[..., Message]
-TINY = ["clients=4", "records_per_client=60", "partition=iid", "model.hidden=[16]", "device=cpu"]
+TINY = ["clients=4", "examples_per_client=60", "partition=iid", "model.hidden=[16]", "device=cpu"]
 TINY += ["metrics=[evaluation,weights]", "training.batch_size=16", "model.dropout=0.3"]
 
 
@@ -99,7 +99,7 @@ def test_a_train_reply_has_one_record_of_each_kind_that_strategies_insist_on(sen
     assert set(table["moment"].to_pylist()) == {"after_local"}
 
 
-def test_an_evaluate_reply_has_no_arrays_and_the_test_records(send: Send, built: Built) -> None:
+def test_an_evaluate_reply_has_no_arrays_and_the_test_examples(send: Send, built: Built) -> None:
     reply = send(1, MessageType.EVALUATE)
     assert not reply.content.array_records
     (metrics,) = reply.content.metric_records.values()

@@ -33,7 +33,7 @@ def test_what_nobody_would_ask_for_is_refused() -> None:
     check_declared(Local())
 
 
-def test_one_participant_on_all_records_is_compared_with_nobody(quick_run: Callable[..., Path]) -> None:
+def test_one_participant_on_all_examples_is_compared_with_nobody(quick_run: Callable[..., Path]) -> None:
     words = ["rounds=1", "clients=3", "similarity=[cka]", "probe.size=40", "metrics.curvature.probes=[2,4]"]
     run = quick_run("engine=local", "algorithm=centralized", EVERY_METRIC, *words)
     tables = read(run)

@@ -25,7 +25,7 @@ Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
 TARGET = "algorithm.strategy._target_="
 STOCK = f"{TARGET}flwr.serverapp.strategy."
-TINY = ["clients=3", "records_per_client=60", "partition=iid", "model.hidden=[16]", "metrics=[]", "device=cpu"]
+TINY = ["clients=3", "examples_per_client=60", "partition=iid", "model.hidden=[16]", "metrics=[]", "device=cpu"]
 FLOWER = ["engine=local", "algorithm=flower", "metrics=[evaluation,weights]"]
 WRAPPED = "+algorithm.strategy.strategy={_target_: flwr.serverapp.strategy.FedAvg}"
 

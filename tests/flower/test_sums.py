@@ -86,12 +86,12 @@ def test_the_mean_is_numpys(count: int, key: str) -> None:
         name: np.average([array_of(reply, name).astype(float) for reply in replies], 0, weights) for name in ("w", "b")
     }
     losses = np.average([metric_of(reply, "loss") for reply in replies], weights=weights)
-    records = sum(metric_of(reply, "num-examples") for reply in replies)
+    examples = sum(metric_of(reply, "num-examples") for reply in replies)
     [mean] = averaged(replies, block_of(sent), key)
     for name, array in expected.items():
         np.testing.assert_allclose(array_of(mean, name), array, rtol=1e-13, atol=1e-15)
         assert array_of(mean, name).dtype == np.float64
-    assert metric_of(mean, "num-examples") == records
+    assert metric_of(mean, "num-examples") == examples
     assert metric_of(mean, "one") == count
     assert metric_of(mean, "loss") == pytest.approx(losses)
 

@@ -22,9 +22,9 @@ from fedlayers.engines.local import LocalGrid
 Run = Callable[..., Path]
 Weights = dict[str, np.ndarray]
 RUN = ["engine=local", "clients=6", "plant.kind=permuted_labels", "plant.groups=2", "partition=quantity"]
-RUN += ["records_per_client=null", "metrics=[weights,distances,gradients]", "metrics.weights.rounds=[all]"]
+RUN += ["examples_per_client=null", "metrics=[weights,distances,gradients]", "metrics.weights.rounds=[all]"]
 RUN += ["metrics.distances.names=[l2_dst]", "metrics.distances.rounds=[all]", "metrics.gradients.rounds=[all]"]
-RUN += ["metrics.gradients.batch_records=16", "training.batch_size=64", "metrics.gradients.moments=[after_aggregate]"]
+RUN += ["metrics.gradients.batch_examples=16", "training.batch_size=64", "metrics.gradients.moments=[after_aggregate]"]
 WORDS = {
     "cfl": ["algorithm.eps1=9", "algorithm.eps2=0", "algorithm.gamma=0"],
     "flower": ["algorithm.strategy._target_=flwr.serverapp.strategy.FedYogi"],
@@ -102,7 +102,7 @@ def expected(
         starts = {client: found.back[server_round - 1, client] for client in clients}
     after = vectors({client: found.back[key] for client, key in keys.items()}, layer)
     updates = after - vectors(starts, layer)
-    shares = np.array([found.counts[client] if weighting == "records" else 1.0 for client in clients])
+    shares = np.array([found.counts[client] if weighting == "examples" else 1.0 for client in clients])
     mean = (shares / shares.sum()) @ updates
     norms = np.linalg.norm(updates, axis=1)
     values = {
@@ -117,7 +117,7 @@ def expected(
     return values
 
 
-@pytest.mark.parametrize("weighting", ["records", "uniform"])
+@pytest.mark.parametrize("weighting", ["examples", "uniform"])
 @pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "centralized"])
 def test_every_value_follows_from_the_messages(quick_run: Run, algorithm: str, weighting: str) -> None:
     with carried() as found:

@@ -88,7 +88,7 @@ def model(part: type) -> str:
 @pytest.mark.parametrize(
     ("part", "sentence"),
     [
-        (Detached, r"model must be one that can be trained, got an error from a step of Detached on 2 records: elem"),
+        (Detached, r"model must be one that can be trained, got an error from a step of Detached on 2 examples: elem"),
         (InPlace, r"model must be one that can be trained, .* modified by an inplace operation"),
     ],
 )
@@ -105,10 +105,10 @@ def test_a_model_that_cannot_be_trained_leaves_no_folder(
     [
         (Two, None),
         (Probabilities, "outputs are positive and sum to 1: cross entropy takes logits"),
-        (Sigmoid, "outputs lie between 0 and 1 whatever the records"),
-        (Infinite, "outputs on the first records are NaN or infinite before any training"),
-        (Random, "outputs for the same records differ in evaluation mode"),
-        (Mixing, "outputs for a record depend on the other records of its batch"),
+        (Sigmoid, "outputs lie between 0 and 1 whatever the examples"),
+        (Infinite, "outputs on the first examples are NaN or infinite before any training"),
+        (Random, "outputs for the same examples differ in evaluation mode"),
+        (Mixing, "outputs for an example depend on the other examples of its batch"),
         (Counting, "changes its buffers in evaluation mode"),
     ],
 )
@@ -130,9 +130,9 @@ def test_examples_that_mix_have_no_gradients_of_their_own(quick_run: Callable[..
 def test_every_metric_sees_the_buffers_of_before(quick_run: Callable[..., Path]) -> None:
     """Outputs are logits · calls: with buffers put back, a metric measured after another has the same values."""
     alone: Any = fedlayers.read(quick_run(model(Counting), "rounds=1", "clients=2", "metrics=[sensitivity]",
-                                          "metrics.sensitivity.batch_records=8")).records  # fmt: skip
+                                          "metrics.sensitivity.batch_examples=8")).records  # fmt: skip
     after: Any = fedlayers.read(quick_run(model(Counting), "rounds=1", "clients=2", "metrics=[evaluation,sensitivity]",
-                                          "metrics.sensitivity.batch_records=8")).records  # fmt: skip
+                                          "metrics.sensitivity.batch_examples=8")).records  # fmt: skip
     chosen = [rows[rows.metric == "sensitivity"].sort_values(["client", "layer"]).value.tolist()
               for rows in (alone, after)]  # fmt: skip
     assert chosen[0] == chosen[1] and chosen[0]

@@ -21,7 +21,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "ge
 
 
 def blocks(data: Callable[..., Tensor], activation: str, steps: int, seed: int = 0) -> dict[str, Tensor]:
-    """Return the Hessian blocks of a small network's layers after some steps of training, on 128 records."""
+    """Return the Hessian blocks of a small network's layers after some steps of training, on 128 examples."""
     features, labels = (torch.tensor(part) for part in data(return_X_y=True))
     features = ((features - features.mean(0)) / features.std(0).clamp(min=1e-6)).float()[:, ::2]
     with torch.random.fork_rng():

@@ -46,7 +46,7 @@ def test_intervals_cover_norm_and_noise(n: int, strength: float) -> None:
         own = vectors.mean(0)
         found.append(spread(GradientSample({"w": own}, {"w": vectors.square().sum(1)}, {"w": vectors @ own}), ONE))
     signal = float(mean.square().sum())
-    # The plain norm is compared with its own mean, which holds the noise; a variance of few records is skewed.
+    # The plain norm is compared with its own mean, which holds the noise; a variance of few examples is skewed.
     truth = {
         "norm": float(np.mean([one.norm for one in found])), "debiased": signal**0.5,
         "trace": trace, "snr": signal / trace, "noise_scale": trace / signal,
@@ -78,19 +78,19 @@ def test_intervals_cover_the_variance_between_clients(clients: int, apart: float
         assert 0.90 <= share <= 0.98, (name, share)
 
 
-@pytest.mark.parametrize("records", [4, 64])
-def test_intervals_cover_sensitivity_and_chance_is_its_noise(records: int) -> None:
+@pytest.mark.parametrize("examples", [4, 64])
+def test_intervals_cover_sensitivity_and_chance_is_its_noise(examples: int) -> None:
     """Two layers on eight batches: the value holds the noise of a batch, value − chance does not."""
-    generator = torch.Generator().manual_seed(records)
+    generator = torch.Generator().manual_seed(examples)
     weights, means = (torch.randn(2, 20, generator=generator, dtype=torch.float64) for _ in range(2))
     means *= 0.3
     signal = (weights * means).square().sum(1)
-    truth = signal + weights.square().sum(1) / records
+    truth = signal + weights.square().sum(1) / examples
     found, ratios = [], []
     for _ in range(400):
         scores = BatchScores(2)
         for _ in range(8):
-            noise = torch.randn(records, 2, 20, generator=generator, dtype=torch.float64).mean(0)
+            noise = torch.randn(examples, 2, 20, generator=generator, dtype=torch.float64).mean(0)
             for layer in range(2):
                 scores.add(layer, [weights[layer]], [means[layer] + noise[layer]])
         values = torch.stack([scores.scores(layer) for layer in range(2)])

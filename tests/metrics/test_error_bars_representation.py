@@ -12,7 +12,7 @@ from metrics.geometry.principal_coordinates import principal_coordinates
 
 
 def drawn(n: int, centres: Tensor, scales: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return records of five classes, of unequal lengths about their class's centre, and the classes."""
+    """Return examples of five classes, of unequal lengths about their class's centre, and the classes."""
     labels = torch.randint(len(centres), (n,), generator=generator)
     noise = torch.randn(n, len(scales), generator=generator, dtype=torch.float64) * scales
     lengths = torch.exp(0.3 * torch.randn(n, 1, generator=generator, dtype=torch.float64))

@@ -36,7 +36,7 @@ def coverage(n: int, chances: np.ndarray, repeats: int, rng: np.random.Generator
 def test_intervals_cover_scores(classes: int, n: int, accuracy: float) -> None:
     rng = np.random.default_rng(classes * n)
     for name, share in coverage(n, cells(classes, accuracy, rng), 250, rng).items():
-        # F1 of ten classes of five records each is biased.
+        # F1 of ten classes of five examples each is biased.
         assert (0.85 if (classes, n, name) == (10, 50, "macro_f1") else 0.90) <= share <= 0.985, name
 
 
@@ -56,7 +56,7 @@ def test_a_perfect_score_has_an_error_and_accuracys_is_agresti_and_coulls() -> N
         assert n < 10 or 1.9 < n * 1.96 * (scores["accuracy"].stderr or 0) < 3.2
 
 
-def test_few_records_of_a_class_leave_balanced_accuracy_its_error() -> None:
+def test_few_examples_of_a_class_leave_balanced_accuracy_its_error() -> None:
     scores = scores_from_confusion(torch.tensor([[1, 0, 0], [2, 30, 4], [0, 0, 0]]))
     assert 0.1 < (scores["balanced_accuracy"].stderr or 0) < 0.3
 

@@ -71,7 +71,7 @@ def test_what_is_in_a_representation() -> None:
     assert expected < metrics.participation_ratio(torch.from_numpy(X)) < 6
     shares = eigenvalues / eigenvalues.sum()
     assert metrics.effective_rank(X) == pytest.approx(np.exp(-np.sum(shares * np.log(shares))))
-    with pytest.raises(ValueError, match="x has no geometry: the output is the same for all records"):
+    with pytest.raises(ValueError, match="x has no geometry: the output is the same for all examples"):
         metrics.effective_rank(np.ones((10, 3)))
 
 
@@ -85,7 +85,7 @@ def test_what_is_in_a_representation() -> None:
         (X[0], Z, ValueError, r"x must have shape \(n, units\), or \(n, positions, units\), .*, got \(5,\)"),
         (X[:, :0], Z, ValueError, r"x must have shape .* not be empty, got \(60, 0\)"),
         (X[:50], Z, ValueError, r"x and y must have a row for each of the same examples, got 50 and 60 rows"),
-        (X[:3], Z[:3], ValueError, r"x and y cannot be compared: 4 records or more are needed, got 3"),
+        (X[:3], Z[:3], ValueError, r"x and y cannot be compared: 4 examples or more are needed, got 3"),
         (np.full((9, 2), np.nan), Z[:9], ValueError, r"x and y cannot be compared: a representation is not finite"),
         (np.ones((9, 2)), Z[:9], ValueError, r"x and y cannot be compared: a representation is the same for all"),
     ],

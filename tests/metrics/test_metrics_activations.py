@@ -55,7 +55,7 @@ def test_the_model_is_left_as_it_was() -> None:
 
 
 class Odd(nn.Module):
-    """One layer runs twice, one never, one returns no row a record, one returns NaN."""
+    """One layer runs twice, one never, one returns no row an example, one returns NaN."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ def test_a_layer_without_usable_output_has_a_reason() -> None:
     assert found.reasons == {
         "twice": "it runs 2 times a forward pass, once is needed",
         "never": "its module is never called in a forward pass: its parameters have no output of their own",
-        "flat": "its output is not one tensor with a row a record",
+        "flat": "its output is not one tensor with a row an example",
         "bad": "its output is not finite",
     }
 
@@ -96,13 +96,13 @@ def test_without_a_probe_there_is_nothing_to_measure_on() -> None:
     assert probe_remark(client_view(network(), {}), "pooled", {}) == []
 
 
-@pytest.mark.parametrize(("records", "remarks"), [(31, 1), (32, 0)])
-def test_a_probe_too_small_for_a_layer_is_remarked(records: int, remarks: int) -> None:
+@pytest.mark.parametrize(("examples", "remarks"), [(31, 1), (32, 0)])
+def test_a_probe_too_small_for_a_layer_is_remarked(examples: int, remarks: int) -> None:
     view = client_view(network(), {})
-    view.probe = some_rows(records)
+    view.probe = some_rows(examples)
     found = probe_remark(view, "pooled", {"cka": CKA(), "shape_1": ShapeMetric(1.0)})
     assert len(found) == remarks
-    assert all("the probe has 31 records, and layer 0 8 units (pooled)" in one for one in found)
+    assert all("the probe has 31 examples, and layer 0 8 units (pooled)" in one for one in found)
     assert all("raise probe.size to 32" in one for one in found)
 
 
@@ -113,26 +113,26 @@ def test_a_probe_too_small_for_a_layer_is_remarked(records: int, remarks: int) -
         (32, "raise probe.size to 32"),
         (
             31,
-            "give it more than the 31 records that there are: raise split.server_test, or choose another probe.policy",
+            "give it more than the 31 examples that there are: raise split.server_test, or choose another probe.policy",
         ),
     ],
 )
-def test_no_more_records_are_advised_than_there_are(limit: int | None, advice: str) -> None:
+def test_no_more_examples_are_advised_than_there_are(limit: int | None, advice: str) -> None:
     view = client_view(network(), {})
     view.probe, view.probe_limit = some_rows(31), limit
     (found,) = probe_remark(view, "pooled", {})
     assert found.endswith(f"use debiased CKA, or {advice}")
 
 
-@pytest.mark.parametrize(("records", "biased"), [(511, True), (512, False)])
-def test_measures_that_are_biased_for_longer_say_so(records: int, biased: bool) -> None:
+@pytest.mark.parametrize(("examples", "biased"), [(511, True), (512, False)])
+def test_measures_that_are_biased_for_longer_say_so(examples: int, biased: bool) -> None:
     view = client_view(network(), {})
-    view.probe = some_rows(records)
+    view.probe = some_rows(examples)
     measures = {"cka": CKA(), "pwcca": PWCCA(), "shape_0": ShapeMetric(0.0), "shape_05": ShapeMetric(0.5)}
     found = probe_remark(view, "pooled", measures)
     assert bool(found) == biased
     assert all(
-        f"the probe has {records} records, and layer 0 8 units (pooled): pwcca and shape_0 show more agreement" in one
+        f"the probe has {examples} examples, and layer 0 8 units (pooled): pwcca and shape_0 show more agreement" in one
         for one in found
     )
 
@@ -176,7 +176,7 @@ def test_the_parts_of_attention_have_their_outputs(sizes: dict[str, int]) -> Non
 
 
 class StepsFirst(nn.Module):
-    """Turns records (n, steps, d) into steps first, as recurrent layers and attention take them by default."""
+    """Turns examples (n, steps, d) into steps first, as recurrent layers and attention take them by default."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -188,11 +188,11 @@ class StepsFirst(nn.Module):
         return mixed.mean(0)
 
 
-@pytest.mark.parametrize("records", [5, 7])
-def test_records_are_found_on_the_second_axis_even_with_as_many_steps(records: int) -> None:
+@pytest.mark.parametrize("examples", [5, 7])
+def test_examples_are_found_on_the_second_axis_even_with_as_many_steps(examples: int) -> None:
     torch.manual_seed(2)
     module = StepsFirst().eval()
-    features = torch.randn(records, 5, 3)
+    features = torch.randn(examples, 5, 3)
     found = layer_outputs(module, layers_of(module), [features], "samples")
     assert found.reasons == {}
     into = module.into(features)
@@ -200,11 +200,11 @@ def test_records_are_found_on_the_second_axis_even_with_as_many_steps(records: i
     steps = module.rnn(into.transpose(0, 1))[0]
     assert torch.allclose(found.outputs["rnn"], steps.transpose(0, 1), atol=1e-6)
     assert torch.allclose(found.outputs["attention.out_proj"].mean(1), module(features), atol=1e-6)
-    assert found.outputs["attention"].shape == (records, 5, 12)
+    assert found.outputs["attention"].shape == (examples, 5, 12)
 
 
 class Rows(nn.Module):
-    """Puts all rows of all records into one batch: no axis holds the records."""
+    """Puts all rows of all examples into one batch: no axis holds the examples."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -218,13 +218,13 @@ class Rows(nn.Module):
 
 def test_what_is_not_a_layers_own_is_not_taken_for_its_output() -> None:
     module = Rows().eval()
-    # One row a record in the only batch: the shape alone would do.
+    # One row an example in the only batch: the shape alone would do.
     found = layer_outputs(module, layers_of(module), [torch.randn(6, 1, 4)], "pooled")
     assert set(found.outputs) == {"rows", "head"}
     found = layer_outputs(module, layers_of(module), [torch.randn(6, 3, 4)], "pooled")
     assert set(found.outputs) == {"head"}
     assert found.reasons == {
-        "rows": "its output is not one tensor with a row a record",
+        "rows": "its output is not one tensor with a row an example",
         "(model)": "its parameters have no output of their own: further layers lie inside of its module",
     }
 

@@ -162,7 +162,7 @@ def test_a_client_without_representations_leaves_no_clusters_but_a_reason() -> N
 def test_a_small_probe_is_remarked_where_there_is_one() -> None:
     view = replace(client_view(network(), {}), probe=some_rows(20))
     assert ClientClusters().remarks(view) == [] and not ClientClusters().client(view).payload
-    assert "the probe has 20 records" in ClientClusters("cka_dst").remarks(view)[0]
+    assert "the probe has 20 examples" in ClientClusters("cka_dst").remarks(view)[0]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_mistakes_are_told(arguments: dict[str, Any], message: str) -> None:
 
 
 def test_a_run_finds_the_groups_that_the_data_were_planted_with(quick_run: Callable[..., Path]) -> None:
-    run = quick_run("metrics=[clusters]", "plant.kind=rotation", "clients=12", "records_per_client=100", "rounds=1")
+    run = quick_run("metrics=[clusters]", "plant.kind=rotation", "clients=12", "examples_per_client=100", "rounds=1")
     tables = fedlayers.read(run)
     whole = tables.records[tables.records.client.isna()].set_index("metric").value
     assert whole["clusters"] == 4

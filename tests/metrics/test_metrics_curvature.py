@@ -137,10 +137,10 @@ def test_eigenvalues_that_do_not_converge_are_missing() -> None:
     assert ("0", "not converged after 6 steps; raise metrics.curvature.steps") in reasons(found)
 
 
-def test_without_records_everything_is_missing() -> None:
+def test_without_examples_everything_is_missing() -> None:
     metric = Curvature()
     rows = metric.client(client_view(network(), {})).rows
-    assert {row.reason for row in rows if isinstance(row, Record)} == {"no records in client_train"}
+    assert {row.reason for row in rows if isinstance(row, Record)} == {"no examples in client_train"}
     assert_in_range(metric, rows)
 
 
@@ -148,7 +148,7 @@ def test_without_records_everything_is_missing() -> None:
     ("arguments", "sentence"),
     [
         ({"scope": "probe"}, "scope must be client_train, client_val or client_test, got 'probe'"),
-        ({"batch_records": 0}, "batch_records must be 1 or more, got 0"),
+        ({"batch_examples": 0}, "batch_examples must be 1 or more, got 0"),
         ({"steps": 5}, "steps must be 6 or more, got 5"),
         ({"tolerance": 1.0}, r"tolerance must be in \(0, 1\), got 1.0"),
         ({"trace_tolerance": -0.1}, "trace_tolerance must be 0 or more, got -0.1"),

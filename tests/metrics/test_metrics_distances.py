@@ -227,7 +227,7 @@ def test_drift_after_every_local_epoch(quick_run: Callable[..., Path]) -> None:
     assert (after_local.set_index("client").value > whole["epoch 2"]).all()
 
 
-def test_epochs_end_where_every_record_was_seen() -> None:
+def test_epochs_end_where_every_example_was_seen() -> None:
     torch.manual_seed(0)
     model = nn.Linear(3, 2)
     weights = {name: tensor.detach().clone() for name, tensor in model.named_parameters()}

@@ -148,14 +148,14 @@ def test_weights_alone_need_no_probe() -> None:
     assert probe_for({"distances": metric}, nothing, nothing) is None
     on_probe = Distances(["l2_dst", "mean-cka_dst"])
     assert on_probe.uses_probe and not Distances.uses_probe
-    assert "the probe has 20 records" in on_probe.remarks(replace(view_of(network()), probe=some_rows(20)))[0]
+    assert "the probe has 20 examples" in on_probe.remarks(replace(view_of(network()), probe=some_rows(20)))[0]
 
 
 def test_what_is_too_large_to_send_is_missing_and_so_is_the_model() -> None:
     metric = Distances(["cka_dst", "l2_dst"])
     sent = payloads(metric, payload_limit_bytes=2**16 + 60 * 4 * 4)
     assert {name: array.shape for name, array in sent[2].items()} == {
-        "records": (1,), "layer/0": (0,), "layer/2": (0,), "layer/3": (60, 4),
+        "examples": (1,), "layer/0": (0,), "layer/2": (0,), "layer/3": (60, 4),
     }  # fmt: skip
     rows = metric.server(server(sent)).rows
     reason = "needs whole activations, too large to send; lower probe.size or raise metrics.payload_mb"

@@ -1,4 +1,4 @@
-"""Scores against scikit-learn, chance levels against permutations, and models on records."""
+"""Scores against scikit-learn, chance levels against permutations, and models on examples."""
 
 import math
 import warnings
@@ -121,7 +121,7 @@ def test_slopes_of_the_scores_are_their_derivatives() -> None:
         torch.testing.assert_close(found[[0, 1, 3]], matrix.sum() * expected[[0, 1, 3]])
 
 
-def test_one_record_has_no_standard_error() -> None:
+def test_one_example_has_no_standard_error() -> None:
     one = scores_from_confusion(confusion_matrix(torch.tensor([0]), torch.tensor([0]), 2))
     assert one["accuracy"].value == 1 and one["accuracy"].stderr is None
     assert one["balanced_accuracy"].stderr is None
@@ -160,10 +160,10 @@ def test_the_batch_size_only_changes_last_bits() -> None:
     assert torch.equal(whole.labels, parts.labels)
 
 
-def test_wrong_outputs_and_no_records_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"module must give 7 logits a record, got \(4,\)"):
+def test_wrong_outputs_and_no_examples_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"module must give 7 logits an example, got \(4,\)"):
         evaluate_model(network(), some_rows(5), 7, 16, torch.device("cpu"))
-    with pytest.raises(ValueError, match="records must hold at least one record, got none"):
+    with pytest.raises(ValueError, match="examples must hold at least one example, got none"):
         evaluate_model(network(), some_rows(0), 4, 16, torch.device("cpu"))
 
 
@@ -188,12 +188,12 @@ def test_rows_of_a_client() -> None:
     assert not matrix[3].any()  # class d is absent: no row
 
 
-def test_a_split_without_records_is_missing_with_that_reason() -> None:
+def test_a_split_without_examples_is_missing_with_that_reason() -> None:
     metric = Evaluation(splits=["val"])
     rows = metric.client(client_view(network(), {"client_test": some_rows(5)})).rows
     assert_in_range(metric, rows)
     assert {row.metric for row in rows} == {"loss", *SCORES}
-    assert all(isinstance(row, Record) and row.reason == "no records in client_val" and row.n == 0 for row in rows)
+    assert all(isinstance(row, Record) and row.reason == "no examples in client_val" and row.n == 0 for row in rows)
     assert evaluation_rows(network(), some_rows(0), CLASSES, "client_val") == rows
 
 
@@ -202,7 +202,7 @@ def test_outputs_that_are_not_finite_are_missing() -> None:
     module[3].bias.data[1] = math.nan  # type: ignore[index]
     rows = metric.client(client_view(module, {"client_test": some_rows(5)})).rows
     assert_in_range(metric, rows)
-    assert value_of(rows, "accuracy").reason == "5 of 5 records have outputs that are NaN or infinite"
+    assert value_of(rows, "accuracy").reason == "5 of 5 examples have outputs that are NaN or infinite"
 
 
 def test_one_class_gives_a_reason_for_mcc() -> None:

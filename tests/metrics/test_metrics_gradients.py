@@ -83,7 +83,7 @@ def test_scaling_the_loss_scales_norm_and_variance_but_not_their_ratio() -> None
     assert ten.errors["trace"] == pytest.approx(100 * (one.errors["trace"] or 0), rel=1e-4)
 
 
-def test_a_repeated_record_has_no_variance() -> None:
+def test_a_repeated_example_has_no_variance() -> None:
     row = some_rows(1)
     rows = Rows(row.features.expand(12, 6).clone(), row.labels.expand(12).clone())
     found = spread(sampled(network(), rows), layers_of(network()))
@@ -118,7 +118,7 @@ def test_estimates_are_unbiased_and_errors_cover() -> None:
     assert math.sqrt((errors**2).mean()) == pytest.approx(traces.std(), rel=0.15)
 
 
-def test_errors_are_those_of_leaving_out_each_record() -> None:
+def test_errors_are_those_of_leaving_out_each_example() -> None:
     vectors = torch.randn(12, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64) + 0.7
     whole = spread(of_vectors(vectors), ONE)
     without = [spread(of_vectors(vectors[torch.arange(12) != i]), ONE) for i in range(12)]
@@ -201,17 +201,17 @@ def test_sketch_widths_cut_only_the_long() -> None:
         sketch_widths([1000, 5000], 100)
 
 
-def clients_of(count: int, apart: float, records: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Draw per-record gradients of clients whose means differ, and return what ``decompose`` takes."""
+def clients_of(count: int, apart: float, examples: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Draw per-example gradients of clients whose means differ, and return what ``decompose`` takes."""
     generator = torch.Generator().manual_seed(seed)
     centres = apart * torch.randn(count, 5, generator=generator, dtype=torch.float64)
-    vectors = centres[:, None] + 2 * torch.randn(count, records, 5, generator=generator, dtype=torch.float64)
+    vectors = centres[:, None] + 2 * torch.randn(count, examples, 5, generator=generator, dtype=torch.float64)
     shares = torch.arange(1.0, count + 1, dtype=torch.float64)
     shares /= shares.sum()
     means = vectors.mean(1)
     deviations = (means - shares @ means).square().sum(1)
-    traces = (vectors - means[:, None]).square().sum((1, 2)) / (records - 1)
-    return deviations, traces, torch.full((count,), float(records), dtype=torch.float64), shares
+    traces = (vectors - means[:, None]).square().sum((1, 2)) / (examples - 1)
+    return deviations, traces, torch.full((count,), float(examples), dtype=torch.float64), shares
 
 
 def test_equal_clients_have_no_variance_between_them_on_average() -> None:
@@ -251,7 +251,7 @@ def test_errors_over_clients_are_those_of_leaving_one_out() -> None:
 
 
 def test_client_rows_are_complete_and_in_range() -> None:
-    module, metric = network(), Gradients(batch_records=40)
+    module, metric = network(), Gradients(batch_examples=40)
     measurement = metric.client(client_view(module, {"client_train": some_rows(60)}))
     assert_in_range(metric, measurement.rows)
     assert len(measurement.rows) == 7 * (len(layers_of(module)) + 1)
@@ -282,7 +282,7 @@ def test_client_values_follow_their_definitions() -> None:
 
 
 def test_the_batch_follows_from_the_seed_alone() -> None:
-    module, metric = network(), Gradients(batch_records=10)
+    module, metric = network(), Gradients(batch_examples=10)
     before = torch.get_rng_state(), np.random.get_state(legacy=True)[1].copy()  # type: ignore[index]
     one, two = (metric.client(client_view(module, {"client_train": some_rows(50)})).rows for _ in range(2))
     assert one == two
@@ -295,17 +295,17 @@ def test_the_pass_is_shared_through_the_cache() -> None:
     assert gradient_sample(view, "client_train", 20, 4) is gradient_sample(view, "client_train", 20, 4)
 
 
-@pytest.mark.parametrize("records", [0, 1, 2, 3])
-def test_few_records_give_reasons_not_zeros(records: int) -> None:
+@pytest.mark.parametrize("examples", [0, 1, 2, 3])
+def test_few_examples_give_reasons_not_zeros(examples: int) -> None:
     metric = Gradients()
-    data = {"client_train": some_rows(records)} if records else {}
+    data = {"client_train": some_rows(examples)} if examples else {}
     measurement = metric.client(client_view(network(), data))
     assert_in_range(metric, measurement.rows)
     variance = value_of(measurement.rows, "gradient_variance_examples")
-    assert (variance.status == "missing") == (records < 2)
-    assert bool(measurement.payload) == (records >= 2)
-    if records < 2:
-        assert variance.reason in ("no records in client_train", "one record has no variance")
+    assert (variance.status == "missing") == (examples < 2)
+    assert bool(measurement.payload) == (examples >= 2)
+    if examples < 2:
+        assert variance.reason in ("no examples in client_train", "one example has no variance")
 
 
 def test_diverged_weights_are_missing_and_send_nothing() -> None:
@@ -393,7 +393,7 @@ def test_one_client_cannot_be_compared() -> None:
     ("arguments", "message"),
     [
         ({"scope": "probe"}, "scope must be client_train, client_val or client_test, got 'probe'"),
-        ({"batch_records": 1}, "batch_records must be 2 or more, got 1"),
+        ({"batch_examples": 1}, "batch_examples must be 2 or more, got 1"),
         ({"blocks": 1}, "blocks must be 2 or more, got 1"),
     ],
     ids=str,

@@ -71,8 +71,8 @@ def some_images(n: int) -> Rows:
     return Rows(torch.randn(n, 2, 4, 4, generator=generator), torch.randint(4, (n,), generator=generator))
 
 
-def measured_rows(module: nn.Module, rows: Rows, batch_records: int = 20) -> list[Row]:
-    metric = Originals(batch_records=batch_records)
+def measured_rows(module: nn.Module, rows: Rows, batch_examples: int = 20) -> list[Row]:
+    metric = Originals(batch_examples=batch_examples)
     found = metric.client(client_view(module, {"client_train": rows})).rows
     assert_in_range(metric, found)
     return found
@@ -202,11 +202,11 @@ def test_a_batch_may_be_larger_than_the_data() -> None:
     assert row.status == "ok" and row.n == 128
 
 
-def test_without_training_records_weights_alone_are_measured() -> None:
+def test_without_training_examples_weights_alone_are_measured() -> None:
     found = Originals().client(client_view(network(), {"client_val": some_rows(5)})).rows
     assert_in_range(Originals(), found)
     row = value_of(found, "original_sensitivity", layer="0")
-    assert (row.reason, row.n) == ("no records in client_train", 0)
+    assert (row.reason, row.n) == ("no examples in client_train", 0)
     assert value_of(found, "original_mean_abs_weight", layer="0").status == "ok"
 
 
@@ -264,5 +264,5 @@ def test_the_module_is_left_as_found() -> None:
 
 
 def test_bad_arguments() -> None:
-    with pytest.raises(ValueError, match="batch_records must be 1 or more, got 0"):
-        Originals(batch_records=0)
+    with pytest.raises(ValueError, match="batch_examples must be 1 or more, got 0"):
+        Originals(batch_examples=0)

@@ -192,7 +192,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Tensor, set[str]]] = {
         TOKENS,
         {"tokens", "out", "block.self_attn", "block.self_attn.out_proj"},
     ),
-    # Seven tokens, seven records: only the rehearsal can tell which axis is the batch.
+    # Seven tokens, seven examples: only the rehearsal can tell which axis is the batch.
     "sequence_first": (
         lambda: Sequence(batch_first=False),
         TOKENS,

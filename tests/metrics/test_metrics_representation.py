@@ -42,7 +42,7 @@ def of_layer(rows: list[Row], layer: str) -> list[Record]:
 
 
 def clear(n: int, seed: int = 0) -> Rows:
-    """Return records whose four classes are one of the first four features each, rotated by nothing."""
+    """Return examples whose four classes are one of the first four features each, rotated by nothing."""
     rows = some_rows(n, seed)
     rows.features[torch.arange(n), rows.labels] += 6
     return rows
@@ -79,7 +79,7 @@ def test_labels_that_can_be_read_off_are_told_from_chance() -> None:
     assert accuracy.value > 0.9 and accuracy.p == 1 / 101
     assert accuracy.stderr == pytest.approx(accuracy_error(120 * accuracy.value, 120))
     assert accuracy.chance == pytest.approx(0.25, abs=0.03) and 0.28 < (accuracy.chance_hi or 0) < 0.4
-    assert accuracy.variant == "records/df=4, folds=5, pooled"
+    assert accuracy.variant == "examples/df=4, folds=5, pooled"
     information = value_of(rows, "label_information", layer="0")
     assert 1 < information.value <= math.log(4) and information.p == 1 / 101
     assert 0 < (information.chance or 0) < (information.chance_hi or 0) < 0.2
@@ -138,7 +138,7 @@ def test_dead_layers_are_missing_and_others_are_not() -> None:
     rows = measured_rows(module, clear(60))
     dead = of_layer(rows, "3")
     assert len(dead) == 7
-    assert {row.reason for row in dead} == {"the output is the same for all records"}
+    assert {row.reason for row in dead} == {"the output is the same for all examples"}
     assert all(row.status == "ok" for row in of_layer(rows, "0"))
 
 
@@ -151,25 +151,25 @@ def test_layers_without_an_output_keep_its_reason() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 3])
-def test_few_records_are_missing(n: int) -> None:
+def test_few_examples_are_missing(n: int) -> None:
     rows = measured_rows(network(), some_rows(n))
     assert len(rows) == 21
-    assert all(isinstance(row, Record) and row.reason == f"4 records or more are needed, got {n}" for row in rows)
+    assert all(isinstance(row, Record) and row.reason == f"4 examples or more are needed, got {n}" for row in rows)
 
 
-def test_an_entropy_needs_more_records_than_units() -> None:
+def test_an_entropy_needs_more_examples_than_units() -> None:
     rows = measured_rows(network(), some_rows(8))
-    assert value_of(rows, "gaussian_entropy", layer="0").reason == "more records than units are needed, got 8 and 8"
+    assert value_of(rows, "gaussian_entropy", layer="0").reason == "more examples than units are needed, got 8 and 8"
     assert value_of(rows, "gaussian_entropy", layer="3").status == "ok"
 
 
-def test_a_dimension_beyond_the_records_is_missing() -> None:
+def test_a_dimension_beyond_the_examples_is_missing() -> None:
     identity = nn.Sequential(nn.Linear(9, 9, bias=False)).eval()
     with torch.no_grad():
         identity.get_parameter("0.weight").copy_(torch.eye(9))
     rows = measured_rows(identity, Rows(torch.eye(9), torch.arange(9) % 2))
     reason = value_of(rows, "participation_ratio", layer="0", variant=DEBIASED).reason
-    assert reason == "too few records: tr(Σ²) cannot be told from zero"
+    assert reason == "too few examples: tr(Σ²) cannot be told from zero"
     assert value_of(rows, "participation_ratio", layer="0", variant=PLAIN).value == pytest.approx(8)
 
 
@@ -188,9 +188,9 @@ def test_labels_that_say_nothing(labels: Tensor, reason: str) -> None:
         assert value_of(rows, "effective_rank", layer=layer).status == "ok"
 
 
-def test_classes_of_one_record_have_no_variance_within() -> None:
+def test_classes_of_one_example_have_no_variance_within() -> None:
     rows = measured_rows(network(), Rows(some_rows(4).features, torch.arange(4)))
-    assert value_of(rows, "within_class_share", layer="0").reason == "every record is a class of its own"
+    assert value_of(rows, "within_class_share", layer="0").reason == "every example is a class of its own"
     assert value_of(rows, "probe_accuracy", layer="0").value == 0
 
 
@@ -212,7 +212,7 @@ def test_without_a_probe_there_is_nothing_to_measure() -> None:
         ({"positions": "samples"}, "positions must be pooled or flattened, got 'samples'"),
         ({"folds": 1}, "folds must be 2 or more, got 1"),
         ({"permutations": -1}, "permutations must be 0 or more, got -1"),
-        ({"records_per_degree": 0.5}, "records_per_degree must be 1 or more, got 0.5"),
+        ({"examples_per_degree": 0.5}, "examples_per_degree must be 1 or more, got 0.5"),
     ],
     ids=str,
 )

@@ -52,7 +52,7 @@ def dense_hessian(module: nn.Module, name: str, features: Tensor, labels: Tensor
 
 def test_values_equal_a_loop_over_batches() -> None:
     module, rows = network(), some_rows(70)
-    found = measured_rows(module, rows, batches=5, batch_records=12)
+    found = measured_rows(module, rows, batches=5, batch_examples=12)
     scores: dict[str, list[float]] = {}
     products: dict[str, list[np.ndarray]] = {}
     for features, labels in batches_of(rows, 5, 12):
@@ -89,7 +89,7 @@ def test_a_linear_model_has_a_closed_form() -> None:
     logits = x @ weight.T + bias
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     expected = ((weight * ((p - y).T @ x / 30)) ** 2).sum()
-    found = measured_rows(module, rows, batches=3, batch_records=30)
+    found = measured_rows(module, rows, batches=3, batch_examples=30)
     assert value_of(found, "sensitivity", layer="0").value == pytest.approx(expected, rel=1e-5)
     # H = Σ_i (diag(p_i) − p_i p_iᵀ) ⊗ x_i x_iᵀ / b.
     blocks = np.einsum("ij,jk->ijk", p, np.eye(4)) - np.einsum("ij,ik->ijk", p, p)
@@ -101,7 +101,7 @@ def test_a_linear_model_has_a_closed_form() -> None:
 
 def test_second_order_equals_a_dense_hessian_restricted_to_the_weights() -> None:
     module, rows = network(), some_rows(40)
-    found = measured_rows(module, rows, batches=4, batch_records=10, second_order_batches=2)
+    found = measured_rows(module, rows, batches=4, batch_examples=10, second_order_batches=2)
     for name in ("0.weight", "2.weight", "3.weight"):
         weight = module.get_parameter(name).detach().double()
         scores = [
@@ -129,7 +129,7 @@ def invariant(scale: float) -> nn.Module:
 def test_a_scale_that_does_not_matter_changes_nothing() -> None:
     """Where f(c w) = f(w), Euler gives H w = −g: the second order equals the first."""
     rows = some_rows(48)
-    one, ten = (measured_rows(invariant(scale), rows, batches=3, batch_records=16) for scale in (1.0, 10.0))
+    one, ten = (measured_rows(invariant(scale), rows, batches=3, batch_examples=16) for scale in (1.0, 10.0))
     for name in ("sensitivity", SECOND):
         small, large = (value_of(found, name, layer="0").value for found in (one, ten))
         assert large == pytest.approx(small, rel=1e-3)
@@ -174,7 +174,7 @@ def test_cumulative_errors_cover() -> None:
 
 
 def test_norm_layers_are_left_out_of_the_sum() -> None:
-    found = measured_rows(network(), some_rows(40), batches=2, batch_records=20)
+    found = measured_rows(network(), some_rows(40), batches=2, batch_examples=20)
     row = value_of(found, "sensitivity_cumulative", layer="2")
     assert (row.status, row.reason) == ("missing", "norm layers are left out of the sum")
     assert value_of(found, "sensitivity_cumulative", layer="0").value == 1.0
@@ -185,7 +185,7 @@ def test_norm_layers_are_left_out_of_the_sum() -> None:
 def test_equal_batches_have_no_error() -> None:
     one = some_rows(1)
     rows = Rows(one.features.expand(48, 6).clone(), one.labels.expand(48).clone())
-    for row in measured_rows(network(), rows, batches=6, batch_records=8):
+    for row in measured_rows(network(), rows, batches=6, batch_examples=8):
         assert isinstance(row, Record)
         if row.status == "ok":
             assert row.stderr is not None and row.stderr <= 1e-6 * row.value
@@ -203,10 +203,10 @@ def test_values_are_repeatable_and_follow_the_seed() -> None:
     assert not module.training and all(parameter.grad is None for parameter in module.parameters())
 
 
-@pytest.mark.parametrize(("records", "n"), [(0, 0), (9, 0), (10, 1), (35, 3), (99, 4)])
-def test_few_records_make_few_batches(records: int, n: int) -> None:
-    metric = Sensitivity(batches=4, batch_records=10)
-    data = {"client_train": some_rows(records)} if records else {}
+@pytest.mark.parametrize(("examples", "n"), [(0, 0), (9, 0), (10, 1), (35, 3), (99, 4)])
+def test_few_examples_make_few_batches(examples: int, n: int) -> None:
+    metric = Sensitivity(batches=4, batch_examples=10)
+    data = {"client_train": some_rows(examples)} if examples else {}
     found = metric.client(client_view(network(), data)).rows
     assert_in_range(metric, found)
     row = value_of(found, "sensitivity", layer="0")
@@ -214,7 +214,7 @@ def test_few_records_make_few_batches(records: int, n: int) -> None:
     assert (row.stderr is None) == (n < 2)
     assert (value_of(found, "sensitivity_cumulative", layer="3").stderr is None) == (n < 2)
     if n == 0:
-        assert row.reason == f"{records} records in client_train, a batch needs 10"
+        assert row.reason == f"{examples} examples in client_train, a batch needs 10"
 
 
 class Shift(nn.Module):
@@ -229,7 +229,7 @@ class Shift(nn.Module):
 
 
 def test_a_layer_without_weights_is_missing() -> None:
-    found = measured_rows(nn.Sequential(Shift(), nn.Linear(6, 4)).eval(), some_rows(20), batch_records=10)
+    found = measured_rows(nn.Sequential(Shift(), nn.Linear(6, 4)).eval(), some_rows(20), batch_examples=10)
     for name in ("sensitivity", SECOND, "sensitivity_cumulative"):
         assert value_of(found, name, layer="0").reason == "no parameters that are not biases"
         assert value_of(found, name, layer="1").status == "ok"
@@ -249,7 +249,7 @@ class Unused(nn.Module):
 
 
 def test_a_layer_without_influence_has_no_sensitivity() -> None:
-    found = measured_rows(Unused().eval(), some_rows(40), batches=2, batch_records=20)
+    found = measured_rows(Unused().eval(), some_rows(40), batches=2, batch_examples=20)
     for name in ("sensitivity", "sensitivity_per_parameter", SECOND):
         row = value_of(found, name, layer="unused")
         assert (row.status, row.value, row.stderr) == ("ok", 0, 0)
@@ -259,7 +259,7 @@ def test_a_layer_without_influence_has_no_sensitivity() -> None:
 def test_a_first_layer_without_sensitivity_has_no_ratio() -> None:
     module = network()
     module.get_parameter("0.weight").data.zero_()
-    found = measured_rows(module, some_rows(20), batch_records=10)
+    found = measured_rows(module, some_rows(20), batch_examples=10)
     assert value_of(found, "sensitivity", layer="0").value == 0
     row = value_of(found, "sensitivity_cumulative", layer="3")
     assert row.reason == "the first layer's sensitivity is zero, or one is not finite"
@@ -268,12 +268,12 @@ def test_a_first_layer_without_sensitivity_has_no_ratio() -> None:
 def test_diverged_weights_are_missing() -> None:
     module = network()
     module.get_parameter("3.weight").data.fill_(math.inf)
-    for row in measured_rows(module, some_rows(20), batch_records=10):
+    for row in measured_rows(module, some_rows(20), batch_examples=10):
         assert isinstance(row, Record) and row.status == "missing" and row.reason
 
 
 def test_second_order_can_be_left_out() -> None:
-    found = measured_rows(network(), some_rows(40), batches=2, batch_records=10, second_order_batches=0)
+    found = measured_rows(network(), some_rows(40), batches=2, batch_examples=10, second_order_batches=0)
     names = {row.metric for row in found if isinstance(row, Record)}
     assert names == {"sensitivity", "sensitivity_per_parameter", "sensitivity_cumulative"}
     metric = Sensitivity(second_order_batches=0)
@@ -291,7 +291,7 @@ def test_weights_are_what_is_no_bias() -> None:
     [
         ({"scope": "probe"}, "scope must be client_train, client_val or client_test, got 'probe'"),
         ({"batches": 0}, "batches must be 1 or more, got 0"),
-        ({"batch_records": 0}, "batch_records must be 1 or more, got 0"),
+        ({"batch_examples": 0}, "batch_examples must be 1 or more, got 0"),
         ({"second_order_batches": -1}, "second_order_batches must be 0 or more, got -1"),
     ],
     ids=str,
@@ -316,7 +316,7 @@ class Bag(nn.Module):
 @pytest.mark.parametrize(
     ("metric", "first", "second"),
     [
-        (Sensitivity(batches=2, batch_records=8, second_order_batches=1), "sensitivity", "sensitivity_second_order"),
+        (Sensitivity(batches=2, batch_examples=8, second_order_batches=1), "sensitivity", "sensitivity_second_order"),
         (Originals(8), "original_sensitivity", "original_second_order"),
     ],
 )

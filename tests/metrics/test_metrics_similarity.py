@@ -83,7 +83,7 @@ def test_only_the_relations_asked_for_are_compared_and_kept() -> None:
     assert found.kept == {}
     kept = similarity().server(server(payloads(metric, 1, 2))).kept
     assert sorted(kept) == sorted(
-        f"{k}/{name}" for k in (0, 1) for name in ("records", "layer/0", "layer/2", "layer/3")
+        f"{k}/{name}" for k in (0, 1) for name in ("examples", "layer/0", "layer/2", "layer/3")
     )
 
 
@@ -110,7 +110,7 @@ def test_sketches_are_sent_when_asked_for_or_when_the_limit_is_near(send: str) -
         view = view_of(network(seed))
         view.payload_limit_bytes = 2**16 + 60 * 8 * 4 + 60 * 4 * 4 if send == "auto" else 2**26
         sent[client] = metric.client(view).payload
-    dimensions = {name: array.ndim for name, array in sent[0].items() if name != "records"}
+    dimensions = {name: array.ndim for name, array in sent[0].items() if name != "examples"}
     # The smallest layers stay whole.
     whole = {"layer/0": 2, "layer/2": 1, "layer/3": 2}
     assert dimensions == (whole if send == "auto" else dict.fromkeys(whole, 1))
@@ -164,7 +164,7 @@ def test_a_layer_without_output_is_missing_and_the_others_go_on() -> None:
 def test_a_small_probe_is_remarked() -> None:
     view = view_of(network())
     view.probe = some_rows(20)
-    assert "the probe has 20 records" in similarity().remarks(view)[0]
+    assert "the probe has 20 examples" in similarity().remarks(view)[0]
 
 
 @pytest.mark.parametrize(

@@ -169,9 +169,9 @@ def test_layers_without_weights_zero_weights_and_nan_are_missing() -> None:
 
 
 def server_rows(
-    clients: dict[int, dict[str, Tensor]], records: dict[int, int], after: dict[str, Tensor] | None = None
+    clients: dict[int, dict[str, Tensor]], examples: dict[int, int], after: dict[str, Tensor] | None = None
 ) -> list[Row]:
-    view = server_view(network(0), clients, records, after)
+    view = server_view(network(0), clients, examples, after)
     return measure_server({"weights": Weights()}, view, {}, 1, "raise")[0]
 
 
@@ -206,16 +206,16 @@ def test_opposite_updates_cancel_into_a_reason() -> None:
     assert value_of(rows, "update_cosine", client=0).reason == "the mean update is zero"
 
 
-def test_records_weigh_the_mean() -> None:
+def test_examples_weigh_the_mean() -> None:
     before = weights_of(network(0))
     clients = {k: weights_of(network(k + 1)) for k in range(3)}
-    records = {0: 10, 1: 30, 2: 60}
-    after = {n: sum(records[k] / 100 * clients[k][n] for k in clients) for n in before}
-    rows = server_rows(clients, records, after)  # type: ignore[arg-type]
+    examples = {0: 10, 1: 30, 2: 60}
+    after = {n: sum(examples[k] / 100 * clients[k][n] for k in clients) for n in before}
+    rows = server_rows(clients, examples, after)  # type: ignore[arg-type]
     flat = {k: torch.cat([(w[n] - before[n]).double().flatten() for n in before]) for k, w in clients.items()}
-    mean = sum(records[k] / 100 * flat[k] for k in clients)
+    mean = sum(examples[k] / 100 * flat[k] for k in clients)
     assert isinstance(mean, Tensor)
-    squares = sum(records[k] / 100 * float(flat[k].square().sum()) for k in clients)
+    squares = sum(examples[k] / 100 * float(flat[k].square().sum()) for k in clients)
     found = value_of(rows, "b_dissimilarity").value
     assert found == pytest.approx(math.sqrt(squares / float(mean.square().sum())), rel=1e-5)
     for k, update in flat.items():
@@ -227,8 +227,8 @@ def test_records_weigh_the_mean() -> None:
 
 def test_client_order_changes_nothing() -> None:
     clients = {k: weights_of(network(k + 1)) for k in range(4)}
-    records = {k: 10 + k for k in clients}
-    one, two = server_rows(clients, records), server_rows(dict(reversed(clients.items())), records)
+    examples = {k: 10 + k for k in clients}
+    one, two = server_rows(clients, examples), server_rows(dict(reversed(clients.items())), examples)
     assert one[:-1] == two[:-1]
 
 

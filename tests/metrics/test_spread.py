@@ -203,8 +203,8 @@ def layer(name: str, rng: np.random.Generator, units: int, inputs: int) -> Layer
     return LayerWeights(name, "linear", (RoleArray("weight", weight), RoleArray("bias", bias)))
 
 
-def activation(name: str, rng: np.random.Generator, records: int, units: int) -> LayerWeights:
-    return representation_layer(name, "linear", rng.standard_normal((records, units)).astype(np.float32))
+def activation(name: str, rng: np.random.Generator, examples: int, units: int) -> LayerWeights:
+    return representation_layer(name, "linear", rng.standard_normal((examples, units)).astype(np.float32))
 
 
 def clients(count: int = 5, make: Callable[..., LayerWeights] = layer) -> list[Client]:

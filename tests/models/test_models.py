@@ -34,7 +34,7 @@ def sizes(network: nn.Module) -> dict[str, int]:
 
 
 class OneOutput(nn.Module):
-    """Gives one number a record, whatever the classes; takes no sizes."""
+    """Gives one number an example, whatever the classes; takes no sizes."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(1).sum(1)
@@ -213,23 +213,23 @@ def test_any_module_and_any_function_that_gives_one(target: str, monkeypatch: py
         (options("mlp", hidden=[0]), GREY, r"model\.hidden must be a list of widths of 1 or more, got \[0\]"),
         (options("mlp", hidden=["a"]), GREY, r"model must be arguments that .*MLP accepts, got an error: TypeError"),
         (options("mlp", dropout=1.0), GREY, r"model\.dropout must be in \[0, 1\), got 1\.0"),
-        (options("cnn"), ROW, r"model=cnn: the shape of a record must be .* got \(13,\); choose"),
+        (options("cnn"), ROW, r"model=cnn: the shape of an example must be .* got \(13,\); choose"),
         (options("cnn"), (1, 3, 8), r"4 pixels or more a side, got \(1, 3, 8\)"),
         (options("cnn", channels=[4]), GREY, r"model\.channels must be two numbers of 1 or more, got \[4\]"),
         (options("cnn", kernel_size=4), GREY, r"model\.kernel_size must be odd and positive, got 4"),
         (options("cnn", hidden=0), GREY, r"model\.hidden must be 1 or more, got 0"),
         (options("playerfl_fmnist", channels=[]), GREY, r"model\.channels must be a list .* got \[\]"),
         (options("playerfl_fmnist", hidden=0), GREY, r"model\.hidden must be 1 or more, got 0"),
-        (options("playerfl_fmnist"), ROW, r"model=playerfl_fmnist: the shape of a record .* got \(13,\)"),
+        (options("playerfl_fmnist"), ROW, r"model=playerfl_fmnist: the shape of an example .* got \(13,\)"),
         (options("playerfl_cifar10", channels=[0]), COLOUR, r"model\.channels must be a list .* got \[0\]"),
         (options("playerfl_cifar10", hidden=0), COLOUR, r"model\.hidden must be 1 or more, got 0"),
         (options("playerfl_cifar10", dropout=-1), COLOUR, r"model\.dropout must be in \[0, 1\), got -1"),
         (options("resnet18_gn", norm="layer"), COLOUR, r"model\.norm must be group or batch, got 'layer'"),
         (options("resnet18_gn", groups=0), COLOUR, r"model\.groups must be 1 or more, got 0"),
         (options("resnet18_gn", width=48), COLOUR, r"model\.width must be a positive multiple of 32, got 48"),
-        (options("resnet18_bn"), ROW, r"model=resnet18_bn: the shape of a record .* got \(13,\)"),
+        (options("resnet18_bn"), ROW, r"model=resnet18_bn: the shape of an example .* got \(13,\)"),
         ({"_target_": "torch.nn.Linear", "in_features": 4, "out_features": 10}, (5,),
-         r"model must take records of shape \(5,\), got an error from Linear: RuntimeError: mat1"),
+         r"model must take examples of shape \(5,\), got an error from Linear: RuntimeError: mat1"),
         ({"_target_": "torch.nn.Linear", "in_features": 5, "out_features": 4}, (5,), r".* got \(2, 4\); set"),
         ({"_target_": "{here}.OneOutput"}, GREY, r"logits of shape \(2, 10\), got \(2,\)"),
         ({"_target_": "{here}.Texts"}, GREY, r"logits of shape \(2, 10\), got 'list'"),

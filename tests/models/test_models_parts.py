@@ -155,7 +155,7 @@ def test_a_run_with_complex_and_empty_parameters(quick_run: Callable[..., Path])
         "rounds=1",
         "clients=2",
         "metrics=[weights,gradients,curvature,sensitivity,originals,distances]",
-        "metrics.sensitivity.batch_records=8",
+        "metrics.sensitivity.batch_examples=8",
         "metrics.curvature.density_runs=0",
         "training.optimizer=adam",
     )

@@ -69,7 +69,7 @@ def test_other_tables(run: Path) -> None:
     assert str(tables.pairs["other"].dtype) == "Int32"
     np.testing.assert_array_equal(tables.spectra["y"].iloc[0], [9.0, 1.0])
     assert tables.resources.query("metric == 'train_s'")["value"].sum() == 2.0 * 3 * 4
-    assert set(tables.partition.columns) >= {"run", "client", "client_name", "scope", "label", "records"}
+    assert set(tables.partition.columns) >= {"run", "client", "client_name", "scope", "label", "examples"}
     assert tables.records is tables.records
 
 

@@ -23,7 +23,7 @@ from tests.execution.test_resume import Crash, crash_at
 Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
 # More than five clients, so that FedAvg sums in blocks, and clients of different weight.
-UNEQUAL = ["engine=local", "clients=7", "partition=quantity", "records_per_client=null", "rounds=3"]
+UNEQUAL = ["engine=local", "clients=7", "partition=quantity", "examples_per_client=null", "rounds=3"]
 DEGENERATE = {
     "clustered": ["algorithm=clustered", "algorithm.method=spectral", "algorithm.number=1"],
     "clustered, none found": ["algorithm=clustered"],
@@ -124,7 +124,7 @@ FOUND = {
     [("clustered", "rotation"), ("agglomerative", "permuted_labels"), ("ifca", "rotation"), ("cfl", "permuted_labels")],
 )
 def test_planted_groups_are_found(quick_run: Run, name: str, kind: str) -> None:
-    training = ["rounds=3", "records_per_client=120", "training.epochs=2", "engine=local", "metrics=[evaluation]"]
+    training = ["rounds=3", "examples_per_client=120", "training.epochs=2", "engine=local", "metrics=[evaluation]"]
     run = quick_run(*training, "clients=6", f"plant.kind={kind}", "plant.groups=2", *FOUND[name])
     planted = pd.read_parquet(run / "partition.parquet").groupby("client").planted_group.first()
     found = clusters_of(run)
@@ -147,8 +147,8 @@ def test_an_ifca_client_chooses_the_model_with_the_lowest_loss() -> None:
         build_model(workspace.config.model, workspace.federation.shape, 10, seed).requires_grad_(False)
         for seed in range(5)
     ]
-    records = session.data()["client_train"]
-    features, labels = records.batch(torch.arange(len(records)))
+    examples = session.data()["client_train"]
+    features, labels = examples.batch(torch.arange(len(examples)))
     losses = [torch.nn.functional.cross_entropy(network(features).double(), labels).item() for network in networks]
     models = [[array.numpy() for array in network.parameters()] for network in networks]
     client = IFCAClient(session)

@@ -23,7 +23,7 @@ from strategies.ifca import IFCA, shuffled
 from tests.support.cluster_messages import Nodes, models_of, record, reply, send, step, values_of, weights
 
 START = [1.0, 0.0, 0.0]
-# Two clients go up and two go down; the first of each pair has three times the records of the second.
+# Two clients go up and two go down; the first of each pair has three times the examples of the second.
 FOUR = {1: ([1.0, 2.0, 0.0], 3), 2: ([1.0, 2.0, 4.0], 1), 3: ([1.0, -2.0, 0.0], 3), 4: ([1.0, -2.0, 4.0], 1)}
 PAIRS = {"1": "0", "2": "0", "3": "1", "4": "1"}
 MEANS = {"0": [1.0, 2.0, 1.0], "1": [1.0, -2.0, 1.0]}
@@ -46,7 +46,7 @@ TWO_CLUSTERS: dict[str, Callable[[], ClusterModels]] = {
 
 
 def four() -> list[Any]:
-    return [reply(node, values, records) for node, (values, records) in FOUR.items()]
+    return [reply(node, values, examples) for node, (values, examples) in FOUR.items()]
 
 
 @pytest.mark.parametrize("name", TWO_CLUSTERS)
@@ -325,7 +325,7 @@ def test_ifca_averages_what_comes_back_for_each_model() -> None:
     third = values_of({name: array[2] for name, array in stacked.items()})
     choices = [0, 0, 1, 1]
     replies = [
-        reply(n, values, records, cluster=c) for (n, (values, records)), c in zip(FOUR.items(), choices, strict=True)
+        reply(n, values, examples, cluster=c) for (n, (values, examples)), c in zip(FOUR.items(), choices, strict=True)
     ]
     found = values_of(strategy.aggregate_train(1, replies)[0])
     assert models_of(strategy) == {**MEANS, "2": third}

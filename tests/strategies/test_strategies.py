@@ -55,9 +55,9 @@ def values_of(arrays: ArrayRecord | None) -> list[float]:
     return [float(arrays["b"].numpy()), *map(float, arrays["a"].numpy())]
 
 
-def reply(client: int, arrays: ArrayRecord, records: int) -> Message:
+def reply(client: int, arrays: ArrayRecord, examples: int) -> Message:
     sent = Message(RecordDict({}), client + 1, MessageType.TRAIN)
-    metrics = MetricRecord({"num-examples": records, "one": 1.0, "loss": float(client)})
+    metrics = MetricRecord({"num-examples": examples, "one": 1.0, "loss": float(client)})
     return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=sent)
 
 
@@ -67,12 +67,12 @@ def train(strategy: Strategy, server_round: int, start: ArrayRecord, replies: li
 
 
 START = [1.0, 2.0, 3.0]
-# The weighted mean of (2, 4, 0) with 3 records and (6, 0, 8) with 1: (3, 3, 2).
+# The weighted mean of (2, 4, 0) with 3 examples and (6, 0, 8) with 1: (3, 3, 2).
 TWO = [([2.0, 4.0, 0.0], 3), ([6.0, 0.0, 8.0], 1)]
 
 
 def two_replies(dtype: Any = np.float64) -> list[Message]:
-    return [reply(client, record(values, dtype), records) for client, (values, records) in enumerate(TWO)]
+    return [reply(client, record(values, dtype), examples) for client, (values, examples) in enumerate(TWO)]
 
 
 def test_fedavg_is_the_weighted_mean_by_hand() -> None:
@@ -311,13 +311,13 @@ def averaged(quick_run: Run) -> Path:
         "rounds=3",
         "snapshots.clients=true",
         "partition=quantity",
-        "records_per_client=null",
+        "examples_per_client=null",
     )
 
 
 def test_running_variances_stay_positive_and_are_the_weighted_mean(averaged: Path) -> None:
     found = checkpoint(averaged)
-    sizes = read(averaged).partition.query("scope == 'client_train'").groupby("client").records.sum()
+    sizes = read(averaged).partition.query("scope == 'client_train'").groupby("client").examples.sum()
     shares = (sizes / sizes.sum()).tolist()
     assert len(set(shares)) > 1
     clients = client_weights(averaged, 3)
@@ -354,6 +354,6 @@ def test_local_buffers_stay_with_their_client(quick_run: Run, algorithm: str) ->
         for name, array in state.items():
             assert array.numpy().shape == snapshot[name].shape
             assert np.array_equal(array.numpy(), snapshot[name].numpy())
-        # 60 records of a client, 80 % to train on, 16 a batch, 2 rounds: its own count goes on.
+        # 60 examples of a client, 80 % to train on, 16 a batch, 2 rounds: its own count goes on.
         assert snapshot["norm.num_batches_tracked"].item() == 6
     assert not np.array_equal(states[0]["norm.running_mean"].numpy(), states[1]["norm.running_mean"].numpy())

@@ -44,10 +44,10 @@ def values_of(arrays: ArrayRecord | Mapping[str, np.ndarray] | None) -> list[flo
     return [float(value) for array in plain for value in array.ravel()]
 
 
-def reply(node: int, values: Sequence[float], records: int = 1, **metrics: int) -> Message:
+def reply(node: int, values: Sequence[float], examples: int = 1, **metrics: int) -> Message:
     """Return what a node answers."""
     sent = Message(RecordDict({}), node, MessageType.TRAIN)
-    content: dict[str, Any] = {"num-examples": records, "one": 1.0, "loss": 0.0, **metrics}
+    content: dict[str, Any] = {"num-examples": examples, "one": 1.0, "loss": 0.0, **metrics}
     return Message(RecordDict({"arrays": record(values), "metrics": MetricRecord(content)}), reply_to=sent)
 
 

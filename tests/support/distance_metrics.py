@@ -34,12 +34,12 @@ def small_clients(count: int = 5) -> list[Client]:
     return [Client(small_model(seed), small_model(1000 + seed)) for seed in range(count)]
 
 
-def probe_model(seed: int, records: int = 40, widths: Sequence[int] = (3, 4, 4, 2)) -> Model:
-    """Return representations of the same records that have something to do with each other in all models."""
-    shared = np.random.default_rng(0).standard_normal((records, 3))
+def probe_model(seed: int, examples: int = 40, widths: Sequence[int] = (3, 4, 4, 2)) -> Model:
+    """Return representations of the same examples that have something to do with each other in all models."""
+    shared = np.random.default_rng(0).standard_normal((examples, 3))
     random = np.random.default_rng(1000 + seed)
     values = [
-        shared @ random.standard_normal((3, width)) + random.standard_normal((records, width)) for width in widths
+        shared @ random.standard_normal((3, width)) + random.standard_normal((examples, width)) for width in widths
     ]
     return tuple(representation_layer(f"fc{k}", "linear", x.astype(np.float32)) for k, x in enumerate(values))
 

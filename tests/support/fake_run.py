@@ -192,5 +192,5 @@ def _write_partition(folder: Path, fake: Fake) -> None:
         shares = generator.dirichlet([0.4] * fake.classes) * generator.integers(200, 900)
         for scope, part in (("client_train", 0.8), ("client_val", 0.1), ("client_test", 0.1)):
             rows += [(client, str(client), scope, i, f"class {i}", int(part * shares[i])) for i in range(fake.classes)]
-    columns = ["client", "client_name", "scope", "label", "label_name", "records"]
+    columns = ["client", "client_name", "scope", "label", "label_name", "examples"]
     pd.DataFrame(rows, columns=columns).to_parquet(folder / "partition.parquet")

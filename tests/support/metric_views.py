@@ -1,4 +1,4 @@
-"""Small models, records and views to measure, and what every metric's rows have to satisfy."""
+"""Small models, examples and views to measure, and what every metric's rows have to satisfy."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from metrics.base import ClientView, Metric, ServerView
 
 
 class Rows:
-    """Records held in memory."""
+    """Examples held in memory."""
 
     def __init__(self, features: Tensor, labels: Tensor) -> None:
         self.features, self.labels = features, labels
@@ -60,18 +60,18 @@ def client_view(
 def server_view(
     module: nn.Module,
     weights: Mapping[int, Mapping[str, Tensor]],
-    records: Mapping[int, int],
+    examples: Mapping[int, int],
     after: Mapping[str, Tensor] | None = None,
     moment: str = "after_local",
 ) -> ServerView:
     before = weights_of(module)
     return ServerView(
         layers=layers_of(module),
-        clients=sorted(records),
+        clients=sorted(examples),
         weights=weights,
         before=before,
         after=before if after is None else after,
-        records=records,
+        examples=examples,
         payloads={},
         seed=7,
         round=1,

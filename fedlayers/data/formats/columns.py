@@ -8,10 +8,10 @@ from fedlayers.core.errors import UserError
 
 NUMBERS = ("int", "uint", "float", "double", "bool", "decimal", "timestamp", "date", "time", "duration")
 LABELS = ("label", "labels")
-# Columns that number the records, some of them written by pandas.
+# Columns that number the examples, some of them written by pandas.
 COUNTERS = ("id", "idx", "index")
 # What a column is called that has no name in its file: the row names of pandas, or what stands in front of the first
-# column where records have more values than the first line has names.
+# column where examples have more values than the first line has names.
 NAMELESS = "__index_level_"
 
 
@@ -80,8 +80,8 @@ def said_of_index(features: Mapping[str, Any]) -> tuple[str, ...]:
     if len(without_index(features)) == len(features):
         return ()
     return (
-        "a column without a name in the file is no feature; in a text file records may have more values than the first "
-        "line has names (decimal commas, a comma at the end), which shifts all columns",
+        "a column without a name in the file is no feature; in a text file examples may have more values than the "
+        "first line has names (decimal commas, a comma at the end), which shifts all columns",
     )
 
 
@@ -116,7 +116,7 @@ def _table(kinds: Mapping[str, str], label: str, listed: str) -> Columns:
         )
     notes = [f"features are the columns {_few(numbers)}"]
     if counters:
-        notes.append(f"{_few(counters)} only numbers the records and is no feature; dataset.feature=[...] takes it")
+        notes.append(f"{_few(counters)} only numbers the examples and is no feature; dataset.feature=[...] takes it")
     return Columns(tuple(numbers), label, False, tuple(notes))
 
 

@@ -17,7 +17,7 @@ class Floats:
 
     Attributes:
         values: float32 or float64, shape (n, ...), NaN where a value is missing.
-        taken_off: place in a record (flat) -> what was subtracted from all records' values there.
+        taken_off: place in an example (flat) -> what was subtracted from all examples' values there.
     """
 
     values: np.ndarray

@@ -30,8 +30,8 @@ class Hub:
             relative to the folder of all data sets or to the working directory.
         subset: the data set's configuration; None if it has only one.
         revision: commit or tag on the hub; None for the newest when first used.
-        train: name of the split with the training records.
-        test: name of the split with the official test records; None for none. If ``test`` is absent or has no labels,
+        train: name of the split with the training examples.
+        test: name of the split with the official test examples; None for none. If ``test`` is absent or has no labels,
             there is no official test set.
         feature: column with pictures or lists of numbers, or several columns of single numbers; None if only one
             column can be meant, or all that hold numbers.
@@ -62,7 +62,7 @@ class Hub:
         return [local] if local.is_file() else sorted(path for path in local.rglob("*") if path.is_file())
 
     def read(self, root: Path) -> Arrays:
-        """Return all records, training records first: images (n, c, h, w) or rows (n, d)."""
+        """Return all examples, training examples first: images (n, c, h, w) or rows (n, d)."""
         with opened_splits(self.path, self._local(root), self.subset, self.revision, self.train) as splits:
             listed = ", ".join(splits)
             if self.train not in splits:
@@ -131,11 +131,12 @@ class Hub:
                 names.append(self.test)
             else:
                 notes.append(
-                    f"split {self.test} has no labels and is not used; the server tests on some of the training records"
+                    f"split {self.test} has no labels and is not used; the server tests on some of the training "
+                    "examples"
                 )
         unused = [name for name in splits if name not in (self.train, self.test)]
         for name in unused:
-            note = f"split {name} ({len(splits[name])} records) is not used"
+            note = f"split {name} ({len(splits[name])} examples) is not used"
             notes.append(note if len(names) > 1 else f"{note}; dataset.test={name} makes it the server's test set")
         return names, notes
 
@@ -155,7 +156,7 @@ def _is_labelled(test: "Dataset", train: "Dataset", label: str) -> bool:
 
 
 def _features(tables: Sequence[Any], columns: Columns, place: Any) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return all records' features and sentences about what was done to them."""
+    """Return all examples' features and sentences about what was done to them."""
     import pyarrow as pa
 
     joined = {name: pa.chunked_array([c for table in tables for c in table[name].chunks]) for name in columns.features}

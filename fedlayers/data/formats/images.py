@@ -21,8 +21,8 @@ def stack(pictures: Iterable[Pixels], place: Place) -> tuple[np.ndarray, tuple[s
     c = 1.
 
     Args:
-        pictures: one a record.
-        place: how error messages name the records.
+        pictures: one an example.
+        place: how error messages name the examples.
 
     Raises:
         UserError: if the pictures differ in size or in the kind of their values.
@@ -51,13 +51,13 @@ def _compare(picture: Pixels, number: int, taken: Sequence[Pixels], place: Place
         others = f"{first.values.shape[1]}×{first.values.shape[0]}"
         raise UserError(
             f"dataset.feature must name a column of pictures of one size, got {width}×{height} in "
-            f"{place.record(number)} and {others} before; resize them first"
+            f"{place.example(number)} and {others} before; resize them first"
         )
     values = {"bytes": "8 bits a channel", "integers": "integers of more than 8 bits", "floats": "floats"}
     if picture.kind != first.kind:
         raise UserError(
             f"dataset.feature must name a column of pictures with one kind of values, got {values[picture.kind]} in "
-            f"{place.record(number)} and {values[first.kind]} before; bring them to one kind first"
+            f"{place.example(number)} and {values[first.kind]} before; bring them to one kind first"
         )
 
 

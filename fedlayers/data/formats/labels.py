@@ -23,13 +23,13 @@ class Codes:
     names: tuple[str, ...]
 
     def said(self, column: str, num_test: int) -> tuple[str, ...]:
-        """Return a sentence about the names that only the last ``num_test`` records have, if there are any."""
+        """Return a sentence about the names that only the last ``num_test`` examples have, if there are any."""
         split = len(self.codes) - num_test
         only = np.setdiff1d(self.codes[split:], self.codes[:split])
         if not len(only):
             return ()
         shown = ", ".join(self.names[code] for code in only[:5]) + (" …" if len(only) > 5 else "")
-        return (f"values of column {column} that only test records have: {shown}",)
+        return (f"values of column {column} that only test examples have: {shown}",)
 
 
 def alike(column: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -57,10 +57,10 @@ def codes_of(parts: Sequence[Any], kinds: Sequence[Any], key: str, place: Place)
         parts: a ``pyarrow.ChunkedArray`` for each split.
         kinds: the column's type in the ``datasets`` library for each split.
         key: ``dataset.label`` or ``dataset.group``, for error messages.
-        place: how they name records.
+        place: how they name examples.
 
     Raises:
-        UserError: if a record has no value, a class label that has no name or something that is no plain value, or
+        UserError: if an example has no value, a class label that has no name or something that is no plain value, or
             the values are measurements rather than classes.
     """
     arrays = [flat(part) for part in parts]
@@ -77,11 +77,11 @@ def codes_of(parts: Sequence[Any], kinds: Sequence[Any], key: str, place: Place)
 
 
 def is_unlabelled(test: Any, train: Any) -> bool:
-    """Return whether no record of an official test set has a label: all are missing, or −1, which training has not.
+    """Return whether no example of an official test set has a label: all are missing, or −1, which training has not.
 
     Args:
         test: its labels, a ``pyarrow.ChunkedArray``.
-        train: those of the training records.
+        train: those of the training examples.
     """
     labels, known = flat(test), flat(train)
     if len(labels) == 0 or _is_missing(labels).all():
@@ -115,11 +115,11 @@ def _is_blank(array: Any) -> np.ndarray:
 
 def _refuse_missing(missing: np.ndarray, key: str, place: Place) -> None:
     if missing.any():
-        first = place.record(int(np.flatnonzero(missing)[0]))
+        first = place.example(int(np.flatnonzero(missing)[0]))
         others = f" and {missing.sum() - 1} others have" if missing.sum() > 1 else " has"
         raise UserError(
             f"{key} must name a column without missing values, got {place.column}: {first}{others} none; "
-            "leave these records out"
+            "leave these examples out"
         )
 
 
@@ -133,7 +133,7 @@ def _named(arrays: Sequence[Any], named: Sequence[list[str]], key: str, place: P
         if len(wrong):
             raise UserError(
                 f"{key} must name a column of class labels 0 to {len(own) - 1}, got {place.column}: "
-                f"{place.record(before + int(wrong[0]))} has {numbers[wrong[0]]}; leave unlabelled records out"
+                f"{place.example(before + int(wrong[0]))} has {numbers[wrong[0]]}; leave unlabelled examples out"
             )
         codes.append(np.array([names.index(name) for name in own], np.int64)[numbers])
         before += len(numbers)
@@ -153,26 +153,26 @@ def _plain(array: Any, key: str, place: Place) -> np.ndarray:
     if types.is_decimal(kind):
         return np.array(array.to_pylist(), dtype=object)
     raise UserError(
-        f"{key} must name a column of one plain value a record (integer, text or truth value), got {place.column}: "
-        f"{place.record(0)} holds {kind}; write the class into a column of its own"
+        f"{key} must name a column of one plain value an example (integer, text or truth value), got {place.column}: "
+        f"{place.example(0)} holds {kind}; write the class into a column of its own"
     )
 
 
 def _refuse_partly_unlabelled(parts: Sequence[np.ndarray], key: str, place: Place) -> None:
-    """Refuse −1 in a later split if the first has none: test records whose label is kept secret."""
+    """Refuse −1 in a later split if the first has none: test examples whose label is kept secret."""
     before = len(parts[0])
     for part in parts[1:]:
         wrong = np.flatnonzero(part == -1)
         if len(wrong) and -1 not in parts[0]:
             raise UserError(
-                f"{key} must name a column with a label for every test record or for none, got {place.column}: "
-                f"{place.record(before + int(wrong[0]))} has -1; leave unlabelled records out"
+                f"{key} must name a column with a label for every test example or for none, got {place.column}: "
+                f"{place.example(before + int(wrong[0]))} has -1; leave unlabelled examples out"
             )
         before += len(part)
 
 
 def _refuse_measurements(found: np.ndarray, count: int, key: str, place: Place) -> None:
-    """Refuse what is sorted into classes of hardly any records: measurements, dates, names of records."""
+    """Refuse what is sorted into classes of hardly any examples: measurements, dates, names of examples."""
     if key != "dataset.label":
         return
     if len(found) == 1:
@@ -184,5 +184,5 @@ def _refuse_measurements(found: np.ndarray, count: int, key: str, place: Place) 
         shown = ", ".join(str(value) for value in found[:3])
         raise UserError(
             f"{key} must name a column of classes, got {place.column} with {len(found)} different values in {count} "
-            f"records ({shown} …); name another column, or sort these values into classes first"
+            f"examples ({shown} …); name another column, or sort these values into classes first"
         )

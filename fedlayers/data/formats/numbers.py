@@ -16,10 +16,10 @@ def rows_of(column: Any, place: Place) -> Floats:
 
     Args:
         column: a ``pyarrow.ChunkedArray`` of numbers, truth values, decimals or times, or of lists of lists of them.
-        place: how error messages name its records.
+        place: how error messages name its examples.
 
     Raises:
-        UserError: if records differ in length, lists are missing or empty, or there is something else in them.
+        UserError: if examples differ in length, lists are missing or empty, or there is something else in them.
     """
     leaves, width = _leaves(column, place)
     return _numbers(leaves, width, place)
@@ -60,7 +60,7 @@ def is_text(kind: Any) -> bool:
 
 
 def _leaves(column: Any, place: Place) -> tuple[Any, int]:
-    """Return the innermost values of all records in a row, and how many a record has."""
+    """Return the innermost values of all examples in a row, and how many an example has."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -137,7 +137,7 @@ def _refusal_of_text(values: list[str | None], width: int, place: Place) -> User
     others = f" (and {len(wrong) - 1} more values are none)" if len(wrong) > 1 else ""
     return UserError(
         f"dataset.feature must name a column of pictures, of numbers or of lists of numbers, got {place.column}: "
-        f"{place.record(wrong[0] // width)} holds {shown}, which is no number{others}; write numbers with a decimal "
+        f"{place.example(wrong[0] // width)} holds {shown}, which is no number{others}; write numbers with a decimal "
         "point and nothing where one is missing, or leave the column out (text: as lists of numbers)"
     )
 
@@ -153,6 +153,6 @@ def _is_number(text: str) -> bool:
 def _refusal(place: Place, number: int, fault: str) -> UserError:
     return UserError(
         "dataset.feature must name a column of pictures, of numbers or of lists of numbers of one length, got "
-        f"{place.column}: {place.record(number)} {fault}; bring it into that shape or leave it out "
+        f"{place.column}: {place.example(number)} {fault}; bring it into that shape or leave it out "
         "(text: as lists of numbers)"
     )

@@ -42,15 +42,15 @@ def read_picture(value: Any, number: int, place: Place) -> Pixels:
 
     Args:
         value: encoded bytes, or a mapping with ``bytes`` or the ``path`` of a local file.
-        number: which record it belongs to.
-        place: how error messages name the record.
+        number: which example it belongs to.
+        place: how error messages name the example.
 
     Raises:
         UserError: if there is no picture, it cannot be decoded without loss, or has several frames.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    who = place.record(number)
+    who = place.example(number)
     with _opened(value, who) as file:
         try:
             with Image.open(file) as picture:
@@ -66,7 +66,7 @@ def read_picture(value: Any, number: int, place: Place) -> Pixels:
             reason = "of no known format" if is_unknown else " ".join(str(error).split())[:100]
             raise UserError(
                 f"dataset.feature must name a column of pictures, got one that cannot be read: {who} "
-                f"({type(error).__name__}: {reason}); replace it or leave the record out"
+                f"({type(error).__name__}: {reason}); replace it or leave the example out"
             ) from error
 
 
@@ -149,13 +149,13 @@ def _opened(value: Any, who: str) -> Iterator[IO[bytes]]:
         yield io.BytesIO(content)
         return
     if path is None:
-        raise UserError(f"dataset.feature must name a column of pictures, got none in {who}; leave the record out")
+        raise UserError(f"dataset.feature must name a column of pictures, got none in {who}; leave the example out")
     try:
         file = _open_file(path)
     except Exception as error:  # archives have readers of their own
         raise UserError(
             f"dataset.feature must name a column of pictures, got a file that cannot be opened in {who}: {path} "
-            f"({type(error).__name__}); put it there or leave the record out"
+            f"({type(error).__name__}); put it there or leave the example out"
         ) from error
     with file:
         yield file

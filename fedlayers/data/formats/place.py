@@ -1,4 +1,4 @@
-"""How error messages name a record of a column: by its number in its split."""
+"""How error messages name an example of a column: by its number in its split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ class Place:
 
     Attributes:
         column: its name.
-        splits: name and number of records of each split; empty where records are simply counted.
+        splits: name and number of examples of each split; empty where examples are simply counted.
     """
 
     column: str
     splits: Sequence[tuple[str, int]] = ()
 
-    def record(self, number: int) -> str:
-        """Return what a record is called; ``number`` counts through all splits, from 0."""
+    def example(self, number: int) -> str:
+        """Return what an example is called; ``number`` counts through all splits, from 0."""
         for split, size in self.splits:
             if number < size:
-                return f"record {number} of column {self.column} in split {split}"
+                return f"example {number} of column {self.column} in split {split}"
             number -= size
-        return f"record {number} of column {self.column}"
+        return f"example {number} of column {self.column}"

@@ -37,7 +37,7 @@ def suffix_of(path: Path) -> str:
 def opened_splits(
     path: str, local: Path | None, subset: str | None, revision: str | None, train: str
 ) -> Iterator[Mapping[str, "Dataset"]]:
-    """Open a data set for a block of code: split -> records.
+    """Open a data set for a block of code: split -> examples.
 
     What the library copies of a local data set is thrown away afterwards, because prepared arrays replace it.
 
@@ -106,7 +106,7 @@ def _unreadable(path: str, local: Path | None, error: Exception) -> UserError:
         cause = cause.__cause__
     empty = _empty_file(local) or (path if "corresponds to no data" in str(cause) else None)
     if empty:
-        return UserError(f"dataset.path must be a data set with records in every file, got none in {empty}; delete it")
+        return UserError(f"dataset.path must be a data set with examples in every file, got none in {empty}; delete it")
     reason = f"{type(cause).__name__}: {' '.join(str(cause).split())[:300]}"
     advice = (
         "without a connection give the path of a local folder or file"
@@ -117,8 +117,8 @@ def _unreadable(path: str, local: Path | None, error: Exception) -> UserError:
 
 
 def _empty_file(local: Path | None) -> Path | None:
-    """Return a local file without records, about which the library speaks in riddles; None if there is none."""
-    return next((file for file in _files(local) if suffix_of(file) in READERS and _has_no_records(file)), None)
+    """Return a local file without examples, about which the library speaks in riddles; None if there is none."""
+    return next((file for file in _files(local) if suffix_of(file) in READERS and _has_no_examples(file)), None)
 
 
 def _files(local: Path | None) -> list[Path]:
@@ -127,7 +127,7 @@ def _files(local: Path | None) -> list[Path]:
     return [local] if local.is_file() else sorted(local.rglob("*"))
 
 
-def _has_no_records(file: Path) -> bool:
+def _has_no_examples(file: Path) -> bool:
     from pyarrow import ArrowInvalid
     from pyarrow.parquet import read_metadata
 

@@ -1,4 +1,4 @@
-"""The assignment of records to clients and scopes, made once per configuration and kept in the cache."""
+"""The assignment of examples to clients and scopes, made once per configuration and kept in the cache."""
 
 import importlib.metadata
 import json
@@ -18,24 +18,24 @@ from fedlayers.data.partitioning.split import cap, hold_out, split
 from fedlayers.data.prepare import Prepared, digest, digest_of
 from fedlayers.data.sealed_folder import sealed_files
 
-# Part of every cache key: to be raised when records are assigned in another way.
+# Part of every cache key: to be raised when examples are assigned in another way.
 ASSIGN_VERSION = 4
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Who holds which records.
+    """Who holds which examples.
 
     Attributes:
-        index: positions of all assigned records: the clients' training, validation and test parts, then the server's.
+        index: positions of all assigned examples: the clients' training, validation and test parts, then the server's.
         bounds: where each part begins in ``index``, shape (3·clients + 2,); the last two are the server's ends.
         names: one per client; empty if clients have no names but their numbers.
-        notes: sentences about records or groups that are left out.
+        notes: sentences about examples or groups that are left out.
         imputed: see :func:`fedlayers.data.tabular.fill`.
         own, pooled: rows without gaps, shape (n, d); None if the data set's own features have none.
         scale, shift: normalisation of rows, shape (clients + 1, d), the server's last; None for images.
         wide: who computes it in float64, shape (clients + 1,); None for images.
-        digest: names who holds which records of which data.
+        digest: names who holds which examples of which data.
     """
 
     index: np.ndarray
@@ -61,7 +61,7 @@ class Assignment:
 
 
 def assign(prepared: Prepared, config: Config) -> Assignment:
-    """Return who holds which records, from the cache if it has this data, partition, split, caps and seed.
+    """Return who holds which examples, from the cache if it has this data, partition, split, caps and seed.
 
     Raises:
         UserError: if the partition cannot be had with this data.
@@ -72,7 +72,7 @@ def assign(prepared: Prepared, config: Config) -> Assignment:
         "partition": config.partition,
         "split": asdict(config.split),
         "clients": config.clients,
-        "records_per_client": config.records_per_client,
+        "examples_per_client": config.examples_per_client,
         "seed": config.seed,
         # Other versions may hand the same request out differently.
         "versions": (np.__version__, importlib.metadata.version("flwr-datasets")),
@@ -102,7 +102,7 @@ def _write(draft: Path, prepared: Prepared, config: Config) -> None:
     parts = partition(pool, request, len(prepared.arrays.facts.classes), prepared.name)
     notes = _notes(prepared, request, pool, parts)
     names = _names(prepared, request, pool)
-    splits = split(cap(parts, config.records_per_client, config.seed), config.split, config.seed)
+    splits = split(cap(parts, config.examples_per_client, config.seed), config.split, config.seed)
     pieces = [*splits["client_train"], *splits["client_val"], *splits["client_test"], server_test]
     index, bounds = np.concatenate(pieces), np.cumsum([0, *(len(piece) for piece in pieces)])
     save_array(draft / "index.npy", index)
@@ -116,9 +116,9 @@ def _write(draft: Path, prepared: Prepared, config: Config) -> None:
 
 
 def _pool(prepared: Prepared, request: Request, config: Config) -> tuple[Pool, np.ndarray]:
-    """Return the records to hand out and the positions of the server's test records.
+    """Return the examples to hand out and the positions of the server's test examples.
 
-    The official test set is the server's; without one, a share of the records of those who take part is held out,
+    The official test set is the server's; without one, a share of the examples of those who take part is held out,
     stratified by label and group.
     """
     arrays, facts = prepared.arrays, prepared.arrays.facts
@@ -142,7 +142,7 @@ def _notes(prepared: Prepared, request: Request, pool: Pool, parts: Sequence[np.
         )
     used = sum(len(part) for part in parts)
     if used < len(pool.positions):
-        notes.append(f"{request.name} leaves out {len(pool.positions) - used} of {len(pool.positions)} records")
+        notes.append(f"{request.name} leaves out {len(pool.positions) - used} of {len(pool.positions)} examples")
     return notes
 
 

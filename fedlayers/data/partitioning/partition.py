@@ -1,4 +1,4 @@
-"""Handing records out to clients with the partitioners of flwr-datasets, or any class of their kind."""
+"""Handing examples out to clients with the partitioners of flwr-datasets, or any class of their kind."""
 
 import contextlib
 import io
@@ -24,7 +24,7 @@ DEFAULT_CLIENTS = 10
 
 @dataclass(frozen=True)
 class Pool:
-    """The records to hand out.
+    """The examples to hand out.
 
     Attributes:
         positions: where they are in the data set's arrays, shape (n,).
@@ -37,7 +37,7 @@ class Pool:
     groups: np.ndarray | None
 
     def take(self, chosen: np.ndarray) -> "Pool":
-        """Return some of the records: a mask or indices, shape (m,)."""
+        """Return some of the examples: a mask or indices, shape (m,)."""
         return Pool(self.positions[chosen], self.labels[chosen], None if self.groups is None else self.groups[chosen])
 
 
@@ -89,7 +89,7 @@ def resolve(spec: Mapping[str, Any], clients: int | None, seed: int) -> Request:
 
 
 def restrict(pool: Pool, request: Request, group_names: Sequence[str], name: str, no_groups: str) -> Pool:
-    """Return the records that take part: all, or those of the first groups if fewer clients than groups are wanted.
+    """Return the examples that take part: all, or those of the first groups if fewer clients than groups are wanted.
 
     Raises:
         UserError: if groups are asked for and there are none, or not as many.
@@ -117,9 +117,9 @@ def restrict(pool: Pool, request: Request, group_names: Sequence[str], name: str
 
 
 def partition(pool: Pool, request: Request, num_classes: int, name: str) -> list[np.ndarray]:
-    """Return the positions of every client's records.
+    """Return the positions of every client's examples.
 
-    The records are shuffled first, because some partitioners cut the data set in pieces as it comes. Only labels and
+    The examples are shuffled first, because some partitioners cut the data set in pieces as it comes. Only labels and
     groups reach the partitioner, never the features.
 
     Raises:
@@ -139,18 +139,18 @@ def partition(pool: Pool, request: Request, num_classes: int, name: str) -> list
     empty = [client for client, part in enumerate(parts) if len(part) == 0]
     if empty:
         raise UserError(
-            f"{request.name} must give every client a record, got none for {len(empty)} of {len(parts)} clients"
+            f"{request.name} must give every client an example, got none for {len(empty)} of {len(parts)} clients"
             f"{advice(_attempt(table, request), len(parts), request.spec)}"
         )
     return parts
 
 
-def _check_arguments(request: Request, num_classes: int, num_records: int, name: str) -> None:
+def _check_arguments(request: Request, num_classes: int, num_examples: int, name: str) -> None:
     """Check what the partitioners themselves would refuse late or in other words."""
     check(
-        request.clients is None or request.clients <= num_records,
+        request.clients is None or request.clients <= num_examples,
         "clients",
-        f"at most {num_records}, the number of training records of {name}",
+        f"at most {num_examples}, the number of training examples of {name}",
         request.clients,
         "every client needs one",
     )
@@ -165,8 +165,8 @@ def _check_arguments(request: Request, num_classes: int, num_records: int, name:
     check(smallest >= 0, "partition.min_partition_size", "0 or more", smallest)
     shards = request.spec.get("num_shards_per_partition")
     if isinstance(shards, int) and request.clients is not None:
-        most = num_records // request.clients
-        allowed = f"at most {most} with clients={request.clients} and the {num_records} records of {name}"
+        most = num_examples // request.clients
+        allowed = f"at most {most} with clients={request.clients} and the {num_examples} examples of {name}"
         check(shards <= most, "partition.num_shards_per_partition", allowed, shards)
     wanted = request.spec.get("num_classes_per_partition")
     if wanted is not None:
@@ -201,7 +201,7 @@ def _run(table: "Table", spec: Mapping[str, Any], request: Request) -> list[np.n
         parts = [positions_in(partitioner.load_partition(client)) for client in range(partitioner.num_partitions)]
     found = [part for part in parts if part is not None]
     if len(found) < len(parts):
-        raise UserError(f"partition._target_ must hand out records, got {spec['_target_']}, which hands out columns")
+        raise UserError(f"partition._target_ must hand out examples, got {spec['_target_']}, which hands out columns")
     return found
 
 
@@ -223,6 +223,6 @@ def _impossible(table: "Table", request: Request, name: str, error: Exception) -
     asked = "".join(f", {k}={v}" for k, v in {"clients": request.clients, **shown}.items() if v is not None)
     reason = (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
     return UserError(
-        f"{request.name} must be possible, got {name} ({table.num_rows} records){asked}, which cannot be had ({reason})"
-        f"{advice(_attempt(table, request), request.clients, request.spec)}"
+        f"{request.name} must be possible, got {name} ({table.num_rows} examples){asked}, which cannot be had "
+        f"({reason}){advice(_attempt(table, request), request.clients, request.spec)}"
     )

@@ -24,7 +24,7 @@ def planting(plant: Plant, clients: int, shape: Sequence[int], classes: int, see
     Args:
         plant: what and how many groups.
         clients: the number of clients.
-        shape: one record's shape.
+        shape: one example's shape.
         classes: the number of classes.
         seed: the run's seed.
 
@@ -52,8 +52,8 @@ def _turns(count: int, shape: Sequence[int]) -> Tensor:
     why = "other turns would blur the pixels"
     check(count in (2, 4), "plant.groups", "2 (turns of 180 degrees) or 4 (of 90) with plant.kind=rotation", count, why)
     fits = len(shape) == 3 and (count == 2 or shape[1] == shape[2])
-    wanted = "permuted_labels unless records are images (square ones for 4 groups)"
-    check(fits, "plant.kind", wanted, "rotation", f"these records have shape {tuple(shape)}")
+    wanted = "permuted_labels unless examples are images (square ones for 4 groups)"
+    check(fits, "plant.kind", wanted, "rotation", f"these examples have shape {tuple(shape)}")
     return torch.arange(count) * (4 // count)
 
 

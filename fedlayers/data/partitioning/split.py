@@ -1,7 +1,7 @@
-"""Who gets which records once it is known which client they belong to: shares, caps and shuffles.
+"""Who gets which examples once it is known which client they belong to: shares, caps and shuffles.
 
-scikit-learn's ``StratifiedShuffleSplit`` refuses strata of one record, shares below one record a stratum and a share of
-0, all of which small federations have; it also draws other records, so that every run would change.
+scikit-learn's ``StratifiedShuffleSplit`` refuses strata of one example, shares below one example a stratum and a share
+of 0, all of which small federations have; it also draws other examples, so that every run would change.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ SPLIT_SCOPES = ("client_train", "client_val", "client_test")
 
 
 def hold_out(strata: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
-    """Return which records to set aside, so that every stratum loses about the same share.
+    """Return which examples to set aside, so that every stratum loses about the same share.
 
-    Each stratum gives floor(share·size) records; what is then missing to round(share·n) comes from the strata that
-    were cut most by rounding. A stratum never gives its last record.
+    Each stratum gives floor(share·size) examples; what is then missing to round(share·n) comes from the strata that
+    were cut most by rounding. A stratum never gives its last example.
 
     Args:
-        strata: code of each record's stratum (label, or label and group), shape (n,).
+        strata: code of each example's stratum (label, or label and group), shape (n,).
         share: in [0, 1).
-        generator: draws the records.
+        generator: draws the examples.
 
     Returns:
         A boolean mask, shape (n,).
@@ -44,29 +44,30 @@ def hold_out(strata: np.ndarray, share: float, generator: np.random.Generator) -
 
 
 def cap(parts: Sequence[np.ndarray], limit: int | None, seed: int) -> list[np.ndarray]:
-    """Return every client's records, at most ``limit`` of them, drawn at random.
+    """Return every client's examples, at most ``limit`` of them, drawn at random.
 
     Raises:
-        UserError: if every client has fewer than ``limit`` records, so that the limit does nothing at all.
+        UserError: if every client has fewer than ``limit`` examples, so that the limit does nothing at all.
     """
     largest = max(len(part) for part in parts)
     if limit is None:
         return list(parts)
     if largest < limit:
         raise UserError(
-            f"records_per_client must be at most {largest}, the number of records of the largest client, got {limit}; "
-            "set it to null for all records, or ask for fewer clients"
+            f"examples_per_client must be at most {largest}, the number of examples of the largest client, got "
+            f"{limit}; set it to null for all examples, or ask for fewer clients"
         )
     return [
+        # The purpose is the key's first name: another would draw others.
         numpy_generator(seed, "records_per_client", client=client).permutation(part)[:limit]
         for client, part in enumerate(parts)
     ]
 
 
 def split(parts: Sequence[np.ndarray], shares: Split, seed: int) -> dict[str, list[np.ndarray]]:
-    """Return every client's records by scope, shuffled.
+    """Return every client's examples by scope, shuffled.
 
-    A client of n records gets floor(val·n) for validation, floor(test·n) for testing and all others, at least one,
+    A client of n examples gets floor(val·n) for validation, floor(test·n) for testing and all others, at least one,
     for training.
     """
     scopes: dict[str, list[np.ndarray]] = {scope: [] for scope in SPLIT_SCOPES}

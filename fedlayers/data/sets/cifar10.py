@@ -9,11 +9,11 @@ from fedlayers.data.download import Download, fetch
 from fedlayers.data.source import Arrays, Facts, damaged
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-RECORD_BYTES = 1 + 3 * 32 * 32
+EXAMPLE_BYTES = 1 + 3 * 32 * 32
 
 
 class Cifar10:
-    """Colour images of 32×32 pixels: five training files and one test file with any number of records each.
+    """Colour images of 32×32 pixels: five training files and one test file with any number of examples each.
 
     The binary distribution, not the Python one, because that is made of pickles.
 
@@ -31,7 +31,7 @@ class Cifar10:
     def read(self, root: Path) -> Arrays:
         """Return all images, shape (n, 3, 32, 32), training images first."""
         parts = [_read_file(path) for path in self.files(root)]
-        records = np.concatenate(parts)
+        examples = np.concatenate(parts)
         mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
         facts = Facts(
             CLASSES,
@@ -39,15 +39,15 @@ class Cifar10:
             mean=tuple(255 * value for value in mean),
             std=tuple(255 * value for value in std),
         )
-        return Arrays(records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64), facts)
+        return Arrays(examples[:, 1:].reshape(-1, 3, 32, 32), examples[:, 0].astype(np.int64), facts)
 
 
 def _read_file(path: Path) -> np.ndarray:
-    """Return the records, shape (n, 3073): a label byte, then 1,024 bytes each of red, green and blue."""
+    """Return the examples, shape (n, 3073): a label byte, then 1,024 bytes each of red, green and blue."""
     data = np.fromfile(path, np.uint8)
-    if len(data) == 0 or len(data) % RECORD_BYTES:
-        raise damaged(path, f"{len(data)} bytes are not a whole number of records of {RECORD_BYTES} bytes")
-    records = data.reshape(-1, RECORD_BYTES)
-    if records[:, 0].max() >= len(CLASSES):
-        raise damaged(path, f"label {records[:, 0].max()} where there are {len(CLASSES)} classes")
-    return records
+    if len(data) == 0 or len(data) % EXAMPLE_BYTES:
+        raise damaged(path, f"{len(data)} bytes are not a whole number of examples of {EXAMPLE_BYTES} bytes")
+    examples = data.reshape(-1, EXAMPLE_BYTES)
+    if examples[:, 0].max() >= len(CLASSES):
+        raise damaged(path, f"label {examples[:, 0].max()} where there are {len(CLASSES)} classes")
+    return examples

@@ -27,7 +27,7 @@ _MOST_MARKERS = 25
 
 
 def curve_rows(records: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracy and loss of whole models on the server's and clients' test records, or else validation."""
+    """Return accuracy and loss of whole models on the server's and clients' test examples, or else validation."""
     rows = usable(records[records["metric"].isin(CURVES) & records["layer"].isna() & records["subject"].isna()])
     scope = next((name for name in ("client_test", "client_val") if (rows["scope"] == name).any()), None)
     return rows[rows["scope"].isin([scope, "server_test"])]

@@ -1,4 +1,4 @@
-"""Who holds what: records of each class at each client."""
+"""Who holds what: examples of each class at each client."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,11 +22,11 @@ _COLOURS = ListedColormap(colormaps["YlGnBu"](np.linspace(0.15, 1.0, 256))).with
 
 
 def partition_matrix(counts: pd.DataFrame, facts: Mapping[str, Any]) -> Figure | None:
-    """Return a matrix, clients by classes, coloured by records; on top each client's total by split."""
+    """Return a matrix, clients by classes, coloured by examples; on top each client's total by split."""
     counts = counts[counts["scope"].isin(list(_SPLITS))]
-    if counts.empty or not counts["records"].sum():
+    if counts.empty or not counts["examples"].sum():
         return None
-    matrix = counts.pivot_table(index="label", columns="client", values="records", aggfunc="sum", fill_value=0)
+    matrix = counts.pivot_table(index="label", columns="client", values="examples", aggfunc="sum", fill_value=0)
     labels = counts.drop_duplicates("label").set_index("label")["label_name"].astype(str)
     names = counts.drop_duplicates("client").set_index("client")["client_name"].astype(str)
     num_classes, num_clients = matrix.shape
@@ -40,19 +40,19 @@ def partition_matrix(counts: pd.DataFrame, facts: Mapping[str, Any]) -> Figure |
     label_categories(main, [labels[label] for label in matrix.index], inches=height, axis="y")
     main.set(xlabel="client", ylabel="class")
     total = int(matrix.to_numpy().sum())
-    headline(figure, facts, f"{total:,} records at clients")
+    headline(figure, facts, f"{total:,} examples at clients")
     return figure
 
 
 def _totals(axes: Axes, counts: pd.DataFrame, clients: list[int]) -> None:
     bottom = np.zeros(len(clients))
     for (scope, name), colour in zip(_SPLITS.items(), PALETTE, strict=False):
-        of_split = counts[counts["scope"] == scope].groupby("client")["records"].sum()
+        of_split = counts[counts["scope"] == scope].groupby("client")["examples"].sum()
         heights = of_split.reindex(clients, fill_value=0).to_numpy(float)
         if heights.any():
             axes.bar(range(len(clients)), heights, bottom=bottom, color=colour, width=0.8, label=name)
         bottom += heights
-    axes.set_ylabel("records")
+    axes.set_ylabel("examples")
     axes.tick_params(labelbottom=False, bottom=False)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
 
@@ -64,13 +64,13 @@ def _cells(figure: Figure, axes: Axes, matrix: np.ndarray, width: float, height:
     image = axes.imshow(matrix, aspect="auto", cmap=_COLOURS, norm=norm, interpolation="nearest")
     axes.grid(visible=False)
     axes.spines[:].set_visible(True)
-    # The bar ends in white below if there are cells without records, and in whole numbers of them.
+    # The bar ends in white below if there are cells without examples, and in whole numbers of them.
     empty = len(held) < matrix.size
     ticks = None if decades else MaxNLocator(integer=True, steps=[1, 2, 5, 10])
     figure.colorbar(
         image,
         ax=axes,
-        label="records" + (" (white: none)" if empty else ""),
+        label="examples" + (" (white: none)" if empty else ""),
         extend="min" if empty else "neither",
         ticks=ticks,
         pad=0.01,

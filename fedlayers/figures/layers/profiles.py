@@ -38,7 +38,7 @@ def layer_metrics(records: pd.DataFrame) -> list[str]:
 
 
 def layer_rows(records: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, str]:
-    """Return a metric's rows of single layers, and what they are if not values of all records."""
+    """Return a metric's rows of single layers, and what they are if not values of all examples."""
     rows = records[(records["metric"] == metric) & records["layer"].notna()]
     return _whole(rows, metric)
 
@@ -73,7 +73,7 @@ def layer_profile(records: pd.DataFrame, metric: str, facts: Mapping[str, Any]) 
 
 
 def _whole(rows: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, str]:
-    """Return the values of all records; else those of the first rank or the last epoch, else the mean over subjects."""
+    """Return the values of all examples; else those of the first rank or last epoch, else the mean over subjects."""
     whole = rows[rows["subject"].isna()]
     if not whole.empty:
         return whole, ""

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from omegaconf import OmegaConf
 
+from fedlayers.config.old_names import in_new_words
 from fedlayers.config.settings import NOT_IDENTITY
 from fedlayers.core.errors import UserError
 from fedlayers.runs.damage import WRITTEN_ANEW, guarded
@@ -93,7 +94,7 @@ def config_of(run: Path) -> Config:
     if not isinstance(plain, dict) or not plain:
         raise UserError(f"{file} holds no configuration: {WRITTEN_ANEW}")
     # "identity" repeats what the run's name was made of.
-    flat = _flat({key: value for key, value in plain.items() if key not in NOT_IDENTITY | {"identity"}})
+    flat = in_new_words(_flat({key: value for key, value in plain.items() if key not in NOT_IDENTITY | {"identity"}}))
     names = {f"{group}.name" for group in FACT_COLUMNS}
     return {key: value for key, value in flat.items() if key not in names and not key.endswith("_target_")}
 

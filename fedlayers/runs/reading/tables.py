@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.figure import Figure
 
-PARTITION_COLUMNS = ("client", "client_name", "scope", "label", "label_name", "records")
+PARTITION_COLUMNS = ("client", "client_name", "scope", "label", "label_name", "examples")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Tables:
 
     @cached_property
     def partition(self) -> "pd.DataFrame":
-        """Label counts: run, client, client_name, scope, label, label_name, records (zeros included)."""
+        """Label counts: run, client, client_name, scope, label, label_name, examples (zeros included)."""
         import pandas as pd
 
         from fedlayers.runs.reading.run_columns import short_column, types_of

@@ -1,15 +1,15 @@
-"""What chance alone produces, in closed form: the moments of ⟨Ã, B̃⟩ over all permutations of one side's records.
+"""What chance alone produces, in closed form: the moments of ⟨Ã, B̃⟩ over all permutations of one side's examples.
 
 For matrices with zero diagonal and zero row sums, T = Σ_ij Ã_ij B̃_π(i)π(j) over a uniformly random permutation π of n
-records has mean 0 and, with q = Σ Ã_ij², s = Σ Ã_ij³, t = tr Ã³ (and q', s', t' of B̃), n^(k) = n(n−1)…(n−k+1):
+examples has mean 0 and, with q = Σ Ã_ij², s = Σ Ã_ij³, t = tr Ã³ (and q', s', t' of B̃), n^(k) = n(n−1)…(n−k+1):
 
     E T² = q q' (2/n^(2) + 4/n^(3) + 4/n^(4))
     E T³ = 4 s s'/n^(2) + (24 s s' + 8 t t')/n^(3) + (56 s s' + 24 (s−t)(s'−t'))/n^(4)
            + 48 (t−2s)(t'−2s')/n^(5) + 64 (2s−t)(2s'−t')/n^(6)
 
-The sums run over how three pairs of records can share records. Its standard deviation in units of √(q q') depends on n
-alone: about √2/n. The distribution is skewed, like a χ² with few degrees of freedom if few directions dominate, and is
-taken to be of Pearson's type III with these moments.
+The sums run over how three pairs of examples can share examples. Its standard deviation in units of √(q q') depends on
+n alone: about √2/n. The distribution is skewed, like a χ² with few degrees of freedom if few directions dominate, and
+is taken to be of Pearson's type III with these moments.
 
 References:
     Mantel 1967, The Detection of Disease Clustering and a Generalized Regression Approach, Cancer Research 27 (second
@@ -90,13 +90,13 @@ def _rows_of(item: Centred, start: int, end: int) -> Tensor:
 
 
 def null_deviation(count: int) -> float:
-    """Return the standard deviation of debiased CKA over permutations of ``count`` ≥ 4 records: about √2/n."""
+    """Return the standard deviation of debiased CKA over permutations of ``count`` ≥ 4 examples: about √2/n."""
     two, three, four = (_falling(count, k) for k in (2, 3, 4))
     return float(np.sqrt(2 / two + 4 / three + 4 / four))
 
 
 def skewness(a: Cubes, b: Cubes, count: int) -> float:
-    """Return the skewness of debiased CKA of two representations over permutations of ``count`` ≥ 6 records."""
+    """Return the skewness of debiased CKA of two representations over permutations of ``count`` ≥ 6 examples."""
     s, t, s2, t2 = a.elements, a.trace, b.elements, b.trace
     two, three, four, five, six = (_falling(count, k) for k in (2, 3, 4, 5, 6))
     third = 4 * s * s2 / two + (24 * s * s2 + 8 * t * t2) / three

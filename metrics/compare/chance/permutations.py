@@ -1,4 +1,4 @@
-"""Null bands from random permutations of one side's records, for measures without a closed form."""
+"""Null bands from random permutations of one side's examples, for measures without a closed form."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from fedlayers.core.seeding import torch_generator
 from metrics.statistics.chance_quantile import chance_quantile
 
 
-def record_permutations(records: int, permutations: int, seed: int) -> Tensor:
-    """Return random orders of the records, shape (permutations, records), the same for every pair."""
-    generator = torch_generator(seed, f"permutations/{records}")
-    orders = [torch.randperm(records, generator=generator) for _ in range(permutations)]
-    return torch.stack(orders) if orders else torch.empty(0, records, dtype=torch.long)
+def example_permutations(examples: int, permutations: int, seed: int) -> Tensor:
+    """Return random orders of the examples, shape (permutations, examples), the same for every pair."""
+    generator = torch_generator(seed, f"permutations/{examples}")
+    orders = [torch.randperm(examples, generator=generator) for _ in range(permutations)]
+    return torch.stack(orders) if orders else torch.empty(0, examples, dtype=torch.long)
 
 
 def sampled_null(

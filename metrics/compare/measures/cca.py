@@ -40,9 +40,9 @@ class SVCCA(PairwiseComparison[Kept]):
     With N ≤ p + q rows at least one correlation is 1 whatever the data are: such pairs have no value. With few more
     rows, chance alone is large: see ``chance``.
 
-    Standard errors: random halves of the records. Where the value jumps because samples differ in the number of
+    Standard errors: random halves of the examples. Where the value jumps because samples differ in the number of
     directions that hold the share of the variance (a direction begins near the share, and the correlations of few
-    directions are averaged), there is none. Null: random permutations of the second side's records.
+    directions are averaged), there is none. Null: random permutations of the second side's examples.
 
     Args:
         variance: share of the variance that is kept, in (0, 1].
@@ -88,7 +88,7 @@ class SVCCA(PairwiseComparison[Kept]):
         return min(float(torch.linalg.svdvals(first.rows.T @ second.rows).mean()), 1.0)
 
     def shuffled(self, a: Kept, b: Kept, orders: Tensor) -> np.ndarray:
-        """Return the values with the second side's records in other orders."""
+        """Return the values with the second side's examples in other orders."""
         return shuffled_norms(a.first(a.directions), b.first(b.directions), orders) / min(self.choices(a, b))
 
 
@@ -115,7 +115,7 @@ class PWCCA(PairwiseComparison[Weighted]):
 
     With N ≤ p + q rows at least one correlation is 1 whatever the data are: such pairs have no value.
 
-    Standard errors: random halves of the records. Null: random permutations of the second side's records.
+    Standard errors: random halves of the examples. Null: random permutations of the second side's examples.
 
     References:
         Morcos, Raghu & Bengio 2018, Insights on Representational Similarity in Neural Networks with Canonical
@@ -146,7 +146,7 @@ class PWCCA(PairwiseComparison[Weighted]):
         return min(float(_weighted(a, b, left, correlations, right.mT)), 1.0), None
 
     def shuffled(self, a: Weighted, b: Weighted, orders: Tensor) -> np.ndarray:
-        """Return the values with the second side's records in other orders."""
+        """Return the values with the second side's examples in other orders."""
         found = []
         for products in shuffled_products(a.item, b.item, orders):
             left, correlations, right = _singular_triplets(products)
@@ -155,10 +155,10 @@ class PWCCA(PairwiseComparison[Weighted]):
 
 
 def correlations_unbiased_from(units: int) -> int:
-    """Return from about how many records on the mean of d canonical correlations has a bias below its standard error.
+    """Return from about how many examples on the mean of d canonical correlations has a bias below its standard error.
 
-    From n records each correlation is too large by about d / n, and their mean has a standard error of about
-    1 / √(n d): d³. Samples of 32 units, correlated by 0.39 on average, gave 0.46 with 300 records and 0.41 with 1,000:
+    From n examples each correlation is too large by about d / n, and their mean has a standard error of about
+    1 / √(n d): d³. Samples of 32 units, correlated by 0.39 on average, gave 0.46 with 300 examples and 0.41 with 1,000:
     a bias of 14 and of 5 standard errors.
 
     Args:
@@ -180,7 +180,8 @@ def _check_rows(a: Centred, b: Centred) -> None:
     rows, first, second = len(a.rows), a.rows.shape[1], b.rows.shape[1]
     if rows <= first + second:
         raise NotComparable(
-            f"correlations of {first} and {second} directions need more than {first + second} probe records, got {rows}"
+            f"correlations of {first} and {second} directions need more than {first + second} probe examples, got "
+            f"{rows}"
         )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from metrics.base import Facts
 from metrics.compare.base import Compared, Comparison, Pairs
 from metrics.compare.chance.permutation_null import SMALLEST_P, cubes, null_band, null_deviation, skewness
-from metrics.compare.chance.permutations import record_permutations, sampled_null
+from metrics.compare.chance.permutations import example_permutations, sampled_null
 from metrics.compare.products.centred import Centred, centred, pair_reason
 from metrics.compare.products.gram_products import gram_products, row_products
 
@@ -24,16 +24,16 @@ class CKA(Comparison):
     """Linear centred kernel alignment of representations X and Y with Gram matrices K and L.
 
     - ``cka``: ⟨A, B⟩ / √(⟨A, A⟩⟨B, B⟩). Biased: A = HKH with H the centring matrix, in [0, 1], and close to 1 by chance
-      if there are fewer records than units. Debiased: A the U-centred Gram matrix, so that the numerator is an
+      if there are fewer examples than units. Debiased: A the U-centred Gram matrix, so that the numerator is an
       unbiased estimate of HSIC; a cosine in [−1, 1], 0 in expectation for independent representations.
     - ``cka_distance``: arccos of it, in radians.
 
     Both are unchanged by rotations, translations and scalings of either representation, not by other linear maps.
 
-    Standard errors: infinitesimal jackknife over records (rows of one record together). Null: debiased, the exact first
-    three moments over all permutations of one side's records (:mod:`metrics.compare.chance.permutation_null`); biased,
-    or with positions as samples, random permutations. p values are not given below 1e-6. ``chance`` and ``chance_hi``
-    of the distance are the angles of those of ``cka``.
+    Standard errors: infinitesimal jackknife over examples (rows of one example together). Null: debiased, the exact
+    first three moments over all permutations of one side's examples (:mod:`metrics.compare.chance.permutation_null`);
+    biased, or with positions as samples, random permutations. p values are not given below 1e-6. ``chance`` and
+    ``chance_hi`` of the distance are the angles of those of ``cka``.
 
     Args:
         estimator: ``debiased`` or ``biased``.
@@ -75,7 +75,7 @@ class CKA(Comparison):
     def compare_sketches(self, sketches: Sequence[Tensor], pairs: Pairs) -> Sequence[Compared] | None:
         """Return both quantities from :func:`metrics.compare.products.gram_sketch.gram_sketch`; nothing if biased.
 
-        The standard error is the sketch's own (delta method over its numbers), for these records; the null band is
+        The standard error is the sketch's own (delta method over its numbers), for these examples; the null band is
         that of independent representations, in which the sketch's error is all that counts.
         """
         if not self.debiased:
@@ -84,7 +84,7 @@ class CKA(Comparison):
         parts = torch.stack([stacked[a] * stacked[b] for a, b in pairs])
         values, errors = _cosines(stacked.square(), parts, pairs, order=1)
         constant = np.flatnonzero(~np.isfinite(values)).tolist()
-        reasons = dict.fromkeys(constant, "a representation is the same for all records")
+        reasons = dict.fromkeys(constant, "a representation is the same for all examples")
         table, width = _Table.empty(len(pairs)), stacked.shape[1]
         deviation = width**-0.5
         p = np.maximum(ndtr(-values / deviation), SMALLEST_P)
@@ -115,13 +115,13 @@ class CKA(Comparison):
         self, items: Sequence[Centred], pairs: Pairs, values: np.ndarray, permutations: int, seed: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return mean, 95 % quantile and p value of what chance alone produces."""
-        records = items[0].records
-        if self.debiased and len(items[0].rows) == records and records >= 6:
+        examples = items[0].examples
+        if self.debiased and len(items[0].rows) == examples and examples >= 6:
             found = [cubes(item) for item in items]
-            skews = np.array([skewness(found[a], found[b], records) for a, b in pairs])
-            high, p = null_band(values, skews, null_deviation(records))
+            skews = np.array([skewness(found[a], found[b], examples) for a, b in pairs])
+            high, p = null_band(values, skews, null_deviation(examples))
             return np.zeros(len(pairs)), high, p
-        orders = record_permutations(records, permutations, seed)
+        orders = example_permutations(examples, permutations, seed)
         own = [float(row_products(item, item, self.debiased).sum()) for item in items]
 
         def shuffled(pair: tuple[int, int]) -> np.ndarray:
@@ -191,14 +191,14 @@ def _by_rows(items: Sequence[Centred], pairs: Pairs, reasons: dict[int, str]) ->
 
 
 def _cosines(own: Tensor, pair: Tensor, pairs: Pairs, order: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """Return cosines and their standard errors from products by record.
+    """Return cosines and their standard errors from products by example.
 
-    With θ = P/√(QR) and P = Σ P_i: the influence of record i is order · θ (P_i/P − Q_i/2Q − R_i/2R), where ``order`` is
-    the number of records in one term of P (two in a Gram matrix's).
+    With θ = P/√(QR) and P = Σ P_i: the influence of example i is order · θ (P_i/P − Q_i/2Q − R_i/2R), where ``order``
+    is the number of examples in one term of P (two in a Gram matrix's).
 
     Args:
-        own: Q of every item by record, shape (items, n).
-        pair: P of every pair by record, shape (m, n).
+        own: Q of every item by example, shape (items, n).
+        pair: P of every pair by example, shape (m, n).
         pairs: places in ``own``.
         order: 1 or 2.
     """

@@ -50,11 +50,11 @@ class Netrep(PairwiseComparison[np.ndarray]):
 
     def prepare(self, features: Tensor, item: Centred) -> np.ndarray:
         """Return the representation as an array."""
-        # With as many units as records they may have come rotated (metrics.compare.products.compact), and are no units
+        # With as many units as examples they may have come rotated (metrics.compare.products.compact), and are no units
         # any more.
         if type(self._metric).__name__ == "PermutationMetric" and features.shape[-1] >= len(features):
             raise NotComparable(
-                f"matching units needs more records than units, got {len(features)} and {features.shape[-1]}"
+                f"matching units needs more examples than units, got {len(features)} and {features.shape[-1]}"
             )
         array: np.ndarray = features.double().flatten(0, -2).numpy()
         return array

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from metrics.compare.base import Compared, Comparison, Pairs
 from metrics.compare.chance.half_samples import half_samples, spread_of_halves, told
-from metrics.compare.chance.permutations import record_permutations, sampled_null
+from metrics.compare.chance.permutations import example_permutations, sampled_null
 from metrics.compare.measures.in_threads import in_threads
 from metrics.compare.products.centred import Centred, centred, pair_reason
 
@@ -26,9 +26,9 @@ class NotComparable(ValueError):
 class PairwiseComparison(Comparison, Generic[Prepared]):
     """One quantity of pairs: subclass, implement :meth:`prepare`, :meth:`value` and :meth:`shuffled`.
 
-    Standard errors are those that :meth:`value` gives, or else from random halves of the records, see
+    Standard errors are those that :meth:`value` gives, or else from random halves of the examples, see
     :func:`metrics.compare.chance.half_samples.spread_of_halves`. The null band is that of random permutations of the
-    second side's records.
+    second side's examples.
 
     Attributes:
         is_similarity: whether large values mean agreement.
@@ -67,7 +67,7 @@ class PairwiseComparison(Comparison, Generic[Prepared]):
         return self.value(a, b)[0]
 
     def shuffled(self, a: Prepared, b: Prepared, orders: Tensor) -> np.ndarray:
-        """Return a pair's values with the second side's records in other orders (permutations, n)."""
+        """Return a pair's values with the second side's examples in other orders (permutations, n)."""
         raise NotImplementedError
 
     def shuffled_pairs(self, items: Mapping[int, Prepared], pairs: Pairs, orders: Tensor) -> list[np.ndarray]:
@@ -86,7 +86,7 @@ class PairwiseComparison(Comparison, Generic[Prepared]):
         error_reasons = self._fill_errors(representations, pairs, unknown, found) if unknown else {}
         null, high, p = np.full((3, len(pairs)), np.nan)
         if valid and permutations:
-            orders = record_permutations(len(representations[0]), permutations, seed)
+            orders = example_permutations(len(representations[0]), permutations, seed)
             shuffled = self.shuffled_pairs(found.items, [pairs[index] for index in valid], orders)
             null[valid], high[valid], p[valid] = self._null(shuffled, found.value[valid])
         name = self.facts[0].name
@@ -131,26 +131,26 @@ class PairwiseComparison(Comparison, Generic[Prepared]):
     def _fill_errors(
         self, representations: Sequence[Tensor], pairs: Pairs, places: Sequence[int], found: "_Evaluated[Prepared]"
     ) -> dict[int, str]:
-        """Fill in the standard errors of pairs from halves of the records; return why some have none."""
-        records, own = len(representations[0]), [pairs[place] for place in places]
-        halves = [self._half([x[half] for x in representations], own) for half in half_samples(records)]
+        """Fill in the standard errors of pairs from halves of the examples; return why some have none."""
+        examples, own = len(representations[0]), [pairs[place] for place in places]
+        halves = [self._half([x[half] for x in representations], own) for half in half_samples(examples)]
         reasons: dict[int, str] = {}
         for index, place in enumerate(places):
             few = [half.reasons[index] for half in halves if index in half.reasons]
             if few:
-                reasons[place] = f"no standard error, as half of the records are too few: {few[0]}"
+                reasons[place] = f"no standard error, as half of the examples are too few: {few[0]}"
                 continue
             values, choices = np.array([half.value[index] for half in halves]), [half.choices[index] for half in halves]
             a, b = (found.items[side] for side in pairs[place])
             with_them = {choice: self.value_with(a, b, choice) for choice in sorted(set(choices))}
             steps = np.array([with_them[choice] for choice in choices])
-            found.stderr[place] = spread_of_halves(values, steps, records)
+            found.stderr[place] = spread_of_halves(values, steps, examples)
             if np.isnan(found.stderr[place]):
                 reasons[place] = f"no standard error, as samples differ in the number of directions, {told(choices)}"
         return reasons
 
     def _half(self, representations: Sequence[Tensor], pairs: Pairs) -> "_Half":
-        """Return the values of pairs from some of the records, and what thresholds chose; the rest is not kept."""
+        """Return the values of pairs from some of the examples, and what thresholds chose; the rest is not kept."""
         found = self._evaluate(representations, pairs)
         choices = [
             () if index in found.reasons else self.choices(found.items[a], found.items[b])
@@ -169,7 +169,7 @@ class PairwiseComparison(Comparison, Generic[Prepared]):
 
 @dataclass(frozen=True)
 class _Half:
-    """Values and choices of pairs in one half of the records, and why some have none."""
+    """Values and choices of pairs in one half of the examples, and why some have none."""
 
     value: np.ndarray
     choices: list[tuple[int, ...]]

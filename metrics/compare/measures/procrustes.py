@@ -24,11 +24,12 @@ class Procrustes(PairwiseComparison[Centred]):
 
     X and Y have centred columns, ‖·‖_* is the sum of singular values. It is 0 for representations that are equal up to
     rotation, reflection, scale and translation, and a metric; π/2 at most. It equals the angular distance of
-    netrep's ``LinearMetric(alpha=1)``. With few records for the units it is small by chance: see ``chance``.
+    netrep's ``LinearMetric(alpha=1)``. With few examples for the units it is small by chance: see ``chance``.
 
-    Standard errors: infinitesimal jackknife over records (rows of one record together). With unit norms and the best
-    rotation Q, record i pulls the distance θ by (e_i − (1 − cos θ)(‖x_i‖² + ‖y_i‖²)) / (2 sin θ), e_i = ‖x_i Q − y_i‖².
-    Null: random permutations of the second side's records.
+    Standard errors: infinitesimal jackknife over examples (rows of one example together). With unit norms and the best
+    rotation Q, example i pulls the distance θ by (e_i − (1 − cos θ)(‖x_i‖² + ‖y_i‖²)) / (2 sin θ), with
+    e_i = ‖x_i Q − y_i‖².
+    Null: random permutations of the second side's examples.
 
     References:
         Williams et al. 2021, Generalized Shape Metrics on Neural Representations, arXiv 2110.14739; Ding, Denain &
@@ -52,11 +53,11 @@ class Procrustes(PairwiseComparison[Centred]):
         angle, _, residuals = rotated_angle(a.rows, b.rows)
         if angle == 0:
             return 0.0, 0.0
-        pull = a.by_record(residuals - 2 * math.sin(angle / 2) ** 2 * (a.squares + b.squares)) / (2 * math.sin(angle))
+        pull = a.by_example(residuals - 2 * math.sin(angle / 2) ** 2 * (a.squares + b.squares)) / (2 * math.sin(angle))
         return angle, math.sqrt(float((pull - pull.mean()).square().sum()) * len(pull) / (len(pull) - 1))
 
     def shuffled(self, a: Centred, b: Centred, orders: Tensor) -> np.ndarray:
-        """Return the distances with the second side's records in other orders."""
+        """Return the distances with the second side's examples in other orders."""
         found: np.ndarray = np.arccos(np.clip(shuffled_norms(a, b, orders), 0, 1))
         return found
 

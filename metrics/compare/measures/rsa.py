@@ -1,4 +1,4 @@
-"""Representational similarity analysis: whether two representations order the pairs of records alike."""
+"""Representational similarity analysis: whether two representations order the pairs of examples alike."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,13 +25,13 @@ class RankedDistances:
     Attributes:
         ranks: shape (M,), float32, in the order of the upper triangle; centred, ties share their mean rank.
         order: the places of the pairs of rows by ascending rank, shape (M,).
-        records: n, the number of records that the rows belong to.
+        examples: n, the number of examples that the rows belong to.
         rows: N.
     """
 
     ranks: Tensor
     order: Tensor
-    records: int
+    examples: int
     rows: int
 
     @property
@@ -48,19 +48,19 @@ class RankedDistances:
 
 
 class RSA(PairwiseComparison[RankedDistances]):
-    """Representational similarity ``rsa``: Spearman's correlation of the distances between records in X and in Y.
+    """Representational similarity ``rsa``: Spearman's correlation of the distances between examples in X and in Y.
 
-    The dissimilarity of two records is the Euclidean distance of their representations (squared or not has the same
+    The dissimilarity of two examples is the Euclidean distance of their representations (squared or not has the same
     ranks). Correlation distance, the other usual choice, depends on what the units happen to be and changes under
     rotations. It is unchanged by rotations, scalings and translations of either side; 0 in expectation for independent
     representations.
 
     Needs 6 N² bytes of memory a representation; at most 2,000 rows.
 
-    Standard errors: infinitesimal jackknife over records, ranks included. With U and V the centred ranks, divided by
-    M, of the pair (i, j) in X and Y, a(u) = E[V; U > u] and b(v) = E[U; V > v]: record i pulls the value by
+    Standard errors: infinitesimal jackknife over examples, ranks included. With U and V the centred ranks, divided by
+    M, of the pair (i, j) in X and Y, a(u) = E[V; U > u] and b(v) = E[U; V > v]: example i pulls the value by
     2 (m_i − mean m) / √(E U² E V²), m_i the mean over j of UV + a(U) + b(V). Null: random permutations of the second
-    side's records.
+    side's examples.
 
     References:
         Kriegeskorte, Mur & Bandettini 2008, Representational Similarity Analysis, doi:10.3389/neuro.06.004.2008; Nili
@@ -83,8 +83,8 @@ class RSA(PairwiseComparison[RankedDistances]):
             raise NotComparable(f"distances of {rows} rows are too many, at most {MOST_ROWS}; lower probe.size")
         ranks, order = centred_ranks(squared_distances(item.rows)[tuple(torch.triu_indices(rows, rows, 1))])
         if not bool(ranks.any()):
-            raise NotComparable("all records are equally far from each other")
-        return RankedDistances(ranks, order, item.records, rows)
+            raise NotComparable("all examples are equally far from each other")
+        return RankedDistances(ranks, order, item.examples, rows)
 
     def value(self, a: RankedDistances, b: RankedDistances) -> tuple[float, float]:
         """Return the rank correlation and its standard error."""
@@ -92,7 +92,7 @@ class RSA(PairwiseComparison[RankedDistances]):
         return max(-1.0, min(value, 1.0)), _standard_error(a, b)
 
     def shuffled_pairs(self, items: Mapping[int, RankedDistances], pairs: Pairs, orders: Tensor) -> list[np.ndarray]:
-        """Return every pair's values with the second side's records in other orders.
+        """Return every pair's values with the second side's examples in other orders.
 
         Where a permutation puts each pair of rows is found once for many representations.
         """
@@ -137,15 +137,15 @@ def centred_ranks(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _standard_error(a: RankedDistances, b: RankedDistances) -> float:
-    """Return the infinitesimal jackknife's standard error of the rank correlation over records."""
+    """Return the infinitesimal jackknife's standard error of the rank correlation over examples."""
     count = len(a.ranks)
     u, v = a.ranks.double() / count, b.ranks.double() / count
     pull: Tensor = u * v + _mean_above(v, a.order) + _mean_above(u, b.order)
     first, second = torch.triu_indices(a.rows, a.rows, 1)
     sums = torch.zeros(a.rows, dtype=torch.float64).index_add_(0, first, pull).index_add_(0, second, pull)
-    means = sums.reshape(a.records, -1).mean(1) / (a.rows - 1)
+    means = sums.reshape(a.examples, -1).mean(1) / (a.rows - 1)
     scale = a.norm * b.norm / count**3
-    return 2 * math.sqrt(float(means.var()) / a.records) / scale
+    return 2 * math.sqrt(float(means.var()) / a.examples) / scale
 
 
 def _mean_above(values: Tensor, order: Tensor) -> Tensor:
@@ -163,9 +163,9 @@ def _batches(items: Mapping[int, RankedDistances], places: Sequence[int]) -> Ite
 
 
 def _moved(item: RankedDistances, orders: Tensor) -> Iterator[Tensor]:
-    """Yield, for every order of records, the places of the pairs of rows in the flattened N × N matrix, shape (M,)."""
+    """Yield, for every order of examples, the places of the pairs of rows in the flattened N × N matrix, shape (M,)."""
     first, second = torch.triu_indices(item.rows, item.rows, 1)
-    by_record = torch.arange(item.rows).reshape(item.records, -1)
+    by_example = torch.arange(item.rows).reshape(item.examples, -1)
     for order in orders:
-        rows = by_record[order].flatten()
+        rows = by_example[order].flatten()
         yield rows[first] * item.rows + rows[second]

@@ -49,21 +49,21 @@ class ShapeMetric(PairwiseComparison[Whitened]):
 
     - ``shape_distance`` (angular): arccos( ‖AᵀB‖_* / (‖A‖_F ‖B‖_F) ), in radians.
     - ``size_and_shape_distance`` (euclidean): min over rotations Q of ‖A Q − B‖_F, in units of the activations. It is
-      not divided by the number of records and grows with its root.
+      not divided by the number of examples and grows with its root.
 
     α = 1 is Procrustes; α = 0 is unchanged by all invertible linear maps, a form of CCA, and 0 for any two
-    representations with as many units as records: see ``chance``. The definitions are those of netrep's
+    representations with as many units as examples: see ``chance``. The definitions are those of netrep's
     ``LinearMetric``, which takes λ below 1e-7 for 1e-7; with α < 1 the euclidean one depends on the number of units
     that do not vary.
 
-    Between 0 and 1, α is no fixed place between the two: λ is a sum over records of squared activations, and where it
+    Between 0 and 1, α is no fixed place between the two: λ is a sum over examples of squared activations, and where it
     is far above 1, α dominates (1 − α) λ^(−1/2), and the distance is all but Procrustes'. It changes with the scale of
-    the activations and with the number of records; compare values of equal probes only.
+    the activations and with the number of examples; compare values of equal probes only.
 
-    Standard errors: infinitesimal jackknife over records (rows of one record together). With C = AᵀB, Q its orthogonal
-    factor, record i pulls ‖C‖_* = tr QᵀC by a_iᵀ Q b_i, and through the whitening by x_iᵀ (Γ ∘ H) x_i with
+    Standard errors: infinitesimal jackknife over examples (rows of one example together). With C = AᵀB, Q its
+    orthogonal factor, example i pulls ‖C‖_* = tr QᵀC by a_iᵀ Q b_i, and through the whitening by x_iᵀ (Γ ∘ H) x_i with
     H the symmetric part of XᵀB Qᵀ and Γ_jk = (1 − α) (λ_j^(−1/2) − λ_k^(−1/2)) / (λ_j − λ_k). Null: random permutations
-    of the second side's records.
+    of the second side's examples.
 
     Args:
         alpha: α in [0, 1].
@@ -112,11 +112,11 @@ class ShapeMetric(PairwiseComparison[Whitened]):
         angle, rotation, _ = rotated_angle(a.item.rows, b.item.rows)
         value = float(self._distance(a, b, np.array(angle)))
         pull = self._pull(a, b, angle, value, rotation)
-        by_record = a.item.by_record(pull)
-        return value, math.sqrt(float(by_record.var()) * len(by_record))
+        by_example = a.item.by_example(pull)
+        return value, math.sqrt(float(by_example.var()) * len(by_example))
 
     def shuffled(self, a: Whitened, b: Whitened, orders: Tensor) -> np.ndarray:
-        """Return the distances with the second side's records in other orders."""
+        """Return the distances with the second side's examples in other orders."""
         return self._distance(a, b, np.arccos(np.clip(shuffled_norms(a.item, b.item, orders), 0, 1)))
 
     def _distance(self, a: Whitened, b: Whitened, angle: np.ndarray) -> np.ndarray:

@@ -13,13 +13,13 @@ class Centred:
 
     Attributes:
         rows: X, shape (N, units), float64, each column with mean 0, scaled to ‖X‖_F² = N.
-        records: n; N = n · positions, and rows of one record are neighbours.
+        examples: n; N = n · positions, and rows of one example are neighbours.
         precise: whether it came in float64 and has to stay in it.
         reason: why nothing can be compared with it, None if it can.
     """
 
     rows: Tensor
-    records: int
+    examples: int
     precise: bool = True
     reason: str | None = None
 
@@ -39,13 +39,13 @@ class Centred:
         return self.shift.sum() / (len(self.rows) - 1)
 
     def shuffled(self, order: Tensor) -> "Centred":
-        """Return the same with its records, each with all its rows, in another order (n,)."""
-        by_record = self.rows.reshape(self.records, -1, self.rows.shape[1])
-        return replace(self, rows=by_record.index_select(0, order).flatten(0, 1))
+        """Return the same with its examples, each with all its rows, in another order (n,)."""
+        by_example = self.rows.reshape(self.examples, -1, self.rows.shape[1])
+        return replace(self, rows=by_example.index_select(0, order).flatten(0, 1))
 
-    def by_record(self, values: Tensor) -> Tensor:
-        """Return the sums of values of rows (…, N) over each record's rows, shape (…, n)."""
-        return values.reshape(*values.shape[:-1], self.records, -1).sum(-1)
+    def by_example(self, values: Tensor) -> Tensor:
+        """Return the sums of values of rows (…, N) over each example's rows, shape (…, n)."""
+        return values.reshape(*values.shape[:-1], self.examples, -1).sum(-1)
 
 
 def centred(features: Tensor) -> Centred:
@@ -59,11 +59,11 @@ def centred(features: Tensor) -> Centred:
     energy = rows.square().sum()
     reason = None
     if len(features) < 4:
-        reason = f"4 records or more are needed, got {len(features)}"
+        reason = f"4 examples or more are needed, got {len(features)}"
     elif not bool(energy.isfinite()):
         reason = "a representation is not finite"
     elif not bool(energy > 1e-24 * raw.square().sum()):
-        reason = "a representation is the same for all records"
+        reason = "a representation is the same for all examples"
     scale = (energy / len(rows)).sqrt() if reason is None else torch.ones(())
     return Centred(rows / scale, len(features), features.dtype == torch.float64, reason)
 
@@ -73,6 +73,6 @@ def pair_reason(a: Centred, b: Centred) -> str | None:
     if a.reason or b.reason:
         return a.reason or b.reason
     if len(a.rows) != len(b.rows):
-        ways = f"{len(a.rows) // a.records} and {len(b.rows) // b.records}"
+        ways = f"{len(a.rows) // a.examples} and {len(b.rows) // b.examples}"
         return f"the layers have {ways} positions; compare them with positions=pooled"
     return None

@@ -5,9 +5,9 @@ from torch import Tensor
 
 
 def compact(features: Tensor) -> Tensor:
-    """Return a centred representation with at most n units and the same inner products between records.
+    """Return a centred representation with at most n units and the same inner products between examples.
 
-    With more units than records, X (n, d) is replaced by X V, V an orthonormal basis of its row space (n, n or fewer
+    With more units than examples, X (n, d) is replaced by X V, V an orthonormal basis of its row space (n, n or fewer
     columns): every comparison here is unchanged by rotations of the units, so nothing is lost but numbers to send.
 
     Args:

@@ -1,4 +1,4 @@
-"""Inner products of centred Gram matrices of many representations, and each record's part in them."""
+"""Inner products of centred Gram matrices of many representations, and each example's part in them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from metrics.compare.base import Pairs
 from metrics.compare.products.centred import Centred
 
 _MOST_BYTES = 2**25
-# Above so many records a full Gram matrix costs more than the error of minibatches is worth.
+# Above so many examples a full Gram matrix costs more than the error of minibatches is worth.
 _MINIBATCH_ABOVE = 4000
 _MINIBATCH = 1000
 
 
 @dataclass(frozen=True)
 class GramProducts:
-    """⟨A, B⟩ = Σ_ij A_ij B_ij of centred Gram matrices, by the records i that they come from.
+    """⟨A, B⟩ = Σ_ij A_ij B_ij of centred Gram matrices, by the examples i that they come from.
 
     Attributes:
-        own: ⟨A, A⟩ of every item by record, shape (items, n), float64.
-        pair: ⟨A, B⟩ of every pair by record, shape (pairs, n), float64.
-        minibatches: whether records were compared within minibatches only.
+        own: ⟨A, A⟩ of every item by example, shape (items, n), float64.
+        pair: ⟨A, B⟩ of every pair by example, shape (pairs, n), float64.
+        minibatches: whether examples were compared within minibatches only.
     """
 
     own: Tensor
@@ -42,11 +42,11 @@ def gram_products(items: Sequence[Centred], pairs: Pairs, debiased: bool) -> Gra
     - Many units: one product of all Gram matrices; rows of the matrices are made and multiplied block by block, so
       that no whole matrix is held. N²·d operations an item, N² a pair. In float32, and again in float64 for what
       comes out nearly equal.
-    - Many units and more than 4,000 records: the same within minibatches of 1,000 records, summed, where debiased
+    - Many units and more than 4,000 examples: the same within minibatches of 1,000 examples, summed, where debiased
       (biased values would grow).
 
     Args:
-        items: representations of the same records with the same number of rows.
+        items: representations of the same examples with the same number of rows.
         pairs: places in ``items``.
         debiased: which centring.
 
@@ -60,7 +60,7 @@ def gram_products(items: Sequence[Centred], pairs: Pairs, debiased: bool) -> Gra
     gram = count * (sum(_width(item) for item in items) + len(items) ** 2 / 2)
     if features <= gram:
         return _from_features(items, pairs, debiased)
-    if debiased and items[0].records > _MINIBATCH_ABOVE:
+    if debiased and items[0].examples > _MINIBATCH_ABOVE:
         return _in_minibatches(items, pairs)
     if any(item.precise for item in items):
         return _from_gram(items, pairs, debiased, torch.float64)
@@ -87,8 +87,8 @@ def _width(item: Centred) -> int:
 
 
 def _from_features(items: Sequence[Centred], pairs: Pairs, debiased: bool) -> GramProducts:
-    own = torch.stack([item.by_record(row_products(item, item, debiased)) for item in items])
-    pair = [items[a].by_record(row_products(items[a], items[b], debiased)) for a, b in pairs]
+    own = torch.stack([item.by_example(row_products(item, item, debiased)) for item in items])
+    pair = [items[a].by_example(row_products(items[a], items[b], debiased)) for a, b in pairs]
     return GramProducts(own, torch.stack(pair))
 
 
@@ -112,14 +112,14 @@ def _from_gram(items: Sequence[Centred], pairs: Pairs, debiased: bool, dtype: to
         products = torch.bmm(rows, rows.transpose(1, 2)).double()
         own.append(products.diagonal(dim1=1, dim2=2))
         pair.append(products[:, first, second])
-    by_record = items[0].by_record
-    return GramProducts(by_record(torch.cat(own).T), by_record(torch.cat(pair).T))
+    by_example = items[0].by_example
+    return GramProducts(by_example(torch.cat(own).T), by_example(torch.cat(pair).T))
 
 
 def _in_minibatches(items: Sequence[Centred], pairs: Pairs) -> GramProducts:
-    """Sum over minibatches of about 1,000 records, each centred by itself."""
-    records, positions = items[0].records, len(items[0].rows) // items[0].records
-    bounds = torch.linspace(0, records, max(2, records // _MINIBATCH + 1)).long().tolist()
+    """Sum over minibatches of about 1,000 examples, each centred by itself."""
+    examples, positions = items[0].examples, len(items[0].rows) // items[0].examples
+    bounds = torch.linspace(0, examples, max(2, examples // _MINIBATCH + 1)).long().tolist()
     found = []
     for start, end in pairwise(bounds):
         parts = [item.rows[start * positions : end * positions] for item in items]

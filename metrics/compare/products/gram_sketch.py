@@ -13,10 +13,10 @@ def gram_sketch(features: Tensor, numbers: int, seed: int) -> Tensor:
     """Return s numbers z_rᵀ Ã w_r / √s, Ã the U-centred Gram matrix, z_r and w_r shared random signs.
 
     The inner product of two sketches with the same signs is an unbiased estimate of ⟨Ã, B̃⟩, with a standard error of
-    about √((1 + ρ²)/s) in units of ‖Ã‖‖B̃‖. Each number mixes all records; no activation is sent.
+    about √((1 + ρ²)/s) in units of ‖Ã‖‖B̃‖. Each number mixes all examples; no activation is sent.
 
     Args:
-        features: shape (n, units), or (n, positions, units); of fewer than four records, or the same for all, the
+        features: shape (n, units), or (n, positions, units); of fewer than four examples, or the same for all, the
             sketch is zero.
         numbers: s.
         seed: of the signs; sketches of different seeds cannot be compared.

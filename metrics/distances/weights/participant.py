@@ -1,6 +1,6 @@
 """Weights as the distances see them: clients with models, models with layers, layers with arrays that have roles.
 
-Representations are seen in the same way: a layer's one array is then what it puts out for some records.
+Representations are seen in the same way: a layer's one array is then what it puts out for some examples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fedlayers.core.layers import Layer
 
-# The role of what a layer puts out, shape (records, units) or (records, positions, units).
+# The role of what a layer puts out, shape (examples, units) or (examples, positions, units).
 ACTIVATION = "activation"
 
 

@@ -99,19 +99,19 @@ def test_what_agrees_only_where_there_is_little_variance_counts_little() -> None
 def test_rounding_errors_are_no_directions() -> None:
     x, y = ((z @ normal(9, z.shape[1], 30)).float() for z in pair())
     assert value(PWCCA(), x, y) == pytest.approx(value(PWCCA(), x.double(), y.double()), abs=1e-4)
-    # Ten directions at most: sixty would need more records.
+    # Ten directions at most: sixty would need more examples.
     assert np.isfinite(value(PWCCA(), x[:50], y[:50]))
 
 
 @pytest.mark.parametrize("measure", [SVCCA(1.0), PWCCA()], ids=["svcca", "pwcca"])
-def test_too_few_records_force_correlations_and_have_no_value(measure: SVCCA | PWCCA) -> None:
+def test_too_few_examples_force_correlations_and_have_no_value(measure: SVCCA | PWCCA) -> None:
     x, y = normal(0, 11, 6), normal(1, 11, 4)
     assert correlations(x[:10], y[:10]).max() == pytest.approx(1)
     assert correlations(x, y).max() < 1 - 1e-6
     assert 0 < value(measure, x, y) < 1
     (found,) = measure.compare([x[:10], y[:10]], [(0, 1)], 5, 0)
     assert np.isnan(found.value[0])
-    reason = "correlations of 6 and 4 directions need more than 10 probe records, got 10"
+    reason = "correlations of 6 and 4 directions need more than 10 probe examples, got 10"
     assert found.reasons == {0: reason}
 
 

@@ -81,7 +81,7 @@ def test_gram_space_equals_feature_space(dtype: torch.dtype, debiased: bool, sha
     found = gram_products(items, pairs, debiased)
     tolerance = 1e-9 if dtype == torch.float64 else 1e-4
     for (a, b), rows in zip(pairs, found.pair, strict=True):
-        expected = items[a].by_record(row_products(items[a], items[b], debiased))
+        expected = items[a].by_example(row_products(items[a], items[b], debiased))
         assert rows.numpy() == pytest.approx(
             expected.numpy(), rel=tolerance, abs=tolerance * float(expected.abs().max())
         )
@@ -171,12 +171,12 @@ def test_minibatches_estimate_the_whole(monkeypatch: pytest.MonkeyPatch) -> None
     assert found.variant == "debiased, minibatches"
     assert found.stderr is not None and whole.stderr is not None
     assert found.value[0] == pytest.approx(whole.value[0], abs=3 * found.stderr[0])
-    # Records meet in a sixth of the pairs only.
+    # Examples meet in a sixth of the pairs only.
     assert whole.stderr[0] < found.stderr[0] < 0.02
 
 
 @pytest.mark.parametrize("mixing", [0.3, 1.0, 3.0])
-def test_the_standard_error_is_the_spread_over_fresh_records(mixing: float) -> None:
+def test_the_standard_error_is_the_spread_over_fresh_examples(mixing: float) -> None:
     values, errors = [], []
     maps = normal(5, 6, 8)
     for seed in range(150):
@@ -189,7 +189,7 @@ def test_the_standard_error_is_the_spread_over_fresh_records(mixing: float) -> N
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.2)
 
 
-def test_positions_as_samples_count_records_not_positions() -> None:
+def test_positions_as_samples_count_examples_not_positions() -> None:
     x, y = normal(0, 30, 6, 5), normal(1, 30, 6, 4)
     y[:, :, 0] = x[:, :, 0]
     flat = cka(x.flatten(0, 1), y.flatten(0, 1))
@@ -207,10 +207,10 @@ def test_layers_of_different_positions_are_not_compared() -> None:
 @pytest.mark.parametrize("estimator", ["debiased", "biased"])
 def test_what_is_not_defined_is_missing_with_a_reason(estimator: str) -> None:
     few = compare(normal(0, 3, 4), normal(1, 3, 4), estimator=estimator)["cka_distance"]
-    assert np.isnan(few.value[0]) and few.reasons[0] == "4 records or more are needed, got 3"
+    assert np.isnan(few.value[0]) and few.reasons[0] == "4 examples or more are needed, got 3"
     dead = compare(torch.full((9, 4), 0.1), normal(1, 9, 4), normal(2, 9, 4), estimator=estimator)["cka"]
     assert np.isnan(dead.value).tolist() == [True, True, False]
-    assert dead.reasons[0] == "a representation is the same for all records"
+    assert dead.reasons[0] == "a representation is the same for all examples"
     diverged = compare(torch.full((9, 4), torch.nan), normal(1, 9, 4), estimator=estimator)["cka"]
     assert diverged.reasons[0] == "a representation is not finite"
 

@@ -80,14 +80,14 @@ def test_what_the_metric_cannot_do_costs_one_pair() -> None:
     (found,) = Netrep("netrep.metrics.LinearMetric", {}).compare(items, [(0, 1), (1, 2), (1, 3)], 0, 0)
     assert np.isnan(found.value).tolist() == [True, False, True]
     assert found.reasons[0] == "LinAlgError: SVD did not converge"
-    assert found.reasons[2] == "a representation is the same for all records"
+    assert found.reasons[2] == "a representation is the same for all examples"
 
 
 @pytest.mark.usefixtures("library")
 def test_units_that_may_have_been_rotated_are_not_matched() -> None:
     measure = Netrep("netrep.metrics.PermutationMetric", {})
     (found,) = measure.compare([normal(0, 20, 20), normal(1, 20, 20)], [(0, 1)], 0, 0)
-    assert found.reasons == {0: "matching units needs more records than units, got 20 and 20"}
+    assert found.reasons == {0: "matching units needs more examples than units, got 20 and 20"}
     assert np.isfinite(measure.compare([normal(0, 20, 19), normal(1, 20, 19)], [(0, 1)], 0, 0)[0].value[0])
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metrics.compare.chance.permutation_null import SMALLEST_P, cubes, null_deviation, skewness
-from metrics.compare.chance.permutations import record_permutations, sampled_null
+from metrics.compare.chance.permutations import example_permutations, sampled_null
 from metrics.compare.measures.cka import CKA
 from metrics.compare.products.centred import centred
 from metrics.geometry.chance import against_chance
@@ -17,20 +17,20 @@ from metrics.statistics.chance_quantile import chance_quantile
 from tests.metrics.compare.test_compare_cka import normal, u_centred
 
 
-def representation(seed: int, records: int, decay: float, units: int) -> Tensor:
-    return normal(seed, records, units) * torch.arange(1, units + 1, dtype=torch.float64).pow(-decay)
+def representation(seed: int, examples: int, decay: float, units: int) -> Tensor:
+    return normal(seed, examples, units) * torch.arange(1, units + 1, dtype=torch.float64).pow(-decay)
 
 
-@pytest.mark.parametrize("records", [6, 7])
-def test_moments_are_those_over_all_permutations(records: int) -> None:
-    x, y = representation(0, records, 0.5, 3), representation(1, records, 0.0, 2)
+@pytest.mark.parametrize("examples", [6, 7])
+def test_moments_are_those_over_all_permutations(examples: int) -> None:
+    x, y = representation(0, examples, 0.5, 3), representation(1, examples, 0.0, 2)
     a, b = u_centred(x), u_centred(y)
-    orders = [list(order) for order in itertools.permutations(range(records))]
+    orders = [list(order) for order in itertools.permutations(range(examples))]
     values = np.array([(a * b[np.ix_(order, order)]).sum() for order in orders])
     values /= math.sqrt((a**2).sum() * (b**2).sum())
     assert values.mean() == pytest.approx(0, abs=1e-12)
-    assert values.std() == pytest.approx(null_deviation(records), rel=1e-12)
-    found = skewness(cubes(centred(x)), cubes(centred(y)), records)
+    assert values.std() == pytest.approx(null_deviation(examples), rel=1e-12)
+    found = skewness(cubes(centred(x)), cubes(centred(y)), examples)
     assert found == pytest.approx((values**3).mean() / values.std() ** 3, rel=1e-5)
 
 
@@ -48,12 +48,12 @@ def test_cubes_are_those_of_the_matrix(units: int) -> None:
 
 @pytest.mark.parametrize(("decay", "units"), [(0.0, 40), (1.0, 40), (0.0, 1), (2.0, 10)])
 def test_the_quantile_is_that_of_random_permutations(decay: float, units: int) -> None:
-    records = 80
-    x, y = representation(0, records, decay, units), representation(1, records, decay, units)
+    examples = 80
+    x, y = representation(0, examples, decay, units), representation(1, examples, decay, units)
     found = CKA().compare([x, y], [(0, 1)], 0, 0)[0]
     assert found.chance is not None and found.chance_hi is not None and found.p is not None
     a, b = u_centred(x), u_centred(y)
-    orders = record_permutations(records, 3000, seed=1).numpy()
+    orders = example_permutations(examples, 3000, seed=1).numpy()
     values = np.array([(a * b[np.ix_(order, order)]).sum() for order in orders])
     values /= math.sqrt((a**2).sum() * (b**2).sum())
     assert found.chance[0] == 0

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from metrics.compare.base import Compared
-from metrics.compare.chance.permutations import record_permutations
+from metrics.compare.chance.permutations import example_permutations
 from metrics.compare.measures.cca import PWCCA, SVCCA
 from metrics.compare.measures.pairwise import PairwiseComparison
 from metrics.compare.measures.procrustes import Procrustes
@@ -92,10 +92,10 @@ def test_float32_and_a_large_mean_change_nothing(measure: PairwiseComparison[Any
 
 @every_measure
 @pytest.mark.parametrize("shape", [(20, 6), (50, 12), (12, 3, 6), (40, 2, 6)], ids=str)
-def test_the_null_band_is_that_of_shuffled_records(measure: PairwiseComparison[Any], shape: tuple[int, ...]) -> None:
+def test_the_null_band_is_that_of_shuffled_examples(measure: PairwiseComparison[Any], shape: tuple[int, ...]) -> None:
     x, y = normal(0, *shape), normal(1, *shape) + 0.3 * normal(0, *shape)
     found = compare(measure, x, y, permutations=30, seed=5)
-    naive = np.array([value(measure, x, y[order]) for order in record_permutations(len(x), 30, seed=5)])
+    naive = np.array([value(measure, x, y[order]) for order in example_permutations(len(x), 30, seed=5)])
     agree = naive >= found.value[0] if measure.is_similarity else naive <= found.value[0]
     tolerance = 1e-6 if shape[0] < 32 else 1e-4
     assert found.chance is not None and found.chance_hi is not None and found.p is not None
@@ -127,7 +127,7 @@ def test_permutations_that_change_nothing_count_as_agreement(measure: PairwiseCo
 
 
 @every_measure
-def test_the_standard_error_is_the_spread_over_fresh_records(measure: PairwiseComparison[Any]) -> None:
+def test_the_standard_error_is_the_spread_over_fresh_examples(measure: PairwiseComparison[Any]) -> None:
     found = [compare(measure, *similar(seed, n=300)) for seed in range(60)]
     values = [one.value[0] for one in found]
     errors = [one.stderr[0] for one in found if one.stderr is not None]
@@ -147,10 +147,10 @@ def test_positions_as_samples_are_rows(measure: PairwiseComparison[Any]) -> None
 @every_measure
 def test_what_is_not_defined_is_missing_with_a_reason(measure: PairwiseComparison[Any]) -> None:
     few = compare(measure, normal(0, 3, 1), normal(1, 3, 1), permutations=3)
-    assert np.isnan(few.value[0]) and few.reasons == {0: "4 records or more are needed, got 3"}
+    assert np.isnan(few.value[0]) and few.reasons == {0: "4 examples or more are needed, got 3"}
     dead = compare(measure, torch.full((30, 4), 0.1), normal(1, 30, 4), normal(2, 30, 4))
     assert np.isnan(dead.value).tolist() == [True, True, False]
-    assert dead.reasons == dict.fromkeys((0, 1), "a representation is the same for all records")
+    assert dead.reasons == dict.fromkeys((0, 1), "a representation is the same for all examples")
 
 
 @every_measure
@@ -196,6 +196,6 @@ def test_a_decomposition_that_fails_costs_one_pair() -> None:
     assert np.isnan(found.chance).tolist() == np.isnan(found.p).tolist() == [True, True, False]
 
 
-def test_too_few_records_for_the_jackknife_leave_the_error_unknown() -> None:
+def test_too_few_examples_for_the_jackknife_leave_the_error_unknown() -> None:
     found = compare(SVCCA(), normal(0, 5, 2), normal(1, 5, 2))
     assert math.isfinite(found.value[0]) and found.stderr is not None and math.isnan(found.stderr[0])

@@ -81,7 +81,7 @@ def test_it_is_a_metric() -> None:
     assert (table + np.eye(len(table)) > 0).all() and table.max() <= math.pi / 2
 
 
-def test_few_records_look_alike_by_chance() -> None:
+def test_few_examples_look_alike_by_chance() -> None:
     (found,) = Procrustes().compare([normal(0, 20, 100), normal(1, 20, 100)], [(0, 1)], 50, 0)
     assert (
         found.chance is not None and found.value[0] < 0.75 and found.chance[0] == pytest.approx(found.value[0], abs=0.1)

@@ -42,7 +42,7 @@ def test_ties_share_their_mean_rank() -> None:
     assert values[order].tolist() == [1, 1, 2, 3, 3, 3]
 
 
-def test_distances_are_euclidean_and_those_of_equal_records_zero() -> None:
+def test_distances_are_euclidean_and_those_of_equal_examples_zero() -> None:
     x = normal(0, 20, 5)
     x[7] = x[3]
     item = centred(x.float())
@@ -82,7 +82,7 @@ def test_too_many_rows_have_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.isfinite(compare(normal(0, 50, 4), normal(1, 50, 4)).value[0])
 
 
-def test_records_that_are_all_equally_far_have_no_order() -> None:
+def test_examples_that_are_all_equally_far_have_no_order() -> None:
     found = compare(torch.eye(6), normal(1, 6, 4), permutations=5)
     assert np.isnan(found.value[0])
-    assert found.reasons == {0: "all records are equally far from each other"}
+    assert found.reasons == {0: "all examples are equally far from each other"}

@@ -143,7 +143,7 @@ def test_alpha_1_is_procrustes() -> None:
 
 
 def weighted_distance(x: np.ndarray, y: np.ndarray, weights: np.ndarray, alpha: float, score: str) -> float:
-    """Return netrep's distance with records counted as often as their weights say, from its definition."""
+    """Return netrep's distance with examples counted as often as their weights say, from its definition."""
     sides, units = [], max(x.shape[1], y.shape[1])
     for raw in (x, y):
         padded = np.pad(raw, ((0, 0), (0, units - raw.shape[1])))
@@ -161,11 +161,11 @@ def weighted_distance(x: np.ndarray, y: np.ndarray, weights: np.ndarray, alpha: 
 
 
 @every_case
-def test_the_standard_error_is_made_of_derivatives_by_the_records_weights(alpha: float, score: str) -> None:
+def test_the_standard_error_is_made_of_derivatives_by_the_examples_weights(alpha: float, score: str) -> None:
     x, y = normal(0, 20, 3), normal(0, 20, 3) @ normal(1, 3, 5) + 2 * normal(2, 20, 5)
     step, pulls = 1e-5, []
-    for record in range(20):
-        change = step * np.eye(20)[record]
+    for example in range(20):
+        change = step * np.eye(20)[example]
         above, below = (weighted_distance(x.numpy(), y.numpy(), 1 + side * change, alpha, score) for side in (1, -1))
         pulls.append((above - below) / (2 * step))
     (found,) = ShapeMetric(alpha, score).compare([x, y], [(0, 1)], 0, 0)

@@ -60,7 +60,7 @@ def test_a_dead_layer_is_missing_and_biased_has_no_sketch() -> None:
     dead, alive = gram_sketch(torch.ones(9, 4), 64, seed=0), gram_sketch(normal(0, 9, 4), 64, seed=0)
     found = CKA().compare_sketches([dead, alive], [(0, 1)])
     assert found is not None and np.isnan(found[0].value[0])
-    assert found[0].reasons[0] == "a representation is the same for all records"
+    assert found[0].reasons[0] == "a representation is the same for all examples"
     assert CKA("biased").compare_sketches([alive, alive], [(0, 1)]) is None
 
 

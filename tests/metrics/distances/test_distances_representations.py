@@ -33,10 +33,10 @@ def layer(values: np.ndarray) -> LayerWeights:
     return representation_layer("fc", "linear", values)
 
 
-def related(seed: int, units: int, records: int = 60) -> np.ndarray:
-    shared = np.random.default_rng(0).standard_normal((records, 2))
+def related(seed: int, units: int, examples: int = 60) -> np.ndarray:
+    shared = np.random.default_rng(0).standard_normal((examples, 2))
     random = np.random.default_rng(seed)
-    found: np.ndarray = shared @ random.standard_normal((2, units)) + random.standard_normal((records, units))
+    found: np.ndarray = shared @ random.standard_normal((2, units)) + random.standard_normal((examples, units))
     return found
 
 
@@ -137,10 +137,10 @@ def test_independent_representations_are_orthogonal_to_debiased_cka() -> None:
     assert np.mean(found[1]) < 1.1
 
 
-# The others have no value, or 0, with more units than records.
+# The others have no value, or 0, with more units than examples.
 @pytest.mark.parametrize("name", ["cka_dst", "cka_biased_dst", "activation_procrustes_dst", "shape_05_dst", "rsa_dst"])
-def test_more_units_than_records_and_other_widths_keep_the_contract(name: str) -> None:
-    clients = [Client(probe_model(seed, records=12, widths=(20, 3, 15))) for seed in range(4)]
+def test_more_units_than_examples_and_other_widths_keep_the_contract(name: str) -> None:
+    clients = [Client(probe_model(seed, examples=12, widths=(20, 3, 15))) for seed in range(4)]
     doubled = [Client(tuple(replace(own, arrays=(as_double(own),)) for own in client.model)) for client in clients]
     check_contract(METRICS[name], doubled)
 
@@ -157,7 +157,7 @@ def test_values_alone_are_those_of_the_whole_comparison(metric: RepresentationMe
     (whole, *_) = metric.comparison.compare(items, pairs, 20, 0)
     found = metric.comparison.values(items, pairs)
     assert (found.metric, found.variant, found.reasons) == (whole.metric, whole.variant, whole.reasons)
-    assert found.reasons == {2: "a representation is the same for all records"}
+    assert found.reasons == {2: "a representation is the same for all examples"}
     assert np.array_equal(found.value, whole.value, equal_nan=True)
 
 
@@ -252,7 +252,7 @@ def test_why_there_is_no_distance() -> None:
     layers = [layer(related(1, 3)), layer(np.ones((60, 2))), layer(related(2, 3)), layer(np.full((60, 1), np.nan))]
     found = METRICS["cka_dst"].reasons(layers, [(0, 1), (0, 2), (2, 3)])
     assert found == {
-        (0, 1): "a representation is the same for all records", (2, 3): "a representation is not finite",
+        (0, 1): "a representation is the same for all examples", (2, 3): "a representation is not finite",
     }  # fmt: skip
     assert METRICS["cka_dst"].reasons(layers, []) == {}
 

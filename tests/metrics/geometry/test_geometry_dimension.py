@@ -59,7 +59,7 @@ def test_coordinates_keep_distances_and_are_uncorrelated(n: int, d: int) -> None
 
 
 @pytest.mark.parametrize("d", [5, 40])
-def test_scatter_without_some_records_is_that_of_the_others(d: int) -> None:
+def test_scatter_without_some_examples_is_that_of_the_others(d: int) -> None:
     found = principal_coordinates(normal(20, d))
     rest = found.rows[3:17]
     scatter = found.without(torch.tensor([0, 1, 2, 17, 18, 19]))
@@ -69,13 +69,13 @@ def test_scatter_without_some_records_is_that_of_the_others(d: int) -> None:
 
 
 def test_what_has_no_geometry() -> None:
-    assert why_undefined(normal(3, 2)) == "4 records or more are needed, got 3"
-    assert why_undefined(torch.full((9, 4), 0.3)) == "the output is the same for all records"
-    assert why_undefined(torch.zeros(9, 4)) == "the output is the same for all records"
+    assert why_undefined(normal(3, 2)) == "4 examples or more are needed, got 3"
+    assert why_undefined(torch.full((9, 4), 0.3)) == "the output is the same for all examples"
+    assert why_undefined(torch.zeros(9, 4)) == "the output is the same for all examples"
     # The last bit of a float32 is rounding; a small variation beside a large constant unit is not.
     rounding = torch.full((9, 4), 0.3)
     rounding[4] = rounding[4].nextafter(torch.tensor(1.0))
-    assert why_undefined(rounding) == "the output is the same for all records"
+    assert why_undefined(rounding) == "the output is the same for all examples"
     assert why_undefined(torch.cat([torch.full((9, 1), 1e8), torch.eye(9)], 1)) is None
 
 
@@ -90,7 +90,7 @@ def test_plain_ratio_equals_reference_values(seed: int, shape: tuple[int, int], 
 
 
 @pytest.mark.parametrize("n", [50, 200, 1000])
-def test_correction_takes_the_number_of_records_out(n: int) -> None:
+def test_correction_takes_the_number_of_examples_out(n: int) -> None:
     """Isotropic normal, d = 256: the plain ratio is 41, 112, 204; four standard deviations of the estimate, ~2d/n."""
     features = normal(n, 256, seed=n)
     assert plain(features) == pytest.approx(256 / (1 + 256 / (n - 1)), rel=0.02)
@@ -108,7 +108,7 @@ def test_estimates_are_the_means_over_quadruples() -> None:
 
 
 @pytest.mark.parametrize("d", [6, 50])
-def test_error_is_that_of_leaving_out_each_record(d: int) -> None:
+def test_error_is_that_of_leaving_out_each_example(d: int) -> None:
     features = normal(37, d, scales=decaying(d))
     value, error = debiased_participation_ratio(principal_coordinates(features))
     kept = [torch.ones(37, dtype=torch.bool).index_fill_(0, block, False) for block in torch.arange(37)[:, None]]
@@ -130,8 +130,8 @@ def test_errors_match_the_scatter(estimate: Callable[[Tensor], tuple[float, floa
     assert math.sqrt((found[:, 1] ** 2).mean()) == pytest.approx(found[:, 0].std(), rel=0.15)
 
 
-def test_errors_are_those_of_weighing_records() -> None:
-    """Adding t z_i z_iᵀ to S changes f by t times record i's influence; checked by differences, one unit being dead."""
+def test_errors_are_those_of_weighing_examples() -> None:
+    """Adding t z_i z_iᵀ to S changes f by t times example i's influence; checked by differences, one unit dead."""
     features = torch.cat([normal(30, 4, scales=decaying(4)), torch.zeros(30, 1)], 1)
     covariance = torch.cov(features.T)
 
@@ -198,7 +198,7 @@ def test_directions_that_cannot_be_counted_are_nan() -> None:
     assert math.isnan(value) and error is None
 
 
-def test_four_records_have_a_value_and_no_error() -> None:
+def test_four_examples_have_a_value_and_no_error() -> None:
     value, error = debiased_participation_ratio(principal_coordinates(normal(4, 2)))
     assert math.isnan(value) or value >= 1
     assert error is None

@@ -37,8 +37,8 @@ def labelled(n: int, d: int, classes: int, apart: float, seed: int = 0) -> tuple
     return features, labels
 
 
-def predicted(features: Tensor, labels: Tensor, folds: Tensor, records_per_degree: float = 4.0) -> Tensor:
-    return held_out_predictions(principal_coordinates(features), labels[None], folds, records_per_degree)[0]
+def predicted(features: Tensor, labels: Tensor, folds: Tensor, examples_per_degree: float = 4.0) -> Tensor:
+    return held_out_predictions(principal_coordinates(features), labels[None], folds, examples_per_degree)[0]
 
 
 def share(features: Tensor, labels: Tensor) -> float:
@@ -47,18 +47,18 @@ def share(features: Tensor, labels: Tensor) -> float:
 
 @pytest.mark.parametrize("d", [8, 150])
 @pytest.mark.parametrize("classes", [2, 5])
-@pytest.mark.parametrize("records_per_degree", [1.5, 4.0, 40.0])
-def test_predictions_equal_those_of_scikit_learn(d: int, classes: int, records_per_degree: float) -> None:
+@pytest.mark.parametrize("examples_per_degree", [1.5, 4.0, 40.0])
+def test_predictions_equal_those_of_scikit_learn(d: int, classes: int, examples_per_degree: float) -> None:
     features, labels = labelled(100, d, classes, 1.0)
     folds = stratified_folds(labels, 5, generator())
     expected, variances = torch.empty_like(labels), principal_coordinates(features).variances
     for fold in range(5):
         held = folds == fold
         training = features[~held].numpy()
-        alpha = (len(training) - 1) * ridge_penalty(variances, len(training) / records_per_degree)
+        alpha = (len(training) - 1) * ridge_penalty(variances, len(training) / examples_per_degree)
         model = RidgeClassifier(alpha=alpha).fit(training, labels[~held].numpy())
         expected[held] = torch.from_numpy(model.predict(features[held].numpy()))
-    assert torch.equal(predicted(features, labels, folds, records_per_degree), expected)
+    assert torch.equal(predicted(features, labels, folds, examples_per_degree), expected)
 
 
 def test_penalty_sets_the_degrees_of_freedom() -> None:
@@ -90,7 +90,7 @@ def test_labellings_do_not_meet() -> None:
         assert torch.equal(found[index], predicted(features, labellings[index], folds))
 
 
-def test_no_record_sees_its_own_fold() -> None:
+def test_no_example_sees_its_own_fold() -> None:
     features, labels = labelled(60, 10, 3, 2.0)
     folds = stratified_folds(labels, 4, generator())
     value = predicted(features, labels, folds)
@@ -100,7 +100,7 @@ def test_no_record_sees_its_own_fold() -> None:
         assert torch.equal(predicted(features, others, folds)[held], value[held])
 
 
-def test_noise_is_read_off_training_records_but_not_off_others() -> None:
+def test_noise_is_read_off_training_examples_but_not_off_others() -> None:
     """d ≫ n: every labelling is linearly separable, which says nothing."""
     found = []
     for seed in range(20):
@@ -130,7 +130,7 @@ def test_predictions_do_not_depend_on_rotation_scale_or_mean() -> None:
     assert torch.equal(predicted((features + 100).float(), labels, folds), value)
 
 
-def test_training_records_that_are_all_equal_predict_their_most_frequent_class() -> None:
+def test_training_examples_that_are_all_equal_predict_their_most_frequent_class() -> None:
     features = torch.zeros(8, 3)
     features[0] = 1
     labels = torch.tensor([1, 0, 1, 1, 0, 1, 1, 1])
@@ -245,7 +245,7 @@ def test_class_share_at_its_ends_and_its_invariances() -> None:
     assert share((features + 100).float(), labels) == pytest.approx(value, rel=1e-4)
 
 
-def test_a_class_that_leaves_with_a_record_is_no_class_without_it() -> None:
+def test_a_class_that_leaves_with_an_example_is_no_class_without_it() -> None:
     features, _ = labelled(8, 2, 2, 1.0)
     value, error = within_class_share(principal_coordinates(features), torch.tensor([0, 0, 1, 1, 1, 0, 1, 2]))
     assert 0 < value < 1 and error is not None and math.isfinite(error)
