@@ -15,15 +15,16 @@ from torch import Tensor
 
 from clients.measuring import measure
 from clients.obedience import clip_update, proximal_term
-from clients.training import AfterEpoch, ExtraLoss, LocalResult, learning_rate, train_locally
+from clients.training import AfterStep, ExtraLoss, LocalResult, learning_rate, train_locally
 from fedlayers.core.federation import Examples
 from fedlayers.core.records import Record, Resource, Row, addressed, missing
-from fedlayers.core.seeding import torch_generator
+from fedlayers.core.schedule import Step
+from fedlayers.core.seeding import derive, torch_generator
 from fedlayers.core.weights import to_safetensors_bytes
 from fedlayers.flower.adapter import NumPyClient, records_of
 from fedlayers.flower.orders import OBEYED, Orders, orders
 from fedlayers.flower.session import Scalars, Session
-from metrics.measure import measure_epoch
+from metrics.measure import measure_step
 
 
 class FedAvgClient(NumPyClient):
@@ -145,7 +146,7 @@ class FedAvgClient(NumPyClient):
         received: dict[str, Tensor],
         examples: Examples,
         told: Orders,
-        after_epoch: AfterEpoch | None,
+        after_step: AfterStep | None,
     ) -> LocalResult:
         """Train as the run's configuration says, but for what the strategy told."""
         session = self.session
@@ -161,7 +162,7 @@ class FedAvgClient(NumPyClient):
             generator=torch_generator(workspace.config.seed, "batches", session.round, session.client),
             augment=workspace.augment,
             extra_loss=self._extra_loss(told.mu),
-            after_epoch=after_epoch,
+            after_step=after_step,
             reference=received,
             device=workspace.device,
         )
@@ -186,18 +187,19 @@ class FedAvgClient(NumPyClient):
             for metric in session.workspace.metrics.values()
         )
 
-    def _watch(self, start: Mapping[str, Tensor], watched: list[Row]) -> AfterEpoch | None:
-        """Return what looks at the weights after every epoch; None if no metric does so in this round."""
+    def _watch(self, start: Mapping[str, Tensor], watched: list[Row]) -> AfterStep | None:
+        """Return what looks at the weights inside training; None if no metric does so in this round."""
         session, workspace = self.session, self.session.workspace
         due = {
             name: metric
             for name, metric in workspace.metrics.items()
-            if metric.during_training and metric.schedule.is_due(session.round, session.last_round, session.moment)
+            if metric.schedule.steps and metric.schedule.is_due(session.round, session.last_round, session.moment)
         }
         on_error = str(workspace.config.metrics.get("on_error", "record"))
+        seed = derive(workspace.config.seed, "measure/step", session.round, session.client)
 
-        def look(number: int, parameters: Mapping[str, Tensor]) -> None:
-            watched.extend(measure_epoch(due, workspace.layers, parameters, start, number, on_error))
+        def look(step: Step, parameters: Mapping[str, Tensor]) -> None:
+            watched.extend(measure_step(due, workspace.layers, parameters, start, step, seed, on_error))
 
         return look if due else None
 

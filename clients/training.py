@@ -12,15 +12,16 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from clients.optimizers import clipped, make_optimizer
-from fedlayers.config.training import Training
+from fedlayers.config.training import Length, Training
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
+from fedlayers.core.schedule import Step
 from metrics.base import ExampleSet
 
 Weights = Mapping[str, Tensor]
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 ExtraLoss = Callable[[Weights, Weights], Tensor | None]
-AfterEpoch = Callable[[int, Weights], None]
+AfterStep = Callable[[Step, Weights], None]
 AdjustGradients = Callable[[dict[str, Tensor], Weights, Weights], None]
 
 
@@ -47,8 +48,7 @@ class _Hooks:
     reference: Weights
     extra_loss: ExtraLoss | None
     adjust_gradients: AdjustGradients | None
-    after_epoch: AfterEpoch | None
-    epoch_examples: int
+    after_step: AfterStep | None
 
 
 def train_locally(
@@ -63,7 +63,7 @@ def train_locally(
     augment: Augment | None = None,
     extra_loss: ExtraLoss | None = None,
     adjust_gradients: AdjustGradients | None = None,
-    after_epoch: AfterEpoch | None = None,
+    after_step: AfterStep | None = None,
     reference: Weights | None = None,
     device: torch.device | str = "cpu",
 ) -> LocalResult:
@@ -87,7 +87,7 @@ def train_locally(
         extra_loss: maps (parameters, reference) to a scalar that is added to every batch's loss, or to None.
         adjust_gradients: changes the mapping name -> gradient it is given, after (parameters, reference), in place,
             before clipping. It runs without autograd.
-        after_epoch: called with the number of whole epochs done and the weights, which it leaves as found.
+        after_step: called after every step with its number and the weights, which it leaves as found.
         reference: name -> weights that the first two hooks compare with; by default the weights training starts from.
         device: where to compute.
 
@@ -105,17 +105,19 @@ def train_locally(
         raise UserError(f"model must have parameters that require gradients, got none in {type(module).__name__}")
     if reference is None and (extra_loss or adjust_gradients):
         reference = {name: tensor.detach().clone() for name, tensor in parameters.items()}
-    hooks = _Hooks(reference or {}, extra_loss, adjust_gradients, after_epoch, len(examples))
+    hooks = _Hooks(reference or {}, extra_loss, adjust_gradients, after_step)
     norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
     with _training_mode(module), _leaves(trained):
         if min(len(examples), training.batch_size) == 1:
             for norm in norms:
                 norm.eval()
-        positions = batches(len(examples), training, generator, smallest=2 if norms else 1)
+        smallest = 2 if norms else 1
+        positions = batches(len(examples), training, generator, smallest)
+        length = training.length(len(examples), smallest)
 
         def loop(held: nn.Module) -> LocalResult:
             drawn = (_drawn(examples, chosen, augment, generator, device) for chosen in positions)
-            return _descend(held, parameters, trained, drawn, training, lr, hooks)
+            return _descend(held, parameters, trained, drawn, training, lr, hooks, length)
 
         return _with_tensors(module, parameters, buffers, loop)
 
@@ -125,20 +127,16 @@ def batches(count: int, training: Training, generator: torch.Generator, smallest
 
     Args:
         count: the number of examples.
-        training: ``batch_size``, and ``steps`` or else ``epochs``, of which the nearest number of batches (at least
-            one) is made.
+        training: ``batch_size``, and ``steps`` or else ``epochs``, see :meth:`Training.length`.
         generator: draws the order.
         smallest: a shorter last batch joins the one before it, unless there is none.
     """
-    size = training.batch_size
-    joined = count > size > 1 and 0 < count % size < smallest
-    per_epoch = math.ceil(count / size) - joined
-    steps = training.steps or max(1, round(training.epochs * per_epoch))
-    for step in range(steps):
-        place = step % per_epoch
+    size, length = training.batch_size, training.length(count, smallest)
+    for step in range(length.steps):
+        place = step % length.per_epoch
         if place == 0:
             order = torch.randperm(count, generator=generator)
-        yield order[place * size : count if place == per_epoch - 1 else (place + 1) * size]
+        yield order[place * size : count if place == length.per_epoch - 1 else (place + 1) * size]
 
 
 def learning_rate(training: Training, server_round: int, rounds: int) -> float:
@@ -170,6 +168,7 @@ def _descend(
     training: Training,
     lr: float,
     hooks: _Hooks,
+    length: Length,
 ) -> LocalResult:
     """Take one optimizer step a batch; ``module`` holds ``parameters``, of which ``trained`` move."""
     leaves = list(trained.values())
@@ -189,8 +188,8 @@ def _descend(
         optimizer.step(gradients if training.clip_norm is None else clipped(gradients, training.clip_norm))
         seen += len(labels)
         steps += 1
-        if hooks.after_epoch is not None and seen % hooks.epoch_examples == 0:
-            hooks.after_epoch(seen // hooks.epoch_examples, parameters)
+        if hooks.after_step is not None:
+            hooks.after_step(Step(steps, length.steps, length.per_epoch), parameters)
     return LocalResult(total.item() / seen, seen, steps)
 
 

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from fedlayers.core.layers import Layer
 from fedlayers.core.records import Record, Row, missing
 from fedlayers.core.schedule import Schedule
-from metrics import spreading
-
-Spread = spreading.Spread
+from metrics.spreading import Spread, spread_here
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,7 @@ class ServerView:
     global_views: Mapping[str, Callable[[], ClientView]] = field(default_factory=dict)
     earlier: Callable[..., Mapping[int, Mapping[str, np.ndarray]]] = lambda *_: {}
     planted: Mapping[int, int] = field(default_factory=dict)
-    spread: Spread = spreading.spread_here
+    spread: Spread = spread_here
     cache: dict[Any, Any] = field(default_factory=dict)
     mean_weights: Mapping[int, float] = field(default_factory=dict)
     has_global_model: bool = True
@@ -218,14 +216,14 @@ class Described:
 
 
 class Metric(Described):
-    """A family of metrics that share work: subclass, state the facts, implement one half or both.
+    """A family of metrics that share work: subclass, state the facts, implement one half or more.
 
     Args:
         rounds: when it is due: ``"first"``, ``"last"``, ``"all"``, ``"every k"`` or round numbers.
         moments: at which moments it is due.
+        steps: after which optimizer steps of local training it is due, too: said as rounds are, or ``"every epoch"``.
 
-    A half that raises yields one record with ``status="missing"`` and the reason, and the run goes on
-    (``metrics.on_error=raise`` makes it fatal).
+    A half that raises yields a missing value with the reason; ``metrics.on_error=raise`` makes that fatal.
     """
 
     # Whether the client half also measures the global model on the server, where ``server_test`` is all data.
@@ -235,13 +233,16 @@ class Metric(Described):
     # Whether model and probe alone decide its values, so that the global model is measured once, on the server,
     # and not again on every client that evaluates it.
     per_model: ClassVar[bool] = False
-    # Whether it looks at a client's weights after every local epoch, too.
-    during_training: bool = False
 
     def __init__(
-        self, rounds: Sequence[str | int] = ("first", "last"), moments: Sequence[str] = ("after_local",)
+        self,
+        rounds: Sequence[str | int] = ("first", "last"),
+        moments: Sequence[str] = ("after_local",),
+        steps: Sequence[str | int] = (),
     ) -> None:
-        self.schedule = Schedule(rounds, moments, key=f"metrics.{type(self).__name__.lower()}")
+        self.schedule = Schedule(rounds, moments, f"metrics.{type(self).__name__.lower()}", steps)
+        if steps and type(self).step is Metric.step:
+            raise ValueError(f"steps must be [] for what measures nothing inside local training, got {list(steps)}")
 
     @property
     def compares_clients(self) -> bool:
@@ -253,19 +254,20 @@ class Metric(Described):
         return Measurement()
 
     def rehearse(self, view: ClientView) -> None:
-        """Try before the run, on two examples, what may fail: by default the client half; override it where slow."""
+        """Try before the run, on two examples, what may fail: what a client measures; override it where slow."""
         self.client(view)
+        if self.schedule.steps:
+            self.step(view.layers, view.parameters, view.reference)
 
-    def epoch(
-        self, layers: Sequence[Layer], parameters: Mapping[str, Tensor], reference: Mapping[str, Tensor], number: int
+    def step(
+        self, layers: Sequence[Layer], parameters: Mapping[str, Tensor], reference: Mapping[str, Tensor]
     ) -> list[Row]:
-        """Measure one client's weights after a local epoch, if ``during_training``; the default measures nothing.
+        """Measure one client's weights inside local training, where ``steps`` says; the default measures nothing.
 
         Args:
             layers: the model's layers, in order.
             parameters: name -> the weights as they are then; leave them as found.
             reference: name -> the weights that its training started from.
-            number: how many epochs are done, from 1.
         """
         return []
 

@@ -65,10 +65,10 @@ class Distances(Metric):
         relations: which pairs.
         positions: what becomes of pixels and sequence steps in representations: ``pooled``, ``flattened`` or
             ``samples``, see :func:`metrics.probe.activations.layer_outputs`.
-        epochs: whether the drift of weights from the received global model is also measured after every local epoch,
-            as rows of ``records/`` with ``subject`` ``epoch 1`` and so on.
         max_sets: preprocessed copies of all weights that may be held at once; null for as many as save time.
         rounds, moments: see :class:`metrics.base.Metric`; weights are known at ``after_local`` only.
+        steps: see :class:`metrics.base.Metric`; inside local training it is the distance of the weights from those that
+            training started from, in ``records/``.
 
     Raises:
         ValueError: a name or a relation is not known.
@@ -82,12 +82,12 @@ class Distances(Metric):
         own: Mapping[str, ClientMatrixMetric] | None = None,
         relations: Sequence[str] = ("clients", "received", "aggregated"),
         positions: str = "pooled",
-        epochs: bool = False,
         max_sets: int | None = None,
         rounds: Sequence[str | int] = ("first", "last"),
         moments: Sequence[str] = ("after_local",),
+        steps: Sequence[str | int] = (),
     ) -> None:
-        super().__init__(rounds, moments)
+        super().__init__(rounds, moments, steps)
         check_moments(moments)
         if not relations:
             raise ValueError(f"relations must hold one or more of {', '.join(RELATIONS)}, got []")
@@ -101,7 +101,7 @@ class Distances(Metric):
             raise ValueError("names must hold one distance or more, such as [l2_dst]")
         every = MetricSet([*built_in_metrics(), *(own or {}).values()])
         self.metrics = {metric.name: metric for metric in every.get_metrics(names)}
-        self.relations, self.during_training = tuple(relations), epochs
+        self.relations = tuple(relations)
         self.positions = check_positions(positions)
         self._on_probe = [name for name, metric in self.metrics.items() if isinstance(metric, RepresentationMetric)]
         self.uses_probe = bool(self._on_probe)
@@ -119,13 +119,12 @@ class Distances(Metric):
         bases = dict.fromkeys(parse_name(name).base for name in self._on_probe)
         return send_representations(view, self.positions, bases) if bases else Measurement()
 
-    def epoch(
-        self, layers: Sequence[Layer], parameters: Mapping[str, Tensor], reference: Mapping[str, Tensor], number: int
+    def step(
+        self, layers: Sequence[Layer], parameters: Mapping[str, Tensor], reference: Mapping[str, Tensor]
     ) -> list[Row]:
-        """Return the distances from the client's weights to the global model that it received."""
+        """Return the distances from the client's weights to those that its training started from."""
         both = [Client(model_of(layers, weights)) for weights in (parameters, reference)]
         places = {layer.name: at(layer) for layer in layers}
-        columns = {"subject": f"epoch {number}", "reason": INCOMPARABLE}
         rows: list[Row] = []
         done: set[tuple[str, str]] = set()
         for name, metric in self.metrics.items():
@@ -133,12 +132,12 @@ class Distances(Metric):
                 continue
             naming = Naming.of(name, metric)
             value = metric.client_distance_matrix(both)[0, 1]
-            rows.append(measured(naming.base, value, variant=naming.whole or None, **columns))
+            rows.append(measured(naming.base, value, INCOMPARABLE, variant=naming.whole or None))
             if isinstance(metric, LayerMetric) and (naming.base, naming.steps) not in done:
                 done.add((naming.base, naming.steps))
                 for layer, table in zip(both[0].model, metric.layer_distances([b.model for b in both]), strict=False):
                     variant = naming.by_layer or None
-                    rows.append(measured(naming.base, table[0, 1], variant=variant, **columns, **places[layer.name]))
+                    rows.append(measured(naming.base, table[0, 1], INCOMPARABLE, variant=variant, **places[layer.name]))
         return rows
 
     def server(self, view: ServerView) -> Measurement:

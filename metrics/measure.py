@@ -12,6 +12,8 @@ from torch import Tensor
 from fedlayers.core.errors import Stopped
 from fedlayers.core.layers import Layer, as_written, buffers_kept
 from fedlayers.core.records import Resource, Row, addressed, missing
+from fedlayers.core.schedule import Step
+from fedlayers.core.seeding import global_state
 from metrics.answers import checked, weights_kept
 from metrics.base import ClientView, Measurement, Metric, ServerView
 from metrics.spreading import spreading
@@ -49,31 +51,40 @@ def measure_clients(
     return rows, payloads
 
 
-def measure_epoch(
+def measure_step(
     metrics: Mapping[str, Metric],
     layers: Sequence[Layer],
     parameters: Mapping[str, Tensor],
     reference: Mapping[str, Tensor],
-    number: int,
+    step: Step,
+    seed: int,
     on_error: str = "record",
 ) -> list[Row]:
-    """Run what is due after a client's local epoch.
+    """Run what is due after a step of a client's local training.
 
     Args:
         metrics: name -> metric, those that are due in this round.
         layers: the model's layers, in order.
         parameters: name -> the client's weights.
-        reference: name -> the global weights it received.
-        number: how many epochs are done, from 1.
+        reference: name -> the weights that its training started from.
+        step: which step.
+        seed: for what draws from global generators, which training must find as it left them.
         on_error: see :func:`measure_clients`.
+
+    Returns:
+        The rows, ``step`` filled in.
     """
+    due = {name: metric for name, metric in metrics.items() if metric.schedule.is_due_step(step)}
+    if not due:
+        return []
     rows: list[Row] = []
     detached = {name: tensor.detach() for name, tensor in parameters.items()}
-    kept = {name: tensor.clone() for name, tensor in detached.items()} if metrics else {}
-    for name, metric in metrics.items():
-        half = partial(_epoch_half, metric, layers, detached, reference, number, kept)
-        rows += _timed(name, half, torch.device("cpu"), on_error).rows
-    return rows
+    kept = {name: tensor.clone() for name, tensor in detached.items()}
+    with global_state(seed, f"step {step.number}"):
+        for name, metric in due.items():
+            half = partial(_step_half, metric, layers, detached, reference, kept)
+            rows += _timed(name, half, next(iter(detached.values())).device, on_error).rows
+    return addressed(rows, step=step.number)
 
 
 def measure_server(
@@ -141,16 +152,15 @@ def _server_half(metric: Metric, view: ServerView) -> Measurement:
         return checked(metric.server(view), metric, "server")
 
 
-def _epoch_half(
+def _step_half(
     metric: Metric,
     layers: Sequence[Layer],
     parameters: Mapping[str, Tensor],
     reference: Mapping[str, Tensor],
-    number: int,
     kept: Mapping[str, Tensor],
 ) -> Measurement:
     with weights_kept(parameters, kept):
-        return checked(Measurement(metric.epoch(layers, parameters, reference, number)), metric, "epoch")
+        return checked(Measurement(metric.step(layers, parameters, reference)), metric, "step")
 
 
 def _one_line(error: BaseException) -> str:

@@ -70,7 +70,7 @@ def spread_if_large(
 
     Args:
         function: of what is shared and an item; best one of a module, but any will do.
-        shared: what all items need, see :class:`metrics.base.Spread`.
+        shared: what all items need, see :class:`Spread`.
         items: in the order of the results.
         costs: time of every item, relative to that of others, above 0; None if they take about the same.
     """

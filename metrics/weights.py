@@ -1,7 +1,7 @@
 """How large a client's weights are, how far training moved them, and how the clients' updates agree."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -28,8 +28,8 @@ _KARIMIREDDY = "Karimireddy et al. 2020, SCAFFOLD, arXiv 1910.06378"
 class Weights(Metric):
     """Weight statistics of each client, and its update against the others', per layer and for the whole model.
 
-    Client half, at any moment, with w all parameters of a layer and v those that are no biases (roles other than
-    ``bias`` and ``norm_bias``), N numbers in v:
+    Client half, at any moment and inside local training, with w all parameters of a layer and v those that are no
+    biases (roles other than ``bias`` and ``norm_bias``), N numbers in v:
 
     - norm: ‖w‖₂.
     - mean_abs_weight: Σ|v| / N.
@@ -37,8 +37,8 @@ class Weights(Metric):
     - share_small: share of v with |v| < t; variant ``t=0.01``.
     - share_small_relative: share of v with |v| < r · rms, rms = √(Σv²/N) of the layer; variant ``r=0.1``. For the
       whole model each weight is still compared with its own layer's rms.
-    - update_norm: ‖w − w_start‖₂, at ``after_local`` only, w_start the weights that training started from: those
-      received, unless the client keeps its own.
+    - update_norm: ‖w − w_start‖₂, inside local training and after it only, w_start the weights that training started
+      from: those received, unless the client keeps its own.
 
     Server half, at ``after_local``, with Δ_k = w_k − w_start,k of client k, p_k its weight in the server's mean (its
     share of the training examples, or 1 / K with ``weighting=uniform``), Δ̄ = Σ p_k Δ_k over all clients:
@@ -55,7 +55,7 @@ class Weights(Metric):
     Args:
         thresholds: absolute thresholds t > 0.
         relative_thresholds: relative thresholds r > 0.
-        rounds, moments: see :class:`metrics.base.Metric`.
+        rounds, moments, steps: see :class:`metrics.base.Metric`.
     """
 
     facts = (
@@ -76,8 +76,9 @@ class Weights(Metric):
         relative_thresholds: Sequence[float] = (0.01, 0.1),
         rounds: Sequence[str | int] = ("first", "last"),
         moments: Sequence[str] = ("after_local",),
+        steps: Sequence[str | int] = (),
     ) -> None:
-        super().__init__(rounds, moments)
+        super().__init__(rounds, moments, steps)
         for name, values in (("thresholds", thresholds), ("relative_thresholds", relative_thresholds)):
             for value in values:
                 if not (math.isfinite(value) and value > 0):
@@ -87,10 +88,22 @@ class Weights(Metric):
 
     def client(self, view: ClientView) -> Measurement:
         """Measure one client's weights and how far training moved them."""
+        start = view.reference if view.moment == "after_local" else None
+        return Measurement(self._of_one(view.layers, view.parameters, start))
+
+    def step(
+        self, layers: Sequence[Layer], parameters: Mapping[str, Tensor], reference: Mapping[str, Tensor]
+    ) -> list[Row]:
+        """Measure the same inside local training."""
+        return self._of_one(layers, parameters, reference)
+
+    def _of_one(
+        self, layers: Sequence[Layer], parameters: Mapping[str, Tensor], start: Mapping[str, Tensor] | None
+    ) -> list[Row]:
         rows: list[Row] = []
         parts, small = [], []
-        for layer in view.layers:
-            values = [view.parameters[p.name] for p in layer.weights]
+        for layer in layers:
+            values = [parameters[p.name] for p in layer.weights]
             part = moments(values)
             counts = [count_small(values, threshold) for threshold in self.thresholds]
             counts += [count_small(values, ratio * part.rms) for ratio in self.relative_thresholds]
@@ -99,7 +112,7 @@ class Weights(Metric):
             small.append(counts)
         totals = torch.tensor(small).reshape(len(parts), -1).sum(0).tolist()
         rows += self._shares(None, merged(parts), totals)
-        return Measurement(rows + _norms(view))
+        return rows + _norms(layers, parameters, start)
 
     def server(self, view: ServerView) -> Measurement:
         """Compare the clients' updates with their mean and with the new global weights."""
@@ -137,17 +150,16 @@ class Weights(Metric):
         return rows
 
 
-def _norms(view: ClientView) -> list[Row]:
-    """Return norm and, after local training, update norm of every layer and the whole model."""
-    quantities = {"norm": [squared_norm([view.parameters[name] for name in layer.names]) for layer in view.layers]}
-    if view.moment == "after_local":
+def _norms(layers: Sequence[Layer], parameters: Mapping[str, Tensor], start: Mapping[str, Tensor] | None) -> list[Row]:
+    """Return the norm and, given where training started, the update norm of every layer and the whole model."""
+    quantities = {"norm": [squared_norm([parameters[name] for name in layer.names]) for layer in layers]}
+    if start is not None:
         quantities["update_norm"] = [
-            squared_norm([view.parameters[name] - view.reference[name] for name in layer.names])
-            for layer in view.layers
+            squared_norm([parameters[name] - start[name] for name in layer.names]) for layer in layers
         ]
     rows: list[Row] = []
     for name, squares in quantities.items():
-        for layer, square in zip([*view.layers, None], [*squares, sum(squares)], strict=True):
+        for layer, square in zip([*layers, None], [*squares, sum(squares)], strict=True):
             rows.append(measured(name, math.sqrt(square), "not finite", **at(layer)))
     return rows
 

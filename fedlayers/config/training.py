@@ -1,8 +1,22 @@
 """The configuration of local training."""
 
+import math
 from dataclasses import dataclass, field
 
 from fedlayers.core.checks import MOST, check, count, not_negative, one_of, positive
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long local training is on some number of examples.
+
+    Attributes:
+        per_epoch: the steps of one pass over the examples.
+        steps: the steps of a round.
+    """
+
+    per_epoch: int
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,17 @@ class Training:
         for name in self.augment:
             one_of("training.augment", name, ("crop", "flip", "rotation"))
         one_of("training.buffers", self.buffers, ("average", "local"))
+
+    def length(self, count: int, smallest: int = 1) -> Length:
+        """Return how many steps a round is: ``steps``, or the nearest number to ``epochs``, at least one.
+
+        Args:
+            count: the number of examples.
+            smallest: a shorter last batch joins the one before it, unless there is none.
+        """
+        joined = count > self.batch_size > 1 and 0 < count % self.batch_size < smallest
+        per_epoch = math.ceil(count / self.batch_size) - joined
+        return Length(per_epoch, self.steps or max(1, round(self.epochs * per_epoch)))
 
     def _check_optimizer(self) -> None:
         decay, clip = self.weight_decay, self.clip_norm

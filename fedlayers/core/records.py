@@ -15,36 +15,37 @@ import pyarrow as pa
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 
-# Who, when and where: filled in by the harness, the same for all tables.
+# Who, when and where, and what the value is about: filled in by the harness, the same for all tables.
 _ADDRESS = [
     ("run", _TEXT), ("round", pa.int32()), ("moment", _TEXT), ("owner", _TEXT), ("model", _TEXT),
-    ("client", pa.int32()), ("layer", _TEXT), ("layer_index", pa.int32()), ("subject", _TEXT), ("metric", _TEXT),
-    ("variant", _TEXT), ("scope", _TEXT),
+    ("client", pa.int32()), ("layer", _TEXT), ("layer_index", pa.int32()), ("subject", _TEXT), ("step", pa.int32()),
+    ("metric", _TEXT),
 ]  # fmt: skip
+_VARIANT = [("variant", _TEXT)]
 _VALUE = [
     ("value", pa.float64()), ("stderr", pa.float64()), ("n", pa.int64()), ("chance", pa.float64()),
-    ("chance_hi", pa.float64()), ("p", pa.float64()), ("status", _TEXT), ("reason", _TEXT),
+    ("chance_hi", pa.float64()), ("p", pa.float64()),
 ]  # fmt: skip
 _OTHER = [("other", pa.int32()), ("other_round", pa.int32()), ("other_layer", _TEXT)]
-_CURVE = [
-    ("x", pa.list_(pa.float64())),
-    ("y", pa.list_(pa.float64())),
-    ("n", pa.int64()),
-    ("status", _TEXT),
-    ("reason", _TEXT),
-]
+_CURVE = [("x", pa.list_(pa.float64())), ("y", pa.list_(pa.float64())), ("n", pa.int64())]
+_SCOPE = [("scope", _TEXT)]
+_STATUS = [("status", _TEXT), ("reason", _TEXT)]
 
 SCHEMAS: Mapping[str, pa.Schema] = {
-    "records": pa.schema(_ADDRESS + _VALUE),
-    "pairs": pa.schema(_ADDRESS + _OTHER + _VALUE),
-    "spectra": pa.schema(_ADDRESS + _CURVE),
-    "resources": pa.schema([*_ADDRESS[:6], ("metric", _TEXT), ("unit", _TEXT), ("value", pa.float64())]),
+    "records": pa.schema(_ADDRESS + _VARIANT + _VALUE + _SCOPE + _STATUS),
+    "pairs": pa.schema(_ADDRESS + _VARIANT + _OTHER + _VALUE + _SCOPE + _STATUS),
+    "spectra": pa.schema(_ADDRESS + _VARIANT + _CURVE + _SCOPE + _STATUS),
+    "resources": pa.schema([*_ADDRESS, ("unit", _TEXT), ("value", pa.float64())]),
 }
+# What tells two rows of a table apart; rows are sorted by it.
 KEYS: Mapping[str, tuple[str, ...]] = {
-    "records": tuple(name for name, _ in _ADDRESS),
-    "pairs": tuple(name for name, _ in _ADDRESS + _OTHER),
-    "spectra": tuple(name for name, _ in _ADDRESS),
-    "resources": (*(name for name, _ in _ADDRESS[:6]), "metric"),
+    name: tuple(key for key, _ in keys)
+    for name, keys in {
+        "records": _ADDRESS + _VARIANT + _SCOPE,
+        "pairs": _ADDRESS + _VARIANT + _SCOPE + _OTHER,
+        "spectra": _ADDRESS + _VARIANT + _SCOPE,
+        "resources": _ADDRESS,
+    }.items()
 }
 
 MOMENTS = ("start", "after_local", "after_aggregate", "final")
@@ -60,7 +61,9 @@ class Record:
         value: the value; NaN together with ``status="missing"`` and a reason if it could not be had.
         layer: the layer's name, None for the whole model.
         layer_index: the layer's place in the model, from 0.
-        subject: a class, tier or cluster, if the value is of one.
+        subject: what the value is about, if of one thing: a class, tier, rank or cluster; never when it was measured.
+        step: the number of optimizer steps that the round's local training had done, from 1, if the value was measured
+            inside it; None at a moment itself, such as the end of local training.
         variant: estimator, pooling and the like, if there are several.
         scope: the data the value was measured on, one of ``SCOPES``; None if no data was involved.
         stderr: standard error of ``value``.
@@ -76,6 +79,7 @@ class Record:
     layer: str | None = None
     layer_index: int | None = None
     subject: str | None = None
+    step: int | None = None
     variant: str | None = None
     scope: str | None = None
     stderr: float | None = None
@@ -112,6 +116,7 @@ class Spectrum:
     layer: str | None = None
     layer_index: int | None = None
     subject: str | None = None
+    step: int | None = None
     variant: str | None = None
     scope: str | None = None
     n: int | None = None
@@ -127,11 +132,18 @@ class Spectrum:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A time, an amount of memory or of bytes; kept apart because it differs between equal runs."""
+    """A time, an amount of memory or of bytes; kept apart because it differs between equal runs.
+
+    The attributes are those of :class:`Record`; ``unit`` is the unit of ``value``.
+    """
 
     metric: str
     value: float
     unit: str
+    layer: str | None = None
+    layer_index: int | None = None
+    subject: str | None = None
+    step: int | None = None
     client: int | None = None
     owner: str | None = None
     model: str | None = None

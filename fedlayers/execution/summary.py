@@ -57,7 +57,8 @@ def _headline(facts: Mapping[str, Any]) -> str:
 
 def _scores(records: pd.DataFrame, facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return the table of scores, nothing if nothing was evaluated."""
-    chosen = records["metric"].isin(["accuracy", "loss"]) & records["layer"].isna() & records["subject"].isna()
+    whole = records[["layer", "subject", "step"]].isna().all(axis=1)
+    chosen = records["metric"].isin(["accuracy", "loss"]) & whole
     rows = records[chosen & (records["status"] == "ok") & np.isfinite(records["value"])]
     scope = next((name for name in ("client_test", "client_val") if (rows["scope"] == name).any()), "client_test")
     columns = _columns(rows, facts)

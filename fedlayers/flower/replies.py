@@ -83,12 +83,12 @@ class Phase:
         return {name: self.tables.get(name, []) + other.tables.get(name, []) for name in SCHEMAS}
 
     def means(self) -> "Means":
-        """Return the model-level metrics of the phase, each a mean over examples."""
+        """Return the model-level metrics of the phase, each a mean over examples; not of steps."""
         pieces = self.tables.get("records", [])
         sums: dict[tuple[str, str], tuple[float, int]] = {}
         if pieces:
             table = pa.concat_tables(pieces, promote_options="none")
-            whole = table.filter(pc.is_null(table["layer"]))
+            whole = table.filter(pc.and_(pc.is_null(table["layer"]), pc.is_null(table["step"])))
             columns = [whole[name].to_pylist() for name in ("metric", "scope", "value", "n", "status")]
             for metric, scope, value, n, status in zip(*columns, strict=True):
                 if status == "ok" and n:

@@ -22,8 +22,9 @@ from fedlayers.flower.global_model import GlobalModel
 from fedlayers.flower.replies import Phase
 from fedlayers.flower.strategy_contract import Declared
 from fedlayers.runs.metric_memory import Kept
-from metrics.base import ClientView, Metric, ServerView, Spread
+from metrics.base import ClientView, Metric, ServerView
 from metrics.measure import Payload, measure_clients, measure_server
+from metrics.spreading import Spread
 
 
 @dataclass

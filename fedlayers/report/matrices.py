@@ -9,7 +9,7 @@ import pandas as pd
 
 from fedlayers.figures.drawing.colour_scale import colour_limits
 from fedlayers.report.columns import Column, constant, packed
-from fedlayers.views.moments import MOMENT_NAMES
+from fedlayers.views.moments import MOMENT_NAMES, at_moments
 from fedlayers.views.quantities import axis_label, value_of_itself
 from fedlayers.views.thinning import evenly
 from fedlayers.views.values import usable
@@ -60,8 +60,7 @@ class Matrices:
 def between_clients(pairs: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of pairs that compare two clients with each other."""
     chosen = (pairs["subject"] == "clients") & pairs["client"].notna() & pairs["other"].notna()
-    found: pd.DataFrame = pairs[chosen]
-    return found
+    return at_moments(pairs[chosen])
 
 
 def clients_of(rows: pd.DataFrame) -> list[int]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from fedlayers.views.moments import at_moments
 from fedlayers.views.values import usable
 
 NO_GROUP = "no group"
@@ -39,7 +40,7 @@ def orders(records: pd.DataFrame, partition: pd.DataFrame, clients: Sequence[int
         planted = partition.drop_duplicates("client").dropna(subset="planted_group")
         groups = {int(client): f"group {int(group)}" for client, group in _pairs(planted, "planted_group")}
         found.append(_order("planted group", groups, clients))
-    labels = usable(records[(records["metric"] == "cluster") & records["client"].notna()])
+    labels = usable(at_moments(records[(records["metric"] == "cluster") & records["client"].notna()]))
     for variant, rows in labels.groupby(labels["variant"].astype(object).fillna(""), sort=True):
         last = int(rows["round"].max())
         groups = {

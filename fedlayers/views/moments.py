@@ -1,4 +1,4 @@
-"""The moments of a round: what they are called, and which of them a figure shows that shows one."""
+"""When values were measured: what moments are called, which of them a figure shows, and the steps on the way to one."""
 
 from collections.abc import Mapping
 
@@ -20,3 +20,16 @@ def one_moment(rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
         if not chosen.empty:
             return moment, chosen
     return "", rows
+
+
+def at_moments(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that were measured at moments, not at steps inside local training."""
+    found: pd.DataFrame = rows[rows["step"].isna()]
+    return found
+
+
+def last_steps(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one metric that were measured last inside each local training."""
+    steps = rows.groupby(["run", "round", "client"], dropna=False, observed=True)["step"]
+    found: pd.DataFrame = rows[rows["step"] == steps.transform("max")]
+    return found

@@ -18,6 +18,7 @@ from clients.training import LocalResult, batches, learning_rate, train_locally
 from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples
+from fedlayers.core.schedule import Step
 from fedlayers.core.seeding import torch_generator
 from fedlayers.core.weights import load_state, split_state
 from fedlayers.models import build_model
@@ -424,3 +425,22 @@ def test_names_of_another_model_are_refused() -> None:
             lr=0.1,
             generator=torch_generator(0, "batches"),
         )
+
+
+@pytest.mark.parametrize(("count", "norm", "per_epoch"), [(10, False, 3), (9, False, 3), (9, True, 2), (3, True, 1)])
+def test_every_step_is_told_with_where_epochs_end(count: int, norm: bool, per_epoch: int) -> None:
+    module = network(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)) if norm else network()
+    before = {name: tensor.clone() for name, tensor in module.named_parameters()}
+    told: list[tuple[Step, bool]] = []
+
+    def after_step(step: Step, parameters: Mapping[str, Tensor]) -> None:
+        told.append((step, torch.equal(parameters["0.weight"], before["0.weight"])))
+        before["0.weight"] = parameters["0.weight"].detach().clone()
+
+    training = Training(batch_size=4, epochs=2.5)
+    parameters, _, result = trained(module, examples_of(count), training, after_step=after_step)
+    plain = trained(module, examples_of(count), training)[0]
+    assert all(torch.equal(plain[name], tensor) for name, tensor in parameters.items())
+    steps = round(2.5 * per_epoch)
+    assert told == [(Step(number, steps, per_epoch), False) for number in range(1, steps + 1)]
+    assert result.steps == steps

@@ -3,6 +3,7 @@
 import io
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -43,8 +44,9 @@ def rows_of(table: str) -> list[Row]:
                     made += [Pair(value=1.0, layer=layer, other=o, other_layer=layer, **where) for o in (11, 12)]
                 elif table == "spectra":
                     made.append(Spectrum(x=[0.0, 1.0], y=[len(made), 2.0], layer=layer, **where))
-                elif layer is None:
-                    made.append(Resource(value=1.0, unit="s", **where))
+                else:
+                    made.append(Resource(value=1.0, unit="s", layer=layer, **where))
+                made += [replace(made[-1], step=step) for step in (2, 10)]
     return made
 
 
@@ -82,32 +84,21 @@ def test_rows_are_sorted_by_every_key(name: str) -> None:
 
 
 def test_the_columns_are_those_of_the_design() -> None:
-    address = [
-        "run",
-        "round",
-        "moment",
-        "owner",
-        "model",
-        "client",
-        "layer",
-        "layer_index",
-        "subject",
-        "metric",
-        "variant",
-        "scope",
-    ]
-    value = ["value", "stderr", "n", "chance", "chance_hi", "p", "status", "reason"]
-    assert SCHEMAS["records"].names == address + value
-    assert SCHEMAS["pairs"].names == [*address, "other", "other_round", "other_layer", *value]
-    assert SCHEMAS["spectra"].names == [*address, "x", "y", "n", "status", "reason"]
-    assert set(SCHEMAS["resources"].names) >= {"run", "round", "client", "metric", "unit", "value"}
+    where = ["run", "round", "moment", "owner", "model", "client", "layer", "layer_index", "subject", "step", "metric"]
+    numbers = ["value", "stderr", "n", "chance", "chance_hi", "p"]
+    told = ["scope", "status", "reason"]
+    assert SCHEMAS["records"].names == [*where, "variant", *numbers, *told]
+    assert SCHEMAS["pairs"].names == [*where, "variant", "other", "other_round", "other_layer", *numbers, *told]
+    assert SCHEMAS["spectra"].names == [*where, "variant", "x", "y", "n", *told]
+    assert SCHEMAS["resources"].names == [*where, "unit", "value"]
 
 
 def test_integers_stay_integers_and_empty_is_null() -> None:
-    table = to_table("records", [Record("a", 1.0, client=3, n=5), Record("b", math.nan)])
-    assert [table.schema.field(key).type for key in ("client", "round", "n")] == [pa.int32(), pa.int32(), pa.int64()]
+    table = to_table("records", [Record("a", 1.0, client=3, n=5, step=7), Record("b", math.nan)])
+    kinds = [table.schema.field(key).type for key in ("client", "round", "step", "n")]
+    assert kinds == [pa.int32(), pa.int32(), pa.int32(), pa.int64()]
     found = pq.read_table(io.BytesIO(parquet(table))).to_pylist()
-    assert [row["client"] for row in found] == [3, None]
+    assert [(row["client"], row["step"]) for row in found] == [(3, 7), (None, None)]
     assert found[0]["n"] == 5
     assert found[0]["stderr"] is None
     assert math.isnan(found[1]["value"])

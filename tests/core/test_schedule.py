@@ -1,11 +1,11 @@
-"""When something is due: named rounds, multiples, moments of their own, and bad entries."""
+"""When something is due: named rounds, multiples, moments of their own, steps, and bad entries."""
 
 from typing import Any
 
 import pytest
 
 from fedlayers.core.errors import UserError
-from fedlayers.core.schedule import Schedule
+from fedlayers.core.schedule import Schedule, Step
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,38 @@ def test_a_bare_word_is_not_a_list() -> None:
         Schedule("all", key="metrics.weights")
     with pytest.raises(UserError, match=r"schedule\.moments must be a list, got 'final'"):
         Schedule(["all"], "final")
+
+
+@pytest.mark.parametrize(
+    ("steps", "due"),
+    [
+        (["first"], [1]),
+        (["last"], [10]),
+        (["all"], list(range(1, 11))),
+        (["every 3"], [3, 6, 9]),
+        (["every epoch"], [4, 8]),
+        (["first", 5, "last"], [1, 5, 10]),
+        (["every epoch", "every 5", 11], [4, 5, 8, 10]),
+        ([], []),
+    ],
+    ids=str,
+)
+def test_due_steps(steps: list[str | int], due: list[int]) -> None:
+    schedule = Schedule(["all"], steps=steps)
+    assert [n for n in range(1, 11) if schedule.is_due_step(Step(n, last=10, per_epoch=4))] == due
+
+
+@pytest.mark.parametrize("entry", ["epoch", "every", "every 0", "every  epoch", 0, -1, 2.5, True, None])
+def test_bad_steps_are_named(entry: Any) -> None:
+    with pytest.raises(
+        UserError, match=r"metrics\.weights\.steps must be first, last, all, 'every k', 'every epoch' or s"
+    ):
+        Schedule(["all"], ["after_local"], key="metrics.weights", steps=[entry])
+
+
+def test_steps_are_a_list_and_lead_to_the_end_of_local_training() -> None:
+    with pytest.raises(UserError, match=r"schedule\.steps must be a list, got 'every 5'; write \[every 5\]"):
+        Schedule(["all"], steps="every 5")
+    allowed = r"schedule\.moments must be a list with after_local for steps=\['every 5'\], got \['final'\]"
+    with pytest.raises(UserError, match=allowed):
+        Schedule(["all"], ["final"], steps=["every 5"])

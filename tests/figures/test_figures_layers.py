@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedlayers.core.records import Record, addressed, to_table
+from fedlayers.core.records import Record, Row, addressed, to_table
 from fedlayers.figures.drawing.scale import scale_for
 from fedlayers.figures.drawing.small_multiples import small_multiples
 from fedlayers.figures.drawing.style import new_figure
@@ -96,10 +96,22 @@ def test_values_of_single_classes_only_where_there_is_no_whole(run: Path, facts:
     figure = layer_profile(to_table("records", addressed(rows, **address)).to_pandas(), "m", facts)
     assert drawn(figure.axes[0])["client, after local training"][1].tolist() == [3.5]
     assert "mean over 2.0, 5.0" in figure.get_suptitle()
-    rows = [Record("m", 1.0 * epoch, layer="a", layer_index=0, subject=f"epoch {epoch}") for epoch in (2, 9, 10)]
-    figure = layer_profile(to_table("records", addressed(rows, **address)).to_pandas(), "m", facts)
-    assert drawn(figure.axes[0])["client, after local training"][1].tolist() == [10.0]
-    assert "after local epoch 10" in figure.get_suptitle()
+
+
+def test_steps_inside_local_training_are_kept_apart(facts: Mapping[str, Any]) -> None:
+    address = {"run": "r", "round": 1, "moment": "after_local", "owner": "client", "model": "global"}
+    ends: list[Row] = [Record("m", 20.0, layer="a", layer_index=0, client=client) for client in (0, 1)]
+    steps: list[Row] = [
+        Record("m", 1.0 * step, layer="a", layer_index=0, client=client, step=step)
+        for client, most in ((0, 9), (1, 10))
+        for step in range(1, most)
+    ]
+    figure = layer_profile(to_table("records", addressed(ends + steps, **address)).to_pandas(), "m", facts)
+    assert drawn(figure.axes[0])["mean over clients, after local training"][1].tolist() == [20.0]
+    assert "step" not in figure.get_suptitle()
+    figure = layer_profile(to_table("records", addressed(steps, **address)).to_pandas(), "m", facts)
+    assert drawn(figure.axes[0])["mean over clients, after local training"][1].tolist() == [8.5]
+    assert "at the last step measured" in figure.get_suptitle()
 
 
 def test_layers_without_values_leave_a_gap(facts: Mapping[str, Any]) -> None:

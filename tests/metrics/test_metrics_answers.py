@@ -1,6 +1,7 @@
 """What a metric of a user's own may do and answer: slips become missing values with a reason, and no weight changes."""
 
 import math
+import random
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 import torch
 
 from fedlayers.core.errors import UserError
-from fedlayers.core.records import Record
+from fedlayers.core.records import Record, Resource
+from fedlayers.core.schedule import Step
 from fedlayers.measuring.build import build_metrics
 from metrics.base import ClientView, Facts, Measurement, Metric, measured
-from metrics.measure import measure_clients, measure_epoch
+from metrics.measure import measure_clients, measure_step
 from tests.support.metric_views import client_view, network, some_rows
 
 
@@ -25,8 +27,12 @@ class Own(Metric):
         answer: Measurement = type(self).answer
         return answer
 
-    def epoch(self, *_: Any) -> Any:
+    def step(self, *_: Any) -> Any:
         return [Record("own", torch.tensor(2.0))]  # type: ignore[arg-type]
+
+
+class Plain(Metric):
+    """Measures nothing."""
 
 
 class Writes(Own):
@@ -92,10 +98,33 @@ def test_weights_that_a_metric_changes_are_put_back() -> None:
         measure_clients({"writes": Writes()}, view, 1, on_error="raise")
 
 
-def test_after_an_epoch_too() -> None:
-    weights = {"w": torch.ones(2)}
-    (row, _) = measure_epoch({"mine": Own()}, (), weights, weights, 1)
-    assert isinstance(row, Record) and row.value == 2.0 and type(row.value) is float
+def test_inside_training_too() -> None:
+    weights, mine = {"w": torch.ones(2)}, Own(steps=["every 3"])
+    assert measure_step({"mine": mine}, (), weights, weights, Step(2, 9, 9), seed=0) == []
+    row, seconds = measure_step({"mine": mine}, (), weights, weights, Step(6, 9, 9), seed=0)
+    assert isinstance(row, Record) and row.value == 2.0 and type(row.value) is float and row.step == 6
+    assert isinstance(seconds, Resource) and (seconds.metric, seconds.step) == ("measure_mine", 6)
+
+
+def global_generators() -> list[Any]:
+    return [torch.get_rng_state().tolist(), repr(np.random.get_state()), random.getstate()]
+
+
+def test_what_a_metric_draws_inside_training_moves_no_other_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = lambda *_: [measured("own", float(torch.rand(())) + np.random.rand() + random.random())]  # noqa: E731
+    monkeypatch.setattr(Own, "step", drawn)
+    weights, mine = {"w": torch.ones(2)}, Own(steps=["all"])
+    before = global_generators()
+    rows = [measure_step({"mine": mine}, (), weights, weights, Step(n, 9, 9), seed=3)[0] for n in (1, 2, 1)]
+    assert global_generators() == before
+    assert rows[0] == rows[2] and rows[0].value != rows[1].value  # type: ignore[union-attr]
+
+
+def test_a_metric_without_a_step_half_refuses_steps() -> None:
+    entries = {"mine": {"_target_": f"{__name__}.Plain", "steps": ["every 3"]}}
+    allowed = r"metrics\.mine\.steps must be \[\] for what measures nothing inside local training, got \['every 3'\]"
+    with pytest.raises(UserError, match=allowed):
+        build_metrics(entries)
 
 
 def test_two_metrics_of_one_quantity_are_refused() -> None:

@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 
 import fedlayers
-from clients.training import train_locally
-from fedlayers.config.training import Training
 from fedlayers.core.records import Pair, Record, Row
 from metrics.base import ServerView
 from metrics.client_distances import Distances
@@ -210,40 +208,26 @@ def test_a_run_measures_distances(quick_run: Callable[..., Path]) -> None:
 
 
 def test_drift_after_every_local_epoch(quick_run: Callable[..., Path]) -> None:
-    words = ['metrics.distances.names=["l2_dst",edc_dst,"sum-nb-l2_dst",model_l2_dst]', "metrics.distances.epochs=true"]
+    words = [
+        'metrics.distances.names=["l2_dst",edc_dst,"sum-nb-l2_dst",model_l2_dst]',
+        "metrics.distances.steps=[every epoch]",
+    ]
     run = quick_run("metrics=[distances]", *words, "rounds=1", "training.epochs=2.5", "engine=local")
     records = fedlayers.read(run).records
-    drift = records[records.subject.notna()]
-    assert set(drift.subject) == {"epoch 1", "epoch 2"}
+    drift = records[records.step.notna()]
+    assert records.subject.isna().all() and set(drift.moment) == {"after_local"}
+    first, second = sorted(drift.step.unique())
+    assert second == 2 * first
     assert (drift.status == "ok").all() and set(drift.metric) == {"l2_dst", "model_l2_dst"}
     whole = drift[drift.layer.isna() & (drift.metric == "model_l2_dst")].pivot_table(
-        index="client", columns="subject", values="value"
+        index="client", columns="step", values="value"
     )
-    assert (whole["epoch 2"] > whole["epoch 1"]).all()
+    assert (whole[second] > whole[first]).all()
     layers = drift[(drift.metric == "l2_dst") & drift.layer.notna() & drift.variant.isna()]
-    norms = layers.assign(square=layers.value**2).groupby(["subject", "client"], observed=True).square.sum() ** 0.5
-    assert norms["epoch 2"].to_numpy() == pytest.approx(whole["epoch 2"].to_numpy(), rel=1e-6)
+    norms = layers.assign(square=layers.value**2).groupby(["step", "client"], observed=True).square.sum() ** 0.5
+    assert norms[second].to_numpy() == pytest.approx(whole[second].to_numpy(), rel=1e-6)
     after_local = fedlayers.read(run).pairs.query("subject == 'received' and metric == 'model_l2_dst'")
-    assert (after_local.set_index("client").value > whole["epoch 2"]).all()
-
-
-def test_epochs_end_where_every_example_was_seen() -> None:
-    torch.manual_seed(0)
-    model = nn.Linear(3, 2)
-    weights = {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
-    seen: list[int] = []
-    training = Training(batch_size=4, epochs=3.4)
-    train_locally(
-        model,
-        weights,
-        {},
-        some_rows_of(10),
-        training,
-        lr=0.1,
-        generator=torch.Generator().manual_seed(0),
-        after_epoch=lambda number, _: seen.append(number),
-    )
-    assert seen == [1, 2, 3]
+    assert (after_local.set_index("client").value > whole[second]).all()
 
 
 def some_rows_of(count: int) -> Rows:

@@ -1,12 +1,16 @@
 """Weight statistics against numpy, updates against closed forms."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
+import fedlayers
 from fedlayers.core.layers import layers_of
 from fedlayers.core.records import Row
 from metrics.measure import measure_server
@@ -22,6 +26,8 @@ from metrics.statistics.weight_statistics import (
 )
 from metrics.weights import Weights
 from tests.support.metric_views import assert_in_range, client_view, network, server_view, value_of, weights_of
+
+SHARES = ("share_small", "share_small_relative")
 
 
 def some_tensors(seed: int = 0) -> list[Tensor]:
@@ -250,3 +256,31 @@ def test_no_server_rows_without_weights() -> None:
 def test_bad_thresholds(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name} must be positive numbers, got"):
         Weights(**{name: [value]})  # type: ignore[arg-type]
+
+
+def test_inside_local_training(quick_run: Callable[..., Path]) -> None:
+    few = ["metrics=[weights]", "rounds=2", "metrics.weights.rounds=[last]", "partition=quantity"]
+    few += ["examples_per_client=null", "training.epochs=2", "training.batch_size=128"]
+    run = quick_run(*few, "metrics.weights.steps=[every 2,last]", "engine=local")
+    tables = fedlayers.read(run)
+    inside = tables.records[tables.records.step.notna()]
+    assert str(inside.step.dtype) == "Int32" and inside.subject.isna().all()
+    assert set(inside["round"]) == {2} and set(inside.moment) == {"after_local"} and set(inside.status) == {"ok"}
+    assert set(inside.metric) == {*["norm", "update_norm", "mean_abs_weight", "weight_variance"], *SHARES}
+    last = inside.groupby("client").step.max()
+    assert last.nunique() > 1
+    for most, (_, steps) in zip(last, inside.groupby("client").step, strict=True):
+        assert sorted(steps.unique()) == sorted({*range(2, most + 1, 2), most})
+    # What is measured after the last step is what is measured after training.
+    keys = ["client", "layer", "metric", "variant"]
+    ends = tables.records.query("moment == 'after_local' and owner == 'client' and step.isna()").set_index(keys).value
+    at_last = inside.assign(last=inside.client.map(last)).query("step == last").set_index(keys).value
+    assert at_last.equals(ends[ends.index.isin(at_last.index)]) and len(at_last) > 0
+    spent = tables.resources.query("metric == 'measure_weights' and step.notna()")
+    assert spent.groupby("client").step.nunique().equals(inside.groupby("client").step.nunique())
+    # Looking changes nothing else.
+    without = fedlayers.read(quick_run(*few, "engine=local")).records
+    pd.testing.assert_frame_equal(
+        tables.records[tables.records.step.isna()].drop(columns="run").astype(str).reset_index(drop=True),
+        without.drop(columns="run").astype(str),
+    )

@@ -13,7 +13,7 @@ import pytest
 from fedlayers.core.records import SCHEMAS, Pair, Record, to_table, typed_for_pandas
 from fedlayers.studies.aggregate import aggregate
 
-INTEGERS = {"round": "Int32", "client": "Int32", "layer_index": "Int32", "n": "Int64"}
+INTEGERS = {"round": "Int32", "client": "Int32", "layer_index": "Int32", "step": "Int32", "n": "Int64"}
 ROWS = [Record("loss", 1.0, client=3, n=5, layer_index=0, round=2), Record("loss", 2.0)]
 
 

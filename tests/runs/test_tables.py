@@ -10,6 +10,7 @@ import pytest
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import KEYS, SCHEMAS
 from fedlayers.runs.reading.tables import load, parts, read, run_facts
+from fedlayers.studies.aggregate import aggregate
 from tests.support.fake_run import accuracy, write_run
 
 
@@ -86,6 +87,22 @@ def test_unfinished_parts_are_ignored(tmp_path: Path) -> None:
     (run / "records" / ".round=000099.parquet").write_bytes(b"half")
     (run / "records" / ".x.tmp").write_bytes(b"half")
     assert len(read(run).records) == before
+
+
+def test_columns_that_an_earlier_version_did_not_write_are_null(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "grid")
+    aggregate(run.parent)
+    before = {place: read(place).records for place in (run, tmp_path / "grid", tmp_path / "grid" / "study.parquet")}
+    for file in (*run.glob("re*/*.parquet"), tmp_path / "grid" / "study.parquet"):
+        table = pq.read_table(file)
+        later = {"records": ["step"], "resources": ["layer", "layer_index", "subject", "step"]}
+        pq.write_table(table.drop_columns(later.get(file.parent.name, ["step"])), file)
+    for place, expected in before.items():
+        pd.testing.assert_frame_equal(read(place).records, expected)
+        assert expected["step"].isna().all()
+    resources = read(run).resources
+    assert list(resources.columns) == SCHEMAS["resources"].names and len(resources) > 0
+    assert resources[["layer", "layer_index", "subject", "step"]].isna().all(axis=None)
 
 
 def test_study_has_run_facts_as_columns(study: Path) -> None:

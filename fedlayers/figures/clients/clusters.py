@@ -13,7 +13,7 @@ from scipy.spatial.distance import squareform
 from fedlayers.figures.clients.client_matrix import client_matrix
 from fedlayers.figures.drawing.style import PALETTE, headline, new_figure, shortened
 from fedlayers.views.client_names import client_names
-from fedlayers.views.moments import MOMENT_NAMES, one_moment
+from fedlayers.views.moments import MOMENT_NAMES, at_moments, one_moment
 from fedlayers.views.pairs import whole_models
 from fedlayers.views.values import usable
 
@@ -79,7 +79,8 @@ def principal_places(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _labels(records: pd.DataFrame) -> pd.DataFrame:
-    return usable(records[(records["metric"] == "cluster") & records["client"].notna() & records["variant"].notna()])
+    found = (records["metric"] == "cluster") & records["client"].notna() & records["variant"].notna()
+    return usable(at_moments(records[found]))
 
 
 def _dendrogram(axes: Axes, distances: np.ndarray, names: Sequence[str], clusters: np.ndarray) -> None:

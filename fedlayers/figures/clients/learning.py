@@ -18,7 +18,7 @@ from fedlayers.figures.drawing.style import (
     new_figure,
 )
 from fedlayers.statistics.spread import Spread, band_name, spread_along
-from fedlayers.views.moments import MOMENT_NAMES
+from fedlayers.views.moments import MOMENT_NAMES, at_moments
 from fedlayers.views.quantities import axis_label
 from fedlayers.views.values import usable
 
@@ -28,7 +28,8 @@ _MOST_MARKERS = 25
 
 def curve_rows(records: pd.DataFrame) -> pd.DataFrame:
     """Return accuracy and loss of whole models on the server's and clients' test examples, or else validation."""
-    rows = usable(records[records["metric"].isin(CURVES) & records["layer"].isna() & records["subject"].isna()])
+    whole = records["metric"].isin(CURVES) & records["layer"].isna() & records["subject"].isna()
+    rows = usable(at_moments(records[whole]))
     scope = next((name for name in ("client_test", "client_val") if (rows["scope"] == name).any()), None)
     return rows[rows["scope"].isin([scope, "server_test"])]
 

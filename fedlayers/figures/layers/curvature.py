@@ -11,7 +11,7 @@ from fedlayers.figures.drawing.client_lines import bars_name, draw_clients
 from fedlayers.figures.drawing.scale import scale_for
 from fedlayers.figures.drawing.style import headline, legend_below, new_figure
 from fedlayers.views.client_names import client_names
-from fedlayers.views.moments import MOMENT_NAMES, one_moment
+from fedlayers.views.moments import MOMENT_NAMES, at_moments, one_moment
 from fedlayers.views.places import placed
 from fedlayers.views.quantities import axis_label
 from fedlayers.views.rounds import first_and_last
@@ -28,7 +28,7 @@ _ROWS = {
 def curvature_rows(records: pd.DataFrame) -> pd.DataFrame:
     """Return the clients' rows that the figure shows; none if fewer than two of its three metrics have values."""
     rows = records[records["metric"].isin(list(_ROWS)) & records["layer"].notna() & records["client"].notna()]
-    _, rows = one_moment(rows[rows["subject"].isna()])
+    _, rows = one_moment(at_moments(rows[rows["subject"].isna()]))
     return rows if usable(rows)["metric"].nunique() > 1 else rows[:0]
 
 

@@ -12,7 +12,7 @@ from fedlayers.figures.drawing.scale import symlog
 from fedlayers.figures.drawing.small_multiples import label_borders, small_multiples
 from fedlayers.figures.drawing.style import PALETTE, headline, legend_below
 from fedlayers.views.client_names import client_names
-from fedlayers.views.moments import MOMENT_NAMES, one_moment
+from fedlayers.views.moments import MOMENT_NAMES, at_moments, one_moment
 from fedlayers.views.thinning import evenly
 
 _METRIC = "hessian_density"
@@ -24,7 +24,7 @@ _DECADES = 5
 def density_rows(spectra: pd.DataFrame) -> pd.DataFrame:
     """Return the densities of layers in the last round that has some, at one moment."""
     rows = spectra[(spectra["metric"] == _METRIC) & (spectra["status"] == "ok") & spectra["layer"].notna()]
-    _, found = one_moment(rows)
+    _, found = one_moment(at_moments(rows))
     last: pd.DataFrame = found[found["round"] == found["round"].max()]
     return last
 

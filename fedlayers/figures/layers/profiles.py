@@ -1,6 +1,5 @@
 """Layer profiles: a metric's value at each layer, at the moments and in the first and last round measured."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from fedlayers.figures.drawing.profile_line import Look, draw_profile, side_by_s
 from fedlayers.figures.drawing.scale import scale_for
 from fedlayers.figures.drawing.style import MARKERS, MOMENT_COLOURS, headline, legend_below, new_figure
 from fedlayers.statistics.spread import band_name, spread_along
-from fedlayers.views.moments import MOMENT_NAMES
+from fedlayers.views.moments import MOMENT_NAMES, at_moments, last_steps
 from fedlayers.views.places import placed
 from fedlayers.views.quantities import axis_label
 from fedlayers.views.rounds import first_and_last
@@ -26,8 +25,6 @@ _MOST_PANELS = 4
 _OF_A_PANEL = ["model", "scope", "variant"]
 # Subjects that are ranks and not classes: a mean over them says nothing, the first one is the largest.
 _RANKED = ("hessian_eigenvalue",)
-# Subjects that say when a value was measured during training.
-_EPOCH = re.compile(r"epoch (\d+)")
 _MOST_NAMED = 4
 
 
@@ -40,7 +37,11 @@ def layer_metrics(records: pd.DataFrame) -> list[str]:
 def layer_rows(records: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, str]:
     """Return a metric's rows of single layers, and what they are if not values of all examples."""
     rows = records[(records["metric"] == metric) & records["layer"].notna()]
-    return _whole(rows, metric)
+    ends = at_moments(rows)
+    if rows.empty or not ends.empty:
+        return _whole(ends, metric)
+    rows, note = _whole(last_steps(rows), metric)
+    return rows, ", ".join(part for part in ("at the last step measured", note) if part)
 
 
 def layer_profile(records: pd.DataFrame, metric: str, facts: Mapping[str, Any]) -> Figure:
@@ -73,16 +74,13 @@ def layer_profile(records: pd.DataFrame, metric: str, facts: Mapping[str, Any]) 
 
 
 def _whole(rows: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, str]:
-    """Return the values of all examples; else those of the first rank or last epoch, else the mean over subjects."""
+    """Return the values of all examples; else those of the first rank, else the mean over subjects."""
     whole = rows[rows["subject"].isna()]
     if not whole.empty:
         return whole, ""
     if metric in _RANKED:
         return rows[rows["subject"] == "1"], "the largest in magnitude"
     subjects = sorted(str(subject) for subject in rows["subject"].unique())
-    epochs = [int(found[1]) for subject in subjects if (found := _EPOCH.fullmatch(subject))]
-    if len(epochs) == len(subjects):
-        return rows[rows["subject"] == f"epoch {max(epochs)}"], f"after local epoch {max(epochs)}"
     named = ", ".join(subjects) if len(subjects) <= _MOST_NAMED else f"{len(subjects)} subjects"
     same = ["run", "metric", "round", "moment", "client", "layer", "layer_index", *_OF_A_PANEL, "status"]
     means = rows.groupby(same, dropna=False, observed=True, as_index=False)["value"].mean()

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from fedlayers.config.old_names import in_new_words
 from fedlayers.config.settings import NOT_IDENTITY
 from fedlayers.core.errors import UserError
+from fedlayers.core.records import SCHEMAS
 from fedlayers.runs.damage import WRITTEN_ANEW, guarded
 from fedlayers.runs.reading.tables import run_facts
 
@@ -59,6 +60,17 @@ def with_columns(table: pa.Table, facts: Mapping[str, Any], types: Mapping[str, 
     for name, kind in types.items():
         table = table.append_column(name, constant(facts.get(name), kind, table.num_rows))
     return table
+
+
+def in_full(table: pa.Table, name: str) -> pa.Table:
+    """Return a study's table with null columns in place of those of a schema that it was written without."""
+    columns = dict(zip(table.schema.names, table.columns, strict=True))
+    schema = SCHEMAS[name]
+    absent = {field.name: pa.nulls(table.num_rows, field.type) for field in schema if field.name not in columns}
+    if not absent:
+        return table
+    order = [*schema.names, *(column for column in columns if column not in schema.names)]
+    return pa.table({column: columns.get(column, absent.get(column)) for column in order})
 
 
 def constant(value: Any, kind: pa.DataType, length: int) -> pa.Array:

@@ -132,9 +132,12 @@ class Tables:
         if not self.runs and name in ("records", "pairs"):
             import pyarrow.parquet as pq
 
+            from fedlayers.runs.reading.run_columns import in_full
+
             file = self.path.with_name(self.path.stem + ("" if name == "records" else "_pairs") + ".parquet")
             # Metrics are plain texts in the file, so that readers can skip row groups.
-            return to_pandas(guarded(lambda path: pq.read_table(path, read_dictionary=["metric"]), file))
+            table = guarded(lambda path: pq.read_table(path, read_dictionary=["metric"]), file)
+            return to_pandas(in_full(table, name))
         self._need_folders(name)
         import pyarrow as pa
 
@@ -234,6 +237,8 @@ def parts(run: Path, table: str) -> list[Path]:
 
 def load(run: Path, table: str) -> "pa.Table":
     """Return all committed parts of a run's table as one Arrow table in the fixed schema, ``run`` filled in.
+
+    Columns that a part was written without, by an earlier version, are null.
 
     Raises:
         UserError: a part is missing or not as it was written.
