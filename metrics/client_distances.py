@@ -10,7 +10,6 @@ from fedlayers.core.layers import Layer
 from fedlayers.core.records import Row, missing
 from metrics.base import NO_GLOBAL_MODEL, ClientView, Facts, Measurement, Metric, ServerView, at, measured
 from metrics.distances.built_in import built_in_metrics
-from metrics.distances.facts import BUILT_IN
 from metrics.distances.families import ClientMatrixMetric, LayerMatrixMetric, LayerMetric, ModelMatrixMetric
 from metrics.distances.gram.shared_products import shared_products
 from metrics.distances.metric_set import MetricSet
@@ -74,7 +73,7 @@ class Distances(Metric):
         ValueError: a name or a relation is not known.
     """
 
-    facts: tuple[Facts, ...] = BUILT_IN
+    facts: tuple[Facts, ...] = tuple(metric.facts for metric in built_in_metrics())
 
     def __init__(
         self,
@@ -101,6 +100,8 @@ class Distances(Metric):
             raise ValueError("names must hold one distance or more, such as [l2_dst]")
         every = MetricSet([*built_in_metrics(), *(own or {}).values()])
         self.metrics = {metric.name: metric for metric in every.get_metrics(names)}
+        used = dict.fromkeys(parse_name(name).base for name in self.metrics)
+        self.facts = tuple(every.get_metric(base).facts for base in used)
         self.relations = tuple(relations)
         self.positions = check_positions(positions)
         self._on_probe = [name for name, metric in self.metrics.items() if isinstance(metric, RepresentationMetric)]

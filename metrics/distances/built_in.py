@@ -1,41 +1,26 @@
 """The distances that come with the package: between weights, and between representations."""
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 from metrics.compare.measures.cca import PWCCA, SVCCA
 from metrics.compare.measures.cka import CKA
 from metrics.compare.measures.procrustes import Procrustes
 from metrics.compare.measures.rsa import RSA
 from metrics.compare.measures.shape import ShapeMetric
+from metrics.distances import measures
 from metrics.distances.families import ClientMatrixMetric
-from metrics.distances.measures.cosine import CosineMetric, ModelCosineMetric
-from metrics.distances.measures.edc import EdcMetric
-from metrics.distances.measures.lp import LpMetric, ModelLpMetric
-from metrics.distances.measures.procrustes import ProcrustesMetric
-from metrics.distances.measures.sign_disagreement import ModelSignMetric, SignMetric
-from metrics.distances.measures.trust import LogTrustMetric, SymmetricTrustMetric, TrustMetric
-from metrics.distances.measures.wasserstein import WassersteinMetric
 from metrics.distances.representations import RepresentationMetric
-
-# The exponents of the L_p distances; below 1 they are no metrics.
-EXPONENTS = (0.1, 0.5, 1, 2, 3, 10)
 
 
 def built_in_metrics() -> list[ClientMatrixMetric]:
-    """Return new instances of all metrics of the package, each with a name of its own."""
-    return [
-        TrustMetric(),
-        LogTrustMetric(),
-        SymmetricTrustMetric(),
-        CosineMetric(),
-        ModelCosineMetric(),
-        *(LpMetric(p) for p in EXPONENTS),
-        *(ModelLpMetric(p) for p in EXPONENTS),
-        SignMetric(),
-        ModelSignMetric(),
-        ProcrustesMetric(),
-        WassersteinMetric(),
-        EdcMetric(),
-        *_of_representations(),
-    ]
+    """Return new instances of all metrics of the package, each with a name of its own.
+
+    Those between weights are what the files of :mod:`metrics.distances.measures` list as ``BUILT_IN``.
+    """
+    files = sorted(module.name for module in iter_modules(measures.__path__, f"{measures.__name__}."))
+    between_weights = [make() for name in files for make in import_module(name).BUILT_IN]
+    return [*between_weights, *_of_representations()]
 
 
 def _of_representations() -> list[RepresentationMetric]:

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from metrics.base import Facts
 from metrics.compare.base import Comparison, Pairs
 from metrics.distances.families import LayerMetric
 from metrics.distances.families.aggregation import aggregated
@@ -43,6 +45,7 @@ class RepresentationMetric(LayerMetric):
     """
 
     needs_equal_shapes = False
+    cost = "pass"
 
     def __init__(
         self,
@@ -57,6 +60,16 @@ class RepresentationMetric(LayerMetric):
         if not isinstance(comparison, Comparison):
             raise ValueError(f"comparison of {name} must be a metrics.compare.base.Comparison, got {comparison!r}")
         self.comparison, self.angular = comparison, angular
+
+    @property
+    def facts(self) -> Facts:
+        """How to read its values: those of the measure if it is a distance, else of the angle or of 1 − s."""
+        fact = self.comparison.facts[0]
+        if fact.direction == "lower":
+            return replace(fact, name=self.name)
+        unit, high, done = ("rad", math.acos(fact.low), "arccos") if self.angular else ("1", 1.0 - fact.low, "1 −")
+        fact = replace(fact, name=self.name, reference=f"{fact.reference}; {done} {fact.name}")
+        return replace(fact, unit=unit, low=0.0, high=high, direction="lower")
 
     def reasons(self, layers: Sequence[LayerWeights], pairs: Pairs) -> dict[tuple[int, int], str]:
         """Return why pairs of preprocessed layers have no distance: pair -> reason, without the pairs that have one.

@@ -1,5 +1,6 @@
 """Distances in a federation: relations, variants, missing values, own metrics, and a run of it."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,7 @@ from fedlayers.core.records import Pair, Record, Row
 from metrics.base import ServerView
 from metrics.client_distances import Distances
 from metrics.distances.built_in import built_in_metrics
-from metrics.distances.facts import BUILT_IN
-from metrics.distances.families import ClientMetric, LayerMetric
+from metrics.distances.families import ClientMatrixMetric, ClientMetric, LayerMetric
 from metrics.distances.steps.align import AlignStep
 from metrics.distances.weights.participant import Client, LayerWeights
 from tests.support.metric_views import Rows, network, server_view, weights_of
@@ -174,11 +174,26 @@ def test_without_a_global_model_clients_are_compared_alone() -> None:
     assert {row.subject for row in rows if isinstance(row, Pair)} == {"clients"}
 
 
-def test_facts_are_those_of_the_metrics() -> None:
+def test_every_distance_of_the_package_says_how_its_values_are_read() -> None:
     metrics = {metric.name: metric for metric in built_in_metrics()}
-    assert {fact.name for fact in BUILT_IN} == metrics.keys()
-    for fact in BUILT_IN:
+    assert {fact.name for fact in Distances.facts} == metrics.keys()
+    for fact in Distances.facts:
         assert fact.symmetric == metrics[fact.name].symmetric
+        assert fact.reference != ClientMatrixMetric.reference
+    found = {fact.name: (fact.unit, fact.high, fact.cost) for fact in Distances.facts}
+    assert found["cosine_dst"] == ("1", 2.0, "cheap")
+    assert found["model_l0.1_dst"] == ("1", math.inf, "cheap")
+    assert found["edc_dst"] == ("1", math.sqrt(2), "cheap")
+    assert found["wasserstein_dst"] == ("1", math.inf, "heavy")
+    assert found["cka_dst"] == ("rad", math.pi, "pass")
+    assert found["shape_05_dst"] == ("rad", math.pi / 2, "pass")
+    assert found["svcca_dst"] == ("1", 1.0, "pass")
+
+
+def test_a_metric_states_what_it_measures_a_distance_of_ones_own_included() -> None:
+    own = Aligned("mine")
+    stated = Distances(["nb-l2_dst", "l2_dst", "mine"], own={"mine": own}).facts
+    assert [fact.name for fact in stated] == ["l2_dst", "mine"]
 
 
 @pytest.mark.parametrize(

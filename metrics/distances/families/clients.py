@@ -1,11 +1,13 @@
 """Distances between clients: what every family of distances begins with."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
+from metrics.base import Facts
 from metrics.distances.families.pair_tables import table_of_pairs
 from metrics.distances.steps.preprocessing import PreprocessingStep, preprocess_clients
 from metrics.distances.weights.participant import Client, Model
@@ -45,6 +47,7 @@ class Declarations:
 class ClientMatrixMetric:
     """A distance that is known for all clients together: the base of all families; supply ``_client_distance_matrix``.
 
+    ``high``, ``cost`` and ``reference`` of its class say how tables are read, see :class:`metrics.base.Facts`.
     The author declares what holds for the function supplied, for clients, models or layers as the steps leave them.
     Only i < j is computed if pairs are declared symmetric, and no diagonal that is declared zero. Where there are
     functions of pairs and they take long, the workers of a run compute them, see :mod:`metrics.spreading`: such a
@@ -58,6 +61,11 @@ class ClientMatrixMetric:
     Raises:
         ValueError: if ``scale`` is none of the three.
     """
+
+    # What a reader has to know beside what is declared: the largest value, the cost, and what defines it.
+    high = math.inf
+    cost = "heavy"
+    reference = "own definition"
 
     def __init__(
         self,
@@ -75,6 +83,11 @@ class ClientMatrixMetric:
         self.zero_self = zero_self
         self.scale: Scale = scale
         self.preprocessing_steps = list(preprocessing_steps)
+
+    @property
+    def facts(self) -> Facts:
+        """How to read its values in tables."""
+        return Facts(self.name, "1", 0.0, self.high, "lower", self.reference, symmetric=self.symmetric, cost=self.cost)
 
     @property
     def between_clients(self) -> Declarations:

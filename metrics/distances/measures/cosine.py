@@ -21,6 +21,10 @@ class CosineMetric(LayerMetric):
     products. No metric: the triangle inequality does not hold.
     """
 
+    high = 2.0
+    cost = "cheap"
+    reference = "1 − cos of the angle, layer by layer"
+
     def __init__(self) -> None:
         super().__init__("cosine_dst", scale="invariant", pairwise=True)
 
@@ -41,6 +45,10 @@ class ModelCosineMetric(ModelMetric):
     In [0, 2]. Layers with large numbers decide it. A model of zeros is at 1 from every other.
     """
 
+    high = 2.0
+    cost = "cheap"
+    reference = "1 − cos of the angle between all weights"
+
     def __init__(self) -> None:
         super().__init__("model_cosine_dst", scale="invariant")
 
@@ -50,3 +58,6 @@ class ModelCosineMetric(ModelMetric):
     def _model_distance_matrix(self, models: Sequence[Model]) -> np.ndarray:
         found = whole_table(models, GramDistances.cosine)
         return super()._model_distance_matrix(models) if found is None else found
+
+
+BUILT_IN = (CosineMetric, ModelCosineMetric)

@@ -1,5 +1,6 @@
 """EDC: how differently two clients' updates point along the directions in which all updates vary most."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -64,6 +65,10 @@ class EdcMetric(ClientMatrixMetric):
         directions: m, the number of singular directions, 1 or more. The paper takes the number of groups.
     """
 
+    high = math.sqrt(2)
+    cost = "cheap"
+    reference = "Duan et al. 2021, FedGroup, arXiv 2010.06870"
+
     def __init__(self, directions: int = 3) -> None:
         super().__init__("edc_dst", scale="invariant")
         self.directions = directions
@@ -86,3 +91,6 @@ def _triangular_factor(vectors: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
             tile = np.stack([vector[start : start + _TILE] for vector in part], axis=1)
             factor = np.asarray(np.linalg.qr(np.vstack([factor, tile.astype(np.float64)]), mode="r"))
     return factor
+
+
+BUILT_IN = (EdcMetric,)

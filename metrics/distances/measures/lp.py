@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -58,6 +59,9 @@ class LpMetric(LayerMetric):
         p: above 0; 2 is the Euclidean distance.
     """
 
+    cost = "cheap"
+    reference = "(Σ |x − y|^p)^(1/p)"
+
     def __init__(self, p: float) -> None:
         super().__init__(f"l{p:g}_dst", scale="homogeneous", pairwise=True)
         self.p = p
@@ -82,6 +86,9 @@ class ModelLpMetric(ModelMetric):
         p: above 0; 2 is the Euclidean distance.
     """
 
+    cost = "cheap"
+    reference = "(Σ |x − y|^p)^(1/p)"
+
     def __init__(self, p: float) -> None:
         super().__init__(f"model_l{p:g}_dst", scale="homogeneous")
         self.p = p
@@ -92,3 +99,8 @@ class ModelLpMetric(ModelMetric):
     def _model_distance_matrix(self, models: Sequence[Model]) -> np.ndarray:
         found = whole_table(models, GramDistances.l2) if self.p == 2 else None
         return super()._model_distance_matrix(models) if found is None else found
+
+
+# The exponents; below 1 the distances are no metrics.
+EXPONENTS = (0.1, 0.5, 1, 2, 3, 10)
+BUILT_IN = tuple(partial(metric, p) for metric in (LpMetric, ModelLpMetric) for p in EXPONENTS)

@@ -49,6 +49,9 @@ class ProcrustesMetric(LayerMetric):
 
     needs_equal_shapes = False
 
+    high = 1.0
+    reference = "Gower & Dijksterhuis 2004, Procrustes Problems; disparity"
+
     def __init__(self) -> None:
         steps = (WeightBiasFusion2DStep(),)
         super().__init__("procrustes_dst", scale="invariant", preprocessing_steps=steps, pairwise=True)
@@ -70,3 +73,6 @@ def _standardised(points: np.ndarray) -> np.ndarray | None:
     if norm <= 1e-14 * math.sqrt(points.size):
         return None
     return np.ascontiguousarray(centred / norm)
+
+
+BUILT_IN = (ProcrustesMetric,)

@@ -31,6 +31,10 @@ class SignMetric(LayerMetric):
     Zeros disagree with nothing, so it is no metric.
     """
 
+    high = 1.0
+    cost = "cheap"
+    reference = "share of weights of opposite sign, layer by layer"
+
     def __init__(self) -> None:
         super().__init__("sign_dst", scale="invariant", pairwise=True)
 
@@ -41,8 +45,15 @@ class SignMetric(LayerMetric):
 class ModelSignMetric(ModelMetric):
     """``model_sign_dst``: the share of all numbers of the models whose sign differs; NaN if shapes differ."""
 
+    high = 1.0
+    cost = "cheap"
+    reference = "share of weights of opposite sign"
+
     def __init__(self) -> None:
         super().__init__("model_sign_dst", scale="invariant")
 
     def _model_distance(self, a: Model, b: Model) -> float:
         return sign_disagreement(vector_of(a), vector_of(b)) if same_shapes([a, b]) else math.nan
+
+
+BUILT_IN = (SignMetric, ModelSignMetric)

@@ -41,6 +41,9 @@ class LogTrustMetric(ModelMetric):
         arXiv 2002.03432 (definition 2, with weight matrices as layers).
     """
 
+    cost = "cheap"
+    reference = "Bernstein, Vahdat, Yue & Liu 2020, arXiv 2002.03432"
+
     def __init__(self, name: str = "log_trusted_dst", symmetric: bool = False) -> None:
         super().__init__(name, symmetric=symmetric, scale="invariant")
 
@@ -107,3 +110,6 @@ def _logs(distances: np.ndarray, norms: np.ndarray) -> np.ndarray:
     logs = np.where(distances == 0, 0.0, logs)
     found: np.ndarray = np.where(np.isinf(logs), np.nan, logs)
     return found
+
+
+BUILT_IN = (TrustMetric, LogTrustMetric, SymmetricTrustMetric)

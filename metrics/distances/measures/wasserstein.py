@@ -42,6 +42,8 @@ class WassersteinMetric(LayerMetric):
     differ in their units.
     """
 
+    reference = "Peyré & Cuturi 2019, arXiv 1803.00567; W2 between units"
+
     def __init__(self) -> None:
         steps = (WeightBiasFusion2DStep(),)
         super().__init__("wasserstein_dst", scale="homogeneous", preprocessing_steps=steps, pairwise=True)
@@ -49,3 +51,6 @@ class WassersteinMetric(LayerMetric):
     def _layer_distance(self, a: LayerWeights, b: LayerWeights) -> float:
         x, y = unit_rows(a), unit_rows(b)
         return math.nan if x is None or y is None else wasserstein_distance(x, y)
+
+
+BUILT_IN = (WassersteinMetric,)

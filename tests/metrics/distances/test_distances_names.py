@@ -158,9 +158,9 @@ class OwnMatrix(LayerMetric):
         ("mean&diag-whole", r"'mean&diag-whole' has 'diag', but its layers are not compared pair by pair"),
         ("mean&diag-own", r"metric 'mean&diag-own' compares no pairs: it has a _layer_distance_matrix of its own"),
         ("mean-above", r"metric 'mean-above' aggregates no layers: it has a _model_distance of its own"),
-        ("l2_dts", r"there is no metric 'l2_dts'; did you mean 'l2_dst'\? known: trusted_dst, "),
+        ("l2_dts", r"there is no metric 'l2_dts'; did you mean 'l2_dst'\? known: cosine_dst, "),
         ("nb-mean-l2_dts", r"there is no metric 'l2_dts' of 'nb-mean-l2_dts'; did you mean 'l2_dst'"),
-        ("???", r"there is no metric '\?\?\?'; known: trusted_dst, log_trusted_dst, "),
+        ("???", r"there is no metric '\?\?\?'; known: cosine_dst, model_cosine_dst, "),
     ],
 )
 def test_what_does_not_apply_is_refused_and_nothing_is_added(name: str, message: str) -> None:
