@@ -1,8 +1,11 @@
 """The participant of algorithms with a model for each cluster of clients."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+
+from torch import Tensor
 
 from clients.fedavg import FedAvgClient
+from clients.measuring import Model
 from fedlayers.core.checks import check
 from fedlayers.flower.session import Session
 
@@ -14,8 +17,6 @@ class ClusteredClient(FedAvgClient):
         session: this client's data, model and generators for one message.
     """
 
-    evaluated_model: ClassVar[str] = "personal"
-
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         # Without a session only the arguments are tried.
@@ -23,3 +24,7 @@ class ClusteredClient(FedAvgClient):
             own = session.workspace.config.training.buffers
             why = "statistics averaged over all clients would not fit the weights of a cluster"
             check(own == "local", "training.buffers", "local with clusters and batch normalisation", own, why)
+
+    def evaluated_models(self, received: dict[str, Tensor]) -> Mapping[str, Model]:
+        """Return the model of its cluster."""
+        return {"personal": Model(received, self.buffers())}

@@ -7,122 +7,225 @@ References:
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from flwr.app import Array, ArrayRecord
 from torch import Tensor
 
-from clients.measuring import measure
+from clients.measuring import Measured, Model, measure
 from clients.obedience import clip_update, proximal_term
-from clients.training import AfterStep, ExtraLoss, LocalResult, learning_rate, train_locally
+from clients.training import AdjustGradients, AfterStep, ExtraLoss, LocalResult, Weights, learning_rate, train_locally
 from fedlayers.core.federation import Examples
 from fedlayers.core.records import Record, Resource, Row, addressed, missing
 from fedlayers.core.schedule import Step
 from fedlayers.core.seeding import derive, torch_generator
 from fedlayers.core.weights import to_safetensors_bytes
-from fedlayers.flower.adapter import NumPyClient, records_of
+from fedlayers.flower.client_contract import Participant
+from fedlayers.flower.contents import BUFFERS, START
 from fedlayers.flower.orders import OBEYED, Orders, orders
-from fedlayers.flower.session import Scalars, Session
+from fedlayers.flower.session import MODEL, Scalars, Session
 from metrics.measure import measure_step
 
 
-class FedAvgClient(NumPyClient):
+@dataclass(frozen=True)
+class Trained:
+    """What local training began with and came to, for the hooks that follow it.
+
+    Attributes:
+        received: name -> weights that came, with the client's own where a layer was not sent.
+        start: name -> weights that training started from.
+        weights, buffers: name -> what training made of them.
+        result: loss, records seen and steps.
+        lr: the learning rate.
+    """
+
+    received: Weights
+    start: Weights
+    weights: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+    result: LocalResult
+    lr: float
+
+
+class FedAvgClient(Participant):
     """Trains and measures; an algorithm overrides what it changes.
 
-    Hooks: :meth:`extra_loss` (a term added to the loss), :meth:`initial` (where training starts), :meth:`evaluated`
-    (which model is evaluated), :meth:`keep` (what stays with the client), :meth:`training_examples`.
+    Hooks, in the order in which they are called. Before and while it trains: :meth:`initial` (where training starts),
+    :meth:`training_examples`, :meth:`extra_loss` (a term added to the loss), :meth:`adjust_gradients`. After it:
+    :meth:`keep` (what stays with the client), :meth:`sent` and :meth:`beside` (what goes to the strategy, of the model
+    and beside it), :meth:`trained_models` (which models are measured). In an evaluation: :meth:`evaluated_models`.
+
+    A layer that the strategy does not send is the client's own: it goes on from its personal state, before its first
+    training from the weights that the run's seed draws, is kept after training, and is not sent back.
 
     Args:
         session: this client's data, model and generators for one message.
     """
 
-    # What it reads of what a strategy tells its clients: keys of the configuration, and further records of the content.
-    # It obeys these keys in training; the rest is in fit's and evaluate's ``config`` and in ``session.content``.
+    # It obeys these keys in training; the rest is in ``session.settings``, and records in ``session.arrays(name)``.
     reads: ClassVar[tuple[str, ...]] = OBEYED
-    # The metrics in its replies to training beside the counts; norm_bit where the strategy clips updates.
+    # norm_bit where the strategy clips updates.
     sends: ClassVar[tuple[str, ...]] = ("loss", "train_loss", "norm_bit")
-    # Which model is evaluated after aggregation: ``global`` or ``personal``.
-    evaluated_model: ClassVar[str] = "global"
     # Whether training uses all clients' examples, so that what it measures belongs to no single client.
     pooled: ClassVar[bool] = False
+    # What the strategy tells it to do otherwise than the configuration says, from where fit begins.
+    told: Orders
 
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def extra_loss(self, parameters: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> Tensor | None:
-        """Return a term that is added to the loss of every batch, or None."""
-        return None
-
     def initial(self, received: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the weights that local training starts from; FedAvg starts from those received."""
-        return {name: tensor.clone() for name, tensor in received.items()}
-
-    def evaluated(self, received: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the weights that an evaluation message measures."""
+        """Return the weights that local training starts from, which copies them; FedAvg starts from those received."""
         return received
-
-    def keep(self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
-        """Keep what belongs to this client in ``session.state``: the buffers, if ``training.buffers`` is ``local``."""
-        if buffers and self.session.workspace.config.training.buffers == "local":
-            self.session.state["buffers"] = as_record(buffers)
 
     def training_examples(self) -> Examples:
         """Return the examples this client trains on."""
         return self.session.data()["client_train"]
 
+    def extra_loss(self, parameters: Weights, reference: Weights) -> Tensor | None:
+        """Return a term that is added to the loss of every batch, or None; ``reference`` is what was received."""
+        return None
+
+    def adjust_gradients(self, gradients: dict[str, Tensor], parameters: Weights, reference: Weights) -> None:
+        """Change the gradients of a step in place, by name; ``reference`` is what was received."""
+
+    def keep(self, trained: Trained) -> None:
+        """Keep what belongs to this client in its state: the buffers, if ``training.buffers`` is ``local``."""
+        if trained.buffers and self.session.workspace.config.training.buffers == "local":
+            self.session.store(BUFFERS, trained.buffers)
+
+    def sent(self, trained: Trained) -> Weights:
+        """Return the arrays of the model that go back: all that were received."""
+        return {name: trained.weights[name] for name in self.session.received}
+
+    def beside(self, trained: Trained) -> Mapping[str, Weights]:
+        """Return records of arrays that go to the strategy's ``receive`` beside the model, by name."""
+        return {}
+
+    def trained_models(self, trained: Trained) -> Mapping[str, Model]:
+        """Return the models that are measured after training, by name; clients are compared on the first."""
+        name = "global" if self.pooled else "personal"
+        return {name: Model(trained.weights, trained.buffers, trained.start)}
+
+    def evaluated_models(self, received: dict[str, Tensor]) -> Mapping[str, Model]:
+        """Return the models that an evaluation measures, by name; the reply's loss is the first one's."""
+        name = "global" if len(self.session.received) == len(received) else "personal"
+        return {name: Model(received, self.buffers())}
+
     def fit(self, parameters: list[np.ndarray], config: Scalars) -> tuple[list[np.ndarray], int, dict[str, Any]]:
-        """Train locally, measure the result, and return weights, number of examples and our rows."""
+        """Train locally, measure the result, and return weights, number of examples and what else there is to say."""
         session = self.session
-        told = orders(config, session.workspace.config.training)
-        received = session.tensors(parameters)
-        weights, buffers = self.initial(received), self.buffers()
-        keeps_own = type(self).initial is not FedAvgClient.initial
-        start = {name: tensor.clone() for name, tensor in weights.items()} if keeps_own else received
+        self.told = orders(config, session.workspace.config.training)
+        received = self.whole(parameters)
+        start, buffers = self.initial(received), self.buffers()
+        weights = {name: tensor.clone() for name, tensor in start.items()}
         examples = self.training_examples()
         watched: list[Row] = []
         began = time.perf_counter()
-        result = self._train(weights, buffers, received, examples, told, self._watch(start, watched))
+        result = self.train(
+            weights, buffers, received, self._own_extra_loss, self._own_adjust, self._watch(start, watched)
+        )
         measuring = sum(row.value for row in watched if isinstance(row, Resource))
         seconds = time.perf_counter() - began - measuring
-        scalars: dict[str, Any] = {"loss": result.loss, "train_loss": result.loss}
-        if told.clipping_norm is not None:
-            scalars["norm_bit"] = int(clip_update(weights, received, told.clipping_norm))
-        self.keep(weights, buffers)
-        if self.pooled:
-            measured = measure(session, weights, buffers, start, "global", None, {"client_train": examples})
-        else:
-            measured = measure(session, weights, buffers, start, "personal", session.client, session.data())
-        sent = [weights[name].detach().cpu().numpy() for name in session.names]
-        measured.rows.extend(self._training_rows(result, seconds, watched))
-        scalars |= measured.packed()
+        found: dict[str, Any] = {"loss": result.loss, "train_loss": result.loss}
+        if self.told.clipping_norm is not None:
+            came = {name: weights[name] for name in session.received}
+            found["norm_bit"] = int(clip_update(came, received, self.told.clipping_norm))
+        trained = Trained(received, start, weights, buffers, result, self.lr)
+        self._keep_layers(weights)
+        self.keep(trained)
+        sent = self.sent(trained)
+        session.sent[:] = sent
+        found |= self.beside(trained)
+        measured = self._measured(trained, examples)
+        measured.rows.extend(self._training_rows(measured.model, result, seconds, watched))
+        found |= measured.packed()
         if buffers:
-            scalars["buffers"] = to_safetensors_bytes(buffers)
-        if keeps_own and self._compared():
-            scalars["start"] = to_safetensors_bytes(start)
-        return sent, len(examples), scalars
+            found[BUFFERS] = to_safetensors_bytes(buffers)
+        if self._starts_elsewhere(received, start) and self._compared():
+            found[START] = to_safetensors_bytes(start)
+        return [tensor.detach().cpu().numpy() for tensor in sent.values()], len(examples), found
 
     def evaluate(self, parameters: list[np.ndarray], config: Scalars) -> tuple[float, int, dict[str, Any]]:
-        """Measure the evaluated model and return its test loss, the number of test examples and our rows."""
+        """Measure models and return the first one's test loss, the number of test examples and our rows."""
         session = self.session
-        received = session.tensors(parameters)
-        model, buffers = self.evaluated(received), self.buffers()
-        measured = measure(session, model, buffers, model, self.evaluated_model, session.client, session.data())
+        models = self.evaluated_models(self.whole(parameters))
+        measured = measure(session, models, session.client, session.data())
         # By our names and by those of Flower's examples.
         scores = {"accuracy": measured.accuracy, "eval_loss": measured.loss, "eval_acc": measured.accuracy}
         return measured.loss, measured.examples, {**scores, **measured.packed()}
 
+    def whole(self, parameters: list[np.ndarray]) -> dict[str, Tensor]:
+        """Return all weights of the model: those that came and the client's own, in the model's order."""
+        session = self.session
+        found = session.tensors(parameters) | session.own_weights()
+        return {name: found[name] for name in session.names}
+
     def buffers(self) -> dict[str, Tensor]:
         """Return the buffers to work with: the client's own if they stay local, else the server's."""
-        session = self.session
-        own = records_of(session.state, ArrayRecord).get("buffers")
-        if own is not None:
-            device = session.workspace.device
-            return {name: tensor.to(device) for name, tensor in own.to_torch_state_dict().items()}
-        source = session.global_buffers or session.workspace.initial_buffers
+        own = self.session.stored(BUFFERS)
+        if own:
+            return own
+        source = self.session.global_buffers or self.session.workspace.initial_buffers
         return {name: tensor.clone() for name, tensor in source.items()}
 
-    def _training_rows(self, result: LocalResult, seconds: float, watched: Sequence[Row]) -> list[Row]:
+    @property
+    def lr(self) -> float:
+        """The learning rate of this round."""
+        session = self.session
+        scheduled = learning_rate(self.told.training, session.round, session.last_round)
+        return scheduled if self.told.lr is None else self.told.lr
+
+    def train(
+        self,
+        weights: dict[str, Tensor],
+        buffers: dict[str, Tensor],
+        reference: Weights,
+        extra_loss: ExtraLoss | None = None,
+        adjust_gradients: AdjustGradients | None = None,
+        after_step: AfterStep | None = None,
+    ) -> LocalResult:
+        """Train a model in place as the run's configuration says, but for what the strategy told.
+
+        Also a second model of a client: its batches come in the same order. See :func:`clients.training.train_locally`.
+        """
+        session, workspace = self.session, self.session.workspace
+        return train_locally(
+            workspace.module,
+            weights,
+            buffers,
+            self.training_examples(),
+            self.told.training,
+            lr=self.lr,
+            generator=torch_generator(workspace.config.seed, "batches", session.round, session.client),
+            augment=workspace.augment,
+            extra_loss=extra_loss,
+            adjust_gradients=adjust_gradients,
+            after_step=after_step,
+            reference=reference,
+            device=workspace.device,
+        )
+
+    def _measured(self, trained: Trained, examples: Examples) -> Measured:
+        session, models = self.session, self.trained_models(trained)
+        if self.pooled:
+            return measure(session, models, None, {"client_train": examples})
+        return measure(session, models, session.client, session.data())
+
+    def _keep_layers(self, weights: Weights) -> None:
+        """Keep the layers that were not sent, so that the next training goes on from them."""
+        session = self.session
+        own = {name: tensor for name, tensor in weights.items() if name not in session.received}
+        if own:
+            session.store(MODEL, session.stored(MODEL) | own)
+
+    def _starts_elsewhere(self, received: Weights, start: Weights) -> bool:
+        """Say whether training starts from other weights than the server knows."""
+        session = self.session
+        return len(session.received) < len(session.names) or any(start[name] is not received[name] for name in start)
+
+    def _training_rows(self, model: str, result: LocalResult, seconds: float, watched: Sequence[Row]) -> list[Row]:
         """Return the training loss, the time training took, and what was measured meanwhile."""
         session = self.session
         pooled = self.pooled
@@ -134,50 +237,29 @@ class FedAvgClient(NumPyClient):
             [row, Resource("train_s", seconds, "s"), *watched],
             owner="server" if pooled else "client",
             client=None if pooled else session.client,
-            model="global" if pooled else "personal",
+            model=model,
             round=session.round,
             moment=session.moment,
         )
 
-    def _train(
-        self,
-        weights: dict[str, Tensor],
-        buffers: dict[str, Tensor],
-        received: dict[str, Tensor],
-        examples: Examples,
-        told: Orders,
-        after_step: AfterStep | None,
-    ) -> LocalResult:
-        """Train as the run's configuration says, but for what the strategy told."""
-        session = self.session
-        workspace = session.workspace
-        scheduled = learning_rate(told.training, session.round, session.last_round)
-        return train_locally(
-            workspace.module,
-            weights,
-            buffers,
-            examples,
-            told.training,
-            lr=scheduled if told.lr is None else told.lr,
-            generator=torch_generator(workspace.config.seed, "batches", session.round, session.client),
-            augment=workspace.augment,
-            extra_loss=self._extra_loss(told.mu),
-            after_step=after_step,
-            reference=received,
-            device=workspace.device,
-        )
-
-    def _extra_loss(self, mu: float) -> ExtraLoss | None:
-        """Return the client's own extra loss and the proximal term of a strategy, None if there is neither."""
+    @property
+    def _own_extra_loss(self) -> ExtraLoss | None:
+        """The client's own extra loss and the proximal term of a strategy, None if there is neither."""
         own = self.extra_loss if type(self).extra_loss is not FedAvgClient.extra_loss else None
+        mu = self.told.mu
         if mu == 0:
             return own
 
-        def both(parameters: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> Tensor:
+        def both(parameters: Weights, reference: Weights) -> Tensor:
             term, extra = proximal_term(mu, parameters, reference), own and own(parameters, reference)
             return term if extra is None else extra + term
 
         return both
+
+    @property
+    def _own_adjust(self) -> AdjustGradients | None:
+        """The client's own hook; None if it has none: copies of all gradients are made for it."""
+        return self.adjust_gradients if type(self).adjust_gradients is not FedAvgClient.adjust_gradients else None
 
     def _compared(self) -> bool:
         """Say whether the server compares the clients in this round: then it has to know what they started from."""
@@ -187,7 +269,7 @@ class FedAvgClient(NumPyClient):
             for metric in session.workspace.metrics.values()
         )
 
-    def _watch(self, start: Mapping[str, Tensor], watched: list[Row]) -> AfterStep | None:
+    def _watch(self, start: Weights, watched: list[Row]) -> AfterStep | None:
         """Return what looks at the weights inside training; None if no metric does so in this round."""
         session, workspace = self.session, self.session.workspace
         due = {
@@ -198,12 +280,7 @@ class FedAvgClient(NumPyClient):
         on_error = str(workspace.config.metrics.get("on_error", "record"))
         seed = derive(workspace.config.seed, "measure/step", session.round, session.client)
 
-        def look(step: Step, parameters: Mapping[str, Tensor]) -> None:
+        def look(step: Step, parameters: Weights) -> None:
             watched.extend(measure_step(due, workspace.layers, parameters, start, step, seed, on_error))
 
         return look if due else None
-
-
-def as_record(tensors: Mapping[str, Tensor]) -> ArrayRecord:
-    """Return named tensors as the record that messages and states hold."""
-    return ArrayRecord({name: Array(tensor.detach().cpu().numpy()) for name, tensor in tensors.items()})

@@ -54,14 +54,15 @@ class IFCAClient(ClusteredClient):
 
     def _models(self, parameters: list[np.ndarray]) -> list[list[np.ndarray]]:
         """Return the models that were stacked, or the one that came alone."""
-        own = [parameter.shape for parameter in self.session.workspace.module.parameters()]
+        shapes = {name: own.shape for name, own in self.session.workspace.module.named_parameters()}
+        own = [shapes[name] for name in self.session.received]
         if [array.shape for array in parameters] == own:
             return [parameters]
         return [[array[place] for array in parameters] for place in range(len(parameters[0]))]
 
     def _loss(self, parameters: list[np.ndarray]) -> float:
-        session, workspace = self.session, self.session.workspace
-        load_state(workspace.module, session.tensors(parameters), self.buffers())
+        workspace = self.session.workspace
+        load_state(workspace.module, self.whole(parameters), self.buffers())
         classes = len(workspace.federation.classes)
         found = evaluate_model(workspace.module, self.training_examples(), classes, _BATCH, workspace.device)
         return float(found.losses.mean())

@@ -1,13 +1,13 @@
 """The participant of ``local``: trains its own model and never takes another's; the baseline without federation."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
-from flwr.app import ArrayRecord
 from torch import Tensor
 
-from clients.fedavg import FedAvgClient, as_record
-from fedlayers.flower.adapter import records_of
+from clients.fedavg import FedAvgClient, Trained
+from clients.measuring import Model
+from fedlayers.flower.contents import BUFFERS
+from fedlayers.flower.session import MODEL
 
 
 class LocalClient(FedAvgClient):
@@ -17,22 +17,17 @@ class LocalClient(FedAvgClient):
         session: this client's data, model and generators for one message.
     """
 
-    evaluated_model: ClassVar[str] = "personal"
-
     def initial(self, received: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the client's own model, or before its first round the initial one."""
-        own = records_of(self.session.state, ArrayRecord).get("model")
-        if own is None:
-            return super().initial(received)
-        device = self.session.workspace.device
-        return {name: tensor.to(device) for name, tensor in own.to_torch_state_dict().items()}
+        """Return the client's own model, or before its first round a copy of the initial one, its own from then on."""
+        own = self.session.stored(MODEL)
+        return own or {name: tensor.clone() for name, tensor in received.items()}
 
-    def evaluated(self, received: dict[str, Tensor]) -> dict[str, Tensor]:
+    def evaluated_models(self, received: dict[str, Tensor]) -> Mapping[str, Model]:
         """Return the client's own model."""
-        return self.initial(received)
+        return {"personal": Model(self.initial(received), self.buffers())}
 
-    def keep(self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
+    def keep(self, trained: Trained) -> None:
         """Keep the trained model, buffers included."""
-        self.session.state["model"] = as_record(parameters)
-        if buffers:
-            self.session.state["buffers"] = as_record(buffers)
+        self.session.store(MODEL, trained.weights)
+        if trained.buffers:
+            self.session.store(BUFFERS, trained.buffers)

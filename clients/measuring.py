@@ -12,17 +12,40 @@ from fedlayers.core.federation import Examples
 from fedlayers.core.records import Record, Row, addressed, table_of, to_bytes, to_table
 from fedlayers.core.seeding import derive
 from fedlayers.core.weights import load_state
+from fedlayers.flower.contents import PAYLOADS
 from fedlayers.flower.session import Session
 from metrics.base import ClientView
 from metrics.measure import measure_clients
 
 
 @dataclass(frozen=True)
+class Model:
+    """One of the models that a client measures.
+
+    Attributes:
+        weights: name -> the weights, of all layers.
+        buffers: name -> the buffers that go with them.
+        start: name -> the weights that training started from; None if there was no training.
+    """
+
+    weights: Mapping[str, Tensor]
+    buffers: Mapping[str, Tensor]
+    start: Mapping[str, Tensor] | None = None
+
+
+@dataclass(frozen=True)
 class Measured:
-    """Rows and payloads of one client at one moment."""
+    """Rows and payloads of one client at one moment.
+
+    Attributes:
+        rows: of all models, told apart by the column ``model``.
+        payloads: metric -> name -> array, of the first model: it is the one on which clients are compared.
+        model: the first model's name; :attr:`loss` and :attr:`accuracy` are its.
+    """
 
     rows: list[Row]
     payloads: dict[str, dict[str, np.ndarray]]
+    model: str
 
     @property
     def loss(self) -> float:
@@ -49,50 +72,50 @@ class Measured:
             f"{metric}/{name}": array for metric, arrays in self.payloads.items() for name, array in arrays.items()
         }
         if arrays:
-            packed["payloads"] = save(arrays)
+            packed[PAYLOADS] = save(arrays)
         return packed
 
     def _evaluated(self, metric: str) -> tuple[float, int]:
         found = {
             row.scope: (row.value, row.n or 0)
             for row in self.rows
-            if isinstance(row, Record) and row.metric == metric and row.layer is None
+            if isinstance(row, Record) and row.metric == metric and row.layer is None and row.model == self.model
         }
         return found.get("client_test", found.get("client_val", (math.nan, 0)))
 
 
 def measure(
-    session: Session,
-    weights: Mapping[str, Tensor],
-    buffers: Mapping[str, Tensor],
-    reference: Mapping[str, Tensor],
-    model: str,
-    client: int | None,
-    data: Mapping[str, Examples],
+    session: Session, models: Mapping[str, Model], client: int | None, data: Mapping[str, Examples]
 ) -> Measured:
-    """Run the metrics that are due at the session's round and moment.
+    """Run the metrics that are due at the session's round and moment, on one model after another.
 
     Args:
         session: at which round and moment.
-        weights: name -> the weights to measure.
-        buffers: name -> the buffers that go with them.
-        reference: name -> the weights that training started from; the same as ``weights`` if there was none.
-        model: what the ``model`` column says, ``global`` or ``personal``.
+        models: what the column ``model`` says (``global``, ``personal``) -> what is measured, at least one. The first
+            is the one that replies count for: its loss is the reply's, and its payloads go to the server.
         client: what the ``client`` column says; None if the rows belong to the server.
         data: scope -> the examples to measure on.
 
     Returns:
         Addressed rows, the time they took among them, and payloads for the metrics' server halves.
     """
+    found = {name: _measure_one(session, name, model, client, data) for name, model in models.items()}
+    first = next(iter(found))
+    return Measured([row for rows, _ in found.values() for row in rows], found[first][1], first)
+
+
+def _measure_one(
+    session: Session, name: str, model: Model, client: int | None, data: Mapping[str, Examples]
+) -> tuple[list[Row], dict[str, dict[str, np.ndarray]]]:
     workspace = session.workspace
-    load_state(workspace.module, weights, buffers)
+    load_state(workspace.module, model.weights, model.buffers)
     workspace.module.eval()
     view = ClientView(
         layers=workspace.layers,
         module=workspace.module,
-        parameters={name: tensor.detach() for name, tensor in weights.items()},
-        buffers=buffers,
-        reference=reference,
+        parameters={name: tensor.detach() for name, tensor in model.weights.items()},
+        buffers=model.buffers,
+        reference=model.weights if model.start is None else model.start,
         data=data,
         classes=workspace.federation.classes,
         seed=derive(workspace.config.seed, f"measure/{session.moment}", session.round, session.client),
@@ -103,16 +126,10 @@ def measure(
         probe=workspace.probe,
     )
     on_error = str(workspace.config.metrics.get("on_error", "record"))
-    # The server measures the global model itself; with buffers of its own a client's is another model.
-    elsewhere = model == "global" and client is not None and workspace.config.training.buffers != "local"
-    metrics = {name: metric for name, metric in workspace.metrics.items() if not (elsewhere and metric.per_model)}
+    # The server measures the global model itself; with buffers of its own, or trained here, a client's is another.
+    same = name == "global" and session.moment != "after_local" and workspace.config.training.buffers != "local"
+    metrics = {key: metric for key, metric in workspace.metrics.items() if not (same and metric.per_model)}
     rows, payloads = measure_clients(metrics, view, session.last_round, on_error)
     owner = "server" if client is None else "client"
-    address = {
-        "owner": owner,
-        "client": client,
-        "model": model,
-        "round": session.round,
-        "moment": session.moment,
-    }
-    return Measured(addressed(rows, **address), payloads)
+    address = {"owner": owner, "client": client, "model": name, "round": session.round, "moment": session.moment}
+    return addressed(rows, **address), payloads

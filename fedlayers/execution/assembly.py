@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
+from torch import nn
 
 from fedlayers.config.settings import Config
 from fedlayers.core.devices import prepare_process, resolve_device
@@ -49,7 +51,11 @@ def workspace_of(parts: Parts) -> Workspace:
     federation = load_federation(config)
     if parts.augment:
         parts.augment(torch.zeros(2, *federation.shape), torch.Generator().manual_seed(config.seed))
-    module = build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
+
+    def fresh() -> nn.Module:
+        return build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
+
+    module = fresh()
     _, buffers = split_state(module)
     return Workspace(
         config,
@@ -61,6 +67,7 @@ def workspace_of(parts: Parts) -> Workspace:
         parts.augment,
         buffers,
         probe_for(parts.metrics, config, federation),
+        cache(lambda: split_state(fresh())[0]),
     )
 
 

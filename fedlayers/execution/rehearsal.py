@@ -14,6 +14,7 @@ from fedlayers.core.errors import UserError
 from fedlayers.core.seeding import global_state
 from fedlayers.flower.adapter import MODELS_OF_TREES, Grid, set_identity
 from fedlayers.flower.arrays import encode
+from fedlayers.flower.client_contract import declared_client
 from fedlayers.flower.strategy_contract import Declared, parts_of
 from fedlayers.flower.unread_settings import check_messages
 
@@ -98,7 +99,7 @@ def rehearse(make: Callable[[], Strategy], weights: Mapping[str, np.ndarray], co
         why = "the noise depends on it"
         key = "algorithm.strategy.num_sampled_clients"
         check(sampled == len(trained), key, f"{len(trained)}, the clients that train in a round", sampled, why)
-    sends = getattr(locate(str(config.algorithm["client"]["_target_"]), "algorithm.client._target_"), "sends", None)
+    sends = declared_client(locate(str(config.algorithm["client"]["_target_"]), "algorithm.client._target_")).sends
     if trained and sends is not None and all(type(part).__module__.startswith("flwr.") for part in parts_of(strategy)):
         # Another one: some remember the first model that they see.
         _aggregate(make(), list(weights), config, clients, sends)

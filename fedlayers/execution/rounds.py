@@ -104,6 +104,7 @@ class RoundLoop:
         with self._timed("aggregate_s"), threads(self.config.server_threads):
             replies = averaged(phase.messages, blocks, average_by) if average_by else phase.messages
             with global_state(seed, "aggregate", server_round), interruptible():
+                self._hand_over(phase, server_round, "after_local")
                 arrays, _ = self.strategy.aggregate_train(server_round, replies)
             received = replace(self.model)
             if arrays is not None:
@@ -129,6 +130,7 @@ class RoundLoop:
         with threads(self.config.server_threads):
             if phase.messages and moment == "after_aggregate":
                 with interruptible():
+                    self._hand_over(phase, server_round, moment)
                     self.strategy.aggregate_evaluate(server_round, [m for m in phase.messages if _has_examples(m)])
             self._compare(phase, self.model, server_round, moment)
         return phase
@@ -155,6 +157,12 @@ class RoundLoop:
         phase = read_replies(replies, server_round, moment, self.config.on_client_error, self.progress.note)
         phase.sent = sent
         return phase
+
+    def _hand_over(self, phase: Phase, server_round: int, moment: str) -> None:
+        """Give the strategy what clients sent beside what Flower's hooks take."""
+        if phase.beside:
+            records = {client + 1: content for client, content in phase.beside.items()}
+            declared(self.strategy).receive(server_round, moment, records)
 
     def _settings(self, server_round: int, moment: str) -> ConfigRecord:
         """Return what goes to every client beside the weights."""

@@ -5,7 +5,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
@@ -18,11 +17,9 @@ from fedlayers.core.errors import UserError
 from fedlayers.core.seeding import global_state
 from fedlayers.core.weights import from_safetensors_bytes
 from fedlayers.flower.adapter import NumPyClient, client_error, integer, records_of
-from fedlayers.flower.arrays import decode, encode
-from fedlayers.flower.session import Scalars, Session, Workspace
-
-# The ConfigRecord of a reply that carries our rows and payloads beside the records that strategies insist on.
-EXTRA = "fedlayers"
+from fedlayers.flower.arrays import decode
+from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, reply_content
+from fedlayers.flower.session import Session, Workspace
 
 # What makes a worker's data, model and metrics of a configuration: a function that any process can import.
 Assemble = Callable[[Config], Workspace]
@@ -69,7 +66,7 @@ def client_app(config: Config, assemble: Assemble, data: str | None = None) -> C
 def _handle(run: _Run, message: Message, context: Context, training: bool) -> Message:
     """Run one message; a client's exception becomes an error reply with client, round, moment and traceback."""
     client = int(context.node_config["partition-id"])
-    settings = records_of(message.content, ConfigRecord)["config"]
+    settings = records_of(message.content, ConfigRecord)[CONFIG]
     server_round = integer(settings["server-round"])
     moment = "after_local" if training else str(settings["moment"])
     try:
@@ -88,7 +85,7 @@ def _handle(run: _Run, message: Message, context: Context, training: bool) -> Me
                 context.state,
                 message.content,
             )
-            return Message(_reply(station.client(session), message, training), reply_to=message)
+            return Message(_reply(station.client(session), session, training), reply_to=message)
     except Exception:
         reason = json.dumps(
             {"client": client, "round": server_round, "moment": moment, "traceback": traceback.format_exc()}
@@ -96,35 +93,25 @@ def _handle(run: _Run, message: Message, context: Context, training: bool) -> Me
         return Message(client_error(reason), reply_to=message)
 
 
-def _reply(client: NumPyClient, message: Message, training: bool) -> RecordDict:
+def _reply(client: NumPyClient, session: Session, training: bool) -> RecordDict:
     """Call the NumPyClient and pack what it returns into the records that strategies expect."""
-    arrays = records_of(message.content, ArrayRecord)["arrays"]
+    arrays = records_of(session.content, ArrayRecord)[ARRAYS]
     # Copies, because a client may train in what it is given, and the next one starts from the same weights.
-    parameters = [decode(array).copy() for array in arrays.values()]
-    settings = records_of(message.content, ConfigRecord)["config"]
-    # What the strategy tells its clients; buffers are in the session.
-    config: Scalars = {name: value for name, value in settings.items() if name != "buffers"}
+    parameters = [decode(arrays[name]).copy() for name in session.received]
     if not training:
-        loss, count, scalars = client.evaluate(parameters, config)
-        return _records(None, count, {"loss": loss, **scalars})
-    updated, count, scalars = client.fit(parameters, config)
-    return _records(
-        ArrayRecord({name: encode(array) for name, array in zip(arrays, updated, strict=True)}), count, scalars
-    )
-
-
-def _records(arrays: ArrayRecord | None, count: int, scalars: dict[str, Any]) -> RecordDict:
-    """Pack one ArrayRecord, one MetricRecord and our ConfigRecord; bytes go to the last, numbers to the second."""
-    metrics = {key: value for key, value in scalars.items() if not isinstance(value, bytes)}
-    content = RecordDict({"metrics": MetricRecord({"num-examples": int(count), "one": 1.0, **metrics})})
-    if arrays is not None:
-        content["arrays"] = arrays
-    content[EXTRA] = ConfigRecord({key: value for key, value in scalars.items() if isinstance(value, bytes)})
-    return content
+        loss, count, found = client.evaluate(parameters, session.settings)
+        return reply_content(None, count, {"loss": loss, **found})
+    updated, count, found = client.fit(parameters, session.settings)
+    if len(updated) != len(session.sent):
+        raise UserError(
+            f"algorithm.client: fit must return the arrays that session.sent names, {len(session.sent)} of them, got "
+            f"{len(updated)}; change session.sent to send others"
+        )
+    return reply_content(dict(zip(session.sent, updated, strict=True)), count, found)
 
 
 def _buffers(settings: ConfigRecord, device: torch.device) -> dict[str, torch.Tensor]:
-    packed = settings.get("buffers")
+    packed = settings.get(BUFFERS)
     return {k: v.to(device) for k, v in from_safetensors_bytes(packed).items()} if isinstance(packed, bytes) else {}
 
 

@@ -7,6 +7,7 @@ import torch
 from flwr.app import ArrayRecord
 from torch import Tensor
 
+from fedlayers.core.errors import UserError
 from fedlayers.core.weights import to_safetensors_bytes
 from fedlayers.flower.arrays import decode, encode
 
@@ -31,9 +32,21 @@ class GlobalModel:
         return to_safetensors_bytes({**self.tensors(), **self.buffers})
 
     def take(self, arrays: ArrayRecord) -> None:
-        """Replace the weights by aggregated ones, in the model's order and precision (FedAdam returns float64)."""
+        """Replace weights by aggregated ones, by name, in the model's order and precision (FedAdam returns float64).
+
+        What was not aggregated, because no client sent it, stays as it is.
+
+        Raises:
+            UserError: the strategy made arrays that the model does not have.
+        """
+        strange = [name for name in arrays if name not in self.weights]
+        if strange:
+            raise UserError(
+                f"algorithm.strategy must make arrays of the model, under names such as {next(iter(self.weights))!r}, "
+                f"got {strange[0]!r}; keep others in the strategy"
+            )
         found = {name: decode(array) for name, array in arrays.items()}
         self.weights = {
-            name: np.ascontiguousarray(found[name].astype(array.dtype)).reshape(array.shape)
-            for name, array in self.weights.items()
+            name: np.ascontiguousarray(found[name].astype(own.dtype)).reshape(own.shape) if name in found else own
+            for name, own in self.weights.items()
         }

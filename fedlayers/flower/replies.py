@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from safetensors.numpy import load
 from torch import Tensor
 
@@ -19,7 +19,7 @@ from fedlayers.core.records import SCHEMAS, Row, from_bytes, missing, table_of, 
 from fedlayers.core.weights import from_safetensors_bytes
 from fedlayers.flower.adapter import number, records_of
 from fedlayers.flower.arrays import tensor_of
-from fedlayers.flower.clientapp import EXTRA
+from fedlayers.flower.contents import ARRAYS, BUFFERS, EXTRA, METRICS, PAYLOADS, START, SUM
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ class Phase:
         payloads: metric -> client -> name -> array.
         buffers: client -> its buffers after training.
         starts: client -> the weights that its training started from, where it keeps its own.
-        sent: client -> the weights that it was sent.
+        sent: client -> the arrays of the model that it was sent.
+        beside: client -> records for the strategy beside the model and the metrics, of clients that sent any.
     """
 
     messages: list[Message] = field(default_factory=list)
@@ -46,6 +47,7 @@ class Phase:
     buffers: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     starts: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
     sent: dict[int, ArrayRecord] = field(default_factory=dict)
+    beside: dict[int, RecordDict] = field(default_factory=dict)
 
     @property
     def clients(self) -> list[int]:
@@ -60,7 +62,7 @@ class Phase:
 
     def mean_buffers(self, key: str) -> dict[str, Tensor]:
         """Return the mean of the clients' buffers, weighted by a metric of their replies, in the buffers' own types."""
-        weights = {client_of(m): number(records_of(m.content, MetricRecord)["metrics"][key]) for m in self.messages}
+        weights = {client_of(m): number(records_of(m.content, MetricRecord)[METRICS][key]) for m in self.messages}
         total = sum(weights.values())
         first = next(iter(self.buffers.values()))
         means = {}
@@ -85,27 +87,34 @@ class Phase:
     def means(self) -> "Means":
         """Return the model-level metrics of the phase, each a mean over examples; not of steps."""
         pieces = self.tables.get("records", [])
-        sums: dict[tuple[str, str], tuple[float, int]] = {}
+        sums: dict[tuple[str, str, str], tuple[float, int]] = {}
         if pieces:
             table = pa.concat_tables(pieces, promote_options="none")
             whole = table.filter(pc.and_(pc.is_null(table["layer"]), pc.is_null(table["step"])))
-            columns = [whole[name].to_pylist() for name in ("metric", "scope", "value", "n", "status")]
-            for metric, scope, value, n, status in zip(*columns, strict=True):
+            columns = [whole[name].to_pylist() for name in ("metric", "scope", "model", "value", "n", "status")]
+            for metric, scope, model, value, n, status in zip(*columns, strict=True):
                 if status == "ok" and n:
-                    total, weight = sums.get((metric, scope), (0.0, 0))
-                    sums[metric, scope] = (total + value * n, weight + n)
+                    total, weight = sums.get((metric, scope, model), (0.0, 0))
+                    sums[metric, scope, model] = (total + value * n, weight + n)
         return Means({key: total / weight for key, (total, weight) in sums.items()})
 
 
 @dataclass(frozen=True)
 class Means:
-    """Means over examples, by metric and scope."""
+    """Means over examples, by metric, scope and model."""
 
-    values: dict[tuple[str, str], float]
+    values: Mapping[tuple[str, str, str], float]
 
     def of(self, metric: str, *scopes: str) -> float | None:
-        """Return a metric's mean on the first of the scopes on which it was measured, None if on none."""
-        return next((self.values[metric, scope] for scope in scopes if (metric, scope) in self.values), None)
+        """Return a metric's mean on the first of the scopes on which it was measured, None if on none.
+
+        Where clients measured several models it is the global one's.
+        """
+        for scope in scopes:
+            found = {model: value for (*known, model), value in self.values.items() if known == [metric, scope]}
+            if found:
+                return found.get("global", next(iter(found.values())))
+        return None
 
 
 def client_of(message: Message) -> int:
@@ -135,26 +144,39 @@ def read_replies(
             continue
         client = client_of(reply)
         extra = records_of(reply.content, ConfigRecord)[EXTRA]
-        del reply.content[EXTRA]
+        # Flower's strategies insist on one ArrayRecord and one MetricRecord.
+        beside = {name: reply.content.pop(name) for name in list(reply.content) if _is_beside(name)}
+        beside.pop(EXTRA)
+        if beside:
+            phase.beside[client] = RecordDict(beside)
         phase.messages.append(reply)
         arrays = records_of(reply.content, ArrayRecord)
-        if "arrays" in arrays:
-            phase.arrays[client] = dict(arrays["arrays"])
-        for name, data in extra.items():
-            assert isinstance(data, bytes)
-            if name == "payloads":
-                for key, array in load(data).items():
-                    metric, part = key.split("/", 1)
-                    phase.payloads.setdefault(metric, {}).setdefault(client, {})[part] = array
-            elif name == "buffers":
-                phase.buffers[client] = from_safetensors_bytes(data)
-            elif name == "start":
-                phase.starts[client] = load(data)
-            else:
-                phase.tables.setdefault(name, []).append(from_bytes(data))
+        if ARRAYS in arrays:
+            phase.arrays[client] = dict(arrays[ARRAYS])
+        _take(phase, client, extra)
     if replies and not phase.messages:
         raise ClientFailed(f"every client failed in round {server_round} ({moment}); the log has their tracebacks")
     return phase
+
+
+def _is_beside(name: str) -> bool:
+    return name not in (ARRAYS, METRICS) and not name.startswith(SUM)
+
+
+def _take(phase: Phase, client: int, extra: ConfigRecord) -> None:
+    """Add what a client's record of ours holds to a phase."""
+    for name, data in extra.items():
+        assert isinstance(data, bytes)
+        if name == PAYLOADS:
+            for key, array in load(data).items():
+                metric, part = key.split("/", 1)
+                phase.payloads.setdefault(metric, {}).setdefault(client, {})[part] = array
+        elif name == BUFFERS:
+            phase.buffers[client] = from_safetensors_bytes(data)
+        elif name == START:
+            phase.starts[client] = load(data)
+        else:
+            phase.tables.setdefault(name, []).append(from_bytes(data))
 
 
 def _failed(phase: Phase, details: dict[str, Any], on_error: str, note: Callable[[str], None]) -> None:

@@ -2,19 +2,28 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from flwr.app import RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from torch import Tensor, nn
 
 from fedlayers.config.settings import Config
+from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.layers import Layer
+from fedlayers.flower.adapter import records_of
+from fedlayers.flower.arrays import decode
+from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, array_record
 from metrics.base import Metric
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+Scalars = dict[str, Any]
+
+# The record of a client's state that holds the model's arrays that are its own; its buffers are in BUFFERS.
+MODEL = "model"
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,8 @@ class Workspace:
     initial_buffers: Mapping[str, Tensor]
     # The probe, if a metric uses one.
     probe: Examples | None
+    # Makes the weights that the run's seed draws; few clients ask for them.
+    initial_weights: Callable[[], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -58,18 +69,80 @@ class Session:
 
     @property
     def names(self) -> list[str]:
-        """Names of the parameters, in the order in which they travel."""
+        """Names of the model's parameters, in its order."""
         return [name for name, _ in self.workspace.module.named_parameters()]
+
+    @cached_property
+    def received(self) -> list[str]:
+        """Names of the arrays of the model that came with the message, in the model's order.
+
+        Raises:
+            UserError: the message holds arrays under other names.
+        """
+        came = records_of(self.content, ArrayRecord).get(ARRAYS)
+        names = self.names
+        if came is None:
+            return names
+        strange = [name for name in came if name not in set(names)]
+        if strange:
+            raise UserError(
+                f"algorithm.strategy must send arrays of the model under their names, such as {names[0]!r}, got "
+                f"{strange[0]!r}; send others in a record of their own"
+            )
+        return [name for name in names if name in came]
+
+    @cached_property
+    def sent(self) -> list[str]:
+        """Names of the arrays that ``fit`` returns, in order: those received, unless a client changes the list."""
+        return list(self.received)
+
+    @property
+    def settings(self) -> Scalars:
+        """What the run and the strategy tell the client."""
+        told = records_of(self.content, ConfigRecord)[CONFIG]
+        return {key: value for key, value in told.items() if key != BUFFERS}
 
     def tensors(self, parameters: list[np.ndarray]) -> dict[str, Tensor]:
         """Return the arrays of a message as named tensors on this client's device (on a CPU they share memory)."""
         device = self.workspace.device
-        pairs = zip(self.names, parameters, strict=True)
+        pairs = zip(self.received, parameters, strict=True)
         return {name: torch.from_numpy(array).to(device) for name, array in pairs}
+
+    def arrays(self, name: str) -> dict[str, Tensor]:
+        """Return another record of arrays of the message, on this client's device; empty if none came."""
+        return self._tensors(records_of(self.content, ArrayRecord).get(name))
+
+    def stored(self, name: str) -> dict[str, Tensor]:
+        """Return named tensors of the client's personal state, on its device; empty if it has none of that name."""
+        return self._tensors(records_of(self.state, ArrayRecord).get(name))
+
+    def store(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Put named tensors into the client's personal state, which counts once the round is committed."""
+        self.state[name] = array_record(tensors)
+
+    def own_weights(self) -> dict[str, Tensor]:
+        """Return the arrays of the model that are the client's own and were not sent.
+
+        They are those of its personal state, which training puts there, and before it first trained those that the
+        seed draws, the same for all clients.
+
+        Raises:
+            UserError: with ``init`` nobody but the server knows what a client begins with.
+        """
+        own, wanted = self.stored(MODEL), [name for name in self.names if name not in set(self.received)]
+        fresh = [name for name in wanted if name not in own]
+        if fresh and self.workspace.config.init:
+            raise UserError(
+                f"init: algorithm.strategy must send {fresh[0]!r} to clients that have not trained yet, because they "
+                "do not have the model that init names; send all arrays at first, or leave out init"
+            )
+        drawn = self.workspace.initial_weights() if fresh else {}
+        return {name: own[name] if name in own else drawn[name].clone() for name in wanted}
 
     def data(self) -> dict[str, Examples]:
         """Return this client's examples by scope."""
         return self.workspace.federation.of(self.client)
 
-
-Scalars = dict[str, Any]
+    def _tensors(self, record: ArrayRecord | None) -> dict[str, Tensor]:
+        device = self.workspace.device
+        return {key: torch.from_numpy(decode(array).copy()).to(device) for key, array in (record or {}).items()}

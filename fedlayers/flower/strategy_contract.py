@@ -10,6 +10,8 @@ from flwr.serverapp.strategy import Strategy
 from fedlayers.core.errors import UserError
 from fedlayers.core.layers import Layer
 from fedlayers.core.records import Record
+from fedlayers.flower.adapter import records_of
+from fedlayers.flower.arrays import decode
 
 Weights = Mapping[str, np.ndarray]
 
@@ -24,6 +26,23 @@ class Declared:
 
     def know_layers(self, layers: Sequence[Layer]) -> None:
         """Take notice of the model's layers; Flower's strategies see names and arrays only."""
+
+    def receive(self, server_round: int, moment: str, records: Mapping[int, RecordDict]) -> None:
+        """Take what clients sent beside the model and the metrics, before the replies are aggregated.
+
+        Args:
+            server_round: the round.
+            moment: ``after_local`` for replies to training; else that of the evaluation.
+            records: node id -> its further records, by name; see :func:`arrays_named`. Nodes that sent none are absent.
+
+        Raises:
+            UserError: clients send what nobody takes; so it is unless a strategy overrides this.
+        """
+        names = sorted({name for content in records.values() for name in content})
+        raise UserError(
+            f"algorithm.client sends {' and '.join(map(repr, names))} beside the model, which algorithm.strategy does "
+            "not take; choose a strategy with the method receive of fedlayers.flower.strategy_contract.Declared"
+        )
 
     def rows(self) -> list[Record]:
         """Return rows of the strategy's own about the round that was aggregated last."""
@@ -53,12 +72,18 @@ class Declared:
         return None
 
 
-_NAMES = ("has_global_model", "pooled", "know_layers", "rows", "contents", "used", "made_for")
+_NAMES = ("has_global_model", "pooled", "know_layers", "receive", "rows", "contents", "used", "made_for")
 
 
 def declared(strategy: Strategy) -> Declared:
     """Return what a strategy declares: itself, or for Flower's own ones, with whatever they wrap, the defaults."""
     return next((part for part in parts_of(strategy) if isinstance(part, Declared)), Declared())
+
+
+def arrays_named(records: Mapping[int, RecordDict], name: str) -> dict[int, dict[str, np.ndarray]]:
+    """Return the arrays of one record for every node that sent it, to be read only."""
+    found = {node: records_of(content, ArrayRecord).get(name) for node, content in records.items()}
+    return {node: {key: decode(array) for key, array in own.items()} for node, own in found.items() if own is not None}
 
 
 def parts_of(strategy: Strategy) -> Iterator[Strategy]:

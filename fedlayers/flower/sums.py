@@ -12,14 +12,13 @@ from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
 from fedlayers.core.devices import threads
-from fedlayers.flower.adapter import R, make_message, number, records_of
+from fedlayers.flower.adapter import make_message, number, records_of
 from fedlayers.flower.arrays import encode, tensor_of
+from fedlayers.flower.contents import ARRAYS, METRICS, SUM
 
 BLOCK = 5
 # Metrics of a reply that add up over clients.
 COUNTS = ("num-examples", "one")
-# A record of a reply that holds the sum below a node: "sum/<level>/<place>", in the place of its members' arrays.
-PREFIX = "sum/"
 
 Node = tuple[int, int]
 Sums = dict[str, Tensor]
@@ -49,7 +48,7 @@ def weighted_mean(contents: Sequence[RecordDict], key: str) -> Sums:
         key: the metric that holds a reply's weight.
     """
     if len(contents) == 1:
-        return {name: tensor_of(array).double() for name, array in _only(contents[0], ArrayRecord).items()}
+        return {name: tensor_of(array).double() for name, array in records_of(contents[0], ArrayRecord)[ARRAYS].items()}
     total = sum(_weight(content, key) for content in contents)
     return {name: value.div_(total) for name, value in _weighted_sum(contents, key).items()}
 
@@ -65,10 +64,10 @@ def add_up_on_worker(blocks: Mapping[int, Sequence[RecordDict]], key: str) -> No
         sums = {root: _total(root, blocks, {}, key) for root in _highest(blocks)}
     for contents in blocks.values():
         for content in contents:
-            del content["arrays"]
+            del content[ARRAYS]
     for (level, place), total in sums.items():
         first = blocks[place << level][0]
-        first[f"{PREFIX}{level}/{place}"] = _record(total or {})
+        first[f"{SUM}{level}/{place}"] = _record(total or {})
 
 
 def averaged(replies: Sequence[Message], blocks: Mapping[int, int], key: str) -> list[Message]:
@@ -86,8 +85,8 @@ def averaged(replies: Sequence[Message], blocks: Mapping[int, int], key: str) ->
     for reply in replies:
         members.setdefault(blocks[reply.metadata.src_node_id], []).append(reply.content)
         for name, record in records_of(reply.content, ArrayRecord).items():
-            if name.startswith(PREFIX):
-                level, place = map(int, name.removeprefix(PREFIX).split("/"))
+            if name.startswith(SUM):
+                level, place = map(int, name.removeprefix(SUM).split("/"))
                 received[level, place] = record
     # One thread, as on the workers: threads differ in the last bits where their shares of an array end.
     with threads(1):
@@ -95,7 +94,7 @@ def averaged(replies: Sequence[Message], blocks: Mapping[int, int], key: str) ->
     metrics = _averaged_metrics([reply.content for reply in replies], key)
     weight = number(metrics[key])
     arrays = _record({name: value.div_(weight) for name, value in total.items()})
-    content = RecordDict({"arrays": arrays, "metrics": metrics})
+    content = RecordDict({ARRAYS: arrays, METRICS: metrics})
     return [make_message(content=content, metadata=replies[0].metadata)]
 
 
@@ -131,7 +130,7 @@ def _weighted_sum(contents: Sequence[RecordDict], key: str) -> Sums:
     exact: Sums = {}
     for content in contents:
         weight = _weight(content, key)
-        for name, array in _only(content, ArrayRecord).items():
+        for name, array in records_of(content, ArrayRecord)[ARRAYS].items():
             value = tensor_of(array)
             if name not in sums:
                 sums[name] = torch.zeros(value.shape, dtype=torch.float64)
@@ -144,7 +143,7 @@ def _weighted_sum(contents: Sequence[RecordDict], key: str) -> Sums:
 def _averaged_metrics(contents: Sequence[RecordDict], key: str) -> MetricRecord:
     """Return sums of what counts something and weighted means of the other metrics."""
     weights = [_weight(content, key) for content in contents]
-    records = [_only(content, MetricRecord) for content in contents]
+    records = [records_of(content, MetricRecord)[METRICS] for content in contents]
     averages = MetricRecord()
     for name in records[0]:
         values = [number(record[name]) for record in records]
@@ -160,9 +159,4 @@ def _record(sums: Sums) -> ArrayRecord:
 
 
 def _weight(content: RecordDict, key: str) -> float:
-    return number(_only(content, MetricRecord)[key])
-
-
-def _only(content: RecordDict, kind: type[R]) -> R:
-    """Return the one record of a kind that a reply of Flower's strategies has."""
-    return next(iter(records_of(content, kind).values()))
+    return number(records_of(content, MetricRecord)[METRICS][key])

@@ -11,10 +11,9 @@ from fedlayers.config.training import Training
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.flower.adapter import records_of
+from fedlayers.flower.client_contract import declared_client
+from fedlayers.flower.contents import ARRAYS, CONFIG
 from fedlayers.flower.orders import OBEYED, OWN, orders, plain
-
-# The records of a message that every client reads.
-_ARRAYS, _CONFIG = "arrays", "config"
 
 
 def check_messages(messages: Iterable[Message], client: Mapping[str, Any], training: Training) -> None:
@@ -34,7 +33,7 @@ def check_messages(messages: Iterable[Message], client: Mapping[str, Any], train
         if reads is None:
             continue
         told = [str(key) for key in config if key not in OWN]
-        for key in [*told, *(name for name in content if name not in (_ARRAYS, _CONFIG))]:
+        for key in [*told, *(name for name in content if name not in (ARRAYS, CONFIG))]:
             if plain(key) not in reads:
                 raise UserError(_unread(key, key in told, str(client["_target_"])))
         orders({key: value for key, value in config.items() if plain(str(key)) in reads}, training)
@@ -42,17 +41,17 @@ def check_messages(messages: Iterable[Message], client: Mapping[str, Any], train
 
 def reads_of(client: Mapping[str, Any]) -> set[str] | None:
     """Return what a client class says it reads, None if it says nothing."""
-    reads = getattr(locate(str(client["_target_"]), "algorithm.client._target_"), "reads", None)
+    reads = declared_client(locate(str(client["_target_"]), "algorithm.client._target_")).reads
     return None if reads is None else {plain(key) for key in reads}
 
 
 def _config_of(content: RecordDict) -> ConfigRecord:
     """Return the configuration in a message that has what every client needs."""
-    for kind, name in ((ArrayRecord, _ARRAYS), (ConfigRecord, _CONFIG)):
+    for kind, name in ((ArrayRecord, ARRAYS), (ConfigRecord, CONFIG)):
         found = [key for key in content if isinstance(content[key], kind)]
         advice = f"leave out algorithm.strategy.{name.removesuffix('s')}record_key" if found else ""
         check(name in found, f"the {kind.__name__} of what algorithm.strategy sends", f"named {name!r}", found, advice)
-    config = records_of(content, ConfigRecord)[_CONFIG]
+    config = records_of(content, ConfigRecord)[CONFIG]
     lost = [key for key in OWN[:3] if key not in config]
     if lost:
         raise UserError(

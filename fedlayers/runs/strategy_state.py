@@ -8,6 +8,8 @@ from flwr.app import Array, ArrayRecord
 from flwr.serverapp.strategy import Strategy
 
 _PLAIN = (bool, int, float, str, type(None))
+# Kinds of keys, and what dictionaries with them are called in a file.
+_KEYS: Mapping[type, str] = {str: "dict", int: "dict of integers"}
 
 
 def dump(strategy: Strategy, prefix: str = "strategy") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -29,7 +31,7 @@ def load(strategy: Strategy, arrays: Mapping[str, np.ndarray], scalars: Mapping[
     """Put back what :func:`dump` returned."""
     for key, value in scalars.items():
         if isinstance(value, dict) and "strategy" in value:
-            load(getattr(strategy, key), arrays, value["strategy"])
+            load(vars(strategy)[key], arrays, value["strategy"])
         else:
             setattr(strategy, key, _load(value, arrays))
 
@@ -50,8 +52,10 @@ def _dump(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
         return {"strategy": scalars}
     if isinstance(value, ArrayRecord):
         return {"record": {key: _dump(array.numpy(), f"{path}.{key}", arrays) for key, array in value.items()}}
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {"dict": {key: _dump(item, f"{path}.{key}", arrays) for key, item in value.items()}}
+    if isinstance(value, dict) and len(kinds := {type(key) for key in value}) < 2 and kinds <= _KEYS.keys():
+        # JSON has text for keys only: what it was is in the word.
+        kind = _KEYS[kinds.pop()] if kinds else "dict"
+        return {kind: {str(key): _dump(item, f"{path}.{key}", arrays) for key, item in value.items()}}
     if isinstance(value, list | tuple):
         kind = "list" if isinstance(value, list) else "tuple"
         return {kind: [_dump(item, f"{path}.{place}", arrays) for place, item in enumerate(value)]}
@@ -66,7 +70,7 @@ def _load(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         return arrays[content]
     if kind == "record":
         return ArrayRecord({key: Array(_load(item, arrays)) for key, item in content.items()})
-    if kind == "dict":
-        return {key: _load(item, arrays) for key, item in content.items()}
+    if kind in _KEYS.values():
+        return {int(key) if kind == _KEYS[int] else key: _load(item, arrays) for key, item in content.items()}
     items = [_load(item, arrays) for item in content]
     return items if kind == "list" else tuple(items)

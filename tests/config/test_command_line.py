@@ -215,7 +215,7 @@ MISTAKES = {
     "model._target_=MLP": "did you mean model=mlp?",
     "partition._target_=IidPartitioner": "did you mean partition=iid?",
     "algorithm.strategy=word": "algorithm.strategy must be a class with its arguments, got 'word'; name the class by",
-    "algorithm.client._target_=clients.fedavg.as_record": "algorithm.client._target_ must be a subclass of flwr.client",
+    "algorithm.client._target_=clients.measuring.measure": "algorithm.client._target_ must be a subclass of flwr.cl",
     "~algorithm.client": "nothing is removed with '~'",
     # sweeps and launchers
     "-m seed=0": "-m runs several values, but none are given: write some, such as seed=0,1,2",

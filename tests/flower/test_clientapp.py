@@ -19,6 +19,7 @@ from fedlayers.execution.assembly import assembled
 from fedlayers.execution.build import Built, build
 from fedlayers.flower import clientapp
 from fedlayers.flower.adapter import set_identity
+from fedlayers.flower.contents import EXTRA
 from fedlayers.flower.global_model import GlobalModel
 
 Send = Callable[..., Message]
@@ -92,7 +93,7 @@ def test_a_train_reply_has_one_record_of_each_kind_that_strategies_insist_on(sen
     assert metrics["one"] == 1.0
     assert 0 < metrics["loss"] < 5  # type: ignore[operator]
     assert metrics["train_loss"] == metrics["loss"]
-    extra = reply.content.config_records[clientapp.EXTRA]
+    extra = reply.content.config_records[EXTRA]
     assert set(extra) == {"records", "resources", "spectra"}
     table = from_bytes(extra["records"])  # type: ignore[arg-type]
     assert set(table["client"].to_pylist()) == {2}

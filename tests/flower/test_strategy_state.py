@@ -28,6 +28,7 @@ CONTENT: dict[str, Any] = {
     "list": [1, [np.array([1, 2]), None], "x"],
     "tuple": (1, (np.array([3.0]),)),
     "dict": {"array": np.array([4.0]), "record": {"list": [1]}, "0.weight": np.array([5.0])},
+    "by node": {1: {"a": 0.5}, 12: np.array([4.0])},
     "empty": {},
 }
 
@@ -98,8 +99,8 @@ def test_functions_are_made_again_by_the_configuration() -> None:
 
 @pytest.mark.parametrize(
     ("value", "named"),
-    [({1, 2}, "memory is a set"), ({1: 2}, "memory is a dict"), ([{"a": b""}], "memory.0.a is a bytes")],
-    ids=["set", "whole keys", "nested"],
+    [({1, 2}, "memory is a set"), ({1: 2, "1": 3}, "memory is a dict"), ([{"a": b""}], "memory.0.a is a bytes")],
+    ids=["set", "keys of two kinds", "nested"],
 )
 def test_what_cannot_be_saved_is_named(value: Any, named: str) -> None:
     strategy = FedAvg()

@@ -1,0 +1,27 @@
+"""What a client class tells a run beside Flower's ``fit`` and ``evaluate``, with the defaults that hold for any other.
+
+One object is made for each message. ``fit`` and ``evaluate`` get the model's arrays that came, in the order of the
+model (``session.received`` names them), and what the strategy tells; the session has the rest. ``fit`` returns arrays
+of the model named by ``session.sent``. What else a client returns goes by its kind, each under its own name: numbers
+and lists of numbers are metrics, mappings of names to arrays are records of arrays, text, bytes and truth values are
+configuration; the last two reach the strategy's ``receive``.
+"""
+
+from typing import ClassVar
+
+from fedlayers.flower.adapter import NumPyClient
+
+
+class Participant(NumPyClient):
+    """A NumPyClient that says what it reads and sends."""
+
+    # What it reads of what a strategy tells its clients: keys of the configuration and names of further records.
+    # None: it may read anything.
+    reads: ClassVar[tuple[str, ...] | None] = None
+    # The metrics in its replies to training beside the counts. None: nobody knows.
+    sends: ClassVar[tuple[str, ...] | None] = None
+
+
+def declared_client(target: object) -> type[Participant]:
+    """Return what a client class declares: itself, or for one that is no :class:`Participant` the defaults."""
+    return target if isinstance(target, type) and issubclass(target, Participant) else Participant
