@@ -69,6 +69,14 @@ def weights_kept(weights: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> I
 
     Raises:
         ValueError: some were changed.
+
+    Examples:
+        >>> import torch
+        >>> weights = {"fc": torch.ones(2)}
+        >>> kept = {"fc": torch.ones(2)}
+        >>> with weights_kept(weights, kept):
+        ...     print(float(weights["fc"].sum()))
+        2.0
     """
     try:
         yield

@@ -28,6 +28,10 @@ class Facts:
         cost: ``cheap`` (no pass over data), ``pass`` (forward or backward passes) or ``heavy``.
         minimum_n: the smallest sample for which the value is defined.
         reference: the paper or text that defines it.
+
+    Examples:
+        >>> Facts("largest_weight", "1", 0.0, math.inf, "neutral", "own definition").unit
+        '1'
     """
 
     name: str
@@ -202,6 +206,10 @@ class Measurement:
         rows: rows of any table.
         payload: what a client half sends to the server half, compact: name -> array.
         kept: what a server half asks to get back in later rounds: name -> array.
+
+    Examples:
+        >>> Measurement([measured("norm", 2.5)]).rows[0].value
+        2.5
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -281,7 +289,14 @@ class Metric(Described):
 
 
 def at(layer: Layer | None) -> dict[str, Any]:
-    """Return the columns ``layer`` and ``layer_index`` of a row: empty for None, the whole model."""
+    """Return the columns ``layer`` and ``layer_index`` of a row: empty for None, the whole model.
+
+    Examples:
+        >>> from fedlayers.core.layers import layers_of
+        >>> from torch import nn
+        >>> [at(layer) for layer in layers_of(nn.Sequential(nn.Linear(3, 2)))]
+        [{'layer': '0', 'layer_index': 0}]
+    """
     return {} if layer is None else {"layer": layer.name, "layer_index": layer.index}
 
 
@@ -293,6 +308,12 @@ def measured(metric: str, value: float, reason: str = "the value is not finite",
         value: the value; NaN says that it is not defined here.
         reason: why it is not, shown only then.
         columns: further columns of :class:`fedlayers.core.records.Record`.
+
+    Examples:
+        >>> measured("norm", 2.5, layer="fc1", layer_index=0).status
+        'ok'
+        >>> measured("norm", math.nan, "no weights").reason
+        'no weights'
     """
     if not math.isfinite(value):
         address = {key: columns[key] for key in columns.keys() - {"stderr", "chance", "chance_hi", "p"}}

@@ -44,6 +44,11 @@ def confusion_matrix(labels: Array, predictions: Array, num_classes: int | None 
     Raises:
         ValueError: if the lengths differ, a class is out of range or no whole number.
         TypeError: if one is neither a NumPy array nor a tensor.
+
+    Examples:
+        >>> import numpy as np
+        >>> confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])).tolist()
+        [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
     """
     labels, predictions = as_tensor(labels, "labels"), as_tensor(predictions, "predictions")
     for name, classes in (("labels", labels), ("predictions", predictions)):
@@ -93,6 +98,12 @@ def scores_from_confusion(matrix: Array) -> dict[str, Score]:
         Brodersen et al. 2010, The balanced accuracy and its posterior distribution. Gorodkin 2004, Comparing
         two K-category assignments by a K-category correlation coefficient. Opitz & Burst 2019, Macro F1 and
         Macro F1, arXiv 1911.03347.
+
+    Examples:
+        >>> import numpy as np
+        >>> accuracy = scores_from_confusion(np.array([[8, 2], [1, 9]]))["accuracy"]
+        >>> round(accuracy.value, 3), round(accuracy.stderr, 3), round(accuracy.chance, 3)
+        (0.85, 0.091, 0.5)
     """
     counts = as_tensor(matrix, "matrix").to("cpu", torch.float64)
     if not counts.any():

@@ -36,14 +36,30 @@ def cka(x: Array, y: Array, estimator: str = "debiased") -> float:
     References:
         Kornblith et al. 2019, arXiv 1905.00414; see :class:`metrics.compare.measures.cka.CKA`.
 
-    Example:
-        ``cka(x, x @ rotation) == 1``
+    Examples:
+        >>> import numpy as np
+        >>> generator = np.random.default_rng(0)
+        >>> x = generator.normal(size=(200, 8))
+        >>> rotation = np.linalg.qr(generator.normal(size=(8, 8)))[0]
+        >>> round(cka(x, 2 * x @ rotation), 6)
+        1.0
+        >>> abs(cka(x, generator.normal(size=(200, 8)))) < 0.05
+        True
     """
     return _value(CKA(estimator), x, y)
 
 
 def cka_distance(x: Array, y: Array, estimator: str = "debiased") -> float:
-    """Return the angle arccos(CKA) in radians, a metric; arguments and errors as of :func:`cka`."""
+    """Return the angle arccos(CKA) in radians, a metric; arguments and errors as of :func:`cka`.
+
+    Examples:
+        >>> import numpy as np
+        >>> generator = np.random.default_rng(0)
+        >>> x = generator.normal(size=(200, 8))
+        >>> noisy = x + generator.normal(size=x.shape)
+        >>> round(cka_distance(x, noisy), 3)
+        1.08
+    """
     return math.acos(min(max(cka(x, y, estimator), -1.0), 1.0))
 
 
@@ -51,6 +67,14 @@ def procrustes(x: Array, y: Array) -> float:
     """Return the angular Procrustes distance in radians, 0 for equal up to rotation, scale and translation.
 
     Arguments and errors as of :func:`cka`; see :class:`metrics.compare.measures.procrustes.Procrustes`.
+
+    Examples:
+        >>> import numpy as np
+        >>> generator = np.random.default_rng(0)
+        >>> x = generator.normal(size=(200, 8))
+        >>> noisy = x + generator.normal(size=x.shape)
+        >>> round(procrustes(x, x + 1), 4), round(procrustes(x, noisy), 3)
+        (0.0, 0.809)
     """
     return _value(Procrustes(), x, y)
 
@@ -59,6 +83,14 @@ def shape_distance(x: Array, y: Array, alpha: float = 1.0) -> float:
     """Return the angular shape distance in radians: rotations are free for ``alpha`` 1, all linear maps for 0.
 
     Arguments and errors as of :func:`cka`; see :class:`metrics.compare.measures.shape.ShapeMetric`.
+
+    Examples:
+        >>> import numpy as np
+        >>> generator = np.random.default_rng(0)
+        >>> x = generator.normal(size=(200, 8))
+        >>> stretched = x * np.arange(1, 9)
+        >>> round(shape_distance(x, stretched, alpha=0.0), 4), round(shape_distance(x, stretched, alpha=1.0), 3)
+        (0.0, 0.451)
     """
     return _value(ShapeMetric(alpha), x, y)
 
@@ -67,6 +99,14 @@ def svcca(x: Array, y: Array, variance: float = 0.99) -> float:
     """Return the mean canonical correlation of the directions with that share of the variance.
 
     Arguments and errors as of :func:`cka`; see :class:`metrics.compare.measures.cca.SVCCA`.
+
+    Examples:
+        >>> import numpy as np
+        >>> generator = np.random.default_rng(0)
+        >>> x = generator.normal(size=(200, 8))
+        >>> rotation = np.linalg.qr(generator.normal(size=(8, 8)))[0]
+        >>> round(svcca(x, 2 * x @ rotation), 6)
+        1.0
     """
     return _value(SVCCA(variance), x, y)
 
@@ -75,6 +115,14 @@ def pwcca(x: Array, y: Array) -> float:
     """Return the projection-weighted canonical correlation.
 
     See :func:`cka` and :class:`metrics.compare.measures.cca.PWCCA`.
+
+    Examples:
+        >>> import numpy as np
+        >>> generator = np.random.default_rng(0)
+        >>> x = generator.normal(size=(200, 8))
+        >>> rotation = np.linalg.qr(generator.normal(size=(8, 8)))[0]
+        >>> round(pwcca(x, x @ rotation), 6)
+        1.0
     """
     return _value(PWCCA(), x, y)
 
@@ -83,6 +131,14 @@ def rsa(x: Array, y: Array) -> float:
     """Return the rank correlation of distances between examples.
 
     Arguments and errors as of :func:`cka`; see :class:`metrics.compare.measures.rsa.RSA`.
+
+    Examples:
+        >>> import numpy as np
+        >>> generator = np.random.default_rng(0)
+        >>> x = generator.normal(size=(200, 8))
+        >>> rotation = np.linalg.qr(generator.normal(size=(8, 8)))[0]
+        >>> round(rsa(x, 2 * x @ rotation), 6)
+        1.0
     """
     return _value(RSA(), x, y)
 
@@ -101,6 +157,16 @@ def compare_representations(
 
     Returns:
         One entry a quantity, each attribute an array with one number.
+
+    Examples:
+        >>> import numpy as np
+        >>> generator = np.random.default_rng(0)
+        >>> x = generator.normal(size=(200, 8))
+        >>> noisy = x + generator.normal(size=x.shape)
+        >>> from metrics.compare.measures.cka import CKA
+        >>> found = compare_representations(x, noisy, CKA())
+        >>> [(one.metric, round(float(one.value[0]), 3), round(float(one.chance[0]), 3)) for one in found]
+        [('cka', 0.471, 0.0), ('cka_distance', 1.08, 1.571)]
     """
     return list(measure.compare(_both(x, y), [(0, 1)], permutations, seed))
 
@@ -114,6 +180,12 @@ def participation_ratio(x: Array, debiased: bool = True) -> float:
 
     Raises:
         ValueError: it has no variance, or too few examples.
+
+    Examples:
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(1000, 10)) * ([1.0] * 5 + [0.0] * 5)
+        >>> round(participation_ratio(x), 1), round(participation_ratio(x, debiased=False), 1)
+        (5.0, 4.9)
     """
     coordinates = _coordinates(x)
     return debiased_participation_ratio(coordinates)[0] if debiased else plain_participation_ratio(coordinates)
@@ -127,6 +199,12 @@ def effective_rank(x: Array) -> float:
 
     References:
         Roy & Vetterli 2007; see :mod:`metrics.geometry.effective_rank`.
+
+    Examples:
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(1000, 10)) * ([1.0] * 5 + [0.0] * 5)
+        >>> round(effective_rank(x), 1)
+        5.0
     """
     return _effective_rank(_coordinates(x))[0]
 

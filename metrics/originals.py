@@ -163,7 +163,14 @@ def _one_example(view: ClientView) -> tuple[Tensor, Tensor]:
 
 
 def random_direction(weight: Tensor, server_round: int) -> Tensor:
-    """Return v: normal numbers in the shape of a weight tensor, scaled to norm 1, the same for a shape and a round."""
+    """Return v: normal numbers in the shape of a weight tensor, scaled to norm 1, the same for a shape and a round.
+
+    Examples:
+        >>> import torch
+        >>> direction = random_direction(torch.ones(2, 3), server_round=1)
+        >>> direction.shape
+        torch.Size([2, 3])
+    """
     numbers = torch.randn(weight.shape, generator=torch_generator(0, "originals/direction", server_round))
     return (numbers / math.sqrt(squared_norm([numbers]))).to(weight)
 

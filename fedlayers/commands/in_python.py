@@ -37,8 +37,14 @@ def run(overrides: Sequence[str] = (), /, **settings: Any) -> Tables:
         UserError: a mistake in the arguments, and nothing was started; or runs of a sweep failed, and the others are in
             the study's folder.
 
-    Example:
-        ``fedlayers.run(dataset="FMNIST", rounds=2, seed=[0, 1, 2]).records``
+    Examples:
+        A list is a sweep, ``fedlayers.run(dataset="FMNIST", rounds=2, seed=[0, 1, 2])``; one value is one run:
+
+        >>> import fedlayers
+        >>> tables = fedlayers.run(rounds=1, clients=2, metrics=["evaluation"], figures=False)
+        run: results/main/digits-fedavg-s0-...
+        >>> sorted(tables.records["moment"].unique())
+        ['after_aggregate', 'after_local', 'final', 'start']
     """
     words, swept = _words(_checked(overrides), settings)
     arguments = read_arguments(words)

@@ -18,6 +18,11 @@ def checked_distances(distances: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: if the matrix is not square, empty, not finite or not symmetric, if it has a distance below 0, or if
             a client is away from itself.
+
+    Examples:
+        >>> import numpy as np
+        >>> checked_distances(np.array([[0.0, 2.0], [2.0, 0.0]])).tolist()
+        [[0.0, 2.0], [2.0, 0.0]]
     """
     given = np.asarray(distances, dtype=np.float64)
     if given.ndim != 2 or given.shape[0] != given.shape[1] or not len(given):
@@ -43,6 +48,13 @@ def client_order(distances: np.ndarray) -> np.ndarray:
 
     Returns:
         Indices, shape (n,).
+
+    Examples:
+        >>> import numpy as np
+        >>> points = np.array([0.0, 1.0, 10.0, 12.0])
+        >>> distances = np.abs(points[:, None] - points)
+        >>> client_order(distances).tolist()
+        [1, 2, 0, 3]
     """
     # Sums of sorted numbers do not depend on the order that the numbers came in, not even in the last bit.
     found: np.ndarray = np.sort(distances, axis=1).sum(1).argsort(kind="stable")
@@ -54,6 +66,13 @@ def is_euclidean(distances: np.ndarray) -> bool:
 
     Args:
         distances: see :func:`checked_distances`. Eigenvalues down to −1e-6 of the largest are taken for rounding.
+
+    Examples:
+        >>> import numpy as np
+        >>> points = np.array([0.0, 1.0, 10.0, 12.0])
+        >>> distances = np.abs(points[:, None] - points)
+        >>> is_euclidean(distances), is_euclidean(distances**2)
+        (True, False)
     """
     values = np.linalg.eigvalsh(inner_products(distances))
     return bool(values[0] >= _LEAST_EIGENVALUE * max(values[-1], 0.0))
@@ -70,6 +89,13 @@ def inner_products(distances: np.ndarray) -> np.ndarray:
 
     References:
         Torgerson 1952, Multidimensional scaling: I. Theory and method, Psychometrika 17; Gower 1966, Biometrika 53.
+
+    Examples:
+        >>> import numpy as np
+        >>> points = np.array([0.0, 1.0, 10.0, 12.0])
+        >>> distances = np.abs(points[:, None] - points)
+        >>> inner_products(distances).diagonal().round(3).tolist()
+        [33.062, 22.562, 18.062, 39.062]
     """
     squares = np.square(distances)
     means = squares.mean(0)

@@ -13,7 +13,15 @@ from metrics.clusters.labels import canonical_labels, indicators
 
 
 def why_undefined(labels: np.ndarray) -> str:
-    """Return why a partition cannot be judged by its distances or similarities; empty if it can."""
+    """Return why a partition cannot be judged by its distances or similarities; empty if it can.
+
+    Examples:
+        >>> import numpy as np
+        >>> why_undefined(np.array([0, 0, 0]))
+        'all clients are in one cluster'
+        >>> why_undefined(np.array([0, 0, 1]))
+        ''
+    """
     if len(labels) < 2:
         return f"2 clients or more are needed, got {len(labels)}"
     return "all clients are in one cluster" if len(np.unique(labels)) == 1 else ""
@@ -35,6 +43,13 @@ def silhouettes(distances: np.ndarray, labels: np.ndarray) -> np.ndarray:
     References:
         Rousseeuw 1987, Silhouettes: a graphical aid to the interpretation and validation of cluster analysis, Journal
         of Computational and Applied Mathematics 20.
+
+    Examples:
+        >>> import numpy as np
+        >>> points = np.array([0.0, 1.0, 10.0, 12.0])
+        >>> distances = np.abs(points[:, None] - points)
+        >>> silhouettes(distances, np.array([0, 0, 1, 1])).round(3).tolist()
+        [0.909, 0.9, 0.789, 0.826]
     """
     if why_undefined(labels):
         return np.full(len(labels), np.nan)
@@ -72,6 +87,14 @@ def embeddedness(similarities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     References:
         Lancichinetti et al. 2010, Characterizing the community structure of complex networks, PLoS ONE 5 (internal
         share of a node's degree).
+
+    Examples:
+        >>> import numpy as np
+        >>> rows = [[1.0, 0.9, 0.1, 0.0], [0.9, 1.0, 0.2, 0.1], [0.1, 0.2, 1.0, 0.8], [0.0, 0.1, 0.8, 1.0]]
+        >>> similarities = np.array(rows)
+        >>> labels = np.array([0, 0, 1, 1])
+        >>> embeddedness(similarities, labels).round(3).tolist()
+        [0.9, 0.75, 0.727, 0.889]
     """
     weights = _without_diagonal(similarities)
     if weights.size and weights.min() < 0:
@@ -106,6 +129,15 @@ def similarity_contrast(similarities: np.ndarray, labels: np.ndarray) -> Similar
     Args:
         similarities: shape (n, n), symmetric.
         labels: shape (n,).
+
+    Examples:
+        >>> import numpy as np
+        >>> rows = [[1.0, 0.9, 0.1, 0.0], [0.9, 1.0, 0.2, 0.1], [0.1, 0.2, 1.0, 0.8], [0.0, 0.1, 0.8, 1.0]]
+        >>> similarities = np.array(rows)
+        >>> labels = np.array([0, 0, 1, 1])
+        >>> contrast = similarity_contrast(similarities, labels)
+        >>> round(contrast.intra, 3), round(contrast.inter, 3)
+        (0.85, 0.1)
     """
     nan = float("nan")
     reason = why_undefined(labels)
@@ -142,6 +174,13 @@ def adjusted_rand_index(found: np.ndarray, planted: np.ndarray) -> float:
 
     References:
         Hubert & Arabie 1985, Comparing partitions, Journal of Classification 2.
+
+    Examples:
+        >>> import numpy as np
+        >>> adjusted_rand_index(np.array([1, 1, 0, 0]), np.array([0, 0, 1, 1]))
+        1.0
+        >>> round(adjusted_rand_index(np.array([0, 0, 1, 1, 1]), np.array([0, 0, 0, 1, 1])), 3)
+        0.167
     """
     from sklearn.metrics import adjusted_rand_score
 
@@ -170,6 +209,11 @@ def purity(found: np.ndarray, planted: np.ndarray) -> float:
 
     References:
         Manning, Raghavan & Schütze 2008, Introduction to Information Retrieval, ch. 16.3.
+
+    Examples:
+        >>> import numpy as np
+        >>> purity(np.array([0, 0, 1, 1, 1]), np.array([0, 0, 0, 1, 1]))
+        0.8
     """
     from sklearn.metrics.cluster import contingency_matrix
 

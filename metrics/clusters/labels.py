@@ -11,6 +11,11 @@ def canonical_labels(labels: np.ndarray) -> np.ndarray:
 
     Returns:
         Shape (n,), int64; cluster 0 holds client 0.
+
+    Examples:
+        >>> import numpy as np
+        >>> canonical_labels(np.array([7, 7, 2, 7])).tolist()
+        [0, 0, 1, 0]
     """
     _, first, codes = np.unique(labels, return_index=True, return_inverse=True)
     ranks = np.empty(len(first), dtype=np.int64)
@@ -24,6 +29,11 @@ def indicators(labels: np.ndarray) -> np.ndarray:
 
     Args:
         labels: canonical labels, shape (n,).
+
+    Examples:
+        >>> import numpy as np
+        >>> indicators(np.array([0, 1, 0])).astype(int).tolist()
+        [[1, 0], [0, 1], [1, 0]]
     """
     found: np.ndarray = np.eye(int(labels.max()) + 1)[labels]
     return found

@@ -38,6 +38,13 @@ def linkage_partitions(distances: np.ndarray, largest: int, method: Linkage = "a
 
     References:
         Müllner 2011, Modern hierarchical, agglomerative clustering algorithms, arXiv 1109.2378.
+
+    Examples:
+        >>> import numpy as np
+        >>> points = np.array([0.0, 1.0, 10.0, 12.0])
+        >>> distances = np.abs(points[:, None] - points)
+        >>> {number: labels.tolist() for number, labels in linkage_partitions(distances, 3).items()}
+        {3: [0, 0, 1, 2], 2: [0, 0, 1, 1], 1: [0, 0, 0, 0]}
     """
     check_linkage(method)
     n = len(distances)

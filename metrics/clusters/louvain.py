@@ -73,6 +73,12 @@ def modularity(weights: np.ndarray, labels: np.ndarray, resolution: float = 1.0)
     References:
         Newman 2004, Analysis of weighted networks, Physical Review E 70; Reichardt & Bornholdt 2006, Physical Review E
         74 (γ).
+
+    Examples:
+        >>> import numpy as np
+        >>> weights = np.array([[0, 5, 1, 0], [5, 0, 0, 1], [1, 0, 0, 5], [0, 1, 5, 0]], dtype=float)
+        >>> round(modularity(weights, np.array([0, 0, 1, 1]), 1.0), 3)
+        0.333
     """
     total = float(weights.sum())
     if not total > 0:
@@ -94,6 +100,12 @@ def louvain_labels(weights: np.ndarray, resolution: float, restarts: int, genera
 
     Returns:
         Canonical labels, shape (n,). A client without edges is alone.
+
+    Examples:
+        >>> import numpy as np
+        >>> weights = np.array([[0, 5, 1, 0], [5, 0, 0, 1], [1, 0, 0, 5], [0, 1, 5, 0]], dtype=float)
+        >>> louvain_labels(weights, 1.0, 5, np.random.default_rng(0)).tolist()
+        [0, 0, 1, 1]
     """
     if not weights.any():
         return np.arange(len(weights))

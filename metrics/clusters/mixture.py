@@ -20,6 +20,13 @@ def leading_distances(distances: np.ndarray, directions: int) -> np.ndarray:
 
     References:
         Gower 1966, Some distance properties of latent root and vector methods, Biometrika 53.
+
+    Examples:
+        >>> import numpy as np
+        >>> points = np.array([0.0, 1.0, 10.0, 12.0])
+        >>> distances = np.abs(points[:, None] - points)
+        >>> leading_distances(distances, 1)[0].round(3).tolist()
+        [0.0, 1.0, 10.0, 12.0]
     """
     values, vectors = _spectrum(distances)
     return _distances(vectors[:, :directions], values[:directions])
@@ -35,6 +42,13 @@ def mixture_distances(distances: np.ndarray, number: int, generator: np.random.G
         distances: see :func:`leading_distances`.
         number: of the clusters that are tested, in 2 … n // 2.
         generator: what the shares are drawn from.
+
+    Examples:
+        >>> import numpy as np
+        >>> points = np.array([0.0, 1.0, 10.0, 12.0])
+        >>> distances = np.abs(points[:, None] - points)
+        >>> next(mixture_distances(distances, 2, np.random.default_rng(0))).shape
+        (4, 4)
     """
     values, _ = _spectrum(distances)
     while True:

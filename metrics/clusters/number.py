@@ -153,6 +153,13 @@ def partition_scores(distances: np.ndarray, largest: int) -> dict[int, float]:
     Args:
         distances: see :func:`metrics.clusters.distance_matrix.checked_distances`.
         largest: in 2 … n.
+
+    Examples:
+        >>> import numpy as np
+        >>> points = np.array([0.0, 1.0, 10.0, 12.0])
+        >>> distances = np.abs(points[:, None] - points)
+        >>> {number: round(score, 3) for number, score in partition_scores(distances, 3).items()}
+        {2: 0.856, 3: -1.0}
     """
     partitions = linkage_partitions(distances, largest)
     return {number: partition_score(distances, partitions[number]) for number in range(2, largest + 1)}
@@ -171,6 +178,13 @@ def partition_score(distances: np.ndarray, labels: np.ndarray) -> float:
 
     Returns:
         A value in [−1, 1]; −1 without two clusters of two clients or more.
+
+    Examples:
+        >>> import numpy as np
+        >>> points = np.array([0.0, 1.0, 10.0, 12.0])
+        >>> distances = np.abs(points[:, None] - points)
+        >>> round(partition_score(distances, np.array([0, 0, 1, 1])), 3)
+        0.856
     """
     codes = canonical_labels(labels)
     counts = np.bincount(codes)

@@ -18,6 +18,14 @@ def permuted_distances(distances: np.ndarray, generator: np.random.Generator) ->
     References:
         Ling 1973, A probability theory of cluster analysis, JASA 68 (the random graph hypothesis); Jain & Dubes 1988,
         Algorithms for Clustering Data, ch. 4.
+
+    Examples:
+        >>> import numpy as np
+        >>> points = np.array([0.0, 1.0, 10.0, 12.0])
+        >>> distances = np.abs(points[:, None] - points)
+        >>> permuted = next(permuted_distances(distances, np.random.default_rng(0)))
+        >>> sorted(permuted[np.triu_indices(4, 1)].tolist()) == sorted(distances[np.triu_indices(4, 1)].tolist())
+        True
     """
     pairs = np.triu_indices(len(distances), 1)
     while True:

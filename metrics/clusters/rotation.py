@@ -27,6 +27,13 @@ def rotated_distances(distances: np.ndarray, generator: np.random.Generator) -> 
         Wedderburn 1975, Random rotations and multivariate normal simulation, Rothamsted; Langsrud 2005, Rotation tests,
         Statistics and Computing 15; Liu et al. 2008, Statistical significance of clustering for high-dimension,
         low-sample size data, JASA 103 (a normal distribution as what has no clusters).
+
+    Examples:
+        >>> import numpy as np
+        >>> points = np.array([0.0, 1.0, 10.0, 12.0])
+        >>> distances = np.abs(points[:, None] - points)
+        >>> next(rotated_distances(distances, np.random.default_rng(0))).shape
+        (4, 4)
     """
     n = len(distances)
     euclidean = is_euclidean(distances)

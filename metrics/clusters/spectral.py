@@ -69,6 +69,12 @@ def spectral_labels(weights: np.ndarray, number: int) -> np.ndarray:
     References:
         von Luxburg 2007, arXiv 0711.0189; Damle, Minden & Ying 2019, Simple, direct and efficient multi-way spectral
         clustering, Information and Inference 8 (the directions).
+
+    Examples:
+        >>> import numpy as np
+        >>> weights = np.array([[0, 5, 1, 0], [5, 0, 0, 1], [1, 0, 0, 5], [0, 1, 5, 0]], dtype=float)
+        >>> spectral_labels(weights, 2).tolist()
+        [0, 0, 1, 1]
     """
     # What scikit-learn exports is this with eigenvectors that start from random numbers, and differ from seed to seed
     # where eigenvalues are equal (equally distant clients, parts of a graph).
@@ -87,6 +93,12 @@ def eigengap_number(weights: np.ndarray) -> int:
 
     References:
         von Luxburg 2007, arXiv 0711.0189, section 8.3.
+
+    Examples:
+        >>> import numpy as np
+        >>> weights = np.array([[0, 5, 1, 0], [5, 0, 0, 1], [1, 0, 0, 5], [0, 1, 5, 0]], dtype=float)
+        >>> eigengap_number(weights)
+        2
     """
     if len(weights) == 1:
         return 1
@@ -103,6 +115,12 @@ def laplacian_spectrum(weights: np.ndarray, number: int) -> tuple[np.ndarray, np
 
     Returns:
         Values in [0, 2], rising, shape (number,), as many zeros as the graph has parts; vectors, shape (n, number).
+
+    Examples:
+        >>> import numpy as np
+        >>> weights = np.array([[0, 5, 1, 0], [5, 0, 0, 1], [1, 0, 0, 5], [0, 1, 5, 0]], dtype=float)
+        >>> abs(laplacian_spectrum(weights, 2)[0].round(3)).tolist()
+        [0.0, 0.333]
     """
     values, vectors = eigh(_laplacian(weights)[0], subset_by_index=(0, number - 1))
     return values, vectors

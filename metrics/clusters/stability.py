@@ -115,6 +115,11 @@ def best_jaccard(labels: np.ndarray, found: np.ndarray, number: int) -> np.ndarr
 
     Returns:
         Values in (0, 1], shape (number,); NaN for a cluster without clients.
+
+    Examples:
+        >>> import numpy as np
+        >>> best_jaccard(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]), 2).round(3).tolist()
+        [0.667, 0.5]
     """
     members, others = np.eye(number)[labels], indicators(canonical_labels(found))
     common = members.T @ others

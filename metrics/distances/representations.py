@@ -136,6 +136,11 @@ def representation_layer(name: str, kind: str, values: Tensor | np.ndarray) -> L
         name: the layer's name.
         kind: its kind, see :class:`fedlayers.core.layers.Layer`.
         values: what it puts out for n examples, shape (n, units), or (n, positions, units).
+
+    Examples:
+        >>> import numpy as np
+        >>> representation_layer("fc1", "Linear", np.ones((5, 3))).name
+        'fc1'
     """
     array = values.numpy() if isinstance(values, Tensor) else values
     return LayerWeights(name, kind, (RoleArray(ACTIVATION, array, unit_axis=-1),))

@@ -49,6 +49,13 @@ def outer_products(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     References:
         Rochette, Manoel & Tramel 2019, Efficient Per-Example Gradient Computations in Convolutional Neural
         Networks, arXiv 1912.06015.
+
+    Examples:
+        >>> import torch
+        >>> left, right = torch.tensor([1.0, 2.0]).reshape(1, 1, 2, 1), torch.tensor([3.0]).reshape(1, 1, 1, 1)
+        >>> squares, total = outer_products(left, right)
+        >>> squares.tolist(), total.flatten().tolist()
+        ([45.0], [3.0, 6.0])
     """
     rows, columns, positions = left.shape[2], right.shape[2], left.shape[3]
     if positions**2 * (rows + columns) < _MEMORY_COST * rows * columns:

@@ -23,7 +23,13 @@ _TOLERANCE = 1e-2
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return each example's cross entropy in nats, shape (n,)."""
+    """Return each example's cross entropy in nats, shape (n,).
+
+    Examples:
+        >>> import torch
+        >>> cross_entropy(torch.zeros(2, 4), torch.tensor([0, 3])).double().round(decimals=4).tolist()
+        [1.3863, 1.3863]
+    """
     return F.cross_entropy(logits, labels, reduction="none")
 
 
@@ -61,6 +67,15 @@ class ExamplePass:
 
     Raises:
         ValueError: if the module is in training mode, or examples influence each other.
+
+    Examples:
+        >>> from fedlayers.core.layers import layers_of
+        >>> network = nn.Sequential(nn.Linear(2, 3)).eval()
+        >>> features, labels = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 2])
+        >>> gradients = ExamplePass(network, layers_of(network), features, labels)
+        >>> squares = gradients(features, labels).squares["0"]
+        >>> squares.shape, bool(squares[0] > squares[1] > 0)
+        (torch.Size([2]), True)
     """
 
     def __init__(

@@ -33,6 +33,12 @@ def against_chance(value: float, by_chance: Tensor) -> Chance:
 
     References:
         Ojala & Garriga 2010, Permutation Tests for Studying Classifier Performance, JMLR 11.
+
+    Examples:
+        >>> import torch
+        >>> chance = against_chance(0.9, torch.arange(99) / 100)
+        >>> round(chance.chance, 2), chance.p
+        (0.49, 0.1)
     """
     if not len(by_chance):
         return Chance()

@@ -23,6 +23,13 @@ def label_information(labels: Tensor, predictions: Tensor) -> tuple[float, float
     References:
         Moddemeijer 1989, On estimation of entropy and mutual information of continuous distributions, Signal
         Processing 16.
+
+    Examples:
+        >>> import torch
+        >>> labels = torch.arange(100) % 2
+        >>> value, stderr = label_information(labels, labels)
+        >>> round(value, 3), round(math.log(2), 3)
+        (0.693, 0.693)
     """
     n, classes = len(labels), 1 + int(predictions.max())
     joint = _counts_of_own(labels * classes + predictions)

@@ -45,6 +45,13 @@ def stratified_folds(labels: Tensor, folds: int, generator: torch.Generator) -> 
 
     Returns:
         Shape (n,), int64, values from 0.
+
+    Examples:
+        >>> import torch
+        >>> labels = torch.tensor([0, 0, 0, 1, 1, 1])
+        >>> folds = stratified_folds(labels, 3, torch.Generator().manual_seed(0))
+        >>> sorted(folds[labels == 0].tolist()), sorted(folds[labels == 1].tolist())
+        ([0, 1, 2], [0, 1, 2])
     """
     order = torch.randperm(len(labels), generator=generator)
     order = order[labels[order].argsort(stable=True)]
@@ -64,6 +71,13 @@ def shuffled_within_folds(labels: Tensor, folds: Tensor, count: int, generator: 
 
     Returns:
         Shape (count, n).
+
+    Examples:
+        >>> import torch
+        >>> labels, folds = torch.tensor([0, 1, 2, 3]), torch.tensor([0, 0, 1, 1])
+        >>> shuffled = shuffled_within_folds(labels, folds, 5, torch.Generator().manual_seed(0))
+        >>> shuffled.shape, sorted(set(shuffled[:, :2].flatten().tolist()))
+        (torch.Size([5, 4]), [0, 1])
     """
     keys = folds + torch.rand(count, len(labels), generator=generator, dtype=torch.float64)
     found = labels.expand(count, -1).clone()
@@ -82,6 +96,12 @@ def ridge_penalty(variances: Tensor, freedom: float) -> float:
 
     References:
         Hastie, Tibshirani & Friedman 2009, The Elements of Statistical Learning, eq. 3.50.
+
+    Examples:
+        >>> import torch
+        >>> penalty = ridge_penalty(torch.ones(10, dtype=torch.float64), 5.0)
+        >>> round(10 / (1 + penalty), 3)
+        5.0
     """
 
     def excess(penalty: float) -> float:

@@ -78,6 +78,11 @@ def why_undefined(features: Tensor) -> str | None:
 
     Args:
         features: shape (n, d).
+
+    Examples:
+        >>> import torch
+        >>> why_undefined(torch.ones(10, 3))
+        'the output is the same for all records'
     """
     if len(features) < 4:
         return f"4 examples or more are needed, got {len(features)}"
@@ -94,6 +99,12 @@ def principal_coordinates(features: Tensor) -> PrincipalCoordinates:
 
     Args:
         features: shape (n, d); :func:`why_undefined` must be None.
+
+    Examples:
+        >>> import torch
+        >>> x = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 3.0], [0.0, -3.0]], dtype=torch.float64)
+        >>> principal_coordinates(x).variances.round(decimals=4).tolist()
+        [6.0, 0.6667]
     """
     wide = features.double()
     rows, squares = principal(wide - wide.mean(0))

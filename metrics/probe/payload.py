@@ -50,6 +50,11 @@ def too_large(values: Mapping[str, Tensor], limit_bytes: int) -> set[str]:
     Args:
         values: layer name -> float32.
         limit_bytes: the most that a payload may have.
+
+    Examples:
+        >>> import torch
+        >>> too_large({"conv1": torch.ones(1000, 10), "fc1": torch.ones(10, 10)}, limit_bytes=100_000)
+        {'conv1'}
     """
     sizes = {name: 4 * tensor.numel() for name, tensor in values.items()}
     total, fits = _OTHER_BYTES, set()
@@ -75,7 +80,13 @@ def unpacked(payload: Mapping[str, np.ndarray], layers: Sequence[Layer]) -> dict
 
 
 def examples_in(payloads: Mapping[int, Mapping[str, np.ndarray]]) -> int:
-    """Return the number of probe examples that the clients' payloads tell of; there must be one."""
+    """Return the number of probe examples that the clients' payloads tell of; there must be one.
+
+    Examples:
+        >>> import numpy as np
+        >>> examples_in({0: {"examples": np.array([1000])}})
+        1000
+    """
     return int(next(iter(payloads.values()))["examples"][0])
 
 

@@ -24,6 +24,11 @@ def chance_quantile(values: np.ndarray, upper: bool) -> np.ndarray:
     References:
         Weibull 1939; Hyndman & Fan 1996, Sample Quantiles in Statistical Packages, The American Statistician 50
         (definition 6).
+
+    Examples:
+        >>> import numpy as np
+        >>> float(chance_quantile(np.arange(1.0, 100.0), upper=True))
+        95.0
     """
     if values.shape[-1] < _FEWEST:
         return np.full(values.shape[:-1], np.nan)

@@ -23,6 +23,13 @@ def jackknife_error(value: float, without: Tensor, sizes: Tensor) -> float | Non
 
     References:
         Busing, Meijer & van der Leeden 1999, Delete-m jackknife for unequal m, Statistics and Computing 9.
+
+    Examples:
+        >>> import torch
+        >>> x = torch.tensor([1.0, 2.0, 3.0, 6.0], dtype=torch.float64)
+        >>> without = (x.sum() - x) / 3
+        >>> round(jackknife_error(float(x.mean()), without, torch.ones(4)), 4), round(float(x.std() / 2), 4)
+        (1.0801, 1.0801)
     """
     blocks = len(without)
     if blocks < 2 or not math.isfinite(value) or not bool(without.isfinite().all()):
@@ -41,5 +48,11 @@ def block_sizes(n: int, blocks: int) -> list[int]:
 
 
 def leave_out(totals: Tensor) -> Tensor:
-    """Return the sums without each block from the blocks' sums, along the last axis."""
+    """Return the sums without each block from the blocks' sums, along the last axis.
+
+    Examples:
+        >>> import torch
+        >>> leave_out(torch.tensor([1.0, 2.0, 3.0])).tolist()
+        [5.0, 4.0, 3.0]
+    """
     return torch.sum(totals, -1, keepdim=True) - totals

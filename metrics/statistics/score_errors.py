@@ -31,6 +31,11 @@ def score_errors(counts: Tensor) -> dict[str, float]:
     References:
         Agresti & Coull 1998, Approximate is better than "exact" for interval estimation of binomial proportions;
         Bishop, Fienberg & Holland 1975, Discrete Multivariate Analysis, ch. 14 (the delta method).
+
+    Examples:
+        >>> import torch
+        >>> round(score_errors(torch.tensor([[8.0, 2.0], [1.0, 9.0]], dtype=torch.float64))["accuracy"], 3)
+        0.091
     """
     total = float(counts.sum())
     accuracy = _shrunk(float(counts.trace()), total)
@@ -70,7 +75,13 @@ def _smoothed(counts: Tensor, accuracy: float) -> Tensor:
 
 
 def score_slopes(counts: Tensor) -> dict[str, Tensor]:
-    """Return the derivatives of F1 scores and Matthews correlation by the cells' shares, each of shape (C, C)."""
+    """Return the derivatives of F1 scores and Matthews correlation by the cells' shares, each of shape (C, C).
+
+    Examples:
+        >>> import torch
+        >>> score_slopes(torch.tensor([[8.0, 2.0], [1.0, 9.0]], dtype=torch.float64))["mcc"].shape
+        torch.Size([2, 2])
+    """
     total, true, predicted, hits = float(counts.sum()), counts.sum(1), counts.sum(0), counts.diagonal()
     hit = torch.eye(len(counts), dtype=counts.dtype)
     inverse = torch.where(true > 0, 1 / (true + predicted).clamp(min=1e-300), 0.0)

@@ -39,6 +39,12 @@ def slice_singular_values(tensor: Tensor) -> Tensor:
 
     Returns:
         Shape (in · min(out, height · width),) or (min(out, rest),).
+
+    Examples:
+        >>> import torch
+        >>> weight = torch.tensor([[3.0, 0.0], [0.0, 4.0]])
+        >>> slice_singular_values(weight).round(decimals=4).tolist()
+        [4.0, 3.0]
     """
     wide = tensor.double().reshape(tensor.shape or (1,))
     slices = wide.transpose(0, 1).flatten(2) if wide.ndim == 4 else wide.reshape(1, len(wide), -1)
@@ -57,6 +63,11 @@ def resolution(tensor: Tensor) -> float:
 
     References:
         Press et al. 2007, Numerical Recipes, ch. 2.6 (the threshold of ``numpy.linalg.matrix_rank``).
+
+    Examples:
+        >>> import torch
+        >>> 0 < resolution(torch.eye(3)) < 1e-4
+        True
     """
     rows = tensor.shape[0] if tensor.ndim else 1
     columns = tensor[0, 0].numel() if tensor.ndim == 4 else tensor.numel() // rows
@@ -69,6 +80,12 @@ def summarise(values: Tensor, rounding: float = 0.0) -> Summary:
     Args:
         values: σ, shape (n,), n ≥ 1, float64, as :func:`slice_singular_values` returns them.
         rounding: the part of the largest that counts as zero in the condition, as :func:`resolution` returns it.
+
+    Examples:
+        >>> import torch
+        >>> found = summarise(torch.tensor([4.0, 2.0, 1.0], dtype=torch.float64), 1e-12)
+        >>> found.nuclear, found.operator, found.condition
+        (7.0, 4.0, 4.0)
     """
     largest = float(values.max())
     if not largest > _SMALLEST_TENSOR:

@@ -30,6 +30,11 @@ def count_sketch(vector: Tensor, width: int, purpose: str) -> Tensor:
     References:
         Charikar, Chen & Farach-Colton 2002, Finding Frequent Items in Data Streams. Weinberger et al. 2009,
         Feature Hashing for Large Scale Multitask Learning, arXiv 0902.2206 (unbiasedness, variance).
+
+    Examples:
+        >>> import torch
+        >>> count_sketch(torch.tensor([3.0, 4.0]), 64, "update").square().sum().item()
+        25.0
     """
     generator = torch_generator(0, f"count-sketch/{purpose}/{width}")
     buckets = torch.randint(width, (len(vector),), generator=generator)

@@ -36,6 +36,11 @@ def taylor_score(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> float:
 
     References:
         Molchanov et al. 2019, Importance Estimation for Neural Network Pruning, arXiv 1906.10771.
+
+    Examples:
+        >>> import torch
+        >>> taylor_score([torch.tensor([1.0, 2.0])], [torch.tensor([3.0, 0.5])])
+        10.0
     """
     pairs = zip(weights, slopes, strict=True)
     return sum(float((weight.double() * slope.double()).square().sum()) for weight, slope in pairs)
@@ -53,6 +58,11 @@ def cumulative_scores(scores: Tensor) -> Cumulative:
 
     References:
         Elhussein & Gürsoy 2025, PLayer-FL, arXiv 2502.08829.
+
+    Examples:
+        >>> import torch
+        >>> cumulative_scores(torch.tensor([[2.0, 1.0, 3.0], [2.0, 3.0, 1.0]], dtype=torch.float64)).values
+        [1.0, 2.0]
     """
     ratios = _ratios(scores.sum(1, keepdim=True)).squeeze(1)
     without = _ratios(leave_out(scores))

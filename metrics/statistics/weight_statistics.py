@@ -39,13 +39,25 @@ class Moments:
 
 @takes_arrays
 def squared_norm(tensors: Sequence[Tensor]) -> float:
-    """Return the sum of squares over all tensors, summed in float64 (float32 norms are wrong for big tensors)."""
+    """Return the sum of squares over all tensors, summed in float64 (float32 norms are wrong for big tensors).
+
+    Examples:
+        >>> import torch
+        >>> squared_norm([torch.tensor([3.0]), torch.tensor([4.0])])
+        25.0
+    """
     return sum(float(tensor.square().sum(dtype=torch.float64)) for tensor in tensors)
 
 
 @takes_arrays
 def inner_product(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
-    """Return the inner product of two lists of tensors of equal shapes, multiplied and summed in float64."""
+    """Return the inner product of two lists of tensors of equal shapes, multiplied and summed in float64.
+
+    Examples:
+        >>> import torch
+        >>> inner_product([torch.tensor([1.0, 2.0])], [torch.tensor([3.0, 4.0])])
+        11.0
+    """
     pairs = zip(left, right, strict=True)
     return sum(float((a.double() * b.double()).sum()) for a, b in pairs)
 
@@ -56,6 +68,12 @@ def moments(tensors: Sequence[Tensor]) -> Moments:
 
     References:
         Chan, Golub & LeVeque 1983, Algorithms for computing the sample variance (two passes, then merged).
+
+    Examples:
+        >>> import torch
+        >>> found = moments([torch.tensor([1.0, -3.0])])
+        >>> found.mean, found.absolute
+        (-1.0, 2.0)
     """
     return merged([_moments(tensor.detach()) for tensor in tensors if tensor.numel()])
 
@@ -73,7 +91,13 @@ def merged(parts: Sequence[Moments]) -> Moments:
 
 @takes_arrays
 def count_small(tensors: Sequence[Tensor], threshold: float) -> int:
-    """Return how many numbers have an absolute value below ``threshold``."""
+    """Return how many numbers have an absolute value below ``threshold``.
+
+    Examples:
+        >>> import torch
+        >>> count_small([torch.tensor([0.001, -0.5, 0.02])], threshold=0.05)
+        2
+    """
     return sum(int((tensor.abs() < threshold).sum()) for tensor in tensors)
 
 
@@ -126,6 +150,14 @@ def update_products(
     Returns:
         The products in float64; differences are taken before anything is squared. Cost O(K · parameters), memory
         one model in float64.
+
+    Examples:
+        >>> import torch
+        >>> start = {"w": torch.zeros(2)}
+        >>> clients = [{"w": torch.tensor([1.0, 0.0])}, {"w": torch.tensor([0.0, 1.0])}]
+        >>> found = update_products(clients, [start, start], None, [0.5, 0.5], [["w"]])
+        >>> found.squares.flatten().tolist(), found.mean_squares.tolist()
+        ([1.0, 1.0], [0.5])
     """
     mean = {name: torch.zeros_like(starts[0][name], dtype=torch.float64) for names in layers for name in names}
     for share, client, start in zip(shares, weights, starts, strict=True):
@@ -164,6 +196,11 @@ def b_dissimilarity(shares: Tensor, squares: Tensor, mean_square: float) -> floa
 
     References:
         Li et al. 2020, Federated Optimization in Heterogeneous Networks (FedProx), definition 3, arXiv 1812.06127.
+
+    Examples:
+        >>> import torch
+        >>> round(b_dissimilarity(torch.tensor([0.5, 0.5]), torch.tensor([1.0, 1.0]), 0.5), 4)
+        1.4142
     """
     value = math.sqrt(_ratio(float(shares @ squares), mean_square))
     return 1.0 if value < 1 else value

@@ -121,7 +121,7 @@ class Tables:
         Raises:
             UserError: there is no such figure, layer or setting.
 
-        Example:
+        Examples:
             ``fedlayers.read("results/main/<run>").plot("learning_curves", width=3.3).savefig("curves.pdf")``
         """
         from fedlayers.figures.notebook import figure_of
@@ -167,8 +167,13 @@ def read(path: str | Path) -> Tables:
     Raises:
         UserError: if there is nothing at ``path``, it is neither of the three, or a file cannot be read.
 
-    Example:
-        ``fedlayers.read("results/main").records.query("metric == 'accuracy'")``
+    Examples:
+        >>> import fedlayers
+        >>> run = fedlayers.run(rounds=1, clients=2, metrics=["weights"], figures=False)
+        run: results/main/digits-fedavg-s0-...
+        >>> tables = fedlayers.read("results/main")
+        >>> sorted(tables.records.query("metric == 'update_norm'")["layer"].dropna().unique())
+        ['fc1', 'fc2']
     """
     place = Path(path).expanduser()
     if not place.exists():

@@ -38,6 +38,12 @@ def spread_of_halves(values: np.ndarray, steps: np.ndarray, examples: int) -> fl
     References:
         Politis, Romano & Wolf 1999, Subsampling; Wu 1990, On the asymptotic properties of the jackknife histogram,
         Annals of Statistics 18 (half-samples).
+
+    Examples:
+        >>> import numpy as np
+        >>> values = np.random.default_rng(0).normal(0.5, 0.1, size=24)
+        >>> round(spread_of_halves(values, np.full(24, 0.5), records=100), 2)
+        0.09
     """
     half = examples // 2
     if not np.isfinite(values).all() or steps.std() > (values - steps).std():

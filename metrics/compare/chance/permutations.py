@@ -33,6 +33,13 @@ def sampled_null(
 
     References:
         Phipson & Smyth 2010, Permutation P-values Should Never Be Zero, arXiv 1603.05766.
+
+    Examples:
+        >>> import numpy as np
+        >>> shuffled = [np.arange(99) / 100]
+        >>> mean, end, p = sampled_null(shuffled, np.array([0.9]), upper=True)
+        >>> mean.round(2).tolist(), end.round(2).tolist(), p.round(2).tolist()
+        ([0.49], [0.94], [0.1])
     """
     if not shuffled or not len(shuffled[0]):
         nothing = np.full(len(values), np.nan)

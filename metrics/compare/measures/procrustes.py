@@ -74,6 +74,12 @@ def rotated_angle(x: Tensor, y: Tensor) -> tuple[float, Tensor, Tensor]:
     Returns:
         The angle in [0, π/2]; Q, shape (p, q); and of every row ‖x_i Q − y_i‖², or ‖x_i − y_i Qᵀ‖² if p > q,
         shape (N,).
+
+    Examples:
+        >>> import torch
+        >>> x = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0], [0.0, -2.0]], dtype=torch.float64)
+        >>> round(abs(rotated_angle(x, x.flip(1))[0]), 6)
+        0.0
     """
     if x.shape[1] > y.shape[1]:
         angle, rotation, residuals = rotated_angle(y, x)
@@ -93,6 +99,12 @@ def best_rotation(product: Tensor) -> tuple[float, Tensor]:
 
     Args:
         product: M, shape (p, q), p ≤ q, of norm 1 or less.
+
+    Examples:
+        >>> import torch
+        >>> total, rotation = best_rotation(torch.tensor([[0.0, 2.0], [1.0, 0.0]], dtype=torch.float64))
+        >>> round(total, 6), rotation.abs().round(decimals=6).tolist()
+        (3.0, [[0.0, 1.0], [1.0, 0.0]])
     """
     squares, vectors = torch.linalg.eigh(product @ product.T)
     norm = float(squares.clamp(min=0).sqrt().sum())

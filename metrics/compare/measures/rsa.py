@@ -115,6 +115,11 @@ def squared_distances(rows: Tensor) -> Tensor:
 
     Args:
         rows: shape (N, units), float64, ‖X‖_F² = N and centred, so that no large mean is left to cancel.
+
+    Examples:
+        >>> import torch
+        >>> squared_distances(torch.tensor([[0.0, 0.0], [3.0, 4.0]], dtype=torch.float64)).tolist()
+        [[0.0, 25.0], [25.0, 0.0]]
     """
     squares = rows.square().sum(1)
     found = squares[:, None] + squares - 2 * rows @ rows.T
@@ -126,6 +131,11 @@ def centred_ranks(values: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         values: shape (M,), M < 2^23, so that half-integers are exact in float32.
+
+    Examples:
+        >>> import torch
+        >>> centred_ranks(torch.tensor([10.0, 30.0, 20.0]))[0].tolist()
+        [-1.0, 1.0, 0.0]
     """
     order = np.argsort(values.numpy())
     ascending = values.numpy()[order]

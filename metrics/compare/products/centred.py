@@ -53,6 +53,12 @@ def centred(features: Tensor) -> Centred:
 
     Args:
         features: shape (n, units), or (n, positions, units).
+
+    Examples:
+        >>> import torch
+        >>> item = centred(torch.tensor([[1.0, 2.0], [3.0, 2.0], [5.0, 2.0], [7.0, 2.0]]))
+        >>> item.rows[:, 0].round(decimals=3).tolist()
+        [-1.342, -0.447, 0.447, 1.342]
     """
     raw = features.double().flatten(0, -2)
     rows = raw - raw.mean(0)

@@ -15,6 +15,11 @@ def compact(features: Tensor) -> Tensor:
 
     Returns:
         float32, shape (n, min(n, units)), or (n, positions, units) centred.
+
+    Examples:
+        >>> import torch
+        >>> compact(torch.randn(10, 300, generator=torch.Generator().manual_seed(0))).shape
+        torch.Size([10, 10])
     """
     rows = features.double()
     centred = rows - rows.flatten(0, -2).mean(0)

@@ -26,6 +26,11 @@ def gram_sketch(features: Tensor, numbers: int, seed: int) -> Tensor:
 
     References:
         Alon, Matias & Szegedy 1999, The Space Complexity of Approximating the Frequency Moments (random signs).
+
+    Examples:
+        >>> import torch
+        >>> gram_sketch(torch.eye(6), 16, seed=0).shape
+        torch.Size([16])
     """
     item = centred(features)
     if item.reason:

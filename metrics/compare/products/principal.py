@@ -17,6 +17,12 @@ def principal(rows: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         X V, shape (N, r) with r = min(N, d), and S², shape (r,), descending, 0 or more.
+
+    Examples:
+        >>> import torch
+        >>> left, squares = principal(torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]], dtype=torch.float64))
+        >>> squares.round(decimals=6).tolist()
+        [16.0, 9.0]
     """
     wide = rows.shape[1] > len(rows)
     eigenvalues, vectors = torch.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
@@ -33,5 +39,10 @@ def directions(squares: Tensor) -> int:
 
     Args:
         squares: S² of :func:`principal`, descending, shape (r,).
+
+    Examples:
+        >>> import torch
+        >>> directions(torch.tensor([9.0, 4.0, 1e-20], dtype=torch.float64))
+        2
     """
     return int((squares > NOISE * squares[0]).sum())

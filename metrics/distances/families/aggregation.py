@@ -29,6 +29,12 @@ def aggregated(matrix: np.ndarray, aggregation: str) -> float:
 
     Raises:
         ValueError: if the key is unknown, or if a cell below 0 has no square root.
+
+    Examples:
+        >>> import numpy as np
+        >>> layers = np.array([[3.0, 9.0], [9.0, 4.0]])
+        >>> aggregated(layers, "sum"), aggregated(layers, "mean"), aggregated(layers, "product")
+        (25.0, 6.25, 972.0)
     """
     check_aggregation(aggregation)
     known = np.asarray(matrix, dtype=np.float64)

@@ -21,6 +21,12 @@ def cosine_distance(x: np.ndarray, y: np.ndarray) -> float:
 
     References:
         Kahan 2006, How Futile are Mindless Assessments of Roundoff in Floating-Point Computation?, section 12 (angles).
+
+    Examples:
+        >>> import numpy as np
+        >>> x, y = np.array([1.0, 2.0, 2.0]), np.array([1.0, 0.0, -2.0])
+        >>> round(cosine_distance(x, y), 6)
+        1.447214
     """
     largest = [float(np.abs(vector).max(initial=0)) for vector in (x, y)]
     if not all(map(math.isfinite, largest)):

@@ -27,6 +27,11 @@ def lp_norm(x: np.ndarray, p: float) -> float:
 
     Raises:
         ValueError: if p is not above 0.
+
+    Examples:
+        >>> import numpy as np
+        >>> lp_norm(np.array([3.0, -4.0]), 2.0), lp_norm(np.array([3.0, -4.0]), 1.0)
+        (5.0, 7.0)
     """
     if not p > 0:
         raise ValueError(f"p must be above 0, got {p}")
@@ -45,6 +50,12 @@ def lp_distance(x: np.ndarray, y: np.ndarray, p: float) -> float:
 
     Raises:
         ValueError: if p is not above 0.
+
+    Examples:
+        >>> import numpy as np
+        >>> x, y = np.array([1.0, 2.0, 2.0]), np.array([1.0, 0.0, -2.0])
+        >>> round(lp_distance(x, y, 1.0), 6), round(lp_distance(x, y, 2.0), 6)
+        (6.0, 4.472136)
     """
     return lp_norm(np.subtract(x, y, dtype=np.float64), p)
 

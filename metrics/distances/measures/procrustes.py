@@ -28,6 +28,12 @@ def procrustes_disparity(x: np.ndarray, y: np.ndarray) -> float:
     References:
         Gower 1975, Generalized Procrustes Analysis, Psychometrika 40, doi:10.1007/BF02291478; the same number as
         ``scipy.spatial.procrustes`` gives for equal shapes.
+
+    Examples:
+        >>> import numpy as np
+        >>> x = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 1.0]])
+        >>> round(abs(procrustes_disparity(x, x[:, ::-1])), 6), round(procrustes_disparity(x, x**2), 3)
+        (0.0, 0.07)
     """
     first, second = _standardised(x), _standardised(y)
     if first is None or second is None:

@@ -18,6 +18,12 @@ def sign_disagreement(x: np.ndarray, y: np.ndarray) -> float:
 
     Returns:
         The share in [0, 1]; NaN if there is no component or one is not finite.
+
+    Examples:
+        >>> import numpy as np
+        >>> x, y = np.array([1.0, 2.0, 2.0]), np.array([1.0, 0.0, -2.0])
+        >>> round(sign_disagreement(x, y), 3)
+        0.333
     """
     if not x.size or not (np.isfinite(x).all() and np.isfinite(y).all()):
         return math.nan

@@ -23,6 +23,12 @@ def log_trust(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> float:
     Returns:
         0 for equal networks, no upper bound; NaN if a layer of a is zero where b's is not, or a number is not finite.
         Layers that are zero in both add nothing.
+
+    Examples:
+        >>> import numpy as np
+        >>> layer, twice = np.array([3.0, 4.0]), np.array([6.0, 8.0])
+        >>> round(log_trust([layer], [twice]), 6), round(float(np.log(2)), 6)
+        (0.693147, 0.693147)
     """
     distances = [lp_distance(x, y, 2) for x, y in zip(a, b, strict=True)]
     return float(_logs(np.array(distances), np.array([lp_norm(x, 2) for x in a])).sum())

@@ -53,6 +53,12 @@ def unit_costs(reference: np.ndarray, other: np.ndarray, cost: str = "l2", sort:
 
     Raises:
         ValueError: if the cost is unknown or does not go with ``sort``, or the rows are not comparable or not finite.
+
+    Examples:
+        >>> import numpy as np
+        >>> rows = np.array([[0.0, 1.0], [2.0, 0.0]])
+        >>> unit_costs(rows, rows[::-1], "l2", False).round(3).tolist()
+        [[5.0, 0.0], [0.0, 5.0]]
     """
     check_cost(cost, sort)
     if reference.ndim != 2 or other.ndim != 2 or reference.shape[1] != other.shape[1] or not reference.shape[1]:
@@ -99,6 +105,11 @@ def assign_units(costs: np.ndarray) -> np.ndarray:
     References:
         Kuhn 1955, The Hungarian method for the assignment problem, doi:10.1002/nav.3800020109; Ainsworth, Hayase &
         Srinivasa 2023, Git Re-Basin, arXiv 2209.04836, for its use on units.
+
+    Examples:
+        >>> import numpy as np
+        >>> assign_units(np.array([[5.0, 1.0], [1.0, 5.0]])).tolist()
+        [1, 0]
     """
     order: np.ndarray = linear_sum_assignment(costs)[1]
     places = np.arange(len(costs))
