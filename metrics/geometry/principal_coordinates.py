@@ -82,7 +82,7 @@ def why_undefined(features: Tensor) -> str | None:
     Examples:
         >>> import torch
         >>> why_undefined(torch.ones(10, 3))
-        'the output is the same for all records'
+        'the output is the same for all examples'
     """
     if len(features) < 4:
         return f"4 examples or more are needed, got {len(features)}"

@@ -42,7 +42,7 @@ def spread_of_halves(values: np.ndarray, steps: np.ndarray, examples: int) -> fl
     Examples:
         >>> import numpy as np
         >>> values = np.random.default_rng(0).normal(0.5, 0.1, size=24)
-        >>> round(spread_of_halves(values, np.full(24, 0.5), records=100), 2)
+        >>> round(spread_of_halves(values, np.full(24, 0.5), examples=100), 2)
         0.09
     """
     half = examples // 2
