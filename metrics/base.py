@@ -28,10 +28,6 @@ class Facts:
         cost: ``cheap`` (no pass over data), ``pass`` (forward or backward passes) or ``heavy``.
         minimum_n: the smallest sample for which the value is defined.
         reference: the paper or text that defines it.
-
-    Examples:
-        >>> Facts("largest_weight", "1", 0.0, math.inf, "neutral", "own definition").unit
-        '1'
     """
 
     name: str
@@ -63,16 +59,12 @@ class ClientView:
 
     Attributes:
         layers: the model's layers, in order.
-        module: the model in eval mode, its weights those of ``parameters``; leave parameters, mode and
-            gradients as found.
+        module: the model in eval mode, its weights ``parameters``; leave these, mode and gradients as found.
         parameters: name -> the weights that are measured; detached leaf tensors.
         buffers: name -> buffer tensors.
-        reference: name -> the weights that the client's training started from, those it was sent unless it keeps its
-            own; equals ``parameters`` unless the moment is ``after_local``.
-        data: scope (``client_train``, ``client_val``, ``client_test``) -> examples; a split without examples is
-            absent.
-        probe: the fixed examples on which representations are compared, the same for all clients, moments and
-            rounds; label -1 where there is none. None if no metric of the run asks for them.
+        reference: name -> the weights that training started from; ``parameters`` unless it is ``after_local``.
+        data: scope (``client_train``, ``client_val``, ``client_test``) -> examples; without those of empty splits.
+        probe: the examples on which representations are compared, always the same; label -1 where there is none.
         probe_limit: the most examples that the probe could have; None: as many as asked for.
         classes: the class names, in the order of the labels.
         seed: seed for this client, round and moment; derive generators from it with a purpose.
@@ -118,9 +110,8 @@ class ServerView:
         seed: seed for this round and moment on the server.
         round, moment: when this is.
         global_views: ``received`` (the global model that went out) and, at ``after_local``, ``aggregated`` (the one
-            made of the replies), and every other model that the server gave to some clients, by its name in ``given``
-            -> a function that returns a view of it; the view holds until the next call. Empty for an algorithm without
-            a global model.
+            made of the replies), and every other model in ``given`` -> a function that returns a view of it, which
+            holds until the next call. Empty for an algorithm without a global model.
         mean_weights: client -> its weight in the server's mean; empty: the number of its training examples.
         has_global_model: whether the server makes a model of what the clients send.
         given: ``received`` (what a client started from) or ``aggregated`` (what was made for it) -> client -> the
@@ -129,8 +120,7 @@ class ServerView:
         earlier: returns what this metric kept at the same moment of the first round that kept something and of the
             last one before this round: round -> name -> array.
         planted: client -> the group that was planted in its data; empty if none was.
-        spread: the run's way to spread work over its workers; :func:`metrics.spreading.spread_if_large` takes it where
-            that saves time.
+        spread: the run's way to spread work over its workers, for :func:`metrics.spreading.spread_if_large`.
         cache: results shared by the metrics of this view, keyed by what they are.
     """
 
@@ -206,10 +196,6 @@ class Measurement:
         rows: rows of any table.
         payload: what a client half sends to the server half, compact: name -> array.
         kept: what a server half asks to get back in later rounds: name -> array.
-
-    Examples:
-        >>> Measurement([measured("norm", 2.5)]).rows[0].value
-        2.5
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -238,8 +224,7 @@ class Metric(Described):
     on_server: ClassVar[bool] = False
     # Whether the run needs a probe for it.
     uses_probe: bool = False
-    # Whether model and probe alone decide its values, so that the global model is measured once, on the server,
-    # and not again on every client that evaluates it.
+    # Whether model and probe alone decide its values: the global model is then measured once, on the server.
     per_model: ClassVar[bool] = False
 
     def __init__(
@@ -291,11 +276,8 @@ class Metric(Described):
 def at(layer: Layer | None) -> dict[str, Any]:
     """Return the columns ``layer`` and ``layer_index`` of a row: empty for None, the whole model.
 
-    Examples:
-        >>> from fedlayers.core.layers import layers_of
-        >>> from torch import nn
-        >>> [at(layer) for layer in layers_of(nn.Sequential(nn.Linear(3, 2)))]
-        [{'layer': '0', 'layer_index': 0}]
+    >>> at(Layer("fc1", 0, "linear", "fc1", (), ())), at(None)
+    ({'layer': 'fc1', 'layer_index': 0}, {})
     """
     return {} if layer is None else {"layer": layer.name, "layer_index": layer.index}
 
@@ -309,11 +291,8 @@ def measured(metric: str, value: float, reason: str = "the value is not finite",
         reason: why it is not, shown only then.
         columns: further columns of :class:`fedlayers.core.records.Record`.
 
-    Examples:
-        >>> measured("norm", 2.5, layer="fc1", layer_index=0).status
-        'ok'
-        >>> measured("norm", math.nan, "no weights").reason
-        'no weights'
+    >>> measured("norm", 2.5).status, measured("norm", math.nan, "no weights").reason
+    ('ok', 'no weights')
     """
     if not math.isfinite(value):
         address = {key: columns[key] for key in columns.keys() - {"stderr", "chance", "chance_hi", "p"}}
