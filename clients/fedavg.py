@@ -17,6 +17,7 @@ from clients.measuring import Measured, Model, measure
 from clients.obedience import clip_update, proximal_term
 from clients.training import AdjustGradients, AfterStep, ExtraLoss, LocalResult, Weights, learning_rate, train_locally
 from fedlayers.core.federation import Examples
+from fedlayers.core.quantities import Facts
 from fedlayers.core.records import Record, Resource, Row, addressed, missing
 from fedlayers.core.schedule import Step
 from fedlayers.core.seeding import derive, torch_generator
@@ -67,6 +68,10 @@ class FedAvgClient(Participant):
     reads: ClassVar[tuple[str, ...]] = OBEYED
     # norm_bit where the strategy clips updates.
     sends: ClassVar[tuple[str, ...]] = ("loss", "train_loss", "norm_bit")
+    # How to read the values of its own rows.
+    facts: ClassVar[tuple[Facts, ...]] = (
+        Facts("training_loss", "nat", 0.0, math.inf, "lower", "mean over the examples trained on, of all epochs"),
+    )
     # Whether training uses all clients' examples, so that what it measures belongs to no single client.
     pooled: ClassVar[bool] = False
     # What the strategy tells it to do otherwise than the configuration says, from where fit begins.

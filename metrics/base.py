@@ -9,36 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fedlayers.core import quantities
 from fedlayers.core.layers import Layer
 from fedlayers.core.records import Record, Row, missing
 from fedlayers.core.schedule import Schedule
 from metrics.spreading import Spread, spread_here
 
-
-@dataclass(frozen=True)
-class Facts:
-    """What a reader has to know to interpret one metric's values.
-
-    Attributes:
-        name: the value of the ``metric`` column.
-        unit: the unit, ``"1"`` for a pure number.
-        low, high: the closed range of possible values (infinities allowed).
-        direction: ``higher`` or ``lower`` is better, or ``neutral``.
-        symmetric: for pairs, whether swapping the two changes nothing.
-        cost: ``cheap`` (no pass over data), ``pass`` (forward or backward passes) or ``heavy``.
-        minimum_n: the smallest sample for which the value is defined.
-        reference: the paper or text that defines it.
-    """
-
-    name: str
-    unit: str
-    low: float
-    high: float
-    direction: str
-    reference: str
-    symmetric: bool = False
-    cost: str = "cheap"
-    minimum_n: int = 1
+Facts = quantities.Facts
 
 
 class ExampleSet(Protocol):
@@ -204,7 +181,7 @@ class Measurement:
 
 
 class Described:
-    """What states how its values are to be read; figures look for all of its subclasses."""
+    """What states how its values are to be read; a run writes it into its folder, where figures look it up."""
 
     facts: tuple[Facts, ...] = ()
 

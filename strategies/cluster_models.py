@@ -1,5 +1,6 @@
 """What servers with a model for each cluster of clients share: who is sent which model, and means within clusters."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
+from fedlayers.core.quantities import Facts
 from fedlayers.core.records import Record
 from fedlayers.flower.adapter import records_of
 from fedlayers.flower.arrays import decode, encode
@@ -29,6 +31,8 @@ class ClusterModels(Declared, FedAvg):
     Args:
         **flower: arguments of Flower's FedAvg (sampling fractions, the key of the weights).
     """
+
+    facts = (Facts("cluster", "1", 0.0, math.inf, "neutral", "numbered as they appear"),)
 
     def __init__(self, **flower: Any) -> None:
         super().__init__(**flower)

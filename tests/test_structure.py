@@ -41,15 +41,10 @@ PENDING = {
     ("fedlayers.config.plugins", "fedlayers.flower.adapter"),
     ("fedlayers.figures.notebook", "fedlayers.commands.plot"),
     ("fedlayers.runs.reading.tables", "fedlayers.figures.notebook"),
-    ("fedlayers.runs.reading.run_columns", "fedlayers.runs.reading.tables"),
     ("fedlayers.config.quantity_names", "fedlayers.config.plugins"),
     ("fedlayers.config.quantity_names", "fedlayers.config.options"),
     ("fedlayers.config.mistakes", "fedlayers.config.quantity_names"),
-    ("fedlayers.statistics.over_runs", "fedlayers.views.quantities"),
-    ("fedlayers.statistics.spread", "fedlayers.views.quantities"),
     ("fedlayers.views.places", "fedlayers.figures.drawing.style"),
-    ("fedlayers.views.quantities", "metrics"),
-    ("fedlayers.views.quantities", "metrics.base"),
 }
 # Names of Flower that move between releases; everything else imports flwr.app, flwr.clientapp and flwr.serverapp.
 STABLE_FLOWER = {"flwr.app", "flwr.clientapp", "flwr.serverapp", "flwr.serverapp.strategy"}

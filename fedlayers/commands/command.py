@@ -11,7 +11,7 @@ from fedlayers.core.disk import disk_errors
 from fedlayers.core.errors import UserError
 from fedlayers.core.signals import last_signal, signals_answered
 from fedlayers.core.streams import keep_streams
-from fedlayers.runs.damage import DamagedRunWarning
+from fedlayers.runs.damage import TableWarning
 
 
 def carried_out(work: Callable[[], int]) -> int:
@@ -34,19 +34,19 @@ def carried_out(work: Callable[[], int]) -> int:
 
 @contextmanager
 def damage_told() -> Iterator[None]:
-    """Tell once, in a plain line on standard error, of each damaged run that is left out in a block of code."""
+    """Tell once, in a plain line on standard error, of each damaged run that is left out, and of runs that clash."""
     told: set[str] = set()
 
     with warnings.catch_warnings():
         before = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
-            if not issubclass(category, DamagedRunWarning):
+            if not issubclass(category, TableWarning):
                 before(message, category, *where)
             elif str(message) not in told:
                 told.add(str(message))
                 print(f"warning: {message}", file=sys.stderr)
 
-        warnings.simplefilter("always", DamagedRunWarning)
+        warnings.simplefilter("always", TableWarning)
         warnings.showwarning = show  # type: ignore[assignment]
         yield

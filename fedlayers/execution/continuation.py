@@ -24,7 +24,7 @@ from fedlayers.runs.integrity import can_go_back, check_intact, check_not_lost, 
 from fedlayers.runs.lock import lock
 from fedlayers.runs.manifest import expected_parts
 from fedlayers.runs.reading.completeness import has_small_files
-from fedlayers.runs.reading.tables import run_facts
+from fedlayers.runs.reading.run_facts import run_facts
 
 
 def nothing_left(folder: RunFolder, config: Config) -> str | None:

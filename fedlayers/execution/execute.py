@@ -19,7 +19,7 @@ from fedlayers.engines.make import checked_engine, make_engine, settled_device
 from fedlayers.execution.build import Built, build
 from fedlayers.execution.continuation import nothing_left, resume
 from fedlayers.execution.engine_choice import choose
-from fedlayers.execution.outcome import facts_of, finish, note_stretch, save_partition
+from fedlayers.execution.outcome import facts_of, finish, note_stretch, save_partition, stated
 from fedlayers.execution.progress import Progress, make_progress
 from fedlayers.execution.rounds import RoundLoop
 from fedlayers.execution.starting_point import fresh_model, starting_point
@@ -28,6 +28,7 @@ from fedlayers.flower.strategy_contract import declared
 from fedlayers.measuring.server import ServerMeasuring
 from fedlayers.runs.folder import RunFolder, no_empty_folders, run_folder
 from fedlayers.runs.lock import LockedError, lock
+from fedlayers.runs.quantities import FILE, save_quantities
 from fedlayers.runs.snapshots import Snapshots
 from fedlayers.runs.wall_time import WallTime, sign_of_life
 
@@ -83,7 +84,9 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
         committed = resume(folder, config, built.federation)
         wall = WallTime(folder, alive)
         save_partition(folder, built.federation)
-        folder.write_facts({**folder.facts(), **facts_of(folder, config, built, engine), "status": "running"})
+        files = {FILE: save_quantities(folder.path, stated(config, built))}
+        facts = {**folder.facts(), **facts_of(folder, config, built, engine), "files": files, "status": "running"}
+        folder.write_facts(facts)
         print(f"run: {folder.path}")
         print(f"engine: {engine} ({why})")
         for remark in (*built.federation.notes, *built.notes):

@@ -13,13 +13,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fedlayers.config.plugins import locate
 from fedlayers.config.settings import Config, identity
 from fedlayers.core.disk import disk_errors
 from fedlayers.core.federation import Federation
 from fedlayers.core.layers import total
+from fedlayers.core.quantities import Facts
 from fedlayers.core.terminal import show
 from fedlayers.core.version import VERSION
 from fedlayers.execution.build import Built
+from fedlayers.flower.strategy_contract import declared
 from fedlayers.runs.checkpoint import check_resumable
 from fedlayers.runs.folder import RunFolder
 
@@ -117,6 +120,19 @@ def save_partition(folder: RunFolder, federation: Federation) -> None:
             with disk_errors(scratch):
                 pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), scratch)
             scratch.replace(folder.path / f"{name}.parquet")
+
+
+def stated(config: Config, built: Built) -> list[Facts]:
+    """Return how to read the values of all quantities that metrics, strategy and clients of a run may have rows of."""
+    metrics = [facts for metric in built.metrics.values() for facts in metric.facts]
+    client = locate(str(config.algorithm["client"]["_target_"]), "algorithm.client._target_")
+    return [*metrics, *_stated_by(type(declared(built.strategy))), *_stated_by(client)]
+
+
+def _stated_by(plugin: Any) -> list[Facts]:
+    """Return what a class states of its own rows, and those that it is derived from."""
+    # A client of the user's own may be any NumPyClient, or come from a function.
+    return [facts for cls in getattr(plugin, "__mro__", ()) for facts in vars(cls).get("facts", ())]
 
 
 def finish(folder: RunFolder, config: Config) -> None:

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from fedlayers.core.terminal import line, plain
 from fedlayers.execution.pace import duration
-from fedlayers.runs.reading.tables import Tables, read, run_facts
+from fedlayers.runs.reading.run_facts import run_facts
+from fedlayers.runs.reading.tables import Tables, read
 
 _WIDTH = 100
 _LABEL_WIDTH = 16

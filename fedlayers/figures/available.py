@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from fedlayers.core.errors import UserError
+from fedlayers.core.quantities import Quantities
 from fedlayers.figures.clients.client_matrix import client_matrices
 from fedlayers.figures.clients.clusters import client_clusters, cluster_rows
 from fedlayers.figures.clients.distances import distance_rows, similarity_composite
@@ -24,8 +25,10 @@ from fedlayers.figures.layers.similarity import PROFILED, similarity_profile
 from fedlayers.figures.studies.curves import study_curves
 from fedlayers.figures.studies.layers import study_overview, study_profile
 from fedlayers.runs.damage import readable
+from fedlayers.runs.quantities import check_quantities
 from fedlayers.runs.reading.run_columns import config_of
-from fedlayers.runs.reading.tables import Tables, read, run_facts
+from fedlayers.runs.reading.run_facts import run_facts
+from fedlayers.runs.reading.tables import Tables, read
 from fedlayers.views.pairs import pair_metrics, whole_model_metrics
 from fedlayers.views.places import in_layers
 from fedlayers.views.rounds import in_round
@@ -59,21 +62,25 @@ def figures_in(tables: Tables, only_round: int | None = None, layers: Sequence[s
 
 
 def _of_run(tables: Tables, only_round: int | None, layers: Sequence[str]) -> list[Drawing]:
-    facts = run_facts(tables.path)
+    facts, quantities = run_facts(tables.path), tables.quantities
     whole = [in_layers(rows, layers) for rows in (tables.records, tables.pairs, tables.spectra)]
     _check_round(tables.path, whole, only_round)
     records, pairs, spectra = (in_round(rows, only_round) for rows in whole)
-    found = [] if only_round is not None else _of_whole_run(tables, facts)
+    found = [] if only_round is not None else _of_whole_run(tables, facts, quantities)
     metrics = layer_metrics(records)
     for part, page in _pages(metrics):
-        found.append(Drawing("layer_overview", partial(layer_overview, records, page, facts), part=part, main=True))
+        found.append(
+            Drawing("layer_overview", partial(layer_overview, records, page, facts, quantities), part=part, main=True)
+        )
     if not curvature_rows(records).empty:
-        make = partial(gradient_curvature_sensitivity, records, facts)
+        make = partial(gradient_curvature_sensitivity, records, facts, quantities)
         found.append(Drawing("gradient_curvature_sensitivity", make, main=True))
     if not density_rows(spectra).empty:
         found.append(Drawing("hessian_density", partial(hessian_density, spectra, facts), main=True))
     if distance_rows(pairs):
-        found.append(Drawing("similarity_composite", partial(similarity_composite, pairs, facts), main=True))
+        found.append(
+            Drawing("similarity_composite", partial(similarity_composite, pairs, facts, quantities), main=True)
+        )
     for family, function, relations in (
         ("similarity", similarity_profile, tuple(PROFILED)),
         ("clients", client_matrices, ("clients",)),
@@ -82,26 +89,27 @@ def _of_run(tables: Tables, only_round: int | None, layers: Sequence[str]) -> li
         of_family = pair_metrics(pairs, relations)
         main = next((metric for metric in _MAIN_PAIRS if metric in of_family), None)
         found += [
-            Drawing(family, partial(function, pairs, metric, facts), metric, main=metric == main)
+            Drawing(family, partial(function, pairs, metric, facts, quantities), metric, main=metric == main)
             for metric in of_family
         ]
     return found + [
-        Drawing("layer_profile", partial(layer_profile, records, metric, facts), metric) for metric in metrics
+        Drawing("layer_profile", partial(layer_profile, records, metric, facts, quantities), metric)
+        for metric in metrics
     ]
 
 
-def _of_whole_run(tables: Tables, facts: Mapping[str, Any]) -> list[Drawing]:
+def _of_whole_run(tables: Tables, facts: Mapping[str, Any], quantities: Quantities) -> list[Drawing]:
     """Return the figures that are not about layers."""
     found = []
     if not curve_rows(tables.records).empty:
-        found.append(Drawing("learning_curves", partial(learning_curves, tables.records, facts), main=True))
+        found.append(Drawing("learning_curves", partial(learning_curves, tables.records, facts, quantities), main=True))
     if tables.partition["examples"].sum() > 0:
         found.append(Drawing("partition", partial(partition_matrix, tables.partition, facts), main=True))
     if cluster_rows(tables.records, tables.pairs):
         make = partial(client_clusters, tables.records, tables.pairs, facts)
         found.append(Drawing("client_clusters", make, main=True))
     found += [
-        Drawing("models", partial(model_matrices, tables.pairs, metric, facts), metric, main=number == 0)
+        Drawing("models", partial(model_matrices, tables.pairs, metric, facts, quantities), metric, main=number == 0)
         for number, metric in enumerate(whole_model_metrics(tables.pairs))
     ]
     return found
@@ -117,7 +125,7 @@ def _check_round(folder: Path, tables: Sequence[pd.DataFrame], only_round: int |
 
 def _of_study(tables: Tables, only_round: int | None, layers: Sequence[str]) -> list[Drawing]:
     facts = readable(run_facts, tables.runs)
-    sound = readable(config_of, [run for run in facts if facts[run]["status"] == "complete"])
+    sound = readable(_checked, [run for run in facts if facts[run]["status"] == "complete"])
     if not sound:
         raise UserError(f"no run of {tables.path} is complete: wait for one, or give the folder of a run")
     records = in_layers(Tables(tables.path, tuple(sound), several=True).records, layers)
@@ -127,6 +135,12 @@ def _of_study(tables: Tables, only_round: int | None, layers: Sequence[str]) -> 
     for setting in settings_of(runs):
         found += _of_setting(records[records["run"].isin(setting.runs)], setting, only_round)
     return found
+
+
+def _checked(run: Path) -> None:
+    """Raise UserError if what else figures need of a run cannot be read."""
+    config_of(run)
+    check_quantities(run)
 
 
 def _of_setting(records: pd.DataFrame, setting: Setting, only_round: int | None) -> list[Drawing]:

@@ -9,6 +9,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.layers import Layer
+from fedlayers.core.quantities import Facts
 from fedlayers.core.records import Record
 from fedlayers.flower.adapter import records_of
 from fedlayers.flower.arrays import decode
@@ -23,6 +24,9 @@ class Declared:
     has_global_model: ClassVar[bool] = True
     # Whether one participant trains on all clients' examples: then training leaves no clients to compare.
     pooled: ClassVar[bool] = False
+
+    # How to read the values of the strategy's own rows.
+    facts: ClassVar[tuple[Facts, ...]] = ()
 
     def know_layers(self, layers: Sequence[Layer]) -> None:
         """Take notice of the model's layers; Flower's strategies see names and arrays only."""
@@ -72,7 +76,7 @@ class Declared:
         return None
 
 
-_NAMES = ("has_global_model", "pooled", "know_layers", "receive", "rows", "contents", "used", "made_for")
+_NAMES = ("has_global_model", "pooled", "facts", "know_layers", "receive", "rows", "contents", "used", "made_for")
 
 
 def declared(strategy: Strategy) -> Declared:

@@ -7,7 +7,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from fedlayers.core.errors import UserError
-from metrics.base import Metric
+from metrics.base import Facts, Metric
 
 # Keys of the group ``metrics`` that are settings, not metrics.
 RESERVED = ("on_error", "payload_mb")
@@ -35,9 +35,13 @@ def build_metrics(config: Mapping[str, Any]) -> dict[str, Metric]:
 
 
 def _check_names(metrics: Mapping[str, Metric]) -> None:
-    """Raise UserError if two metrics state the same quantity: nobody could tell their rows apart."""
+    """Raise UserError if a metric states no facts, or two the same quantity: nobody could tell their rows apart."""
     whose: dict[str, str] = {}
     for name, metric in metrics.items():
+        if not isinstance(metric.facts, tuple) or not all(isinstance(facts, Facts) for facts in metric.facts):
+            raise UserError(
+                f"metrics.{name} must state a tuple of metrics.base.Facts in its facts, got {metric.facts!r}"
+            )
         for facts in metric.facts:
             other = whose.setdefault(facts.name, name)
             if other != name:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fedlayers.core.quantities import Facts, Quantities
 from fedlayers.figures.clients.learning import CURVES, curve_rows
 from fedlayers.figures.layers.profiles import layer_metrics, layer_rows, panels_of
 from fedlayers.statistics.decades import spans_decades
@@ -81,26 +82,36 @@ class Profile:
     decades: bool
 
 
-def learning_charts(records: pd.DataFrame) -> list[Chart]:
+def learning_charts(records: pd.DataFrame, quantities: Quantities) -> list[Chart]:
     """Return accuracy and loss over rounds: clients' means at each moment and the server's test set."""
     rows = curve_rows(records)
-    found = [Chart(metric, axis_label(metric), _curves(rows[rows["metric"] == metric])) for metric in CURVES]
+    found = [
+        Chart(metric, axis_label(quantities[metric]), _curves(rows[rows["metric"] == metric], quantities[metric]))
+        for metric in CURVES
+    ]
     return [chart for chart in found if chart.lines]
 
 
-def profiles(records: pd.DataFrame, facts: Mapping[str, Any], most_rounds: int) -> list[Profile]:
+def profiles(
+    records: pd.DataFrame, facts: Mapping[str, Any], quantities: Quantities, most_rounds: int
+) -> list[Profile]:
     """Return the layer profiles of every metric that has values of layers.
 
     Args:
         records: of one run.
         facts: of the run.
+        quantities: what is known of them.
         most_rounds: of more rounds than these so many are kept, spaced evenly, the first and the last among them.
     """
-    return [profile for metric in layer_metrics(records) for profile in _profiles(records, metric, facts, most_rounds)]
+    return [
+        profile
+        for metric in layer_metrics(records)
+        for profile in _profiles(records, quantities[metric], facts, most_rounds)
+    ]
 
 
-def _profiles(records: pd.DataFrame, metric: str, facts: Mapping[str, Any], most_rounds: int) -> Iterator[Profile]:
-    rows, note = layer_rows(records, metric)
+def _profiles(records: pd.DataFrame, quantity: Facts, facts: Mapping[str, Any], most_rounds: int) -> Iterator[Profile]:
+    rows, note = layer_rows(records, quantity.name)
     rows, axis = placed(rows, facts)
     lined = axis.lined(rows)
     # Lines pass over the layers that a metric leaves out by definition.
@@ -109,30 +120,30 @@ def _profiles(records: pd.DataFrame, metric: str, facts: Mapping[str, Any], most
         values = usable(of_panel)
         rounds = evenly(sorted(int(number) for number in values["round"].unique()), most_rounds)
         yield Profile(
-            metric=metric,
-            label=axis_label(metric),
+            metric=quantity.name,
+            label=axis_label(quantity),
             variant=variant,
             note=note,
             layers=[axis.names[place] for place in lined],
             rounds=rounds,
-            lines=[_profile(values[values["round"] == number]) for number in rounds],
+            lines=[_profile(values[values["round"] == number], quantity) for number in rounds],
             decades=spans_decades(values["value"].to_numpy()),
         )
 
 
-def _profile(rows: pd.DataFrame) -> list[Line]:
+def _profile(rows: pd.DataFrame, quantity: Facts) -> list[Line]:
     lines = []
     for moment, name in MOMENT_NAMES.items():
         here = rows[rows["moment"] == moment]
         clients, server = here[here["client"].notna()], here[here["client"].isna()]
         if not clients.empty:
-            lines.append(_line(spread_along(clients, "place"), f"clients, {name}", moment, "solid"))
+            lines.append(_line(spread_along(clients, "place", quantity.limits), f"clients, {name}", moment, "solid"))
         if not server.empty:
-            lines.append(_line(spread_along(server, "place"), f"server, {name}", moment, "dotted"))
+            lines.append(_line(spread_along(server, "place", quantity.limits), f"server, {name}", moment, "dotted"))
     return lines
 
 
-def _curves(rows: pd.DataFrame) -> list[Line]:
+def _curves(rows: pd.DataFrame, quantity: Facts) -> list[Line]:
     lines = []
     clients = rows[rows["scope"] != "server_test"]
     for moment in ("after_local", "after_aggregate"):
@@ -143,10 +154,10 @@ def _curves(rows: pd.DataFrame) -> list[Line]:
             if (chosen["moment"] == moment).any():
                 label = f"clients, {MOMENT_NAMES[moment]}" + (f", {model} models" if several else "")
                 style = "dashed" if several and model == "personal" else "solid"
-                lines.append(_line(spread_along(chosen, "round"), label, moment, style))
+                lines.append(_line(spread_along(chosen, "round", quantity.limits), label, moment, style))
     server = rows[(rows["scope"] == "server_test") & rows["moment"].isin(["start", "after_aggregate"])]
     if not server.empty:
-        lines.append(_line(spread_along(server, "round"), "server's test set", "server", "dotted"))
+        lines.append(_line(spread_along(server, "round", quantity.limits), "server's test set", "server", "dotted"))
     return lines
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fedlayers.core.quantities import Facts, Quantities
 from fedlayers.figures.drawing.colour_scale import colour_limits
 from fedlayers.report.columns import Column, constant, packed
 from fedlayers.views.moments import MOMENT_NAMES, at_moments
@@ -78,19 +79,21 @@ def sizes(rows: pd.DataFrame) -> list[tuple[int, float]]:
     return found
 
 
-def matrices(rows: pd.DataFrame, clients: Sequence[int], most_rounds: int) -> list[Matrices]:
+def matrices(rows: pd.DataFrame, clients: Sequence[int], quantities: Quantities, most_rounds: int) -> list[Matrices]:
     """Return all matrices between clients, by metric and layer, the whole model first.
 
     Args:
         rows: of :func:`between_clients`.
         clients: those that are shown, ascending; rows of others are left out.
+        quantities: what is known of the metrics.
         most_rounds: of more rounds than these so many are kept, spaced evenly, the first and the last among them.
     """
     found = []
     for metric, of_metric in rows.groupby("metric", observed=True):
-        ends = colour_limits(usable(of_metric), str(metric))
+        quantity = quantities[str(metric)]
+        ends = colour_limits(usable(of_metric), quantity)
         found += [
-            _matrices(of_matrix, variant, measured, clients, most_rounds, ends)
+            _matrices(of_matrix, quantity, variant, measured, clients, most_rounds, ends)
             for variant, measured, of_matrix in _settings(of_metric)
         ]
     return sorted(found, key=lambda one: (one.metric, one.layer_index, one.variant))
@@ -113,6 +116,7 @@ def _settings(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
 
 def _matrices(
     rows: pd.DataFrame,
+    quantity: Facts,
     variant: str,
     measured: str,
     clients: Sequence[int],
@@ -120,14 +124,14 @@ def _matrices(
     ends: tuple[float, float],
 ) -> Matrices:
     first = rows.iloc[0]
-    metric, whole = str(first["metric"]), pd.isna(first["layer"])
+    whole = pd.isna(first["layer"])
     symmetric = _is_symmetric(rows)
-    itself = value_of_itself(metric)
+    itself = value_of_itself(quantity)
     rounds = evenly(sorted(int(number) for number in rows["round"].unique()), most_rounds)
     columns, reasons = _columns(rows, clients, rounds, symmetric)
     return Matrices(
-        metric=metric,
-        label=axis_label(metric),
+        metric=quantity.name,
+        label=axis_label(quantity),
         layer=WHOLE_MODEL if whole else str(first["layer"]),
         layer_index=-1 if whole else int(first["layer_index"]),
         variant=variant,
@@ -142,7 +146,7 @@ def _matrices(
 
 
 def _is_symmetric(rows: pd.DataFrame) -> bool:
-    # Tables hold one triangle of what is symmetric; of users' own metrics that is all there is to tell.
+    # How the table is laid out, whatever is stated: one triangle of what is symmetric.
     return not bool((rows["client"] > rows["other"]).any())
 
 

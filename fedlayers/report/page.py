@@ -17,7 +17,8 @@ from fedlayers.report.matrices import Matrices, between_clients, clients_of, mat
 from fedlayers.report.orders import Order, orders
 from fedlayers.report.room import MOST_NUMBERS, MOST_ROUNDS, room
 from fedlayers.runs.damage import readable
-from fedlayers.runs.reading.tables import Tables, read, run_facts
+from fedlayers.runs.reading.run_facts import run_facts
+from fedlayers.runs.reading.tables import Tables, read
 from fedlayers.views.client_names import client_names
 from fedlayers.views.thinning import evenly
 
@@ -147,7 +148,7 @@ def _run_report(tables: Tables, numbers: int) -> RunReport:
         notes=notes,
         clients=list(client_names(pd.DataFrame({"client": shown}), facts).values()),
         orders=orders(tables.records, tables.partition, shown),
-        matrices=matrices(rows, shown, most_rounds),
-        charts=learning_charts(tables.records),
-        profiles=profiles(of_layers, facts, MOST_ROUNDS),
+        matrices=matrices(rows, shown, tables.quantities, most_rounds),
+        charts=learning_charts(tables.records, tables.quantities),
+        profiles=profiles(of_layers, facts, tables.quantities, MOST_ROUNDS),
     )

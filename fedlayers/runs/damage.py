@@ -12,7 +12,11 @@ T = TypeVar("T")
 WRITTEN_ANEW = "restore it from a copy, or delete it and start the same command again, which writes it anew"
 
 
-class DamagedRunWarning(UserWarning):
+class TableWarning(UserWarning):
+    """What a reader of several runs should know; commands tell it in a plain line."""
+
+
+class DamagedRunWarning(TableWarning):
     """A run of a study is left out because a file of it cannot be read; the text says which."""
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from fedlayers.statistics.bands import band_ends, chosen_band
-from fedlayers.views.quantities import range_of
 
 
 @dataclass(frozen=True)
@@ -34,18 +33,18 @@ class RunMean:
         return f"n = {low}" if low == high else f"n = {low} to {high}"
 
 
-def mean_over_runs(rows: pd.DataFrame, along: str, metric: str) -> RunMean:
+def mean_over_runs(rows: pd.DataFrame, along: str, limits: tuple[float, float]) -> RunMean:
     """Average over the clients of every run, then over runs.
 
     Args:
         rows: usable records of one group of runs, with columns ``run``, ``value`` and ``along``.
         along: an integer column, such as ``round`` or ``place``.
-        metric: whose values they are.
+        limits: of the quantity: no band reaches beyond.
     """
     of_runs = rows.groupby([rows["run"].astype(str), rows[along].astype(int)])["value"].mean()
     groups = of_runs.groupby(level=1)
     runs = groups.size().to_numpy()
     mean = groups.mean()
-    ends = band_ends(groups, chosen_band() or "ci", range_of(metric))
+    ends = band_ends(groups, chosen_band() or "ci", limits)
     low, high = (np.where(runs > 1, end, np.nan) for end in ends)
     return RunMean(mean.index.to_numpy(), mean.to_numpy(), low, high, runs)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from fedlayers.statistics.bands import band_ends, chosen_band, name_of_band
-from fedlayers.views.quantities import range_of
 
 _FEWEST_FOR_PERCENTILES = 10
 
@@ -42,12 +41,13 @@ def band_name(count: int, of: str = "clients") -> str:
     return f"bands: {ends} of {of}"
 
 
-def spread_along(rows: pd.DataFrame, along: str, band_of: int | None = None) -> Spread:
+def spread_along(rows: pd.DataFrame, along: str, limits: tuple[float, float], band_of: int | None = None) -> Spread:
     """Summarise ``value`` over the rows that share a value of the column ``along``.
 
     Args:
         rows: records or pairs with finite values.
         along: an integer column, such as ``round`` or ``place``.
+        limits: of the quantity: no band reaches beyond.
         band_of: choose the ends of the band as for so many values, so that all bands of a figure mean the same;
             None for as many as there are.
 
@@ -59,14 +59,9 @@ def spread_along(rows: pd.DataFrame, along: str, band_of: int | None = None) -> 
     count = int(values.size().max())
     few = (band_of or count) < _FEWEST_FOR_PERCENTILES
     if kind := chosen_band() or ("range" if few else None):
-        low, high = band_ends(values, kind, _limits(rows))
+        low, high = band_ends(values, kind, limits)
     else:
         low, high = (values.quantile(share).to_numpy(float) for share in (0.1, 0.9))
     stderr = groups["stderr"].first().to_numpy(float) if count == 1 else np.full(len(low), np.nan)
     mean = values.mean()
     return Spread(mean.index.to_numpy(), mean.to_numpy(), low, high, count, stderr)
-
-
-def _limits(rows: pd.DataFrame) -> tuple[float, float]:
-    metrics = [str(name) for name in rows["metric"].unique()] if "metric" in rows else []
-    return range_of(metrics[0]) if len(metrics) == 1 else (-np.inf, np.inf)

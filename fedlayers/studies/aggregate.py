@@ -11,11 +11,14 @@ from filelock import FileLock, Timeout
 
 from fedlayers.core.disk import disk_errors
 from fedlayers.core.errors import UserError
+from fedlayers.core.quantities import Quantities
 from fedlayers.core.records import SCHEMAS, typed_for_pandas
 from fedlayers.runs.lock import holder_of
 from fedlayers.runs.partition_table import check_partition
+from fedlayers.runs.quantities import check_quantities, noted, quantities_of
+from fedlayers.runs.reading.parts import load
 from fedlayers.runs.reading.run_columns import Columns, Config, config_of, full_columns, types_of, with_columns
-from fedlayers.runs.reading.tables import load, run_facts, run_folders
+from fedlayers.runs.reading.run_facts import run_facts, run_folders
 from fedlayers.studies.expected_runs import planned
 
 if TYPE_CHECKING:
@@ -120,9 +123,9 @@ def _aggregate(study: Path) -> AggregateReport:
     rows, changed = 0, False
     while complete:
         try:
-            columns = full_columns(complete)
-            rows, changed = _write(study / "study.parquet", "records", columns)
-            changed |= _write(study / "study_pairs.parquet", "pairs", columns)[1]
+            columns, quantities = full_columns(complete), quantities_of(list(complete))
+            rows, changed = _write(study / "study.parquet", "records", columns, quantities)
+            changed |= _write(study / "study_pairs.parquet", "pairs", columns, quantities)[1]
             break
         except _UnreadableRunError as damaged:
             del complete[damaged.run]
@@ -152,6 +155,7 @@ def _sort_out(study: Path) -> tuple[dict[Path, Config], dict[str, str], dict[str
             status = facts["status"]
             if status == "complete":
                 check_partition(run)
+                check_quantities(run)
                 complete[run] = config_of(run)
                 continue
             # A killed process cannot say so; what it leaves is "running" without a lock.
@@ -166,7 +170,7 @@ def _sort_out(study: Path) -> tuple[dict[Path, Config], dict[str, str], dict[str
     return complete, unfinished, failed
 
 
-def _write(target: Path, name: str, columns: Columns) -> tuple[int, bool]:
+def _write(target: Path, name: str, columns: Columns, quantities: Quantities) -> tuple[int, bool]:
     """Write one table of all runs, run by run; return its rows and whether the file changed.
 
     A table without rows is no file, also if there was one before. The old file stays in place until the new one
@@ -176,6 +180,7 @@ def _write(target: Path, name: str, columns: Columns) -> tuple[int, bool]:
 
     types = types_of(columns)
     schema = typed_for_pandas(_metric_as_text(with_columns(SCHEMAS[name].empty_table(), {}, types))).schema
+    schema = noted(schema, quantities)
     unfinished = target.with_name(f".{target.name}")
     rows = 0
     try:

@@ -8,7 +8,7 @@ from fedlayers.core.disk import disk_errors
 from fedlayers.core.errors import UserError
 from fedlayers.runs.folder import RunFolder
 from fedlayers.runs.lock import LockedError, lock
-from fedlayers.runs.reading.tables import is_run
+from fedlayers.runs.reading.run_facts import is_run
 from fedlayers.studies.expected_runs import drop_from_plan, forget_failure
 
 

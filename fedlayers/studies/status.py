@@ -18,7 +18,8 @@ from fedlayers.core.terminal import line, plain
 from fedlayers.execution.pace import duration
 from fedlayers.runs.lock import Holder, holder_of
 from fedlayers.runs.reading.completeness import check_finished
-from fedlayers.runs.reading.tables import parts, run_facts, run_folders
+from fedlayers.runs.reading.parts import parts
+from fedlayers.runs.reading.run_facts import run_facts, run_folders
 from fedlayers.studies.expected_runs import failures, planned
 from fedlayers.studies.living_sweeps import expected
 

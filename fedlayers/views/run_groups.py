@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedlayers.core.quantities import Quantities
+from fedlayers.runs.quantities import quantities_of
 from fedlayers.runs.reading.run_columns import Config, config_of, full_columns
-from fedlayers.runs.reading.tables import run_facts
+from fedlayers.runs.reading.run_facts import run_facts
 
 # What makes up a setting, in which algorithms can be compared; column -> name in run facts.
 _SETTING = {"dataset": "dataset", "partition": "partition", "model_name": "model", "clients": "clients"}
@@ -34,11 +36,13 @@ class Setting:
     Attributes:
         name: what tells it from the other settings of the study; empty if it is the only one.
         facts: ``dataset``, ``partition``, ``model`` and ``clients``, and the ``layers`` of its first run.
+        quantities: what is known of what its runs measured.
         groups: by name.
     """
 
     name: str
     facts: Mapping[str, Any]
+    quantities: Quantities
     groups: tuple[Group, ...]
 
     @property
@@ -56,6 +60,7 @@ def settings_of(runs: Sequence[Path]) -> list[Setting]:
     columns: dict[str, dict[str, Any]] = {
         run.name: dict(facts) for run, facts in full_columns({run: config_of(run) for run in runs}).items()
     }
+    folders = {run.name: run for run in runs}
     layers = {run.name: run_facts(run).get("layers") for run in runs}
     found: dict[tuple[Any, ...], list[str]] = {}
     for run, facts in columns.items():
@@ -65,6 +70,7 @@ def settings_of(runs: Sequence[Path]) -> list[Setting]:
         Setting(
             "-".join(str(value) for value in name.values()),
             dict(zip(_SETTING.values(), setting, strict=True)) | {"layers": layers[members[0]]},
+            quantities_of([folders[run] for run in members]),
             _groups({run: columns[run] for run in members}),
         )
         for (setting, members), name in zip(found.items(), names, strict=True)

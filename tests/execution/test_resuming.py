@@ -14,7 +14,8 @@ import pytest
 from fedlayers.core.errors import UserError
 from fedlayers.data.source import Arrays, Facts
 from fedlayers.runs.folder import RunFolder
-from fedlayers.runs.reading.tables import read, run_facts
+from fedlayers.runs.reading.run_facts import run_facts
+from fedlayers.runs.reading.tables import read
 from fedlayers.runs.wall_time import sign_of_life
 from fedlayers.studies.aggregate import aggregate
 from fedlayers.studies.status import study_status

@@ -12,7 +12,8 @@ from fedlayers.core.records import Record, addressed, missing, to_table
 from fedlayers.core.terminal import show
 from fedlayers.execution.summary import summarise, summary
 from fedlayers.report.head import head
-from fedlayers.runs.reading.tables import read, run_facts
+from fedlayers.runs.reading.run_facts import run_facts
+from fedlayers.runs.reading.tables import read
 from tests.support.fake_run import Fake, accuracy, write_run
 from tests.support.terminals import terminal
 

@@ -17,11 +17,13 @@ from fedlayers.figures.clients.learning import learning_curves
 from fedlayers.figures.clients.partition import partition_matrix
 from fedlayers.figures.drawing.axes import label_categories
 from fedlayers.figures.drawing.style import new_figure, save
-from fedlayers.runs.reading.tables import Tables, read, run_facts
+from fedlayers.runs.reading.run_facts import run_facts
+from fedlayers.runs.reading.tables import Tables, read
 from fedlayers.statistics.spread import spread_along
-from fedlayers.views.quantities import axis_label, unit_of
+from fedlayers.views.quantities import axis_label
 from tests.support.drawn_figures import drawn, legend_of
 from tests.support.fake_run import Fake, accuracy, write_run
+from tests.support.quantities import KNOWN
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +54,10 @@ def test_figures_are_written_and_leave_no_global_state(run: Path) -> None:
 
 
 def test_learning_curves_show_means_and_percentiles(tables: Tables, facts: Mapping[str, Any]) -> None:
-    figure = learning_curves(tables.records, facts)
+    figure = learning_curves(tables.records, facts, KNOWN)
     assert figure is not None
     left, right = figure.axes
-    assert (left.get_ylabel(), right.get_ylabel()) == ("accuracy", axis_label("loss"))
+    assert (left.get_ylabel(), right.get_ylabel()) == ("accuracy", axis_label(KNOWN["loss"]))
     fake = Fake(clients=12, rounds=6, layers=5)
     x, y = drawn(left)["mean over clients, after local training"]
     np.testing.assert_array_equal(x, np.arange(1, 7))
@@ -73,12 +75,12 @@ def test_learning_curves_show_means_and_percentiles(tables: Tables, facts: Mappi
 
 def test_validation_stands_in_for_test(tables: Tables, facts: Mapping[str, Any]) -> None:
     records = tables.records[tables.records["scope"] != "client_test"]
-    figure = learning_curves(records, facts)
+    figure = learning_curves(records, facts, KNOWN)
     assert figure is not None
     fake = Fake(clients=12, rounds=6, layers=5)
     _, y = drawn(figure.axes[0])["mean over clients, after local training"]
     assert y[0] == pytest.approx(np.mean([accuracy(fake, c, 1, "after_local") + 0.02 for c in range(12)]))
-    assert learning_curves(records[:0], facts) is None
+    assert learning_curves(records[:0], facts, KNOWN) is None
 
 
 def test_partition_matrix_holds_the_counts(tables: Tables, facts: Mapping[str, Any]) -> None:
@@ -111,22 +113,22 @@ def test_partition_labels_do_not_overlap(tmp_path: Path, clients: int, classes: 
 def test_spread_agrees_with_a_plain_loop() -> None:
     generator = np.random.default_rng(0)
     rows = pd.DataFrame({"round": np.repeat([2, 1], 15), "value": generator.normal(size=30), "stderr": np.nan})
-    spread = spread_along(rows, "round")
+    spread = spread_along(rows, "round", (0.0, 1.0))
     np.testing.assert_array_equal(spread.x, [1, 2])
     for place, number in enumerate((1, 2)):
         values = [value for r, value in zip(rows["round"], rows["value"], strict=True) if r == number]
         assert spread.mean[place] == pytest.approx(sum(values) / 15)
         assert spread.low[place] == pytest.approx(float(np.percentile(values, 10)))
         assert spread.high[place] == pytest.approx(float(np.percentile(values, 90)))
-    few = spread_along(rows[:3], "round")
+    few = spread_along(rows[:3], "round", (0.0, 1.0))
     assert (few.low[0], few.high[0]) == (rows["value"][:3].min(), rows["value"][:3].max())
 
 
 def test_units_come_from_the_metrics() -> None:
-    assert unit_of("accuracy") == ""
-    assert unit_of("no_such_metric") == ""
-    assert axis_label("loss") == "loss (nat)"
-    assert axis_label("update_norm") == "update norm"
+    assert axis_label(KNOWN["accuracy"]) == "accuracy"
+    assert axis_label(KNOWN["no_such_metric"]) == "no such metric"
+    assert axis_label(KNOWN["loss"]) == "loss (nat)"
+    assert axis_label(KNOWN["update_norm"]) == "update norm"
 
 
 def test_a_failing_figure_does_not_lose_the_others(
@@ -164,7 +166,7 @@ def test_labels_turn_and_thin_out(count: int, longest: int, rotation: float) -> 
 def test_files_are_the_same_each_time(tmp_path: Path, tables: Tables, facts: Mapping[str, Any]) -> None:
     written = []
     for _ in range(2):
-        figure = learning_curves(tables.records, facts)
+        figure = learning_curves(tables.records, facts, KNOWN)
         assert figure is not None
         picture = save(figure, tmp_path, "curves")
         written.append((picture.read_bytes(), picture.with_suffix(".pdf").read_bytes()))

@@ -4,18 +4,10 @@ import pytest
 
 from fedlayers.figures.layers.curvature import curvature_rows, gradient_curvature_sensitivity
 from fedlayers.figures.layers.density import half_width, hessian_density
-from fedlayers.views import quantities
 from fedlayers.views.rounds import in_round
-from metrics.base import Facts
 from tests.support.drawn_figures import bars, drawn, legend_of, overlapping
 from tests.support.figure_tables import Measured, frame, layer_rows, trace_of
-
-
-@pytest.fixture(autouse=True)
-def stated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """State what figures need to know of metrics, whatever modules there are."""
-    known = {"hessian_trace": Facts("hessian_trace", "nat", -np.inf, np.inf, "neutral", "test")}
-    monkeypatch.setattr(quantities, "known_facts", lambda: known)
+from tests.support.quantities import KNOWN
 
 
 def records(measured: Measured) -> pd.DataFrame:
@@ -24,11 +16,11 @@ def records(measured: Measured) -> pd.DataFrame:
 
 def test_composite_has_a_line_per_client_with_standard_errors() -> None:
     measured = Measured(norms=True)
-    figure = gradient_curvature_sensitivity(records(measured), measured.facts)
+    figure = gradient_curvature_sensitivity(records(measured), measured.facts, KNOWN)
     assert figure is not None
     assert [axes.get_title() for axes in figure.axes] == ["round 1", "round 10", "", "", "", ""]
     assert [axes.get_ylabel() for axes in figure.axes[::2]] == [
-        "gradient variance\nover parameters", "Hessian trace (nat)", "cumulative\nsensitivity $S_l$",
+        "gradient variance\nover parameters (nat²)", "Hessian trace (nat)", "cumulative\nsensitivity $S_l$",
     ]  # fmt: skip
     for axes, server_round in zip(figure.axes[2:4], (1, 10), strict=True):
         for client in range(5):
@@ -44,7 +36,7 @@ def test_composite_has_a_line_per_client_with_standard_errors() -> None:
 
 def test_sensitivity_passes_over_normalisation_layers() -> None:
     measured = Measured(norms=True)
-    figure = gradient_curvature_sensitivity(records(measured), measured.facts)
+    figure = gradient_curvature_sensitivity(records(measured), measured.facts, KNOWN)
     assert figure is not None
     x, y = drawn(figure.axes[4])["client 1"]
     assert x.tolist() == [0, 2, 3, 5]
@@ -55,11 +47,11 @@ def test_sensitivity_passes_over_normalisation_layers() -> None:
 
 def test_many_clients_are_grey_and_two_have_no_median() -> None:
     many = Measured(clients=9, layers=3)
-    figure = gradient_curvature_sensitivity(records(many), many.facts)
+    figure = gradient_curvature_sensitivity(records(many), many.facts, KNOWN)
     assert figure is not None
     assert legend_of(figure) == ["median over clients", "one client", "bars: ± 1 standard error"]
     two = Measured(clients=2, layers=3)
-    figure = gradient_curvature_sensitivity(records(two), two.facts)
+    figure = gradient_curvature_sensitivity(records(two), two.facts, KNOWN)
     assert figure is not None
     assert legend_of(figure) == ["client 0", "client 1", "bars: ± 1 standard error"]
 
@@ -68,16 +60,16 @@ def test_composite_needs_two_of_its_metrics() -> None:
     measured = Measured()
     rows = records(measured)
     two = rows[rows["metric"].isin(["hessian_trace", "sensitivity_cumulative"])]
-    figure = gradient_curvature_sensitivity(two, measured.facts)
+    figure = gradient_curvature_sensitivity(two, measured.facts, KNOWN)
     assert figure is not None and len(figure.axes) == 4
     one = rows[rows["metric"] == "hessian_trace"]
-    assert gradient_curvature_sensitivity(one, measured.facts) is None
+    assert gradient_curvature_sensitivity(one, measured.facts, KNOWN) is None
     assert curvature_rows(rows[:0]).empty
 
 
 def test_one_round_is_one_column() -> None:
     measured = Measured()
-    figure = gradient_curvature_sensitivity(in_round(records(measured), 10), measured.facts)
+    figure = gradient_curvature_sensitivity(in_round(records(measured), 10), measured.facts, KNOWN)
     assert figure is not None
     assert [axes.get_title() for axes in figure.axes] == ["round 10", "", ""]
 
@@ -88,7 +80,7 @@ def test_one_variant_where_a_layer_has_several() -> None:
     traces = rows[rows["metric"] == "hessian_trace"]
     both = pd.concat([rows[rows["metric"] != "hessian_trace"], traces.assign(variant="b", value=1.0)])
     figure = gradient_curvature_sensitivity(
-        pd.concat([both, traces.assign(variant="a")], ignore_index=True), measured.facts
+        pd.concat([both, traces.assign(variant="a")], ignore_index=True), measured.facts, KNOWN
     )
     assert figure is not None
     np.testing.assert_allclose(drawn(figure.axes[2])["client 1"][1], [trace_of(1, layer, 1) for layer in range(6)])

@@ -14,12 +14,11 @@ from fedlayers.figures.clients.model_matrix import model_matrices
 from fedlayers.figures.drawing.heat_maps import heat_maps
 from fedlayers.figures.layers.layer_matrix import layer_matrices, layer_matrix
 from fedlayers.figures.layers.similarity import PROFILED, similarity_profile
-from fedlayers.views import quantities
 from fedlayers.views.pairs import pair_metrics, whole_model_metrics
-from fedlayers.views.quantities import is_symmetric, value_of_itself
-from metrics.base import Facts
+from fedlayers.views.quantities import value_of_itself
 from tests.support.drawn_figures import bands, drawn, legend_of, overlapping
 from tests.support.figure_tables import Measured, frame, pair_rows, similarity_of
+from tests.support.quantities import KNOWN
 
 MEASURED = Measured()
 FACTS = MEASURED.facts
@@ -28,19 +27,6 @@ FACTS = MEASURED.facts
 @pytest.fixture(scope="module")
 def pairs() -> pd.DataFrame:
     return frame(list(pair_rows(MEASURED)), "pairs")
-
-
-@pytest.fixture(autouse=True)
-def stated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """State what figures need to know of metrics, whatever modules there are."""
-    known = {
-        "cka": Facts("cka", "1", -1.0, 1.0, "higher", "test", symmetric=True),
-        "cka_distance": Facts("cka_distance", "rad", 0.0, np.pi, "lower", "test", symmetric=True),
-        "procrustes_distance": Facts("procrustes_distance", "rad", 0.0, np.pi, "lower", "test", symmetric=True),
-        "predictivity": Facts("predictivity", "1", -np.inf, 1.0, "higher", "test"),
-        "information": Facts("information", "nat", 0.0, np.inf, "higher", "test", symmetric=True),
-    }
-    monkeypatch.setattr(quantities, "known_facts", lambda: known)
 
 
 def shown(axes: Axes) -> np.ndarray:
@@ -59,7 +45,7 @@ def all_pairs(layer: int, server_round: int) -> dict[tuple[int, int], float]:
 
 
 def test_profile_is_the_mean_over_pairs_of_each_relation(pairs: pd.DataFrame) -> None:
-    figure = similarity_profile(pairs, "cka", FACTS)
+    figure = similarity_profile(pairs, "cka", FACTS, KNOWN)
     first, last = figure.axes
     assert (first.get_title(), last.get_title()) == ("round 1", "round 10")
     for axes, server_round in ((first, 1), (last, 10)):
@@ -75,7 +61,7 @@ def test_profile_is_the_mean_over_pairs_of_each_relation(pairs: pd.DataFrame) ->
 
 
 def test_all_bands_of_a_profile_have_the_same_ends(pairs: pd.DataFrame) -> None:
-    figure = similarity_profile(pairs, "cka", FACTS)
+    figure = similarity_profile(pairs, "cka", FACTS, KNOWN)
     assert "bands: 10th to 90th percentile of pairs" in legend_of(figure)
     areas = [np.asarray(a.get_paths()[0].vertices)[:, 1] for a in figure.axes[0].collections if a.get_paths()]
     values = np.exp(-0.02 * (1 + np.arange(5) / 3))
@@ -84,36 +70,36 @@ def test_all_bands_of_a_profile_have_the_same_ends(pairs: pd.DataFrame) -> None:
 
 
 def test_chance_of_a_similarity_and_of_a_distance(pairs: pd.DataFrame) -> None:
-    similarity = similarity_profile(pairs, "cka", FACTS).axes[0]
+    similarity = similarity_profile(pairs, "cka", FACTS, KNOWN).axes[0]
     assert bands(similarity)["chance: mean to 95 % quantile"] == pytest.approx((0.0, 0.05))
-    distance = similarity_profile(pairs, "cka_distance", FACTS).axes[0]
+    distance = similarity_profile(pairs, "cka_distance", FACTS, KNOWN).axes[0]
     assert bands(distance)["chance: mean to 5 % quantile"] == pytest.approx((1.52, 1.571))
     assert distance.get_ylabel() == "CKA distance (rad)"
     without = pairs.assign(chance=np.nan, chance_hi=np.nan)
-    assert not bands(similarity_profile(without, "cka", FACTS).axes[0])
+    assert not bands(similarity_profile(without, "cka", FACTS, KNOWN).axes[0])
 
 
 def test_several_variants_of_a_layer_have_panels_of_their_own(pairs: pd.DataFrame) -> None:
     rows = pairs[pairs["metric"] == "cka"].astype({"variant": object})
     biased = rows.assign(variant="biased", value=rows["value"] + 0.01)
-    figure = similarity_profile(pd.concat([rows, biased], ignore_index=True), "cka", FACTS)
+    figure = similarity_profile(pd.concat([rows, biased], ignore_index=True), "cka", FACTS, KNOWN)
     assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["CKA\nbiased", "CKA\ndebiased, pooled"]
     gap = drawn(figure.axes[0])["two clients"][1] - drawn(figure.axes[2])["two clients"][1]
     np.testing.assert_allclose(gap, 0.01)
     sketched = rows.assign(variant=["sketch" if index > 3 else "debiased" for index in rows["layer_index"]])
-    figure = similarity_profile(sketched, "cka", FACTS)
+    figure = similarity_profile(sketched, "cka", FACTS, KNOWN)
     assert [axes.get_ylabel() for axes in figure.axes] == ["CKA\ndebiased / sketch", ""]
     assert len(drawn(figure.axes[0])["two clients"][1]) == 6
 
 
 def test_moments_have_panels_of_their_own(pairs: pd.DataFrame) -> None:
     both = pd.concat([pairs, pairs.assign(moment="after_aggregate")], ignore_index=True)
-    figure = similarity_profile(both, "cka", FACTS)
+    figure = similarity_profile(both, "cka", FACTS, KNOWN)
     assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["CKA\nafter local training", "CKA\nafter aggregation"]
 
 
 def test_composite_is_each_clients_mean_over_the_others(pairs: pd.DataFrame) -> None:
-    figure = similarity_composite(pairs, FACTS)
+    figure = similarity_composite(pairs, FACTS, KNOWN)
     assert figure is not None
     assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["Procrustes distance (rad)", "CKA distance (rad)"]
     for axes, server_round in zip(figure.axes[2:], (1, 10), strict=True):
@@ -124,9 +110,9 @@ def test_composite_is_each_clients_mean_over_the_others(pairs: pd.DataFrame) -> 
                 assert y[layer] == pytest.approx(np.mean(np.arccos(mine)))
         assert axes.get_ylim()[0] == 0
         assert "chance: mean to 5 % quantile" in bands(axes)
-    only = similarity_composite(pairs[pairs["metric"] == "cka_distance"], FACTS)
+    only = similarity_composite(pairs[pairs["metric"] == "cka_distance"], FACTS, KNOWN)
     assert only is not None and len(only.axes) == 2
-    assert similarity_composite(pairs[pairs["metric"] == "cka"], FACTS) is None
+    assert similarity_composite(pairs[pairs["metric"] == "cka"], FACTS, KNOWN) is None
 
 
 def test_mean_over_others_of_two_clients_is_their_distance() -> None:
@@ -136,7 +122,7 @@ def test_mean_over_others_of_two_clients_is_their_distance() -> None:
 
 
 def test_client_matrices_are_full_and_have_a_true_diagonal(pairs: pd.DataFrame) -> None:
-    figure = client_matrices(pairs, "cka", FACTS)
+    figure = client_matrices(pairs, "cka", FACTS, KNOWN)
     maps = panels(figure)
     assert len(maps) == 12
     assert [axes.get_title() for axes in maps[:6]] == MEASURED.fake.layer_names
@@ -149,31 +135,31 @@ def test_client_matrices_are_full_and_have_a_true_diagonal(pairs: pd.DataFrame) 
         np.testing.assert_allclose(matrix, expected)
         assert axes.images[0].get_clim() == maps[0].images[0].get_clim()
         assert {text.get_text() for text in axes.texts} >= {"1.00", f"{expected[0, 1]:.2f}"}
-    assert np.diag(shown(panels(client_matrices(pairs, "cka_distance", FACTS))[0])).tolist() == [0.0] * 5
+    assert np.diag(shown(panels(client_matrices(pairs, "cka_distance", FACTS, KNOWN))[0])).tolist() == [0.0] * 5
 
 
 def test_what_is_not_symmetric_is_not_mirrored() -> None:
     rows = pd.DataFrame({"client": [0, 1], "other": [1, 2], "value": [0.3, 0.6]})
-    matrix = client_matrix(rows, [0, 1, 2], "predictivity")
+    matrix = client_matrix(rows, [0, 1, 2], KNOWN["predictivity"])
     np.testing.assert_array_equal(matrix, [[1.0, 0.3, np.nan], [np.nan, 1.0, 0.6], [np.nan, np.nan, 1.0]])
-    matrix = client_matrix(rows, [0, 1, 2], "unknown")
+    matrix = client_matrix(rows, [0, 1, 2], KNOWN["unknown"])
     assert np.isnan(np.diag(matrix)).all() and np.isnan(matrix[1, 0])
 
 
 def test_what_a_thing_is_with_itself_is_known_of_bounded_measures_only() -> None:
-    assert [value_of_itself(name) for name in ("cka", "cka_distance")] == [1.0, 0.0]
-    assert np.isnan([value_of_itself("information"), value_of_itself("unknown")]).all()
-    assert is_symmetric("cka") and not is_symmetric("predictivity") and not is_symmetric("unknown")
+    assert [value_of_itself(KNOWN[name]) for name in ("cka", "cka_distance")] == [1.0, 0.0]
+    assert np.isnan([value_of_itself(KNOWN["information"]), value_of_itself(KNOWN["unknown"])]).all()
+    assert KNOWN["cka"].symmetric and not KNOWN["predictivity"].symmetric and not KNOWN["unknown"].symmetric
 
 
 def test_names_of_clients_are_used(pairs: pd.DataFrame) -> None:
     names: Mapping[str, Any] = FACTS | {"client_names": ["Ann", "Bob", "Cas", "Dee", "Eve"]}
-    axes = panels(client_matrices(pairs, "cka", names))[0]
+    axes = panels(client_matrices(pairs, "cka", names, KNOWN))[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Ann", "Bob", "Cas", "Dee", "Eve"]
 
 
 def test_layer_matrix_is_the_mean_over_clients(pairs: pd.DataFrame) -> None:
-    figure = layer_matrices(pairs, "cka", FACTS)
+    figure = layer_matrices(pairs, "cka", FACTS, KNOWN)
     maps = panels(figure)
     assert [axes.get_title() for axes in maps] == ["round 1", "round 10"]
     expected = 0.9 ** np.abs(np.subtract.outer(np.arange(6), np.arange(6))) - 0.02
@@ -185,16 +171,16 @@ def test_layer_matrix_is_the_mean_over_clients(pairs: pd.DataFrame) -> None:
 
 def test_layers_that_were_not_compared_have_no_value() -> None:
     rows = pd.DataFrame({"layer": ["a"], "other_layer": ["c"], "value": [0.5]})
-    matrix = layer_matrix(rows, ["a", "b", "c"], "cka")
+    matrix = layer_matrix(rows, ["a", "b", "c"], KNOWN["cka"])
     np.testing.assert_array_equal(matrix, [[1.0, np.nan, 0.5], [np.nan, 1.0, np.nan], [0.5, np.nan, 1.0]])
-    figure = heat_maps({"": {"round 1": matrix}}, ["a", "b", "c"], "cka", "layer", (0.5, 1.0))
+    figure = heat_maps({"": {"round 1": matrix}}, ["a", "b", "c"], KNOWN["cka"], "layer", (0.5, 1.0))
     assert figure.axes[-1].get_ylabel() == "CKA\ndark: alike, grey: no value"
 
 
 def test_dark_is_alike() -> None:
     matrix = np.array([[0.0, 1.0], [1.0, 0.0]])
     for metric, alike in (("cka_distance", 0.0), ("cka", 1.0)):
-        image = panels(heat_maps({"": {"x": matrix}}, ["a", "b"], metric, "client", (0.0, 1.0)))[0].images[0]
+        image = panels(heat_maps({"": {"x": matrix}}, ["a", "b"], KNOWN[metric], "client", (0.0, 1.0)))[0].images[0]
         colours = image.to_rgba(np.array([alike, 1 - alike]))[:, :3].mean(1)
         assert colours[0] < colours[1]
 
@@ -204,7 +190,7 @@ def test_dark_is_alike() -> None:
 def test_matrices_stay_legible(clients: int, layers: int) -> None:
     measured = Measured(clients, layers)
     pairs = frame([row for row in pair_rows(measured) if getattr(row, "subject", "") == "clients"], "pairs")
-    figure = client_matrices(pairs[pairs["metric"] == "cka"], "cka", measured.facts)
+    figure = client_matrices(pairs[pairs["metric"] == "cka"], "cka", measured.facts, KNOWN)
     assert len(panels(figure)) == (6 if layers == 3 else 20)
     assert ("20 of 24 layers" in figure.get_suptitle()) == (layers == 24)
     figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
@@ -228,7 +214,7 @@ def model_rows(metric: str, rounds: int, **columns: Any) -> list[Pair]:
 def test_whole_models_have_a_matrix_for_every_round() -> None:
     rows = frame(model_rows("information", 3), "pairs")
     assert whole_model_metrics(rows) == ["information"] and pair_metrics(rows, ("clients",)) == []
-    figure = model_matrices(rows, "information", FACTS)
+    figure = model_matrices(rows, "information", FACTS, KNOWN)
     assert [axes.get_title() for axes in panels(figure)] == ["round 1", "round 2", "round 3"]
     second = shown(panels(figure)[1])
     assert second[0, 1] == second[1, 0] == 21 and second[1, 2] == 25
@@ -237,7 +223,7 @@ def test_whole_models_have_a_matrix_for_every_round() -> None:
 
 def test_many_rounds_are_thinned_out_and_variants_are_below_one_another() -> None:
     both = [*model_rows("information", 20, variant="mean"), *model_rows("information", 20, variant="sum")]
-    figure = model_matrices(frame(both, "pairs"), "information", FACTS)
+    figure = model_matrices(frame(both, "pairs"), "information", FACTS, KNOWN)
     titles = [axes.get_title() for axes in panels(figure)]
     assert len(titles) == 16 and titles[0] == "round 1" and titles[7] == "round 20"
     assert [axes.get_ylabel() for axes in panels(figure)][::8] == ["mean\nclient", "sum\nclient"]
@@ -245,5 +231,5 @@ def test_many_rounds_are_thinned_out_and_variants_are_below_one_another() -> Non
 
 def test_small_values_are_written_with_the_digits_they_have() -> None:
     matrix = np.array([[0.0, 0.0042], [0.0042, 0.0]])
-    figure = heat_maps({"": {"": matrix}}, ["a", "b"], "information", "client", (0.0, 0.0042))
+    figure = heat_maps({"": {"": matrix}}, ["a", "b"], KNOWN["information"], "client", (0.0, 0.0042))
     assert {text.get_text() for text in panels(figure)[0].texts} == {"0", "0.004"}

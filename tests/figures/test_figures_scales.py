@@ -13,6 +13,7 @@ from fedlayers.figures.drawing.colour_scale import colour_limits
 from fedlayers.figures.drawing.heat_maps import heat_maps
 from fedlayers.figures.drawing.scale import scale_for
 from fedlayers.figures.drawing.style import legend_below, new_figure
+from tests.support.quantities import KNOWN
 
 
 def rows(values: Sequence[float], stderr: float = np.nan) -> pd.DataFrame:
@@ -42,16 +43,16 @@ def rows(values: Sequence[float], stderr: float = np.nan) -> pd.DataFrame:
 def test_colours_are_no_finer_than_the_values(
     metric: str, values: Sequence[float], stderr: float, limits: tuple[float, float]
 ) -> None:
-    assert colour_limits(rows(values, stderr), metric) == pytest.approx(limits)
+    assert colour_limits(rows(values, stderr), KNOWN[metric]) == pytest.approx(limits)
 
 
 def test_errors_widen_distances_upwards_only() -> None:
-    assert colour_limits(rows([1e-7, 2e-7], 1e-3), "l2_dst") == pytest.approx((0.0, 3.92e-3))
+    assert colour_limits(rows([1e-7, 2e-7], 1e-3), KNOWN["l2_dst"]) == pytest.approx((0.0, 3.92e-3))
 
 
 def test_a_distance_over_decades_keeps_its_zero() -> None:
     matrix = np.array([[0.0, 0.01], [5.0, 0.0]])
-    image = heat_maps({"": {"": matrix}}, ["a", "b"], "l2_dst", "client", (0.01, 5.0)).axes[0].images[0]
+    image = heat_maps({"": {"": matrix}}, ["a", "b"], KNOWN["l2_dst"], "client", (0.01, 5.0)).axes[0].images[0]
     drawn: np.ndarray = np.ma.filled(np.ma.asarray(image.get_array()), np.nan)
     assert drawn.tolist() == [[0.01, 0.01], [5.0, 0.01]]
     assert np.asarray(image.norm(np.sqrt(0.01 * 5.0))) == pytest.approx(0.5)
@@ -110,11 +111,11 @@ def test_a_legend_is_never_wider_than_its_figure() -> None:
 def test_rounding_is_not_drawn_as_structure() -> None:
     axes = new_figure(3, 3).subplots()
     axes.plot([0, 1, 2], [0.5, 0.5 + 1e-6, 0.5 - 1e-6])
-    scale_for(axes, [0.5, 0.5 + 1e-6, 0.5 - 1e-6], "loss")
+    scale_for(axes, [0.5, 0.5 + 1e-6, 0.5 - 1e-6], KNOWN["loss"])
     low, high = axes.get_ylim()
     assert high - low == pytest.approx(6e-4, rel=1e-3) and (low + high) / 2 == pytest.approx(0.5)
     axes = new_figure(3, 3).subplots()
     axes.plot([0, 1], [0.5, 0.6])
     before = axes.get_ylim()
-    scale_for(axes, [0.5, 0.6], "loss")
+    scale_for(axes, [0.5, 0.6], KNOWN["loss"])
     assert axes.get_ylim() == before

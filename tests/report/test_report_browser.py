@@ -13,6 +13,7 @@ from fedlayers.figures.drawing.colour_scale import colour_limits
 from fedlayers.report.page import write_report
 from tests.support.fake_run import Fake, write_run
 from tests.support.figure_tables import Measured, write_measured_run
+from tests.support.quantities import KNOWN
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -139,7 +140,7 @@ def test_pointing_at_a_cell_tells_the_row_of_the_table(page: "Page", run: Path) 
 
 def test_colours_are_of_one_scale_over_all_layers_and_rounds(page: "Page", run: Path) -> None:
     pairs = fedlayers.read(run).pairs
-    expected = colour_limits(pairs[(pairs["subject"] == "clients") & (pairs["metric"] == "cka")], "cka")
+    expected = colour_limits(pairs[(pairs["subject"] == "clients") & (pairs["metric"] == "cka")], KNOWN["cka"])
     page.select_option("#profile", label=BOTH_ROUNDS)
     page.select_option("#metric", "cka")
     for layer in page.locator("#layer option").all_inner_texts():

@@ -10,7 +10,8 @@ import pytest
 
 from fedlayers.core.errors import UserError
 from fedlayers.runs.commits import read_commit
-from fedlayers.runs.reading.tables import read, run_facts
+from fedlayers.runs.reading.run_facts import run_facts
+from fedlayers.runs.reading.tables import read
 from fedlayers.studies.aggregate import aggregate
 from fedlayers.studies.status import study_status
 from tests.execution.test_resume import Crash, crash_at

@@ -14,7 +14,8 @@ from fedlayers.commands.command import damage_told
 from fedlayers.core.errors import UserError
 from fedlayers.report.page import write_report
 from fedlayers.runs.damage import DamagedRunWarning
-from fedlayers.runs.reading.tables import read, run_folders
+from fedlayers.runs.reading.run_facts import run_folders
+from fedlayers.runs.reading.tables import read
 from fedlayers.studies.aggregate import aggregate
 from fedlayers.studies.expected_runs import failures, planned
 from tests.support.fake_run import write_run

@@ -9,7 +9,9 @@ import pytest
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import KEYS, SCHEMAS
-from fedlayers.runs.reading.tables import load, parts, read, run_facts
+from fedlayers.runs.reading.parts import load, parts
+from fedlayers.runs.reading.run_facts import run_facts
+from fedlayers.runs.reading.tables import read
 from fedlayers.studies.aggregate import aggregate
 from tests.support.fake_run import accuracy, write_run
 

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from fedlayers.core.records import Pair, Record, Resource, Row, Spectrum, addressed, missing, table_of, to_table
+from fedlayers.runs.quantities import save_quantities
+from tests.support.quantities import KNOWN
 
 LAYER_METRICS = ("norm", "update_norm", "update_cosine")
 
@@ -57,7 +59,9 @@ def write_run(study: Path, fake: Fake | None = None, **changes: Any) -> Path:
         "dataset": {"name": "FMNIST"},
     }
     (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
-    (folder / "run.json").write_text(json.dumps(run_facts(study, fake)), encoding="utf-8")
+    files = {"quantities.json": save_quantities(folder, KNOWN.values())}
+    facts = {"files": files, **run_facts(study, fake)}
+    (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     if fake.status == "complete":
         (folder / "done.json").write_text("{}", encoding="utf-8")
     return folder

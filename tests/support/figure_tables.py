@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from fedlayers.core.records import Pair, Record, Row, Spectrum, missing, table_of, to_table
-from fedlayers.runs.reading.tables import to_pandas
+from fedlayers.runs.reading.parts import to_pandas
 from tests.support.fake_run import Fake, run_facts, write_run
 
 ROUNDS = (1, 10)

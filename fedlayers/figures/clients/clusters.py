@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
+from fedlayers.core.quantities import Facts
 from fedlayers.figures.clients.client_matrix import client_matrix
 from fedlayers.figures.drawing.style import PALETTE, headline, new_figure, shortened
 from fedlayers.views.client_names import client_names
@@ -18,6 +19,8 @@ from fedlayers.views.pairs import whole_models
 from fedlayers.views.values import usable
 
 DISTANCE = "cluster_distance"
+# What clusters are found from is made symmetric, whatever it was, and has each pair once.
+_CLUSTERED = Facts(DISTANCE, "", 0.0, np.inf, "lower", "", symmetric=True)
 _MOST_NAMED = 40
 _GREY = "#888888"
 
@@ -39,7 +42,7 @@ def client_clusters(records: pd.DataFrame, pairs: pd.DataFrame, facts: Mapping[s
     last = rows["round"].max()
     rows = rows[rows["round"] == last]
     names = client_names(pd.concat([rows[["client"]], rows[["other"]].set_axis(["client"], axis=1)]), facts)
-    distances = client_matrix(rows, list(names), DISTANCE)
+    distances = client_matrix(rows, list(names), _CLUSTERED)
     labels = _labels(records)
     labels = labels[labels["round"] == last]
     clusters = labels.set_index(labels["client"].astype(int))["value"].astype(int).reindex(list(names), fill_value=0)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fedlayers.core.quantities import Quantities
 from fedlayers.figures.drawing.axes import axis_width, label_layers
 from fedlayers.figures.drawing.chance import draw_chance
 from fedlayers.figures.drawing.client_lines import draw_clients
@@ -28,7 +29,7 @@ def distance_rows(pairs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {metric: by_variant(rows)[0][1] for metric, rows in found.items() if not rows.empty}
 
 
-def similarity_composite(pairs: pd.DataFrame, facts: Mapping[str, Any]) -> Figure | None:
+def similarity_composite(pairs: pd.DataFrame, facts: Mapping[str, Any], quantities: Quantities) -> Figure | None:
     """Return distances in radians over the layers: for every client the mean over the other clients, and chance.
 
     A row per distance (Procrustes, CKA), the first and the last round side by side.
@@ -51,7 +52,7 @@ def similarity_composite(pairs: pd.DataFrame, facts: Mapping[str, Any]) -> Figur
             mine = means[metric][means[metric]["round"].isin(here["round"])]
             draw_clients(axes, mine, axis.lined(rows), names)
             axes.set_title(title if axes in grid[0] else "")
-        line[0].set_ylabel(axis_label(metric))
+        line[0].set_ylabel(axis_label(quantities[metric]))
         line[0].set_ylim(bottom=0)
     for axes in grid[-1]:
         label_layers(axes, axis, width - 0.5)

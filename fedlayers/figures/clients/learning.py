@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fedlayers.core.quantities import Facts, Quantities
 from fedlayers.figures.drawing.axes import whole_rounds
 from fedlayers.figures.drawing.style import (
     BAND_ALPHA,
@@ -34,7 +35,7 @@ def curve_rows(records: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["scope"].isin([scope, "server_test"])]
 
 
-def learning_curves(records: pd.DataFrame, facts: Mapping[str, Any]) -> Figure | None:
+def learning_curves(records: pd.DataFrame, facts: Mapping[str, Any], quantities: Quantities) -> Figure | None:
     """Return accuracy and loss over rounds: clients' mean and spread at each moment, and the server's test set.
 
     Clients are measured on ``client_test``, or on ``client_val`` if there is no test. What is measured before
@@ -48,8 +49,8 @@ def learning_curves(records: pd.DataFrame, facts: Mapping[str, Any]) -> Figure |
     most = 1
     for place, metric in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), place + 1)
-        most = max(most, _draw(axes, rows[rows["metric"] == metric]))
-        axes.set(xlabel="round", ylabel=axis_label(metric))
+        most = max(most, _draw(axes, rows[rows["metric"] == metric], quantities[metric]))
+        axes.set(xlabel="round", ylabel=axis_label(quantities[metric]))
         whole_rounds(axes)
         if metric == "accuracy":
             _, top = axes.get_ylim()
@@ -59,7 +60,7 @@ def learning_curves(records: pd.DataFrame, facts: Mapping[str, Any]) -> Figure |
     return figure
 
 
-def _draw(axes: Axes, rows: pd.DataFrame) -> int:
+def _draw(axes: Axes, rows: pd.DataFrame, quantity: Facts) -> int:
     """Draw the lines of one metric and return the largest number of clients behind a mean."""
     most = 1
     clients = rows[rows["scope"] != "server_test"]
@@ -70,7 +71,7 @@ def _draw(axes: Axes, rows: pd.DataFrame) -> int:
             chosen = clients[(clients["model"] == model) & clients["moment"].isin(same)]
             if not (chosen["moment"] == moment).any():
                 continue
-            spread = spread_along(chosen, "round")
+            spread = spread_along(chosen, "round", quantity.limits)
             most = max(most, spread.count)
             which = f", {model} model" if both[moment] else ""
             style = "--" if both[moment] and model == "personal" else "-"

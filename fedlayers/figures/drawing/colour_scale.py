@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from fedlayers.core.quantities import Facts
 from fedlayers.statistics.decades import spans_decades
-from fedlayers.views.quantities import range_of, value_of_itself
+from fedlayers.views.quantities import value_of_itself
 
 # Below this share of a metric's range, or of its largest value where the range has no end, differences are not shown:
 # a similarity of 0.9995 looks like one of 1, and rounding in float32 like nothing at all.
@@ -14,7 +15,7 @@ _LEAST_OF_VALUE = 1e-3
 _INTERVAL = 2 * 1.96
 
 
-def colour_limits(rows: pd.DataFrame, metric: str) -> tuple[float, float]:
+def colour_limits(rows: pd.DataFrame, quantity: Facts) -> tuple[float, float]:
     """Return the values at the light and the dark end of a colour scale.
 
     The lowest and the highest value if all are positive and over two decades apart, for a logarithmic scale. Else those
@@ -24,17 +25,17 @@ def colour_limits(rows: pd.DataFrame, metric: str) -> tuple[float, float]:
 
     Args:
         rows: all that the figure or the page shows of the metric, with ``value`` and ``stderr``.
-        metric: its name.
+        quantity: what is known of it.
     """
     values, errors = (rows[name].to_numpy(float, na_value=np.nan) for name in ("value", "stderr"))
     if spans_decades(values):
         return float(np.nanmin(values)), float(np.nanmax(values))
-    itself = value_of_itself(metric)
+    itself = value_of_itself(quantity)
     shown = np.append(values[np.isfinite(values)], itself if np.isfinite(itself) else [])
     if not len(shown):
         return 0.0, 1.0
     low, high = float(shown.min()), float(shown.max())
-    lowest, highest = range_of(metric)
+    lowest, highest = quantity.limits
     of_range = _LEAST_OF_RANGE * (highest - lowest)
     least = of_range if np.isfinite(of_range) else _LEAST_OF_VALUE * max(abs(low), abs(high))
     errors = errors[np.isfinite(errors) & np.isfinite(values)]

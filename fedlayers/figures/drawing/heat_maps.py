@@ -9,6 +9,7 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from fedlayers.core.quantities import Facts
 from fedlayers.figures.drawing.axes import label_categories
 from fedlayers.figures.drawing.small_multiples import label_borders, small_multiples
 from fedlayers.figures.drawing.style import shortened
@@ -24,7 +25,7 @@ _MOST_NUMBERED = 8
 def heat_maps(
     rows: Mapping[str, Mapping[str, np.ndarray]],
     labels: Sequence[str],
-    metric: str,
+    quantity: Facts,
     along: str,
     limits: tuple[float, float],
 ) -> Figure:
@@ -34,7 +35,7 @@ def heat_maps(
         rows: name of a row of panels -> title -> values, shape (m, m), NaN where there is none; one finite value or
             more. A single row is wrapped.
         labels: of rows and columns of the matrices, shape (m,).
-        metric: what the values are.
+        quantity: what the values are.
         along: what rows and columns of the matrices are.
         limits: the values at the two ends of the colour scale, see :mod:`fedlayers.figures.drawing.colour_scale`.
     """
@@ -49,7 +50,7 @@ def heat_maps(
     # Squares leave gaps otherwise.
     figure.set_layout_engine("compressed")
     values = np.stack(matrices)
-    itself = value_of_itself(metric)
+    itself = value_of_itself(quantity)
     norm = LogNorm(*limits) if spans_decades(limits) else Normalize(*limits)
     lowest = label_borders(panels, along, along)
     for axes, title, matrix in zip(panels, titles, matrices, strict=True):
@@ -63,7 +64,7 @@ def heat_maps(
         for axes, name in zip(panels[:: len(panels) // len(rows)], rows, strict=True):
             axes.set_ylabel(f"{name}\n{along}")
     reading = ["dark: alike"] * bool(np.isfinite(itself)) + ["grey: no value"] * bool(np.isnan(values).any())
-    label = axis_label(metric) + (f"\n{', '.join(reading)}" if reading else "")
+    label = axis_label(quantity) + (f"\n{', '.join(reading)}" if reading else "")
     figure.colorbar(image, ax=panels, label=label, fraction=0.05, pad=0.02, aspect=30)
     return figure
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from fedlayers.core.quantities import Facts
 from fedlayers.statistics.decades import spans_decades
 from fedlayers.views.quantities import can_be_negative
 
@@ -16,7 +17,7 @@ _SAME_SIGN = 0.75
 _MOST_TICKS = {"x": 5, "y": 7}
 
 
-def scale_for(axes: Axes, values: Sequence[float] | np.ndarray, metric: str) -> None:
+def scale_for(axes: Axes, values: Sequence[float] | np.ndarray, quantity: Facts) -> None:
     """Choose the scale of the y axis that shows a metric's values over decades.
 
     Logarithmic if all values are positive and over two decades apart. If their sizes are, but up to a quarter are
@@ -27,14 +28,14 @@ def scale_for(axes: Axes, values: Sequence[float] | np.ndarray, metric: str) -> 
     Args:
         axes: whose y axis.
         values: what it shows; not finite ones are left out.
-        metric: whose values.
+        quantity: whose values.
     """
     found = np.asarray(values, float)
     found = found[np.isfinite(found)]
     sizes = np.abs(found[found != 0])
     if spans_decades(found):
         axes.set_yscale("log")
-    elif spans_decades(sizes) and can_be_negative(metric) and _mostly_one_sign(found):
+    elif spans_decades(sizes) and can_be_negative(quantity) and _mostly_one_sign(found):
         threshold = max(float(np.quantile(sizes, 0.1)), float(sizes.max()) * 10**-_MOST_DECADES)
         symlog(axes, "y", found, threshold)
     elif len(found):

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fedlayers.core.quantities import Quantities
 from fedlayers.figures.drawing.axes import axis_width, label_layers
 from fedlayers.figures.drawing.client_lines import bars_name, draw_clients
 from fedlayers.figures.drawing.scale import scale_for
@@ -32,7 +33,9 @@ def curvature_rows(records: pd.DataFrame) -> pd.DataFrame:
     return rows if usable(rows)["metric"].nunique() > 1 else rows[:0]
 
 
-def gradient_curvature_sensitivity(records: pd.DataFrame, facts: Mapping[str, Any]) -> Figure | None:
+def gradient_curvature_sensitivity(
+    records: pd.DataFrame, facts: Mapping[str, Any], quantities: Quantities
+) -> Figure | None:
     """Return the three metrics over the layers, one below the other, a line per client with standard errors.
 
     The first and the last round stand side by side. Values are as measured; the published figures divide each
@@ -57,8 +60,8 @@ def gradient_curvature_sensitivity(records: pd.DataFrame, facts: Mapping[str, An
         for axes, (title, of_column) in zip(line, columns, strict=True):
             draw_clients(axes, of_metric[of_column.loc[of_metric.index]], lined, names)
             axes.set_title(title if axes in grid[0] else "")
-        line[0].set_ylabel(axis_label(metric, _ROWS[metric]))
-        scale_for(line[0], usable(of_metric)["value"].to_numpy(), metric)
+        line[0].set_ylabel(axis_label(quantities[metric], _ROWS[metric]))
+        scale_for(line[0], usable(of_metric)["value"].to_numpy(), quantities[metric])
     for axes in grid[-1]:
         label_layers(axes, axis, width - 0.5)
     legend_below(figure, bars_name(rows))

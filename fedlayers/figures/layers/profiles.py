@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fedlayers.core.quantities import Facts, Quantities
 from fedlayers.figures.drawing.axes import axis_width, label_layers
 from fedlayers.figures.drawing.chance import draw_chance
 from fedlayers.figures.drawing.profile_line import Look, draw_profile, side_by_side
@@ -44,8 +45,9 @@ def layer_rows(records: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, str]:
     return rows, ", ".join(part for part in ("at the last step measured", note) if part)
 
 
-def layer_profile(records: pd.DataFrame, metric: str, facts: Mapping[str, Any]) -> Figure:
+def layer_profile(records: pd.DataFrame, metric: str, facts: Mapping[str, Any], quantities: Quantities) -> Figure:
     """Return a metric's profile over the layers: a row per variant, the first and the last round side by side."""
+    quantity = quantities[metric]
     rows, note = layer_rows(records, metric)
     rows, axis = placed(rows, facts)
     lined = axis.lined(rows)
@@ -60,11 +62,11 @@ def layer_profile(records: pd.DataFrame, metric: str, facts: Mapping[str, Any]) 
     for line, (name, of_panel) in zip(grid, shown, strict=True):
         for axes, (title, of_column) in zip(line, columns, strict=True):
             here = of_panel[of_column.loc[of_panel.index]]
-            most = max(most, draw_moments(axes, here, lined))
+            most = max(most, draw_moments(axes, here, lined, quantity))
             parts = (title if axes in grid[0] else "", _missing(here))
             axes.set_title(" · ".join(part for part in parts if part))
-        line[0].set_ylabel(f"{axis_label(metric)}\n{name}" if name else axis_label(metric))
-        scale_for(line[0], usable(of_panel)["value"].to_numpy(), metric)
+        line[0].set_ylabel(f"{axis_label(quantity)}\n{name}" if name else axis_label(quantity))
+        scale_for(line[0], usable(of_panel)["value"].to_numpy(), quantity)
     for axes in grid[-1]:
         label_layers(axes, axis, width - 0.5)
     legend_below(figure, band_name(most))
@@ -105,7 +107,7 @@ def _one_model_a_moment(rows: pd.DataFrame) -> bool:
     return bool(rows.groupby(["run", "moment"], dropna=False, observed=True)["model"].nunique().max() == 1)
 
 
-def draw_moments(axes: Axes, rows: pd.DataFrame, lined: np.ndarray) -> int:
+def draw_moments(axes: Axes, rows: pd.DataFrame, lined: np.ndarray, quantity: Facts) -> int:
     """Draw a line per moment for clients and for the server; return the largest number of clients behind a mean."""
     rows = usable(rows)
     lines = [
@@ -116,7 +118,7 @@ def draw_moments(axes: Axes, rows: pd.DataFrame, lined: np.ndarray) -> int:
     lines = [line for line in lines if not line[2].empty]
     most = 1
     for number, (moment, is_client, values) in enumerate(lines):
-        spread = spread_along(values, "place")
+        spread = spread_along(values, "place", quantity.limits)
         who = "server" if not is_client else "mean over clients" if spread.count > 1 else "client"
         look = Look(MOMENT_COLOURS[moment], MARKERS[moment], not is_client, side_by_side(number, len(lines)))
         draw_profile(axes, spread, lined, f"{who}, {MOMENT_NAMES[moment]}", look)

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fedlayers.core.quantities import Facts, Quantities
 from fedlayers.figures.drawing.axes import axis_width, label_layers
 from fedlayers.figures.drawing.chance import draw_chance
 from fedlayers.figures.drawing.profile_line import Look, draw_profile, side_by_side
@@ -32,11 +33,12 @@ _MARKERS = "osD^"
 _MOST_PANELS = 4
 
 
-def similarity_profile(pairs: pd.DataFrame, metric: str, facts: Mapping[str, Any]) -> Figure:
+def similarity_profile(pairs: pd.DataFrame, metric: str, facts: Mapping[str, Any], quantities: Quantities) -> Figure:
     """Return a metric of pairs over the layers: a line per relation, a row per moment and variant, and chance.
 
     The first and the last round stand side by side. A line is the mean over pairs, its band their spread.
     """
+    quantity = quantities[metric]
     rows = in_relations(pairs, metric, tuple(PROFILED))
     rows = rows[(rows["subject"] != "rounds") | (rows["other_round"] == rows["other_round"].min())]
     rows, axis = placed(rows, facts)
@@ -54,9 +56,9 @@ def similarity_profile(pairs: pd.DataFrame, metric: str, facts: Mapping[str, Any
     most, lined = _most_pairs(rows), axis.lined(rows)
     for line, (name, of_panel) in zip(grid, shown, strict=True):
         for axes, (title, of_column) in zip(line, columns, strict=True):
-            _draw(axes, of_panel[of_column.loc[of_panel.index]], lined, most)
+            _draw(axes, of_panel[of_column.loc[of_panel.index]], lined, most, quantity)
             axes.set_title(title if axes in grid[0] else "")
-        line[0].set_ylabel(f"{axis_label(metric)}\n{name}" if name else axis_label(metric))
+        line[0].set_ylabel(f"{axis_label(quantity)}\n{name}" if name else axis_label(quantity))
     for axes in grid[-1]:
         label_layers(axes, axis, width - 0.5)
     legend_below(figure, band_name(most, "pairs"))
@@ -71,10 +73,10 @@ def _most_pairs(rows: pd.DataFrame) -> int:
     return int(rows.groupby([*keys, rows["variant"].astype(object).fillna("")], observed=True).size().max())
 
 
-def _draw(axes: Axes, rows: pd.DataFrame, lined: np.ndarray, band_of: int) -> None:
+def _draw(axes: Axes, rows: pd.DataFrame, lined: np.ndarray, band_of: int, quantity: Facts) -> None:
     lines = [relation for relation in PROFILED if (rows["subject"] == relation).any()]
     for number, relation in enumerate(lines):
-        spread = spread_along(rows[rows["subject"] == relation], "place", band_of)
+        spread = spread_along(rows[rows["subject"] == relation], "place", quantity.limits, band_of)
         kind = list(PROFILED).index(relation)
         look = Look(PALETTE[kind], _MARKERS[kind], shift=side_by_side(number, len(lines)))
         draw_profile(axes, spread, lined, PROFILED[relation], look)

@@ -38,8 +38,10 @@ def study_curves(records: pd.DataFrame, setting: Setting) -> Figure | None:
     interval = False
     for line, (name, of_kind) in zip(grid, kinds, strict=True):
         for axes, metric in zip(line, shown, strict=True):
-            interval |= draw_groups(axes, of_kind[of_kind["metric"] == metric], setting.groups, "round")
-            axes.set_ylabel(axis_label(metric) + (f"\n{name}" if axes is line[0] else ""))
+            interval |= draw_groups(
+                axes, of_kind[of_kind["metric"] == metric], setting.groups, setting.quantities[metric], "round"
+            )
+            axes.set_ylabel(axis_label(setting.quantities[metric]) + (f"\n{name}" if axes is line[0] else ""))
             whole_rounds(axes)
             if metric == "accuracy":
                 axes.set_ylim(top=min(axes.get_ylim()[1], 1.0))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from fedlayers.core.quantities import Facts
 from fedlayers.figures.drawing.profile_line import side_by_side
 from fedlayers.figures.drawing.style import BAND_ALPHA, PALETTE
 from fedlayers.statistics.bands import chosen_band, name_of_band
@@ -23,7 +24,12 @@ def runs_band() -> str:
 
 
 def draw_groups(
-    axes: Axes, rows: pd.DataFrame, groups: Sequence[Group], along: str, lined: np.ndarray | None = None
+    axes: Axes,
+    rows: pd.DataFrame,
+    groups: Sequence[Group],
+    quantity: Facts,
+    along: str,
+    lined: np.ndarray | None = None,
 ) -> bool:
     """Draw the groups that have rows; the number of runs stands in the label. Say whether there is an interval.
 
@@ -31,6 +37,7 @@ def draw_groups(
         axes: where.
         rows: usable records of one metric with columns ``run``, ``value`` and ``along``.
         groups: all groups of the figure, so that each keeps its colour.
+        quantity: whose values they are.
         along: the column of the x axis.
         lined: the places at which a line has a gap if there is no value; None for none.
     """
@@ -39,7 +46,7 @@ def draw_groups(
         mine = rows[rows["run"].isin(group.runs)]
         if mine.empty:
             continue
-        means = mean_over_runs(mine, along, str(rows["metric"].iloc[0]))
+        means = mean_over_runs(mine, along, quantity.limits)
         x = means.x if lined is None else lined[(lined >= means.x.min()) & (lined <= means.x.max())]
         columns = (means.mean, means.low, means.high)
         mean, low, high = (pd.Series(column, index=means.x).reindex(x) for column in columns)

@@ -46,10 +46,10 @@ def study_profile(records: pd.DataFrame, metric: str, setting: Setting) -> Figur
     for line, (name, of_panel) in zip(grid, shown, strict=True):
         for axes, (title, of_column) in zip(line, columns, strict=True):
             here = usable(of_panel[of_column.loc[of_panel.index]])
-            interval |= draw_groups(axes, here, setting.groups, "place", lined)
+            interval |= draw_groups(axes, here, setting.groups, setting.quantities[metric], "place", lined)
             axes.set_title(title if axes in grid[0] else "")
-        line[0].set_ylabel(f"{axis_label(metric)}\n{name}")
-        scale_for(line[0], usable(of_panel)["value"].to_numpy(), metric)
+        line[0].set_ylabel(f"{axis_label(setting.quantities[metric])}\n{name}")
+        scale_for(line[0], usable(of_panel)["value"].to_numpy(), setting.quantities[metric])
     for axes in grid[-1]:
         label_layers(axes, axis, width - 0.5)
     legend_below(figure, runs_band() if interval else "")
@@ -64,8 +64,9 @@ def study_overview(records: pd.DataFrame, metrics: Sequence[str], setting: Setti
         records,
         metrics,
         setting.facts,
+        setting.quantities,
         _panels,
-        lambda axes, rows, lined: draw_groups(axes, usable(rows), setting.groups, "place", lined),
+        lambda axes, rows, lined, quantity: draw_groups(axes, usable(rows), setting.groups, quantity, "place", lined),
     )
     legend_below(figure, runs_band() if interval else "")
     headline(figure, setting.facts, "last round measured", _MEANS)

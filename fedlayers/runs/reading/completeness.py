@@ -13,6 +13,7 @@ from fedlayers.runs.done import read_done
 from fedlayers.runs.file_names import SERVER, run_files
 from fedlayers.runs.integrity import check_committed, problem_of
 from fedlayers.runs.partition_table import check_partition
+from fedlayers.runs.quantities import check_quantities
 from fedlayers.runs.reading.run_columns import config_of
 
 
@@ -38,7 +39,7 @@ def check_finished(run: Path) -> None:
 
 
 def check_small_files(run: Path) -> None:
-    """Check ``config.yaml`` and ``partition.parquet``, which a start of the same command writes anew.
+    """Check ``config.yaml``, the partition and the quantities, which a start of the same command writes anew.
 
     Raises:
         UserError: one of them is missing or cannot be read.
@@ -50,6 +51,7 @@ def check_small_files(run: Path) -> None:
     if not _is_of_its_name(path):
         raise DamagedError(path, "has another content than was written", WRITTEN_ANEW)
     check_partition(run)
+    check_quantities(run)
 
 
 def _is_of_its_name(path: Path) -> bool:

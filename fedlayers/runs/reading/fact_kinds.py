@@ -12,7 +12,7 @@ _KINDS: Mapping[type | tuple[type, ...], Sequence[str]] = {
     int: ("round", "rounds", "clients", "seed", "parameters"),
     (int, float): ("wall_s",),
     list: ("layers", "classes", "client_names", "stretches"),
-    dict: ("best",),
+    dict: ("best", "files"),
 }
 
 

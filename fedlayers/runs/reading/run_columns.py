@@ -14,7 +14,7 @@ from fedlayers.config.settings import NOT_IDENTITY
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import SCHEMAS
 from fedlayers.runs.damage import WRITTEN_ANEW, guarded
-from fedlayers.runs.reading.tables import run_facts
+from fedlayers.runs.reading.run_facts import run_facts
 
 # What identifies a run among others -> its column in tables of several runs. The model's name needs another
 # column: "model" of a record is global or personal.

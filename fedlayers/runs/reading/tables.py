@@ -1,7 +1,5 @@
 """Reading results: the tables of a run, a study folder or a ``study.parquet`` as pandas frames."""
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,18 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedlayers.core.errors import UserError
-from fedlayers.core.seals import Seal
-from fedlayers.runs.commits import DamagedError
-from fedlayers.runs.damage import WRITTEN_ANEW, guarded, readable
-from fedlayers.runs.done import read_done
-from fedlayers.runs.file_names import PART, run_files
-from fedlayers.runs.manifest import expected_parts
+from fedlayers.core.quantities import Quantities
+from fedlayers.core.records import SCHEMAS
+from fedlayers.runs.damage import guarded, readable
 from fedlayers.runs.partition_table import load_partition
-from fedlayers.runs.reading.fact_kinds import check_kinds
+from fedlayers.runs.quantities import load_quantities, quantities_of, stated_in
+from fedlayers.runs.reading.parts import load, to_pandas
+from fedlayers.runs.reading.run_columns import short_column, types_of, with_columns
+from fedlayers.runs.reading.run_facts import is_run, run_facts, run_folders
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
     from matplotlib.figure import Figure
 
 PARTITION_COLUMNS = ("client", "client_name", "scope", "label", "label_name", "examples")
@@ -71,8 +68,6 @@ class Tables:
         """Label counts: run, client, client_name, scope, label, label_name, examples (zeros included)."""
         import pandas as pd
 
-        from fedlayers.runs.reading.run_columns import short_column, types_of
-
         self._need_folders("partition")
         facts = readable(short_column, self.runs) if self.several else {run: {} for run in self.runs}
         empty = pd.DataFrame(columns=["run", *PARTITION_COLUMNS, *types_of(facts)])
@@ -86,13 +81,23 @@ class Tables:
         return counts.astype(dict.fromkeys(("run", "client_name", "scope", "label_name"), "category"))
 
     @cached_property
+    def quantities(self) -> Quantities:
+        """Name -> how to read the values of what was measured: unit, range, direction, symmetry, reference.
+
+        Of several runs that differ the first one counts, which is told with a
+        :class:`fedlayers.runs.quantities.ClashWarning`. Nothing is known of runs of older versions.
+        """
+        if not self.runs:
+            found: Quantities = guarded(stated_in, self.path)
+            return found
+        return quantities_of(list(readable(load_quantities, self.runs))) if self.several else load_quantities(self.path)
+
+    @cached_property
     def facts(self) -> "pd.DataFrame":
         """Run facts, a row per run: what run.json says (data set, algorithm, seed, status, wall time …)."""
         import pandas as pd
 
         if not self.runs:
-            from fedlayers.core.records import SCHEMAS
-
             own = [c for c in self.records.columns if c == "run" or c not in SCHEMAS["records"].names]
             return self.records[own].drop_duplicates("run").reset_index(drop=True)
         rows = [run_facts(run) for run in self.runs] if not self.several else [_told_facts(run) for run in self.runs]
@@ -140,8 +145,6 @@ class Tables:
             return to_pandas(in_full(table, name))
         self._need_folders(name)
         import pyarrow as pa
-
-        from fedlayers.runs.reading.run_columns import short_column, types_of, with_columns
 
         if not self.several:
             return to_pandas(load(self.path, name))
@@ -196,104 +199,9 @@ def read(path: str | Path) -> Tables:
     return Tables(place, runs, several=True)
 
 
-def is_run(folder: Path) -> bool:
-    """Say whether the folder is a run's: it has a run.json, or what a run has made that lost it or has just begun."""
-    return os.path.lexists(folder / "run.json") or ((folder / "config.yaml").exists() and (folder / "state").is_dir())
-
-
 def _told_facts(run: Path) -> dict[str, Any]:
     """Return the facts of one of several runs, of a damaged one its name and the reason."""
     try:
         return run_facts(run)
     except UserError as error:
         return {"run": run.name, "status": "damaged", "reason": str(error)}
-
-
-def run_folders(study: Path) -> tuple[Path, ...]:
-    """Return the run folders in a study folder by name, without those whose name starts with a dot."""
-    return tuple(sorted(f for f in study.iterdir() if not f.name.startswith(".") and f.is_dir() and is_run(f)))
-
-
-def run_facts(run: Path) -> dict[str, Any]:
-    """Return what run.json says; ``status`` is ``complete`` if, and only if, done.json has the rounds asked for.
-
-    Raises:
-        UserError: one of the two cannot be read.
-    """
-    facts = guarded(lambda file: json.loads(file.read_text(encoding="utf-8")), run / "run.json", WRITTEN_ANEW)
-    if not isinstance(facts, dict):
-        raise UserError(f"{run / 'run.json'} must hold an object, got {type(facts).__name__}: {WRITTEN_ANEW}")
-    check_kinds(run / "run.json", facts)
-    status = facts.get("status", "running")
-    done = read_done(run)
-    # One that goes on with more rounds has the end of fewer.
-    ended = done is not None and done.covers(facts.get("rounds"))
-    return facts | {
-        "run": facts.get("run", run.name),
-        "status": "complete" if ended else ("running" if status == "complete" else status),
-    }
-
-
-def parts(run: Path, table: str) -> list[Path]:
-    """Return the committed parts of a table by round, ``final`` last; unfinished ones start with a dot."""
-    found = [file for file in run_files(run / table, PART) if not file.unfinished]
-    return [file.path for file in sorted(found, key=lambda file: (file.round is None, file.round))]
-
-
-def load(run: Path, table: str) -> "pa.Table":
-    """Return all committed parts of a run's table as one Arrow table in the fixed schema, ``run`` filled in.
-
-    Columns that a part was written without, by an earlier version, are null.
-
-    Raises:
-        UserError: a part is missing or not as it was written.
-    """
-    import pyarrow as pa
-    import pyarrow.dataset as ds
-
-    from fedlayers.core.records import SCHEMAS
-    from fedlayers.runs.reading.run_columns import constant
-
-    files = _checked_parts(run, table)
-    schema = SCHEMAS[table]
-    if not files:
-        return schema.empty_table()
-    try:
-        found = ds.dataset([str(f) for f in files], schema=schema, format="parquet", partitioning=None).to_table()
-    except (OSError, pa.ArrowException):
-        for file in files:  # a run that is resumed deletes parts while we read: name a part only if it is at fault
-            guarded(lambda f: ds.dataset(str(f), schema=schema, format="parquet").to_table(), file)
-        raise
-    # Parts leave the run's name to the folder, so that those of equal runs are equal.
-    return found.set_column(0, schema.field("run"), constant(run.name, schema.field("run").type, found.num_rows))
-
-
-def _checked_parts(run: Path, table: str) -> list[Path]:
-    """Return the parts of a table, each as it was written."""
-    from fedlayers.runs.integrity import problem_of
-
-    def expected() -> dict[str, Seal]:
-        reached = run_facts(run).get("round")
-        return expected_parts(run, table, reached if isinstance(reached, int) else None)
-
-    before = expected()
-    while True:
-        problems = {name: what for name, seal in before.items() if (what := problem_of(run / table / name, [seal]))}
-        if not problems:
-            return parts(run, table)
-        # A run that goes on may have replaced its final parts while they were looked at.
-        before, asked = expected(), before
-        if before == asked:
-            name, what = next(iter(problems.items()))
-            raise DamagedError(run / table / name, what)
-
-
-def to_pandas(table: "pa.Table") -> "pd.DataFrame":
-    """Return the table as a frame: dictionaries as categoricals, integers as nullable integers."""
-    import pandas as pd
-    import pyarrow as pa
-
-    kinds = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    # Every part has dictionaries of its own; pandas' categoricals need one for the whole column.
-    frame: pd.DataFrame = table.unify_dictionaries().to_pandas(types_mapper=kinds.get)
-    return frame

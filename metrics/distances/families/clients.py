@@ -47,7 +47,7 @@ class Declarations:
 class ClientMatrixMetric:
     """A distance that is known for all clients together: the base of all families; supply ``_client_distance_matrix``.
 
-    ``high``, ``cost`` and ``reference`` of its class say how tables are read, see :class:`metrics.base.Facts`.
+    ``unit``, ``high``, ``cost`` and ``reference`` of its class say how to read tables, see :class:`metrics.base.Facts`.
     The author declares what holds for the function supplied, for clients, models or layers as the steps leave them.
     Only i < j is computed if pairs are declared symmetric, and no diagonal that is declared zero. Where there are
     functions of pairs and they take long, the workers of a run compute them, see :mod:`metrics.spreading`: such a
@@ -62,7 +62,8 @@ class ClientMatrixMetric:
         ValueError: if ``scale`` is none of the three.
     """
 
-    # What a reader has to know beside what is declared: the largest value, the cost, and what defines it.
+    # What a reader has to know beside what is declared: the unit, the largest value, the cost, and what defines it.
+    unit = "1"
     high = math.inf
     cost = "heavy"
     reference = "own definition"
@@ -87,7 +88,9 @@ class ClientMatrixMetric:
     @property
     def facts(self) -> Facts:
         """How to read its values in tables."""
-        return Facts(self.name, "1", 0.0, self.high, "lower", self.reference, symmetric=self.symmetric, cost=self.cost)
+        return Facts(
+            self.name, self.unit, 0.0, self.high, "lower", self.reference, symmetric=self.symmetric, cost=self.cost
+        )
 
     @property
     def between_clients(self) -> Declarations:

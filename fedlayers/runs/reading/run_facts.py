@@ -1,0 +1,41 @@
+"""What run.json says of a run, and which folders are runs."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from fedlayers.core.errors import UserError
+from fedlayers.runs.damage import WRITTEN_ANEW, guarded
+from fedlayers.runs.done import read_done
+from fedlayers.runs.reading.fact_kinds import check_kinds
+
+
+def is_run(folder: Path) -> bool:
+    """Say whether the folder is a run's: it has a run.json, or what a run has made that lost it or has just begun."""
+    return os.path.lexists(folder / "run.json") or ((folder / "config.yaml").exists() and (folder / "state").is_dir())
+
+
+def run_folders(study: Path) -> tuple[Path, ...]:
+    """Return the run folders in a study folder by name, without those whose name starts with a dot."""
+    return tuple(sorted(f for f in study.iterdir() if not f.name.startswith(".") and f.is_dir() and is_run(f)))
+
+
+def run_facts(run: Path) -> dict[str, Any]:
+    """Return what run.json says; ``status`` is ``complete`` if, and only if, done.json has the rounds asked for.
+
+    Raises:
+        UserError: one of the two cannot be read.
+    """
+    facts = guarded(lambda file: json.loads(file.read_text(encoding="utf-8")), run / "run.json", WRITTEN_ANEW)
+    if not isinstance(facts, dict):
+        raise UserError(f"{run / 'run.json'} must hold an object, got {type(facts).__name__}: {WRITTEN_ANEW}")
+    check_kinds(run / "run.json", facts)
+    status = facts.get("status", "running")
+    done = read_done(run)
+    # One that goes on with more rounds has the end of fewer.
+    ended = done is not None and done.covers(facts.get("rounds"))
+    return facts | {
+        "run": facts.get("run", run.name),
+        "status": "complete" if ended else ("running" if status == "complete" else status),
+    }
