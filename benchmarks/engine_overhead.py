@@ -21,8 +21,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
 from fedlayers.config.settings import Engine
-from fedlayers.core.allocation import available_cpus
 from fedlayers.core.devices import prepare_process, threads
+from fedlayers.core.machine.allocation import available_cpus
 from fedlayers.engines.base import Workplace
 from fedlayers.engines.make import make_engine
 from fedlayers.flower.adapter import Grid, quiet, records_of, run_simulation

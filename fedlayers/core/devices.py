@@ -11,8 +11,8 @@ from functools import lru_cache
 import torch
 from threadpoolctl import ThreadpoolController
 
-from fedlayers.core.allocation import allocated_gpus
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.allocation import allocated_gpus
 
 # Option numbers of glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from fedlayers.config.settings import Config
-from fedlayers.core.allocation import available_cpus
 from fedlayers.core.devices import give_way, threads
 from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.layers import Layer
+from fedlayers.core.machine.allocation import available_cpus
 from fedlayers.core.records import Resource, Row, addressed
 from fedlayers.core.seeding import derive
 from fedlayers.core.weights import load_state

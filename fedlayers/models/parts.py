@@ -12,10 +12,10 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
-from fedlayers.core.allocation import allocated_memory
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.core.layers import ComplexPair
+from fedlayers.core.machine.allocation import allocated_memory
 
 # Weights are averaged as NumPy arrays, which know no other floating-point types.
 _TYPES = (torch.float16, torch.float32, torch.float64)

@@ -5,9 +5,9 @@ from unittest import mock
 
 import pytest
 
-from fedlayers.core import allocation
-from fedlayers.core.allocation import allocated_memory, available_cpus
-from fedlayers.core.cgroup import cpu_quota, memory_limit
+from fedlayers.core.machine import allocation
+from fedlayers.core.machine.allocation import allocated_memory, available_cpus
+from fedlayers.core.machine.cgroup import cpu_quota, memory_limit
 
 
 def tree(root: Path, group: str, **files: str) -> Path:

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import ray
 
-from fedlayers.core.allocation import allocated_gpus, allocated_memory, available_cpus
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.allocation import allocated_gpus, allocated_memory, available_cpus
 from fedlayers.core.signals import keep_handlers
 from fedlayers.engines.ray.private_cluster import as_the_environment_says, owner_alone
 from fedlayers.engines.ray.temporary_folder import ray_folder

@@ -3,7 +3,7 @@
 import os
 import re
 
-from fedlayers.core.cgroup import cpu_quota, memory_limit
+from fedlayers.core.machine.cgroup import cpu_quota, memory_limit
 
 # Set by the launchers for the processes that share this machine.
 CPUS = "FEDLAYERS_CPUS"
