@@ -128,6 +128,7 @@ class Config:
     clients: int | None = None
     examples_per_client: int | None = None
     fraction: float = 1.0
+    surveyed_clients: int | None = None
     weighting: str = "examples"
     deterministic: bool = False
     client_threads: int = 1
@@ -165,6 +166,7 @@ class Config:
         check(0 <= self.seed < 2**63, "seed", "from 0 to 9223372036854775807", self.seed)
         count("clients", self.clients, otherwise=", or null for the partition's default")
         count("examples_per_client", self.examples_per_client, otherwise=", or null for all")
+        count("surveyed_clients", self.surveyed_clients, otherwise=", or null for all")
         share = "in (0, 1]: the share of clients that train each round"
         check(0 < self.fraction <= 1, "fraction", share, self.fraction)
         # With far more the libraries end the process without a word.

@@ -191,33 +191,44 @@ class Federation:
         found = {scope: parts[client] for scope, parts in self.splits.items()}
         return {scope: examples for scope, examples in found.items() if len(examples)}
 
-    def label_counts(self) -> pd.DataFrame:
-        """Return the label counts: columns client, client_name, scope, label, label_name, examples (zeros included).
+    def label_counts(self, listed: Sequence[int] | None = None) -> pd.DataFrame:
+        """Return the label counts: columns client, client_name, scope, label, label_name, examples.
 
-        A federation with planted groups has the column planted_group, too; its labels are those after planting.
+        What a client does not hold has no row, but for the first one, which has a row for every scope and label: there
+        may be many clients and classes, and few examples of each client. A federation with planted groups has the
+        column planted_group, too; its labels are those after planting.
+
+        Args:
+            listed: clients that have rows of their own, ascending, at least one; the others stand together in rows
+                without a client. None for all.
         """
-        shape = self.num_clients, len(self.classes)
-        clients, labels = (grid.ravel() for grid in np.indices(shape))
-        names = {"client_name": np.array(self.client_names, object), "label_name": np.array(self.classes, object)}
-        tables = [
-            pd.DataFrame(
-                {
-                    "client": clients,
-                    "client_name": names["client_name"][clients],
-                    "scope": scope,
-                    "label": labels,
-                    "label_name": names["label_name"][labels],
-                    "examples": _count_labels(parts, shape).ravel(),
-                }
-            )
-            for scope, parts in self.splits.items()
-        ]
-        counts = pd.concat(tables, ignore_index=True)
-        return counts if self.planted is None else counts.assign(planted_group=np.array(self.planted)[counts["client"]])
+        everyone = range(self.num_clients)
+        chosen = np.array(everyone if listed is None else listed)
+        rows = np.full(len(everyone), len(chosen))
+        rows[chosen] = np.arange(len(chosen))
+        counts = np.stack([_count_labels(parts, rows, len(self.classes)) for parts in self.splits.values()])
+        shown = counts > 0
+        shown[:, 0] = True
+        scopes, places, labels = np.nonzero(shown)
+        names = self.names or everyone
+        known = {"client": chosen, "client_name": [str(names[client]) for client in chosen]}
+        if self.planted is not None:
+            known["planted_group"] = np.array(self.planted)[chosen]
+        clients = pd.DataFrame(known)
+        if len(chosen) < len(everyone):
+            clients = clients.convert_dtypes(convert_string=False).reindex(range(len(chosen) + 1))
+            clients.loc[len(chosen), "client_name"] = "the others"
+        table = clients.iloc[places].reset_index(drop=True)
+        table.insert(2, "scope", np.array(list(self.splits), object)[scopes])
+        table.insert(3, "label", labels)
+        table.insert(4, "label_name", np.array(self.classes, object)[labels])
+        table.insert(5, "examples", counts[shown])
+        return table
 
 
-def _count_labels(parts: Sequence[Examples], shape: tuple[int, int]) -> np.ndarray:
-    """Return the number of examples of each client and label, shape (clients, classes)."""
-    labels = torch.cat([examples.targets() for examples in parts]).numpy()
-    owners = np.repeat(np.arange(shape[0]), [len(examples) for examples in parts])
-    return np.bincount(owners * shape[1] + labels, minlength=shape[0] * shape[1]).reshape(shape)
+def _count_labels(parts: Parts, rows: np.ndarray, classes: int) -> np.ndarray:
+    """Return the number of examples of each row and label, shape (rows, classes); clients are in these rows."""
+    labels = parts.together(parts.features).targets().numpy()
+    owners = np.repeat(rows, parts.sizes)
+    height = int(rows.max()) + 1
+    return np.bincount(owners * classes + labels, minlength=height * classes).reshape(height, classes)

@@ -94,6 +94,8 @@ def build(config: Config) -> Built:
     federation, layers = workspace.federation, workspace.layers
     declared(strategy).know_layers(layers)
     check_strategy(strategy, federation.num_clients)
+    most = f"at most {federation.num_clients}, the number of clients"
+    check((config.surveyed_clients or 1) <= federation.num_clients, "surveyed_clients", most, config.surveyed_clients)
     check_stock_among(config.algorithm, max(1, int(config.fraction * federation.num_clients)))
     _rehearse(config, workspace.module, layers, federation.num_clients)
     trial = Trial(federation, workspace.module, layers, workspace.device, config.seed)

@@ -83,7 +83,7 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
     with lock(folder.path, on_loss=partial(stop_because, lost)) as held, _log_to(folder.path / "log.txt"):
         committed = resume(folder, config, built.federation)
         wall = WallTime(folder, alive)
-        save_partition(folder, built.federation)
+        save_partition(folder, config, built.federation)
         files = {FILE: save_quantities(folder.path, stated(config, built))}
         facts = {**folder.facts(), **facts_of(folder, config, built, engine), "files": files, "status": "running"}
         folder.write_facts(facts)

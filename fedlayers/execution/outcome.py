@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from fedlayers.config.plugins import locate
 from fedlayers.config.settings import Config, identity
+from fedlayers.core import survey
 from fedlayers.core.disk import disk_errors
 from fedlayers.core.federation import Federation
 from fedlayers.core.layers import total
@@ -43,6 +44,7 @@ def facts_of(folder: RunFolder, config: Config, built: Built, engine: str) -> di
         "engine": engine,
         "seed": config.seed,
         "clients": built.federation.num_clients,
+        "surveyed_clients": config.surveyed_clients,
         "rounds": config.rounds,
         "identity": identity(config),
         "parameters": total(built.layers),
@@ -57,7 +59,8 @@ def facts_of(folder: RunFolder, config: Config, built: Built, engine: str) -> di
             for layer in built.layers
         ],
         "classes": list(built.federation.classes),
-        "client_names": list(built.federation.client_names),
+        # run.json is written anew after every round: numbers need no names.
+        "client_names": list(built.federation.names),
         "reason": None,
     }
 
@@ -111,14 +114,17 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def save_partition(folder: RunFolder, federation: Federation) -> None:
-    """Write who holds how many examples of which label, and which values were imputed."""
-    tables = {"partition": federation.label_counts(), "imputed": federation.imputed}
+def save_partition(folder: RunFolder, config: Config, federation: Federation) -> None:
+    """Write who holds how many examples of which label, and which values were imputed, of those who are surveyed."""
+    listed, imputed = survey.surveyed(config.surveyed_clients, federation.num_clients, config.seed), federation.imputed
+    if config.surveyed_clients is not None:
+        imputed = imputed[imputed["client"].isna() | imputed["client"].isin(listed)]
+    tables = {"partition": federation.label_counts(listed), "imputed": imputed}
     for name, frame in tables.items():
         if len(frame):
             scratch = folder.path / f".{name}.parquet"
             with disk_errors(scratch):
-                pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), scratch)
+                pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), scratch, compression="zstd")
             scratch.replace(folder.path / f"{name}.parquet")
 
 
@@ -126,7 +132,8 @@ def stated(config: Config, built: Built) -> list[Facts]:
     """Return how to read the values of all quantities that metrics, strategy and clients of a run may have rows of."""
     metrics = [facts for metric in built.metrics.values() for facts in metric.facts]
     client = locate(str(config.algorithm["client"]["_target_"]), "algorithm.client._target_")
-    return [*metrics, *_stated_by(type(declared(built.strategy))), *_stated_by(client)]
+    of_survey = [] if config.surveyed_clients is None else [survey.FACTS]
+    return [*metrics, *_stated_by(type(declared(built.strategy))), *_stated_by(client), *of_survey]
 
 
 def _stated_by(plugin: Any) -> list[Facts]:

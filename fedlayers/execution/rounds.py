@@ -17,6 +17,7 @@ from fedlayers.core.devices import threads
 from fedlayers.core.records import Resource, addressed
 from fedlayers.core.seeding import global_state
 from fedlayers.core.signals import interruptible
+from fedlayers.core.survey import survey_rows, surveyed
 from fedlayers.core.weights import to_safetensors_bytes
 from fedlayers.engines.base import EngineGrid
 from fedlayers.execution.progress import Progress
@@ -136,12 +137,15 @@ class RoundLoop:
         return phase
 
     def _evaluate_all(self, server_round: int, moment: str) -> None:
-        """Evaluate on every client, sampled or not: the ``start`` and ``final`` moments."""
+        """Evaluate on every client, or on those that are surveyed: the ``start`` and ``final`` moments."""
         began = time.perf_counter()
         settings = self._settings(server_round, moment)
-        contents = declared(self.strategy).contents(self.grid.get_node_ids(), self.model.record(), settings)
+        nodes, wanted = self.grid.get_node_ids(), self.config.surveyed_clients
+        chosen = [nodes[client] for client in surveyed(wanted, len(nodes), self.config.seed)]
+        contents = declared(self.strategy).contents(chosen, self.model.record(), settings)
         messages = [Message(content, node, MessageType.EVALUATE) for node, content in contents.items()]
         phase = self._evaluate(server_round, moment, messages)
+        phase.add(addressed(survey_rows(wanted, len(nodes)), owner="server", round=server_round, moment=moment))
         part = "final" if moment == "final" else f"round={server_round:06d}"
         self._add_own(phase.tables, server_round, moment, time.perf_counter() - began)
         if moment == "start":

@@ -51,7 +51,9 @@ def summary(run_dir: Path) -> Group:
 
 def _headline(facts: Mapping[str, Any]) -> str:
     known = [facts.get(key) for key in ("dataset", "partition", "model", "algorithm")]
-    counted = [f"{facts[key]} {key}" for key in ("clients",) if key in facts] + [f"seed {facts.get('seed', '?')}"]
+    survey = f" ({facts['surveyed_clients']} at start and final)" if facts.get("surveyed_clients") else ""
+    counted = [f"{facts['clients']} clients{survey}"] if "clients" in facts else []
+    counted.append(f"seed {facts.get('seed', '?')}")
     done = f"{facts['status']}, {facts.get('round') or 0} of {facts.get('rounds', '?')} rounds"
     return " · ".join([*(str(part) for part in known if part), *counted, done])
 

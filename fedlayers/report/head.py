@@ -24,7 +24,11 @@ def head(facts: Mapping[str, Any], records: pd.DataFrame, partition: pd.DataFram
     found = [(name, str(facts[key])) for key, name in _FACTS.items() if facts.get(key)]
     if "planted_group" in partition:
         found.append(("planted groups", str(partition["planted_group"].nunique())))
-    found += [(key, str(facts[key])) for key in ("clients", "seed") if facts.get(key) is not None]
+    if facts.get("clients") is not None:
+        survey = f", {facts['surveyed_clients']} of them at start and final" if facts.get("surveyed_clients") else ""
+        found.append(("clients", f"{facts['clients']}{survey}"))
+    if facts.get("seed") is not None:
+        found.append(("seed", str(facts["seed"])))
     found.append(("rounds", f"{facts.get('round') or 0} of {facts.get('rounds', '?')} ({facts['status']})"))
     return [*found, *_scores(records)]
 

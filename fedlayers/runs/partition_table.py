@@ -1,4 +1,7 @@
-"""``partition.parquet``: how many examples of each class every client has. A run writes it before its rounds."""
+"""``partition.parquet``: how many examples of each class every client has. A run writes it before its rounds.
+
+What a client does not hold has no row, but for the first client.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +12,11 @@ from fedlayers.runs.commits import DamagedError
 from fedlayers.runs.damage import WRITTEN_ANEW, guarded
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
+# What a client has a number of examples of.
+KIND = ("scope", "label")
 _WAY_ON = "restore it from a copy, or start the same command again, which writes it anew"
 
 
@@ -26,6 +32,25 @@ def load_partition(run: Path) -> "pa.Table | None":
         return None
     found = guarded(pq.read_table, run / "partition.parquet", _WAY_ON)
     return found.rename_columns(new_columns(found.column_names))
+
+
+def with_zeros(counts: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the table with a row for every client, scope and label: 0 where the file has none.
+
+    Args:
+        counts: as the file has it; its first client has all rows.
+    """
+    import pandas as pd
+
+    clients = counts.drop_duplicates("client")
+    kinds = counts[counts["client"] == counts["client"].iloc[0]]
+    if len(clients) * len(kinds) == len(counts):
+        return counts
+    of_client = [name for name in counts if name not in (*KIND, "label_name", "examples")]
+    scopes = [kinds[["scope"]].drop_duplicates(), clients[of_client], kinds[["label", "label_name"]].drop_duplicates()]
+    whole = scopes[0].merge(scopes[1], how="cross").merge(scopes[2], how="cross")
+    held = whole.merge(counts[["client", *KIND, "examples"]], on=["client", *KIND], how="left", sort=False)
+    return pd.DataFrame(held.fillna({"examples": 0}).astype({"examples": "int64"})[list(counts)])
 
 
 def check_partition(run: Path) -> None:

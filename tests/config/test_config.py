@@ -140,7 +140,7 @@ NUMBERS: dict[str, Any] = {
     "model": {"name": "mlp", "hidden": [5]}, "algorithm": {"name": "fedavg", "mu": 1}, "metrics": {},
     "training": Training(lr=0.1), "split": Split(server_test=0.2), "seed": 1, "clients": 3, "fraction": 0.5,
     "examples_per_client": 9, "weighting": "uniform", "deterministic": True, "client_threads": 2, "server_threads": 2,
-    "init": "weights.safetensors", "probe": Probe("pooled", 50),
+    "init": "weights.safetensors", "probe": Probe("pooled", 50), "surveyed_clients": 2,
     "plant": Plant("rotation"),
 }  # fmt: skip
 

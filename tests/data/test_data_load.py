@@ -6,13 +6,16 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from fedlayers.config.compose import compose_config
+from fedlayers.config.planted_groups import Plant
 from fedlayers.config.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.data import Examples, Federation, load_federation
+from fedlayers.runs.partition_table import with_zeros
 from tests.support.data_configs import (
     HEART_ROWS,
     config,
@@ -234,7 +237,7 @@ def test_changed_files_are_prepared_again(tmp_path: Path) -> None:
 
 def test_label_counts_count_every_example_once() -> None:
     federation = load_federation(config("digits", "pathological"))
-    counts = federation.label_counts()
+    counts = with_zeros(federation.label_counts())
     assert list(counts.columns) == ["client", "client_name", "scope", "label", "label_name", "examples"]
     assert len(counts) == 3 * 10 * 10
     for scope, parts in federation.splits.items():
@@ -246,10 +249,34 @@ def test_label_counts_count_every_example_once() -> None:
             assert set(rows["client_name"]) == {str(client)}
 
 
+def test_the_table_of_label_counts_has_no_rows_for_what_nobody_holds_but_those_of_the_first_client() -> None:
+    counts = load_federation(config("digits", "iid", clients=764)).label_counts()
+    assert (counts[counts["client"] == 0].groupby(["scope", "label"]).size() == 1).all()
+    assert len(counts) < 2 * 764 + 30 and (counts.loc[counts["client"] > 0, "examples"] > 0).all()
+    assert len(with_zeros(counts)) == 764 * 3 * 10 and with_zeros(counts)["examples"].sum() == counts["examples"].sum()
+
+
+def test_clients_that_are_not_listed_are_counted_together() -> None:
+    federation = load_federation(config("digits", "dirichlet", plant=Plant("permuted_labels", 2)))
+    every, some = federation.label_counts(), with_zeros(federation.label_counts([2, 7]))
+    for client in (2, 7):
+        pd.testing.assert_frame_equal(
+            some[some["client"] == client].reset_index(drop=True),
+            with_zeros(every).query("client == @client").reset_index(drop=True),
+            check_dtype=False,
+        )
+    others = some[some["client"].isna()].set_index(["scope", "label"])
+    rest = every[~every["client"].isin([2, 7])].groupby(["scope", "label"])["examples"].sum()
+    assert others["examples"].sub(rest, fill_value=0).abs().sum() == 0 and set(others["client_name"]) == {"the others"}
+    assert others["planted_group"].isna().all()
+
+
 def test_a_client_without_examples_for_a_scope_leaves_it_out() -> None:
     federation = load_federation(config("digits", clients=764))
     assert set(federation.of(763)) == {"client_train"}
-    assert (federation.label_counts().query("client == 763 and scope == 'client_val'")["examples"] == 0).all()
+    assert (
+        with_zeros(federation.label_counts()).query("client == 763 and scope == 'client_val'")["examples"] == 0
+    ).all()
 
 
 def test_what_nobody_asks_for_costs_arrays_and_no_objects() -> None:

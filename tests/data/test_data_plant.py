@@ -15,6 +15,7 @@ from fedlayers.core.federation import Examples
 from fedlayers.data import Federation, load_federation
 from fedlayers.data.partitioning.plant import planting
 from fedlayers.data.probe import probe_examples
+from fedlayers.runs.partition_table import with_zeros
 from tests.support.data_configs import config, write_heart
 
 Run = Callable[..., Path]
@@ -131,7 +132,7 @@ def test_label_counts_are_those_after_permutation_and_name_the_group(
 ) -> None:
     permuted = federations["permuted_labels"]
     assert permuted.planted is not None
-    counts = permuted.label_counts()
+    counts = with_zeros(permuted.label_counts())
     for client, examples in enumerate(permuted.splits["client_train"]):
         mine = counts.query("client == @client and scope == 'client_train'")
         assert mine["examples"].tolist() == np.bincount(batch(examples)[1], minlength=10).tolist()

@@ -171,3 +171,12 @@ def test_files_are_the_same_each_time(tmp_path: Path, tables: Tables, facts: Map
         picture = save(figure, tmp_path, "curves")
         written.append((picture.read_bytes(), picture.with_suffix(".pdf").read_bytes()))
     assert written[0] == written[1]
+
+
+def test_a_partition_of_very_many_clients_shows_some_and_says_so() -> None:
+    clients = range(3000)
+    counts = pd.DataFrame({"client": clients, "scope": "client_train", "label": 0, "examples": 2})
+    counts = counts.assign(client_name=counts["client"].astype(str), label_name="a")
+    figure = partition_matrix(counts, {"clients": 3000})
+    assert figure is not None
+    assert "2,000 examples at 1,000 of 3,000 clients" in figure.get_suptitle().replace("\n", " ")

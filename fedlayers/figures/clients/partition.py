@@ -14,16 +14,21 @@ from matplotlib.ticker import MaxNLocator
 from fedlayers.figures.drawing.axes import label_categories
 from fedlayers.figures.drawing.style import PALETTE, headline, new_figure
 from fedlayers.statistics.decades import spans_decades
+from fedlayers.views.thinning import evenly
 
 _SPLITS = {"client_train": "training", "client_val": "validation", "client_test": "test"}
 _MOST_NUMBERED_CELLS = 160
+# A bar of so many is one dot of a page.
+_MOST_CLIENTS = 1000
 # Light to dark in print and for every kind of colour vision; without the lightest part, which looks like none.
 _COLOURS = ListedColormap(colormaps["YlGnBu"](np.linspace(0.15, 1.0, 256))).with_extremes(under="white")
 
 
 def partition_matrix(counts: pd.DataFrame, facts: Mapping[str, Any]) -> Figure | None:
     """Return a matrix, clients by classes, coloured by examples; on top each client's total by split."""
-    counts = counts[counts["scope"].isin(list(_SPLITS))]
+    counts = counts[counts["scope"].isin(list(_SPLITS)) & counts["client"].notna()]
+    there = sorted(counts["client"].unique())
+    counts = counts[counts["client"].isin(evenly(there, _MOST_CLIENTS))]
     if counts.empty or not counts["examples"].sum():
         return None
     matrix = counts.pivot_table(index="label", columns="client", values="examples", aggfunc="sum", fill_value=0)
@@ -39,8 +44,9 @@ def partition_matrix(counts: pd.DataFrame, facts: Mapping[str, Any]) -> Figure |
     label_categories(main, [names[client] for client in matrix.columns], inches=0.8 * width)
     label_categories(main, [labels[label] for label in matrix.index], inches=height, axis="y")
     main.set(xlabel="client", ylabel="class")
-    total = int(matrix.to_numpy().sum())
-    headline(figure, facts, f"{total:,} examples at clients")
+    total, everyone = int(matrix.to_numpy().sum()), facts.get("clients") or num_clients
+    some = f" {num_clients:,} of {everyone:,}" if everyone > num_clients else ""
+    headline(figure, facts, f"{total:,} examples at{some} clients")
     return figure
 
 

@@ -9,7 +9,7 @@ from fedlayers.runs.damage import WRITTEN_ANEW
 
 _KINDS: Mapping[type | tuple[type, ...], Sequence[str]] = {
     str: ("run", "status", "reason", "dataset", "partition", "model", "algorithm", "engine"),
-    int: ("round", "rounds", "clients", "seed", "parameters"),
+    int: ("round", "rounds", "clients", "surveyed_clients", "seed", "parameters"),
     (int, float): ("wall_s",),
     list: ("layers", "classes", "client_names", "stretches"),
     dict: ("best", "files"),

@@ -10,7 +10,7 @@ from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import Quantities
 from fedlayers.core.records import SCHEMAS
 from fedlayers.runs.damage import guarded, readable
-from fedlayers.runs.partition_table import load_partition
+from fedlayers.runs.partition_table import load_partition, with_zeros
 from fedlayers.runs.quantities import load_quantities, quantities_of, stated_in
 from fedlayers.runs.reading.parts import load, to_pandas
 from fedlayers.runs.reading.run_columns import short_column, types_of, with_columns
@@ -65,7 +65,10 @@ class Tables:
 
     @cached_property
     def partition(self) -> "pd.DataFrame":
-        """Label counts: run, client, client_name, scope, label, label_name, examples (zeros included)."""
+        """Label counts: run, client, client_name, scope, label, label_name, examples (zeros included).
+
+        With ``surveyed_clients`` those who are not surveyed stand together in rows without a client.
+        """
         import pandas as pd
 
         self._need_folders("partition")
@@ -73,7 +76,9 @@ class Tables:
         empty = pd.DataFrame(columns=["run", *PARTITION_COLUMNS, *types_of(facts)])
         found = readable(load_partition, facts, self.several)
         frames = [
-            table.to_pandas().assign(run=run.name, **facts[run]) for run, table in found.items() if table is not None
+            with_zeros(table.to_pandas()).assign(run=run.name, **facts[run])
+            for run, table in found.items()
+            if table is not None
         ]
         counts = pd.concat(frames, ignore_index=True) if frames else empty
         # Runs with planted groups have a column that others lack.
