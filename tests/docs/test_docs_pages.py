@@ -92,3 +92,9 @@ def test_values_named_in_the_text_can_be_set(name: str) -> None:
     words = [word for span in spans for word in span.split() if re.fullmatch(r"[\w.]+=(\[.*\]|[^|,…]+)", word)]
     chosen = {word.split("=")[0]: word for word in words if not word.startswith(("hydra.", "key="))}
     compose_config(list(chosen.values()))
+
+
+def test_tests_named_by_validation_exist() -> None:
+    named = re.findall(r"`([\w/*]+\.py)`", Page("docs/validation.md").text)
+    assert len(named) > 20
+    assert [name for name in named if not (list((ROOT / "tests").glob(name)) or (ROOT / name).exists())] == []
