@@ -47,6 +47,11 @@ def similarity(n: int, generator: np.random.Generator) -> tuple[float, float, fl
     return float(found.value[0]), float(found.stderr[0]) if found.stderr is not None else np.nan, 1 / np.sqrt(2)
 
 
+def independent(n: int, estimator: str, generator: np.random.Generator) -> float:
+    """Return the CKA of two layers that have nothing in common."""
+    return metrics.cka(generator.normal(size=(n, 64)), generator.normal(size=(n, 64)), estimator)
+
+
 def coverage(estimate: Estimate, n: int) -> float:
     """Return how often value ± t(n − 1) · stderr holds the truth."""
     generator = np.random.default_rng(n)
@@ -62,9 +67,7 @@ def draw(path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     generator = np.random.default_rng(0)
     for estimator, colour in (("biased", "tab:orange"), ("debiased", "tab:blue")):
-        values = [
-            [metrics.cka(*generator.normal(size=(2, n, 64)), estimator=estimator) for _ in range(30)] for n in SIZES
-        ]
+        values = [[independent(n, estimator, generator) for _ in range(30)] for n in SIZES]
         left.errorbar(SIZES, np.mean(values, axis=1), np.std(values, axis=1), label=estimator, color=colour, marker="o")
     left.axhline(0, color="grey", linestyle=":", label="truth")
     left.set(xscale="log", xlabel="examples", ylabel="CKA", title="Two independent layers of 64 units")
