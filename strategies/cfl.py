@@ -57,13 +57,13 @@ class CFL(ClusterModels):
         if not self.clusters:
             self.clusters = dict.fromkeys(self.blocks, self.new_cluster())
             self.models = dict.fromkeys(self.clusters.values(), self.current)
-        replied = {str(node_of(reply)): reply for reply in replies}
+        replied = {node_of(reply): reply for reply in replies}
         for cluster in dict.fromkeys(self.clusters.values()):
             members = [node for node, own in self.clusters.items() if own == cluster]
             if len(members) > 1 and replied.keys() >= set(members):
                 self._split(members, [replied[node] for node in members])
 
-    def _split(self, members: Sequence[str], replies: Sequence[Message]) -> None:
+    def _split(self, members: Sequence[int], replies: Sequence[Message]) -> None:
         """Split a cluster if the three conditions hold; the part without its first member gets a new name."""
         weights = np.array(
             [number(records_of(r.content, MetricRecord)["metrics"][self.weighted_by_key]) for r in replies]

@@ -36,14 +36,14 @@ class ClusterModels(Declared, FedAvg):
 
     def __init__(self, **flower: Any) -> None:
         super().__init__(**flower)
-        # Node id -> cluster, and cluster -> its weights, by text: that is what a checkpoint holds.
-        self.clusters: dict[str, str] = {}
-        self.models: dict[str, dict[str, np.ndarray]] = {}
+        # Node id -> cluster, and cluster -> its weights.
+        self.clusters: dict[int, int] = {}
+        self.models: dict[int, dict[str, np.ndarray]] = {}
         # How many clusters there have been: names are not used again.
         self.named = 0
         # Of the round that is under way: the global model, and in which order replies are summed.
         self.current: dict[str, np.ndarray] = {}
-        self.blocks: dict[str, int] = {}
+        self.blocks: dict[int, int] = {}
 
     @abstractmethod
     def assign(self, server_round: int, replies: Sequence[Message]) -> None:
@@ -56,7 +56,7 @@ class ClusterModels(Declared, FedAvg):
 
     def weights_for(self, node: int) -> Weights:
         """Return the weights that a node is sent in the round that is under way."""
-        cluster = self.clusters.get(str(node))
+        cluster = self.clusters.get(node)
         return self.current if cluster is None else self.models[cluster]
 
     def contents(self, nodes: Iterable[int], arrays: ArrayRecord, config: ConfigRecord) -> dict[int, RecordDict]:
@@ -84,7 +84,7 @@ class ClusterModels(Declared, FedAvg):
     ) -> Iterable[Message]:
         """Sample clients and send each its model."""
         messages = self._own(super().configure_train(server_round, arrays, config, grid), arrays, config)
-        self.blocks = {str(node): block for node, block in block_of(messages).items()}
+        self.blocks = block_of(messages)
         return messages
 
     def configure_evaluate(
@@ -103,22 +103,22 @@ class ClusterModels(Declared, FedAvg):
         if not valid:
             return None, None
         self.assign(server_round, valid)
-        members: dict[str, list[Message]] = {}
+        members: dict[int, list[Message]] = {}
         for reply in valid:
-            cluster = self.clusters.get(str(node_of(reply)))
+            cluster = self.clusters.get(node_of(reply))
             if cluster is not None:
                 members.setdefault(cluster, []).append(reply)
         means = {cluster: self._mean(group) for cluster, group in members.items()}
         kept = {cluster: self.models[cluster] for cluster in self._in_use() - means.keys()}
-        self.models = {cluster: (means | kept)[cluster] for cluster in sorted(means.keys() | kept.keys(), key=int)}
+        self.models = {cluster: (means | kept)[cluster] for cluster in sorted(means.keys() | kept.keys())}
         arrays = ArrayRecord({name: encode(array) for name, array in self._mean(valid).items()})
         return arrays, self.train_metrics_aggr_fn([reply.content for reply in valid], self.weighted_by_key)
 
     def rows(self) -> list[Record]:
         """Return the cluster of every client that is in one."""
         return [
-            Record("cluster", float(cluster), client=int(node) - 1, owner="server")
-            for node, cluster in sorted(self.clusters.items(), key=lambda item: int(item[0]))
+            Record("cluster", float(cluster), client=node - 1, owner="server")
+            for node, cluster in sorted(self.clusters.items())
         ]
 
     def made_for(self, node: int) -> Weights | None:
@@ -126,25 +126,25 @@ class ClusterModels(Declared, FedAvg):
         own = self.weights_for(node)
         return None if own is self.current else own
 
-    def new_cluster(self) -> str:
-        """Return the name of a new cluster: the clusters of a run are numbered from 0 as they appear."""
+    def new_cluster(self) -> int:
+        """Return the number of a new cluster: the clusters of a run are numbered from 0 as they appear."""
         self.named += 1
-        return str(self.named - 1)
+        return self.named - 1
 
     def updates(self, replies: Sequence[Message]) -> list[dict[str, np.ndarray]]:
         """Return for each reply the difference between the weights that came back and those that were sent, float64."""
         return [difference(weights_of(reply), self.weights_for(node_of(reply))) for reply in replies]
 
-    def _in_use(self) -> set[str]:
+    def _in_use(self) -> set[int]:
         """Return the clusters whose models are kept."""
         return set(self.clusters.values())
 
     def _mean(self, replies: Sequence[Message]) -> dict[str, np.ndarray]:
         """Return the weighted mean of replies, in the precision of the model."""
-        blocks = {int(node): block for node, block in self.blocks.items()}
-        [mean] = averaged(replies, blocks, self.weighted_by_key)
+        [mean] = averaged(replies, self.blocks, self.weighted_by_key)
         found = weights_of(mean)
-        return {name: np.asarray(found[name], dtype=own.dtype) for name, own in self.current.items()}
+        # What nobody sent stays as it is.
+        return {name: np.asarray(found.get(name, own), dtype=own.dtype) for name, own in self.current.items()}
 
     def _own(self, messages: Iterable[Message], arrays: ArrayRecord, config: ConfigRecord) -> list[Message]:
         """Return the messages with what each node is sent in the place of what all were sent."""

@@ -92,7 +92,7 @@ class Clustered(ClusterModels):
         self.beta = beta
         self.as_model: Callable[[Weights], Model] = model_from_names
         # Node id -> cluster -> share, of clients that start from a mixture.
-        self.mixtures: dict[str, dict[str, float]] = {}
+        self.mixtures: dict[int, dict[int, float]] = {}
 
     def know_layers(self, layers: Sequence[Layer]) -> None:
         """Take weights for those of these layers from now on, with their roles and axes."""
@@ -100,7 +100,7 @@ class Clustered(ClusterModels):
 
     def weights_for(self, node: int) -> Weights:
         """Return the weights that a node is sent: its cluster's, a mixture, or the global ones."""
-        shares = self.mixtures.get(str(node))
+        shares = self.mixtures.get(node)
         return super().weights_for(node) if shares is None else mixed(self.models, shares)
 
     def assign(self, server_round: int, replies: Sequence[Message]) -> None:
@@ -110,7 +110,7 @@ class Clustered(ClusterModels):
         if since >= 0 and since % self.every == 0 and enough:
             self._cluster(server_round, replies)
         elif self.clusters and self.newcomers != "global":
-            self._welcome([reply for reply in replies if str(node_of(reply)) not in self.clusters])
+            self._welcome([reply for reply in replies if node_of(reply) not in self.clusters])
 
     def _cluster(self, server_round: int, replies: Sequence[Message]) -> None:
         distances = self._distances([weights_of(reply) for reply in replies])
@@ -118,9 +118,10 @@ class Clustered(ClusterModels):
             logger.warning(f"round {server_round}: some distances between clients are not finite; clusters stay")
             return
         labels = labels_of(distances, self.method, self.number, random.getrandbits(32))
-        nodes = [str(node_of(reply)) for reply in replies]
+        nodes = [node_of(reply) for reply in replies]
         before = [self.clusters.get(node) for node in nodes]
-        names = {label: old or self.new_cluster() for label, old in inherited(labels, before).items()}
+        found = inherited(labels, before)
+        names = {label: self.new_cluster() if old is None else old for label, old in found.items()}
         self.clusters |= {node: names[label] for node, label in zip(nodes, labels, strict=True)}
         self.mixtures = {}
 
@@ -130,7 +131,7 @@ class Clustered(ClusterModels):
             distances = self._distances([weights_of(reply), *self.models.values()])[0, 1:]
             if not np.isfinite(distances).all():
                 continue
-            node, names = str(node_of(reply)), list(self.models)
+            node, names = node_of(reply), list(self.models)
             if self.newcomers == "nearest":
                 self.clusters[node] = names[int(distances.argmin())]
             else:
@@ -142,7 +143,7 @@ class Clustered(ClusterModels):
         return symmetric_distances(self.distance, compared, updates, self.as_model)
 
 
-def inherited(labels: Sequence[int], before: Sequence[str | None]) -> dict[int, str | None]:
+def inherited(labels: Sequence[int], before: Sequence[int | None]) -> dict[int, int | None]:
     """Return for each new cluster the old one whose name it takes, None for none.
 
     The names are dealt out such that as many clients as possible keep theirs.
@@ -151,9 +152,9 @@ def inherited(labels: Sequence[int], before: Sequence[str | None]) -> dict[int, 
         labels: the new cluster of each client, shape (n,).
         before: its old one, None if it was in none.
     """
-    new, old = sorted(set(labels)), sorted({name for name in before if name is not None}, key=int)
+    new, old = sorted(set(labels)), sorted({name for name in before if name is not None})
     shared = np.array([[sum(pair == (n, o) for pair in zip(labels, before, strict=True)) for o in old] for n in new])
-    found: dict[int, str | None] = dict.fromkeys(new)
+    found: dict[int, int | None] = dict.fromkeys(new)
     if old:
         for row, column in zip(*linear_sum_assignment(shared, maximize=True), strict=True):
             if shared[row, column]:
@@ -161,7 +162,7 @@ def inherited(labels: Sequence[int], before: Sequence[str | None]) -> dict[int, 
     return found
 
 
-def shares_of(distances: Mapping[str, float], beta: float) -> dict[str, float]:
+def shares_of(distances: Mapping[int, float], beta: float) -> dict[int, float]:
     """Return the shares of the three nearest clusters: proportional to exp(−β d), summing to 1.
 
     Args:
@@ -174,7 +175,7 @@ def shares_of(distances: Mapping[str, float], beta: float) -> dict[str, float]:
     return {cluster: weight / sum(weights.values()) for cluster, weight in weights.items()}
 
 
-def mixed(models: Mapping[str, Weights], shares: Mapping[str, float]) -> dict[str, np.ndarray]:
+def mixed(models: Mapping[int, Weights], shares: Mapping[int, float]) -> dict[str, np.ndarray]:
     """Return the sum of models by their shares, in their own precision."""
     first = next(iter(models.values()))
     sums = {name: sum(share * models[c][name].astype(np.float64) for c, share in shares.items()) for name in first}

@@ -49,7 +49,7 @@ class IFCA(ClusterModels):
         seed = random.getrandbits(63)
         first = {name: decode(array) for name, array in arrays.items()}
         names = [self.new_cluster() for _ in range(self.k)]
-        self.models = {name: shuffled(first, seed, int(name)) for name in names}
+        self.models = {name: shuffled(first, seed, name) for name in names}
         return self._own(messages, arrays, config)
 
     def contents(self, nodes: Iterable[int], arrays: ArrayRecord, config: ConfigRecord) -> dict[int, RecordDict]:
@@ -71,9 +71,9 @@ class IFCA(ClusterModels):
         """Write down which model each client chose."""
         for reply in replies:
             chosen = integer(records_of(reply.content, MetricRecord)["metrics"]["cluster"])
-            self.clusters[str(node_of(reply))] = str(chosen)
+            self.clusters[node_of(reply)] = chosen
 
-    def _in_use(self) -> set[str]:
+    def _in_use(self) -> set[int]:
         return set(self.models)
 
 

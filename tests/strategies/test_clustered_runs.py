@@ -48,12 +48,12 @@ def checkpoint(run: Path) -> dict[str, torch.Tensor]:
     return load(folder.checkpoint(last)[0])
 
 
-def clusters_of(run: Path) -> dict[int, str]:
+def clusters_of(run: Path) -> dict[int, int]:
     """Return the cluster of every client after the last round, as the checkpoint has it."""
     folder = RunFolder(run)
     last = folder.last_round()
     assert last is not None
-    found = folder.checkpoint(last)[1]["strategy"]["clusters"]["dict"]
+    found = folder.checkpoint(last)[1]["strategy"]["clusters"]["dict of integers"]
     return {int(node) - 1: cluster for node, cluster in found.items()}
 
 
@@ -196,4 +196,4 @@ def test_who_is_in_which_cluster_stands_in_the_tables(quick_run: Run, name: str)
     assert sorted(rows["round"].unique()) == [1, 2] and not rows.duplicated(["round", "client"]).any()
     last = rows[rows["round"] == 2]
     found = zip(last.client.tolist(), last.value.tolist(), strict=True)
-    assert {int(client): str(int(value)) for client, value in found} == clusters_of(run)
+    assert {int(client): int(value) for client, value in found} == clusters_of(run)

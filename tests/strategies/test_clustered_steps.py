@@ -25,8 +25,8 @@ from tests.support.cluster_messages import Nodes, models_of, record, reply, send
 START = [1.0, 0.0, 0.0]
 # Two clients go up and two go down; the first of each pair has three times the examples of the second.
 FOUR = {1: ([1.0, 2.0, 0.0], 3), 2: ([1.0, 2.0, 4.0], 1), 3: ([1.0, -2.0, 0.0], 3), 4: ([1.0, -2.0, 4.0], 1)}
-PAIRS = {"1": "0", "2": "0", "3": "1", "4": "1"}
-MEANS = {"0": [1.0, 2.0, 1.0], "1": [1.0, -2.0, 1.0]}
+PAIRS = {1: 0, 2: 0, 3: 1, 4: 1}
+MEANS = {0: [1.0, 2.0, 1.0], 1: [1.0, -2.0, 1.0]}
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def test_a_step_by_hand(name: str) -> None:
     values = {**FOUR, 2: ([1.0, 2.0, 0.5], 1), 4: ([1.0, -2.0, 0.5], 1)}
     found = step(strategy, START, [reply(node, *what) for node, what in values.items()], nodes=4)
     assert strategy.clusters == PAIRS
-    assert models_of(strategy) == {"0": [1.0, 2.0, 0.125], "1": [1.0, -2.0, 0.125]}
+    assert models_of(strategy) == {0: [1.0, 2.0, 0.125], 1: [1.0, -2.0, 0.125]}
     assert found == [1.0, 0.0, 0.125]
 
 
@@ -78,7 +78,7 @@ def test_every_client_is_sent_its_clusters_model_and_each_model_is_one_content()
         },
     ):
         sent = {node: values_of(content.array_records["arrays"]) for node, content in contents.items()}
-        assert sent == {1: MEANS["0"], 2: MEANS["0"], 3: MEANS["1"], 4: MEANS["1"], 5: START}
+        assert sent == {1: MEANS[0], 2: MEANS[0], 3: MEANS[1], 4: MEANS[1], 5: START}
         assert contents[1] is contents[2] and contents[3] is contents[4]
         assert all(content["config"]["server-round"] == 2 for content in contents.values())
 
@@ -102,8 +102,8 @@ def test_clients_are_sampled_as_in_flowers_fedavg(strategy: Callable[..., Cluste
 def test_a_client_that_did_not_train_keeps_its_cluster_and_a_cluster_without_training_its_model() -> None:
     strategy = with_two_clusters(every=1)
     found = step(strategy, START, [reply(1, [1.0, 5.0, 1.0]), reply(2, [1.0, 7.0, 1.0])], nodes=4, server_round=2)
-    assert {node: strategy.clusters[node] for node in "34"} == {"3": "1", "4": "1"}
-    assert models_of(strategy)["1"] == MEANS["1"]
+    assert {node: strategy.clusters[node] for node in (3, 4)} == {3: 1, 4: 1}
+    assert models_of(strategy)[1] == MEANS[1]
     assert found == [1.0, 6.0, 1.0]
 
 
@@ -111,8 +111,8 @@ def test_a_cluster_keeps_its_name_and_a_new_one_gets_a_new_name() -> None:
     strategy = with_two_clusters(every=1, first_round=2, number=3)
     ends = {1: [1.0, 2.0, 9.0], 2: [9.0, 2.0, 1.0], 3: [1.0, -9.0, 1.0], 4: [1.0, -9.0, 1.1]}
     step(strategy, START, [reply(node, values) for node, values in ends.items()], nodes=4, server_round=2)
-    assert strategy.clusters == {"1": "0", "2": "2", "3": "1", "4": "1"}
-    assert models_of(strategy)["2"] == ends[2]
+    assert strategy.clusters == {1: 0, 2: 2, 3: 1, 4: 1}
+    assert models_of(strategy)[2] == ends[2]
     step(strategy, START, [reply(node, values) for node, values in ends.items()], nodes=4, server_round=3)
     assert set(strategy.models) == set(strategy.clusters.values())
 
@@ -143,7 +143,7 @@ def test_distances_may_be_between_weights() -> None:
         strategy = clustered(of=of)
         step(strategy, [0.0, 10.0, 0.0], [reply(node, values) for node, values in ends.items()], nodes=4)
         found[of] = strategy.clusters
-    assert found["updates"] == {"1": "0", "2": "1", "3": "0", "4": "1"}
+    assert found["updates"] == {1: 0, 2: 1, 3: 0, 4: 1}
     assert found["weights"] == PAIRS
 
 
@@ -155,7 +155,7 @@ def test_clusters_hold_although_clients_move_alike_from_their_own_models() -> No
 
 
 def test_fewer_than_four_clients_are_not_clustered_unless_the_number_is_given() -> None:
-    for number, found in ((None, PAIRS), (1, {**PAIRS, "3": "0"})):
+    for number, found in ((None, PAIRS), (1, {**PAIRS, 3: 0})):
         strategy = with_two_clusters(every=1, number=number)
         step(strategy, START, four()[:3], nodes=4, server_round=2)
         assert strategy.clusters == found
@@ -164,7 +164,7 @@ def test_fewer_than_four_clients_are_not_clustered_unless_the_number_is_given() 
 def test_with_fewer_clients_than_clusters_everyone_is_alone() -> None:
     strategy = clustered(number=3)
     step(strategy, START, four()[:2], nodes=4)
-    assert strategy.clusters == {"1": "0", "2": "1"}
+    assert strategy.clusters == {1: 0, 2: 1}
 
 
 def test_a_client_that_diverged_leaves_the_clusters_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
@@ -173,15 +173,15 @@ def test_a_client_that_diverged_leaves_the_clusters_as_they_are(caplog: pytest.L
         step(strategy, START, [reply(1, [float("nan")] * 3), *four()[1:]], nodes=4, server_round=2)
     assert strategy.clusters == PAIRS
     assert "round 2: some distances between clients are not finite; clusters stay" in caplog.text
-    assert np.isnan(models_of(strategy)["0"]).all() and np.isfinite(models_of(strategy)["1"]).all()
+    assert np.isnan(models_of(strategy)[0]).all() and np.isfinite(models_of(strategy)[1]).all()
 
 
 # Clusters are at (0, 2, 1) and (0, −2, 1) from the global model.
-@pytest.mark.parametrize(("end", "cluster"), [([1.0, 3.0, 0.5], "0"), ([1.0, -1.0, 0.0], "1")])
-def test_a_new_client_joins_the_nearest_cluster_and_counts_in_its_mean(end: list[float], cluster: str) -> None:
+@pytest.mark.parametrize(("end", "cluster"), [([1.0, 3.0, 0.5], 0), ([1.0, -1.0, 0.0], 1)])
+def test_a_new_client_joins_the_nearest_cluster_and_counts_in_its_mean(end: list[float], cluster: int) -> None:
     strategy = with_two_clusters()
     step(strategy, START, [*four(), reply(5, end, 4)], nodes=5, server_round=2)
-    assert strategy.clusters == {**PAIRS, "5": cluster}
+    assert strategy.clusters == {**PAIRS, 5: cluster}
     mean = (np.array(MEANS[cluster]) + np.array(end)) / 2
     assert models_of(strategy)[cluster] == mean.tolist()
 
@@ -191,12 +191,12 @@ def test_a_weighted_start_by_hand() -> None:
     mean = step(strategy, START, [*four(), reply(5, [1.0, 2.0, 2.0])], nodes=5, server_round=2)
     # At distance 1 from cluster 0 and √17 from cluster 1.
     share = 1 / (1 + np.exp(-2 * (np.sqrt(17) - 1)))
-    assert strategy.mixtures == {"5": pytest.approx({"0": share, "1": 1 - share})}
-    assert "5" not in strategy.clusters and models_of(strategy) == MEANS
+    assert strategy.mixtures == {5: pytest.approx({0: share, 1: 1 - share})}
+    assert 5 not in strategy.clusters and models_of(strategy) == MEANS
     sent = values_of(send(strategy, mean, nodes=6, server_round=3)[5].array_records["arrays"])
     assert sent == pytest.approx([1.0, 2 * share - 2 * (1 - share), 1.0], rel=1e-6)
     due = with_two_clusters(every=1)
-    due.mixtures = {"5": {"0": 1.0}}
+    due.mixtures = {5: {0: 1.0}}
     step(due, START, four(), nodes=5, server_round=2)
     assert due.mixtures == {}
 
@@ -215,29 +215,29 @@ def test_a_new_client_that_diverged_joins_nobody() -> None:
 
 
 def test_shares_are_of_the_three_nearest_and_fall_with_distance() -> None:
-    found = shares_of({"0": 3.0, "1": 1.0, "2": 9.0, "3": 2.0}, beta=1.0)
+    found = shares_of({0: 3.0, 1: 1.0, 2: 9.0, 3: 2.0}, beta=1.0)
     exact = np.exp([-1.0, -2.0, -3.0])
-    assert found == pytest.approx(dict(zip("130", exact / exact.sum(), strict=True)))
-    assert shares_of({"0": 5.0, "1": 7.0}, beta=0.0) == {"0": 0.5, "1": 0.5}
-    assert shares_of({"0": 5e3, "1": 5e3 + 1}, beta=1.0)["0"] == pytest.approx(1 / (1 + np.exp(-1)))
+    assert found == pytest.approx(dict(zip((1, 3, 0), exact / exact.sum(), strict=True)))
+    assert shares_of({0: 5.0, 1: 7.0}, beta=0.0) == {0: 0.5, 1: 0.5}
+    assert shares_of({0: 5e3, 1: 5e3 + 1}, beta=1.0)[0] == pytest.approx(1 / (1 + np.exp(-1)))
 
 
 def test_a_mixture_of_equal_models_is_that_model() -> None:
     model = weights([0.1, 0.7, 0.2])
-    assert mixed({"0": model, "1": model}, {"0": 0.25, "1": 0.75})["a"].tolist() == model["a"].tolist()
+    assert mixed({0: model, 1: model}, {0: 0.25, 1: 0.75})["a"].tolist() == model["a"].tolist()
 
 
 def test_as_many_clients_as_possible_keep_their_clusters_name() -> None:
     generator = np.random.default_rng(0)
     for _ in range(50):
         labels = generator.integers(0, 3, 9).tolist()
-        before = [None if name == 3 else str(name) for name in generator.integers(0, 4, 9).tolist()]
+        before = [None if name == 3 else name for name in generator.integers(0, 4, 9).tolist()]
         found, new = inherited(labels, before), sorted(set(labels))
 
-        def kept(names: dict[int, str | None]) -> int:
+        def kept(names: dict[int, int | None]) -> int:
             return sum(names[label] == old is not None for label, old in zip(labels, before, strict=True))  # noqa: B023
 
-        options = itertools.permutations([*"012", None, None, None], len(new))
+        options = itertools.permutations([0, 1, 2, None, None, None], len(new))
         assert kept(found) == max(kept(dict(zip(new, option, strict=True))) for option in options)
         used = [name for name in found.values() if name is not None]
         assert len(used) == len(set(used))
@@ -307,7 +307,7 @@ def test_inner_products_are_those_of_all_weights_together() -> None:
 def test_a_cluster_in_which_a_client_failed_is_not_split() -> None:
     strategy = CFL(eps1=9.0, eps2=0.0, gamma=0.0, **SAMPLING)
     step(strategy, START, four()[:3], nodes=4)
-    assert set(strategy.clusters.values()) == {"0"} and set(strategy.clusters) == set("1234")
+    assert set(strategy.clusters.values()) == {0} and set(strategy.clusters) == {1, 2, 3, 4}
     step(strategy, START, four(), nodes=4, server_round=2)
     assert len(set(strategy.clusters.values())) == 2
 
@@ -328,11 +328,11 @@ def test_ifca_averages_what_comes_back_for_each_model() -> None:
         reply(n, values, examples, cluster=c) for (n, (values, examples)), c in zip(FOUR.items(), choices, strict=True)
     ]
     found = values_of(strategy.aggregate_train(1, replies)[0])
-    assert models_of(strategy) == {**MEANS, "2": third}
+    assert models_of(strategy) == {**MEANS, 2: third}
     assert found == [1.0, 0.0, 1.0]
     assert [(row.client, row.value) for row in strategy.rows()] == [(0, 0.0), (1, 0.0), (2, 1.0), (3, 1.0)]
     following = send(strategy, found, nodes=4, server_round=2)[3].array_records["arrays"]
-    assert following["a"].numpy().tolist() == [MEANS["0"][1:], MEANS["1"][1:], third[1:]]
+    assert following["a"].numpy().tolist() == [MEANS[0][1:], MEANS[1][1:], third[1:]]
 
 
 def test_other_models_start_with_the_same_numbers_in_another_order() -> None:

@@ -65,6 +65,6 @@ def step(
     return values_of(strategy.aggregate_train(server_round, replies)[0])
 
 
-def models_of(strategy: ClusterModels) -> dict[str, list[float]]:
+def models_of(strategy: ClusterModels) -> dict[int, list[float]]:
     """Return the numbers of every cluster's model."""
     return {cluster: values_of(model) for cluster, model in strategy.models.items()}
