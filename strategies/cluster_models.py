@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -33,6 +33,7 @@ class ClusterModels(Declared, FedAvg):
     """
 
     facts = (Facts("cluster", "1", 0.0, math.inf, "neutral", "numbered as they appear"),)
+    one_model: ClassVar[bool] = False
 
     def __init__(self, **flower: Any) -> None:
         super().__init__(**flower)

@@ -5,7 +5,7 @@ References:
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -32,7 +32,7 @@ class FedAvg(Declared, FlowerFedAvg):
     """
 
     # The replies count only through their weighted mean, so all clients may arrive as one reply.
-    averages = True
+    averages: ClassVar[bool] = True
 
     def __init__(self, server_lr: float = 1.0, server_momentum: float = 0.0, **flower: Any) -> None:
         check(positive(server_lr), "algorithm.server_lr", "a positive number", server_lr)

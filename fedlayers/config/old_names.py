@@ -12,7 +12,11 @@ _KEYS = {
 # Key and value -> what the value is now.
 _VALUES = {("weighting", "records"): "examples"}
 # Hooks of a client -> what they are now. One that is no longer called would change numbers without a word.
-HOOKS = {"training_records": "training_examples"}
+HOOKS = {
+    "training_records": "training_examples",
+    "evaluated": "evaluated_models",
+    "evaluated_model": "evaluated_models",
+}
 # Columns of partition.parquet.
 _COLUMNS = {"records": "examples"}
 

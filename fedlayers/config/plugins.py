@@ -145,12 +145,13 @@ def _try_client(node: Mapping[str, Any]) -> None:
     from fedlayers.flower.adapter import NumPyClient
 
     make = locate(node["_target_"], "algorithm.client._target_")
-    if NumPyClient not in getattr(make, "__mro__", ()):
+    fits = isinstance(make, type) and issubclass(make, NumPyClient)
+    if not fits:
         raise UserError(
             f"algorithm.client._target_ must be a subclass of flwr.client.NumPyClient, got {node['_target_']}; "
             "see clients/fedavg.py for one"
         )
-    if old := next((name for name in HOOKS if hasattr(make, name)), None):
+    if old := next((name for name in HOOKS if name in dir(make)), None):
         raise UserError(
             f"algorithm.client._target_ must have hooks that are called, got {old} in {node['_target_']}; it is called "
             f"{HOOKS[old]} now"

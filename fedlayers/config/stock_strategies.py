@@ -44,7 +44,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 def is_stock(target: object) -> bool:
     """Say whether a class is one of Flower's own strategies."""
-    return str(getattr(target, "__module__", "")).startswith(MODULE)
+    return isinstance(target, type) and target.__module__.startswith(MODULE)
 
 
 def check_stock_argument(key: str, name: str, value: object) -> None:

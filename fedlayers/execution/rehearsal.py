@@ -5,22 +5,23 @@ from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
-from flwr.serverapp.strategy import Strategy
+from flwr.serverapp.strategy import FedAvg, Strategy
 
 from fedlayers.config.plugins import locate
+from fedlayers.config.quantity_names import asks_for
 from fedlayers.config.settings import Config
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.core.seeding import global_state
-from fedlayers.flower.adapter import MODELS_OF_TREES, Grid, set_identity
+from fedlayers.flower.adapter import MODELS_OF_TREES, WRAPPERS, Grid, set_identity
 from fedlayers.flower.arrays import encode
 from fedlayers.flower.client_contract import declared_client
-from fedlayers.flower.strategy_contract import Declared, parts_of
+from fedlayers.flower.strategy_contract import Declared, declared, parts_of
 from fedlayers.flower.unread_settings import check_messages
+from metrics.base import Metric
 
 # So often a strategy may ask which nodes there are: Flower's own wait a second between two questions.
 _PATIENCE = 8
-_MINIMUMS = ("min_train_nodes", "min_evaluate_nodes", "min_available_nodes")
 
 
 class _NeedsClientsError(Exception):
@@ -63,15 +64,36 @@ def check_strategy(strategy: Strategy, clients: int) -> None:
                 f"{key}._target_ must be a strategy for networks, got {type(part).__name__}, which is for XGBoost's "
                 "trees; choose another algorithm"
             )
-        own = isinstance(part, Declared) and (type(part).made_for is not Declared.made_for or not part.has_global_model)
+        own = isinstance(part, Declared) and not (part.one_model and part.has_global_model)
         name, why = type(part).__name__, "what wraps it looks at the global model"
         check(part is strategy or not own, f"{key}._target_", "one that sends everybody one model", name, why)
-        for name in _MINIMUMS:
-            wanted = vars(part).get(name)
-            if isinstance(wanted, int):
-                why = "the strategy would wait for others for ever"
-                check(wanted <= clients, f"{key}.{name}", f"{clients} or less, the number of clients", wanted, why)
+        if isinstance(part, FedAvg):
+            _check_minimums(part, key, clients)
         key = f"{key}.strategy"
+
+
+def _check_minimums(strategy: FedAvg, key: str, clients: int) -> None:
+    minimums = {
+        "min_train_nodes": strategy.min_train_nodes,
+        "min_evaluate_nodes": strategy.min_evaluate_nodes,
+        "min_available_nodes": strategy.min_available_nodes,
+    }
+    for name, wanted in minimums.items():
+        why = "the strategy would wait for others for ever"
+        check(wanted <= clients, f"{key}.{name}", f"{clients} or less, the number of clients", wanted, why)
+
+
+def check_observed(strategy: Strategy, metrics: Mapping[str, Metric]) -> None:
+    """Raise UserError for a quantity that the strategy wants to see and only a metric that the run lacks measures."""
+    known = {facts.name for metric in metrics.values() for facts in metric.facts}
+    for quantity in declared(strategy).observes:
+        if quantity not in known and (found := asks_for(quantity)):
+            close, group, option = found
+            advice = f"add {option} to {group}" if close == quantity else f"did you mean {close}?"
+            raise UserError(
+                f"algorithm.strategy must observe what the run measures, got {quantity!r}, which no metric of it does; "
+                f"{advice}"
+            )
 
 
 def rehearse(make: Callable[[], Strategy], weights: Mapping[str, np.ndarray], config: Config, clients: int) -> None:
@@ -95,7 +117,7 @@ def rehearse(make: Callable[[], Strategy], weights: Mapping[str, np.ndarray], co
     except _NeedsClientsError:
         return
     for part in parts_of(strategy):
-        sampled = vars(part).get("num_sampled_clients", len(trained))
+        sampled = part.num_sampled_clients if isinstance(part, WRAPPERS) else len(trained)
         why = "the noise depends on it"
         key = "algorithm.strategy.num_sampled_clients"
         check(sampled == len(trained), key, f"{len(trained)}, the clients that train in a round", sampled, why)

@@ -24,8 +24,8 @@ from fedlayers.execution.progress import Progress
 from fedlayers.flower.adapter import records_of
 from fedlayers.flower.global_model import GlobalModel
 from fedlayers.flower.replies import Phase, read_replies
-from fedlayers.flower.strategy_contract import declared
-from fedlayers.flower.sums import averaged, block_of, only_averages
+from fedlayers.flower.strategy_contract import average_by, declared
+from fedlayers.flower.sums import averaged, block_of
 from fedlayers.flower.unread_settings import check_messages
 from fedlayers.measuring.server import ServerMeasuring
 from fedlayers.runs.checkpoint import Checkpoint
@@ -104,6 +104,7 @@ class RoundLoop:
             self.grid.average_by = None
         with self._timed("aggregate_s"), threads(self.config.server_threads):
             replies = averaged(phase.messages, blocks, average_by) if average_by else phase.messages
+            self._show(phase, server_round, "after_local")
             with global_state(seed, "aggregate", server_round), interruptible():
                 self._hand_over(phase, server_round, "after_local")
                 arrays, _ = self.strategy.aggregate_train(server_round, replies)
@@ -115,6 +116,7 @@ class RoundLoop:
             # Strategies may have rows of their own, such as who is in which cluster.
             phase.add(addressed(declared(self.strategy).rows(), round=server_round, moment="after_local"))
             self._compare(phase, received, server_round, "after_local")
+            self._show(phase, server_round, "after_local")
         return phase
 
     def _evaluate(self, server_round: int, moment: str, messages: list[Message]) -> Phase:
@@ -129,11 +131,13 @@ class RoundLoop:
             if test is not None:
                 phase.add(test.result())
         with threads(self.config.server_threads):
+            self._show(phase, server_round, moment)
             if phase.messages and moment == "after_aggregate":
                 with interruptible():
                     self._hand_over(phase, server_round, moment)
                     self.strategy.aggregate_evaluate(server_round, [m for m in phase.messages if _has_examples(m)])
             self._compare(phase, self.model, server_round, moment)
+            self._show(phase, server_round, moment)
         return phase
 
     def _evaluate_all(self, server_round: int, moment: str) -> None:
@@ -161,6 +165,15 @@ class RoundLoop:
         phase = read_replies(replies, server_round, moment, self.config.on_client_error, self.progress.note)
         phase.sent = sent
         return phase
+
+    def _show(self, phase: Phase, server_round: int, moment: str) -> None:
+        """Let the strategy see what was measured since it last looked at the phase, of what it wants to see."""
+        strategy = declared(self.strategy)
+        wanted = self.measuring.shown(strategy.observes, server_round, moment)
+        rows = phase.unseen(wanted) if wanted and moment != "final" else []
+        if rows:
+            with global_state(self.config.seed, f"observe/{moment}", server_round), interruptible():
+                strategy.observe(rows)
 
     def _hand_over(self, phase: Phase, server_round: int, moment: str) -> None:
         """Give the strategy what clients sent beside what Flower's hooks take."""
@@ -231,7 +244,7 @@ class RoundLoop:
     @property
     def _average_by(self) -> str | None:
         """The metric that weighs clients, if the strategy only averages."""
-        return str(vars(self.strategy)["weighted_by_key"]) if only_averages(self.strategy) else None
+        return average_by(self.strategy, self._weighting)
 
     @property
     def _weighting(self) -> str:

@@ -10,12 +10,20 @@ from flwr.app.message import make_message
 from flwr.client import NumPyClient
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import FedXgbBagging, FedXgbCyclic
+from flwr.serverapp.strategy import (
+    DifferentialPrivacyClientSideAdaptiveClipping,
+    DifferentialPrivacyClientSideFixedClipping,
+    DifferentialPrivacyServerSideAdaptiveClipping,
+    DifferentialPrivacyServerSideFixedClipping,
+    FedXgbBagging,
+    FedXgbCyclic,
+)
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 __all__ = [
     "MODELS_OF_TREES",
+    "WRAPPERS",
     "ErrorCode",
     "Grid",
     "NumPyClient",
@@ -35,6 +43,14 @@ RUN_ID = 1
 
 # Strategies whose arrays are not a network's weights.
 MODELS_OF_TREES = (FedXgbBagging, FedXgbCyclic)
+
+# Strategies that wrap another one, which is their attribute ``strategy``.
+WRAPPERS = (
+    DifferentialPrivacyClientSideAdaptiveClipping,
+    DifferentialPrivacyClientSideFixedClipping,
+    DifferentialPrivacyServerSideAdaptiveClipping,
+    DifferentialPrivacyServerSideFixedClipping,
+)
 
 R = TypeVar("R", ArrayRecord, MetricRecord, ConfigRecord)
 

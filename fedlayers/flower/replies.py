@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from safetensors.numpy import load
 from torch import Tensor
 
 from fedlayers.core.errors import ClientFailed
-from fedlayers.core.records import SCHEMAS, Row, from_bytes, missing, table_of, to_table
+from fedlayers.core.records import SCHEMAS, Pair, Record, Row, Spectrum, from_bytes, missing, sort, table_of, to_table
 from fedlayers.core.weights import from_safetensors_bytes
 from fedlayers.flower.adapter import number, records_of
 from fedlayers.flower.arrays import tensor_of
@@ -48,6 +48,8 @@ class Phase:
     starts: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
     sent: dict[int, ArrayRecord] = field(default_factory=dict)
     beside: dict[int, RecordDict] = field(default_factory=dict)
+    # Table name -> how many of its tables were asked for already.
+    _seen: dict[str, int] = field(default_factory=dict)
 
     @property
     def clients(self) -> list[int]:
@@ -79,6 +81,24 @@ class Phase:
             sorted_rows.setdefault(table_of(row), []).append(row)
         for name, group in sorted_rows.items():
             self.tables.setdefault(name, []).append(to_table(name, group))
+
+    def unseen(self, metrics: Collection[str]) -> list[Row]:
+        """Return the rows of some metrics that were added since this was called last, sorted; times are not among them.
+
+        Args:
+            metrics: values of the column ``metric``.
+        """
+        rows: list[Row] = []
+        for name, kind in (("records", Record), ("pairs", Pair), ("spectra", Spectrum)):
+            pieces = self.tables.get(name, [])
+            new, self._seen[name] = pieces[self._seen.get(name, 0) :], len(pieces)
+            if new:
+                table = pa.concat_tables(new, promote_options="none")
+                wanted = table.filter(
+                    pc.is_in(table["metric"].cast(pa.string()), pa.array(sorted(metrics), pa.string()))
+                )
+                rows += [kind(**row) for row in sort(name, wanted).to_pylist()]
+        return rows
 
     def merged(self, other: "Phase") -> dict[str, list[pa.Table]]:
         """Return the tables of both phases."""

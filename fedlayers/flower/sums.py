@@ -24,16 +24,6 @@ Node = tuple[int, int]
 Sums = dict[str, Tensor]
 
 
-def only_averages(strategy: object) -> bool:
-    """Say whether replies count only through their weighted mean: the class that aggregates must say so itself."""
-    for cls in type(strategy).__mro__:
-        if "averages" in vars(cls):
-            return bool(vars(cls)["averages"])
-        if "aggregate_train" in vars(cls):
-            return False
-    return False
-
-
 def block_of(sent: Iterable[Message]) -> dict[int, int]:
     """Return node id -> block, for the nodes that messages were sent to: each five in the order of their ids."""
     nodes = sorted(message.metadata.dst_node_id for message in sent)

@@ -1,7 +1,8 @@
 """The measuring half of the server: the global model by itself, and the metrics that compare clients."""
 
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -121,6 +122,16 @@ class ServerMeasuring:
             for name, metric in self.metrics.items()
             if metric.compares_clients and metric.schedule.is_due(server_round, self.config.rounds, moment)
         }
+
+    def shown(self, quantities: Collection[str], server_round: int, moment: str) -> set[str]:
+        """Return those quantities that are measured at a round and moment however long the run is."""
+        away = {
+            facts.name
+            for metric in self.metrics.values()
+            for facts in metric.facts
+            if not metric.schedule.is_due(server_round, sys.maxsize, moment)
+        }
+        return set(quantities) - away
 
     def remarks(self, model: GlobalModel) -> list[str]:
         """Return what the metrics have to say about the run before it starts, each sentence once."""

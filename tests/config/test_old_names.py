@@ -90,9 +90,19 @@ class OldClient(FedAvgClient):
         """Never called."""
 
 
-def test_a_hook_that_is_called_otherwise_now_is_told() -> None:
-    config = compose_config(["algorithm.client._target_=tests.config.test_old_names.OldClient"])
-    with pytest.raises(UserError, match=r"got training_records in tests.* it is called training_examples now$"):
+class OlderClient(FedAvgClient):
+    """Says which model is evaluated as was done before there could be several."""
+
+    evaluated_model = "personal"
+
+
+@pytest.mark.parametrize(
+    ("client", "old", "new"),
+    [("OldClient", "training_records", "training_examples"), ("OlderClient", "evaluated_model", "evaluated_models")],
+)
+def test_a_hook_that_is_called_otherwise_now_is_told(client: str, old: str, new: str) -> None:
+    config = compose_config([f"algorithm.client._target_=tests.config.test_old_names.{client}"])
+    with pytest.raises(UserError, match=f"got {old} in tests.* it is called {new} now$"):
         check_plugins(config)
 
 

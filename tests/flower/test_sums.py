@@ -1,19 +1,13 @@
 """Sums over clients: the tree, its parts on workers and on the server, and the mean against numpy."""
 
 import itertools
-from collections.abc import Iterable
 
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, Message, MessageType, MetricRecord, RecordDict
-from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
-from flwr.serverapp.strategy import FedMedian
 
 from fedlayers.flower.adapter import number, records_of, set_identity
-from fedlayers.flower.sums import BLOCK, add_up_on_worker, averaged, block_of, only_averages, weighted_mean
-from strategies.centralized import Centralized
-from strategies.fedavg import FedAvg
-from strategies.local import Local
+from fedlayers.flower.sums import BLOCK, add_up_on_worker, averaged, block_of, weighted_mean
 
 
 @pytest.fixture(autouse=True)
@@ -131,22 +125,6 @@ def test_clients_that_dropped_out_are_left_out_wherever_the_others_are_added_up(
     assert arrays_of(some) == arrays_of(none)
     expected = weighted_mean([reply.content for reply in kept[1]], "num-examples")
     np.testing.assert_allclose(array_of(some, "w"), expected["w"].numpy(), rtol=1e-13, atol=1e-15)
-
-
-class Derived(FedAvg):
-    """Inherits the aggregation, and with it what it says of itself."""
-
-
-class Median(FedAvg):
-    """Aggregates in a way of its own."""
-
-    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord | None, None]:
-        return None, None
-
-
-def test_whoever_aggregates_says_whether_it_only_averages() -> None:
-    assert [only_averages(strategy) for strategy in (FedAvg(), Derived(), Centralized())] == [True] * 3
-    assert [only_averages(strategy) for strategy in (Median(), Local(), FlowerFedAvg(), FedMedian())] == [False] * 4
 
 
 def test_no_replies_give_no_reply() -> None:

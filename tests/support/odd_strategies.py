@@ -1,14 +1,17 @@
 """Strategies for tests, named by ``_target_``."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
+from flwr.serverapp.strategy import Strategy
 
+from fedlayers.core.records import Record, Row
 from fedlayers.flower.adapter import Grid
+from fedlayers.flower.strategy_contract import Declared
 from strategies.fedavg import FedAvg
 
 
@@ -87,3 +90,42 @@ class Forgetting(FedAvg):
     ) -> Iterable[Message]:
         """Sample clients and tell them the round only."""
         return super().configure_train(server_round, arrays, ConfigRecord({}), grid)
+
+
+class Observing(FedAvg):
+    """Takes shorter steps the larger the clients' losses are, and writes down what it was shown."""
+
+    def __init__(
+        self, observes: Sequence[str] = ("training_loss", "loss", "drift", "update_norm"), **arguments: Any
+    ) -> None:
+        super().__init__(**arguments)
+        self.server_lr, self.observes = 0.9, tuple(observes)
+        # Round, moment, owners, metrics and sum of values of every call.
+        self.calls: list[list[Any]] = []
+
+    def observe(self, rows: Sequence[Row]) -> None:
+        """Set the step from the training losses of the round whose replies are aggregated next."""
+        records = [row for row in rows if isinstance(row, Record)]
+        losses = [row.value for row in records if row.metric == "training_loss"]
+        self.server_lr = 1 / (1 + sum(losses) / len(losses)) if losses else self.server_lr
+        places = {(row.round, row.moment) for row in rows}
+        assert len(places) == 1 and all(row.step is None or row.step > 0 for row in records)
+        owners, metrics = sorted({str(row.owner) for row in records}), sorted({row.metric for row in records})
+        self.calls.append([*places.pop(), owners, metrics, sum(row.value for row in records)])
+
+
+class Wrapping(Strategy):
+    """Wraps another strategy and tells nobody."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        self.inner = strategy
+
+    configure_train = configure_evaluate = aggregate_train = aggregate_evaluate = summary = None  # type: ignore[assignment]
+
+
+class DeclaredWrapping(Declared, Wrapping):
+    """Wraps another strategy and says so."""
+
+    def wrapped(self) -> Strategy:
+        """Return what it wraps."""
+        return self.inner
