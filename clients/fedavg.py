@@ -53,9 +53,10 @@ class FedAvgClient(Participant):
     """Trains and measures; an algorithm overrides what it changes.
 
     Hooks, in the order in which they are called. Before and while it trains: :meth:`initial` (where training starts),
-    :meth:`training_examples`, :meth:`extra_loss` (a term added to the loss), :meth:`adjust_gradients`. After it:
-    :meth:`keep` (what stays with the client), :meth:`sent` and :meth:`beside` (what goes to the strategy, of the model
-    and beside it), :meth:`trained_models` (which models are measured). In an evaluation: :meth:`evaluated_models`.
+    :meth:`training_examples`, :meth:`extra_loss` (a term added to the loss), :meth:`adjust_gradients`,
+    :meth:`after_step`. After it: :meth:`keep` (what stays with the client), :meth:`sent` and :meth:`beside` (what goes
+    to the strategy, of the model and beside it), :meth:`trained_models` (which models are measured). In an evaluation:
+    :meth:`evaluated_models`.
 
     A layer that the strategy does not send is the client's own: it goes on from its personal state, before its first
     training from the weights that the run's seed draws, is kept after training, and is not sent back.
@@ -94,6 +95,9 @@ class FedAvgClient(Participant):
 
     def adjust_gradients(self, gradients: dict[str, Tensor], parameters: Weights, reference: Weights) -> None:
         """Change the gradients of a step in place, by name; ``reference`` is what was received."""
+
+    def after_step(self, step: Step, parameters: Weights) -> None:
+        """Look at the weights after a step of training, and leave them as they are."""
 
     def keep(self, trained: Trained) -> None:
         """Keep what belongs to this client in its state: the buffers, if ``training.buffers`` is ``local``."""
@@ -275,7 +279,7 @@ class FedAvgClient(Participant):
         )
 
     def _watch(self, start: Weights, watched: list[Row]) -> AfterStep | None:
-        """Return what looks at the weights inside training; None if no metric does so in this round."""
+        """Return what looks at the weights inside training; None if neither metric nor algorithm does so."""
         session, workspace = self.session, self.session.workspace
         due = {
             name: metric
@@ -285,7 +289,10 @@ class FedAvgClient(Participant):
         on_error = str(workspace.config.metrics.get("on_error", "record"))
         seed = derive(workspace.config.seed, "measure/step", session.round, session.client)
 
+        own = type(self).after_step is not FedAvgClient.after_step
+
         def look(step: Step, parameters: Weights) -> None:
+            self.after_step(step, parameters)
             watched.extend(measure_step(due, workspace.layers, parameters, start, step, seed, on_error))
 
-        return look if due else None
+        return look if due or own else None

@@ -63,3 +63,8 @@ class Quantities(dict[str, Facts]):
     def __missing__(self, name: str) -> Facts:
         """Return what holds for a quantity about which nothing is stated."""
         return Facts(name, "", -math.inf, math.inf, "neutral", "")
+
+
+def stated_by(plugin: type) -> list[Facts]:
+    """Return what a class states in ``facts``, and those that it is derived from: their rows are its own, too."""
+    return [facts for cls in plugin.__mro__ for facts in vars(cls).get("facts", ())]

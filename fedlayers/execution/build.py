@@ -24,6 +24,7 @@ from fedlayers.core.schedule import Schedule, check_due
 from fedlayers.core.weights import split_state
 from fedlayers.execution.assembly import assembled, parts_of, workspace_of
 from fedlayers.execution.rehearsal import check_observed, check_strategy, rehearse
+from fedlayers.flower.client_contract import declared_client
 from fedlayers.flower.clientapp import client_app
 from fedlayers.flower.session import Workspace
 from fedlayers.flower.strategy_contract import check_declared, declared
@@ -96,7 +97,7 @@ def build(config: Config) -> Built:
     check_strategy(strategy, federation.num_clients)
     most = f"at most {federation.num_clients}, the number of clients"
     check((config.surveyed_clients or 1) <= federation.num_clients, "surveyed_clients", most, config.surveyed_clients)
-    check_observed(strategy, parts.metrics)
+    check_observed(strategy, declared_client(config.algorithm["client"]), parts.metrics)
     check_stock_among(config.algorithm, max(1, int(config.fraction * federation.num_clients)))
     _rehearse(config, workspace.module, layers, federation.num_clients)
     trial = Trial(federation, workspace.module, layers, workspace.device, config.seed)

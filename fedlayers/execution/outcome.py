@@ -13,16 +13,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fedlayers.config.plugins import locate
 from fedlayers.config.settings import Config, identity
 from fedlayers.core import survey
 from fedlayers.core.disk import disk_errors
 from fedlayers.core.federation import Federation
 from fedlayers.core.layers import total
-from fedlayers.core.quantities import Facts
+from fedlayers.core.quantities import Facts, stated_by
 from fedlayers.core.terminal import show
 from fedlayers.core.version import VERSION
 from fedlayers.execution.build import Built
+from fedlayers.flower.client_contract import declared_client
 from fedlayers.flower.strategy_contract import declared
 from fedlayers.runs.checkpoint import check_resumable
 from fedlayers.runs.folder import RunFolder
@@ -131,15 +131,9 @@ def save_partition(folder: RunFolder, config: Config, federation: Federation) ->
 def stated(config: Config, built: Built) -> list[Facts]:
     """Return how to read the values of all quantities that metrics, strategy and clients of a run may have rows of."""
     metrics = [facts for metric in built.metrics.values() for facts in metric.facts]
-    client = locate(str(config.algorithm["client"]["_target_"]), "algorithm.client._target_")
+    client = declared_client(config.algorithm["client"])
     of_survey = [] if config.surveyed_clients is None else [survey.FACTS]
-    return [*metrics, *_stated_by(type(declared(built.strategy))), *_stated_by(client), *of_survey]
-
-
-def _stated_by(plugin: Any) -> list[Facts]:
-    """Return what a class states of its own rows, and those that it is derived from."""
-    # A client of the user's own may be any NumPyClient, or come from a function.
-    return [facts for cls in getattr(plugin, "__mro__", ()) for facts in vars(cls).get("facts", ())]
+    return [*metrics, *stated_by(type(declared(built.strategy))), *stated_by(client), *of_survey]
 
 
 def finish(folder: RunFolder, config: Config) -> None:

@@ -7,15 +7,15 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAvg, Strategy
 
-from fedlayers.config.plugins import locate
 from fedlayers.config.quantity_names import asks_for
 from fedlayers.config.settings import Config
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
+from fedlayers.core.quantities import stated_by
 from fedlayers.core.seeding import global_state
 from fedlayers.flower.adapter import MODELS_OF_TREES, WRAPPERS, Grid, set_identity
 from fedlayers.flower.arrays import encode
-from fedlayers.flower.client_contract import declared_client
+from fedlayers.flower.client_contract import Participant, declared_client
 from fedlayers.flower.strategy_contract import Declared, declared, parts_of
 from fedlayers.flower.unread_settings import check_messages
 from metrics.base import Metric
@@ -83,9 +83,10 @@ def _check_minimums(strategy: FedAvg, key: str, clients: int) -> None:
         check(wanted <= clients, f"{key}.{name}", f"{clients} or less, the number of clients", wanted, why)
 
 
-def check_observed(strategy: Strategy, metrics: Mapping[str, Metric]) -> None:
+def check_observed(strategy: Strategy, client: type[Participant], metrics: Mapping[str, Metric]) -> None:
     """Raise UserError for a quantity that the strategy wants to see and only a metric that the run lacks measures."""
-    known = {facts.name for metric in metrics.values() for facts in metric.facts}
+    measured = [facts for metric in metrics.values() for facts in metric.facts]
+    known = {facts.name for facts in (*measured, *stated_by(type(declared(strategy))), *stated_by(client))}
     for quantity in declared(strategy).observes:
         if quantity not in known and (found := asks_for(quantity)):
             close, group, option = found
@@ -121,7 +122,7 @@ def rehearse(make: Callable[[], Strategy], weights: Mapping[str, np.ndarray], co
         why = "the noise depends on it"
         key = "algorithm.strategy.num_sampled_clients"
         check(sampled == len(trained), key, f"{len(trained)}, the clients that train in a round", sampled, why)
-    sends = declared_client(locate(str(config.algorithm["client"]["_target_"]), "algorithm.client._target_")).sends
+    sends = declared_client(config.algorithm["client"]).sends
     if trained and sends is not None and all(type(part).__module__.startswith("flwr.") for part in parts_of(strategy)):
         # Another one: some remember the first model that they see.
         _aggregate(make(), list(weights), config, clients, sends)

@@ -7,8 +7,11 @@ and lists of numbers are metrics, mappings of names to arrays are records of arr
 configuration; the last two reach the strategy's ``receive``.
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+from fedlayers.config.plugins import locate
+from fedlayers.core.quantities import Facts
 from fedlayers.flower.adapter import NumPyClient
 
 
@@ -20,8 +23,11 @@ class Participant(NumPyClient):
     reads: ClassVar[tuple[str, ...] | None] = None
     # The metrics in its replies to training beside the counts. None: nobody knows.
     sends: ClassVar[tuple[str, ...] | None] = None
+    # How to read the values of the client's own rows.
+    facts: ClassVar[tuple[Facts, ...]] = ()
 
 
-def declared_client(target: object) -> type[Participant]:
-    """Return what a client class declares: itself, or for one that is no :class:`Participant` the defaults."""
+def declared_client(client: Mapping[str, Any]) -> type[Participant]:
+    """Return what the class in ``algorithm.client`` declares: itself, or the defaults."""
+    target: object = locate(str(client["_target_"]), "algorithm.client._target_")
     return target if isinstance(target, type) and issubclass(target, Participant) else Participant

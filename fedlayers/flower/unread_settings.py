@@ -6,7 +6,6 @@ from typing import Any
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from fedlayers.config.options import known_keys, nearest_key
-from fedlayers.config.plugins import locate
 from fedlayers.config.training import Training
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
@@ -41,7 +40,7 @@ def check_messages(messages: Iterable[Message], client: Mapping[str, Any], train
 
 def reads_of(client: Mapping[str, Any]) -> set[str] | None:
     """Return what a client class says it reads, None if it says nothing."""
-    reads = declared_client(locate(str(client["_target_"]), "algorithm.client._target_")).reads
+    reads = declared_client(client).reads
     return None if reads is None else {plain(key) for key in reads}
 
 

@@ -60,7 +60,9 @@ def test_two_steps_of_scaffold_by_hand() -> None:
     content["control"] = array_record({"weight": server[:, None]})
     state["control"] = array_record({"weight": own[:, None]})
     session = session_on_three_weights(content, state)
-    sent, count, found = ScaffoldClient(session).fit([w0[:, None].copy()], {})
+    client = ScaffoldClient(session)
+    sent, count, found = client.fit([w0[:, None].copy()], {})
+    assert client.steps == (1, 2)
 
     def gradient(w: np.ndarray) -> np.ndarray:
         softmax = np.exp(3 * w) / np.exp(3 * w).sum()

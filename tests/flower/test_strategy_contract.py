@@ -10,6 +10,7 @@ from flwr.app import ArrayRecord, Message
 from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping as Clipping
 from flwr.serverapp.strategy import FedAvg, FedMedian
 
+from clients.fedavg import FedAvgClient
 from fedlayers import read
 from fedlayers.config.options import options
 from fedlayers.core.errors import UserError
@@ -17,6 +18,7 @@ from fedlayers.execution.rehearsal import check_observed
 from fedlayers.flower.strategy_contract import Declared, average_by, check_declared, declared, parts_of
 from fedlayers.runs.folder import RunFolder
 from strategies.centralized import Centralized
+from strategies.clustered import Clustered
 from strategies.fedavg import FedAvg as Ours
 from strategies.local import Local
 from tests.support.odd_strategies import DeclaredWrapping, Observing, Undeclared, Wrapping
@@ -126,9 +128,13 @@ def test_a_strategy_sees_the_same_on_workers(observed: Path, quick_run: Callable
     ],
 )
 def test_what_is_not_measured_cannot_be_observed(quantity: str, sentence: str) -> None:
-    check_observed(Observing(["training_loss"]), {})
+    # A client's own rows, and a strategy's.
+    check_observed(Observing(["training_loss"]), FedAvgClient, {})
+    clusters = Clustered()
+    clusters.observes = ("cluster",)
+    check_observed(clusters, FedAvgClient, {})
     with pytest.raises(UserError, match=sentence):
-        check_observed(Observing([quantity]), {})
+        check_observed(Observing([quantity]), FedAvgClient, {})
 
 
 @pytest.mark.parametrize(

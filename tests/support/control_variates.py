@@ -14,6 +14,7 @@ from torch import Tensor
 from clients.fedavg import FedAvgClient, Trained
 from clients.measuring import Model
 from clients.training import Weights
+from fedlayers.core.schedule import Step
 from fedlayers.flower.adapter import Grid
 from fedlayers.flower.contents import array_record
 from fedlayers.flower.session import Scalars
@@ -25,11 +26,15 @@ class ScaffoldClient(FedAvgClient):
     """Corrects every gradient by c − c_i and sends how its c_i changed; measures the global model beside its own."""
 
     reads = (*FedAvgClient.reads, "control")
+    steps: tuple[int, ...] = ()
 
     def adjust_gradients(self, gradients: dict[str, Tensor], parameters: Weights, reference: Weights) -> None:
         server, own = self.session.arrays("control"), self.session.stored("control")
         for name, gradient in gradients.items():
             gradient.add_(server[name] - own.get(name, 0.0))
+
+    def after_step(self, step: Step, parameters: Weights) -> None:
+        self.steps = (*self.steps, step.number)
 
     def beside(self, trained: Trained) -> Mapping[str, Weights]:
         server, own = self.session.arrays("control"), self.session.stored("control")
