@@ -39,12 +39,10 @@ ROOMS["fedlayers"] = {"core", "runs", "commands"}
 # Arrows that still point up: to be turned round.
 PENDING = {
     ("fedlayers.config.plugins", "fedlayers.flower.adapter"),
-    ("fedlayers.figures.notebook", "fedlayers.commands.plot"),
     ("fedlayers.runs.reading.tables", "fedlayers.figures.notebook"),
     ("fedlayers.config.quantity_names", "fedlayers.config.plugins"),
     ("fedlayers.config.quantity_names", "fedlayers.config.options"),
     ("fedlayers.config.mistakes", "fedlayers.config.quantity_names"),
-    ("fedlayers.views.places", "fedlayers.figures.drawing.style"),
 }
 # Names of Flower that move between releases; everything else imports flwr.app, flwr.clientapp and flwr.serverapp.
 STABLE_FLOWER = {"flwr.app", "flwr.clientapp", "flwr.serverapp", "flwr.serverapp.strategy"}
@@ -155,7 +153,7 @@ def test_no_circle_between_folders() -> None:
     """Between folders that stand side by side; a folder and what is inside it are one."""
     folders = sorted({path.parent for path in ours()})
     # The packages themselves are rooms, whose arrows another test follows.
-    for parent in {folder.parent for folder in folders} - {ROOT, ROOT / "fedlayers" / "figures"}:
+    for parent in {folder.parent for folder in folders} - {ROOT}:
         graph: dict[str, set[str]] = {}
         for folder in (folder for folder in folders if folder.parent == parent):
             inside = [path for path in ours() if path.is_relative_to(folder) and path.name != "__main__.py"]
@@ -213,8 +211,7 @@ def test_plug_ins_know_no_framework_but_flower() -> None:
 
 def test_views_draw_nothing() -> None:
     quiet = [path for room in ("core", "runs", "statistics", "views") for path in files(f"fedlayers/{room}")]
-    pending = {"tables.py", "places.py", "rounds.py"}
-    quiet = [path for path in quiet if path.name not in pending]
+    quiet = [path for path in quiet if path.name != "tables.py"]
     assert broken_by(quiet, lambda path: tops(path) & {"matplotlib"}) == {}
 
 

@@ -7,15 +7,10 @@ Without a figure's name all are drawn that the tables suffice for. A name may be
 import argparse
 import logging
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fedlayers.commands.command import carried_out
 from fedlayers.core.errors import UserError
-
-if TYPE_CHECKING:
-    from fedlayers.figures.drawing.drawable import Drawing
 
 _EXAMPLES = """examples:
   python -m fedlayers.plot results/main/<run>                           all figures of a run
@@ -34,41 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return carried_out(lambda: _plot(words))
 
 
-def chosen(figures: Sequence["Drawing"], names: Sequence[str], metric: str | None, folder: Path) -> list["Drawing"]:
-    """Return those of the figures that are named, and of them those of one metric if it is given.
-
-    Args:
-        figures: all that can be drawn; one or more.
-        names: of figures or of kinds of them; empty for all.
-        metric: the metric that they show; None for any.
-        folder: what they are of, for messages.
-
-    Raises:
-        UserError: for a name or a metric that none of the figures has.
-    """
-    if metric is not None:
-        metrics = sorted({figure.metric for figure in figures if figure.metric})
-        if metric not in metrics:
-            raise UserError(
-                f"{folder} has no figure of --metric {metric}{_meant(metric, metrics)}; "
-                f"there are figures of {_listed(metrics)}"
-            )
-        figures = [figure for figure in figures if figure.metric == metric]
-    found = []
-    for name in names:
-        matching = [figure for figure in figures if name in (figure.name, figure.family)]
-        if not matching:
-            known = list(dict.fromkeys(figure.family for figure in figures))
-            of_metric = f" of {metric}" if metric else ""
-            meant = _meant(name, [*known, *(figure.name for figure in figures)])
-            raise UserError(f"{folder} has no figure {name}{of_metric}{meant}; there are {_listed(known)} (see --list)")
-        found += [figure for figure in matching if figure not in found]
-    return found if names else list(figures)
-
-
 def _plot(words: argparse.Namespace) -> int:
     # Matplotlib and pandas take a second: --help does without.
-    from fedlayers.figures.available import figures_of
+    from fedlayers.figures.available import chosen, figures_of
     from fedlayers.figures.draw import draw
     from fedlayers.figures.drawing.paper import Paper
     from fedlayers.figures.drawing.style import FORMATS
@@ -115,12 +78,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="folder for the files; figures/ in RUN_OR_STUDY if not given")
     parser.add_argument("--list", action="store_true", help="print the names of the figures instead of drawing them")
     return parser
-
-
-def _meant(name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) or "none"

@@ -141,7 +141,7 @@ def finish(folder: RunFolder, config: Config) -> None:
     from fedlayers.execution.summary import summary
 
     if config.figures:
-        from fedlayers.figures import draw_main
+        from fedlayers.figures.draw import draw_main
 
         with _told("the figures could not be drawn"):
             draw_main(folder.path)

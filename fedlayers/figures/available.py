@@ -1,6 +1,7 @@
 """Which figures can be drawn of a run or a study, from what is in its tables."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,19 @@ import pandas as pd
 from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import Quantities
 from fedlayers.figures.clients.client_matrix import client_matrices
-from fedlayers.figures.clients.clusters import client_clusters, cluster_rows
-from fedlayers.figures.clients.distances import distance_rows, similarity_composite
-from fedlayers.figures.clients.learning import curve_rows, learning_curves
+from fedlayers.figures.clients.clusters import client_clusters
+from fedlayers.figures.clients.distances import similarity_composite
+from fedlayers.figures.clients.learning import learning_curves
 from fedlayers.figures.clients.model_matrix import model_matrices
 from fedlayers.figures.clients.partition import partition_matrix
 from fedlayers.figures.drawing.drawable import Drawing
-from fedlayers.figures.layers.curvature import curvature_rows, gradient_curvature_sensitivity
-from fedlayers.figures.layers.density import density_rows, hessian_density
+from fedlayers.figures.drawing.small_profiles import PANELS_A_FIGURE
+from fedlayers.figures.layers.curvature import gradient_curvature_sensitivity
+from fedlayers.figures.layers.density import hessian_density
 from fedlayers.figures.layers.layer_matrix import layer_matrices
-from fedlayers.figures.layers.overview import PANELS_A_FIGURE, layer_overview
-from fedlayers.figures.layers.profiles import layer_metrics, layer_profile
-from fedlayers.figures.layers.similarity import PROFILED, similarity_profile
+from fedlayers.figures.layers.overview import layer_overview
+from fedlayers.figures.layers.profiles import layer_profile
+from fedlayers.figures.layers.similarity import similarity_profile
 from fedlayers.figures.studies.curves import study_curves
 from fedlayers.figures.studies.layers import study_overview, study_profile
 from fedlayers.runs.damage import readable
@@ -29,9 +31,15 @@ from fedlayers.runs.quantities import check_quantities
 from fedlayers.runs.reading.run_columns import config_of
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.tables import Tables, read
-from fedlayers.views.pairs import pair_metrics, whole_model_metrics
+from fedlayers.views.client_profiles import curvature_rows
+from fedlayers.views.clusters import cluster_distances
+from fedlayers.views.curves import curve_rows
+from fedlayers.views.densities import hessian_densities
+from fedlayers.views.holdings import holdings
+from fedlayers.views.pairs import PROFILED, distance_metrics, pair_metrics, whole_model_metrics
 from fedlayers.views.places import in_layers
-from fedlayers.views.rounds import in_round
+from fedlayers.views.profiles import layer_metrics
+from fedlayers.views.rounds import in_round, rounds_of_layers
 from fedlayers.views.run_groups import Setting, settings_of
 
 # Of the metrics of pairs, the first of these that is there is a main figure.
@@ -61,6 +69,38 @@ def figures_in(tables: Tables, only_round: int | None = None, layers: Sequence[s
     return _of_study(tables, only_round, layers) if tables.several else _of_run(tables, only_round, layers)
 
 
+def chosen(figures: Sequence[Drawing], names: Sequence[str], metric: str | None, folder: Path) -> list[Drawing]:
+    """Return those of the figures that are named, and of them those of one metric if it is given.
+
+    Args:
+        figures: all that can be drawn; one or more.
+        names: of figures or of kinds of them; empty for all.
+        metric: the metric that they show; None for any.
+        folder: what they are of, for messages.
+
+    Raises:
+        UserError: for a name or a metric that none of the figures has.
+    """
+    if metric is not None:
+        metrics = sorted({figure.metric for figure in figures if figure.metric})
+        if metric not in metrics:
+            raise UserError(
+                f"{folder} has no figure of --metric {metric}{_meant(metric, metrics)}; "
+                f"there are figures of {_listed(metrics)}"
+            )
+        figures = [figure for figure in figures if figure.metric == metric]
+    found = []
+    for name in names:
+        matching = [figure for figure in figures if name in (figure.name, figure.family)]
+        if not matching:
+            known = list(dict.fromkeys(figure.family for figure in figures))
+            of_metric = f" of {metric}" if metric else ""
+            meant = _meant(name, [*known, *(figure.name for figure in figures)])
+            raise UserError(f"{folder} has no figure {name}{of_metric}{meant}; there are {_listed(known)} (see --list)")
+        found += [figure for figure in matching if figure not in found]
+    return found if names else list(figures)
+
+
 def _of_run(tables: Tables, only_round: int | None, layers: Sequence[str]) -> list[Drawing]:
     facts, quantities = run_facts(tables.path), tables.quantities
     whole = [in_layers(rows, layers) for rows in (tables.records, tables.pairs, tables.spectra)]
@@ -75,9 +115,9 @@ def _of_run(tables: Tables, only_round: int | None, layers: Sequence[str]) -> li
     if not curvature_rows(records).empty:
         make = partial(gradient_curvature_sensitivity, records, facts, quantities)
         found.append(Drawing("gradient_curvature_sensitivity", make, main=True))
-    if not density_rows(spectra).empty:
+    if not hessian_densities(spectra).empty:
         found.append(Drawing("hessian_density", partial(hessian_density, spectra, facts), main=True))
-    if distance_rows(pairs):
+    if distance_metrics(pairs):
         found.append(
             Drawing("similarity_composite", partial(similarity_composite, pairs, facts, quantities), main=True)
         )
@@ -103,9 +143,9 @@ def _of_whole_run(tables: Tables, facts: Mapping[str, Any], quantities: Quantiti
     found = []
     if not curve_rows(tables.records).empty:
         found.append(Drawing("learning_curves", partial(learning_curves, tables.records, facts, quantities), main=True))
-    if tables.partition["examples"].sum() > 0:
+    if not holdings(tables.partition).empty:
         found.append(Drawing("partition", partial(partition_matrix, tables.partition, facts), main=True))
-    if cluster_rows(tables.records, tables.pairs):
+    if not cluster_distances(tables.records, tables.pairs).empty:
         make = partial(client_clusters, tables.records, tables.pairs, facts)
         found.append(Drawing("client_clusters", make, main=True))
     found += [
@@ -117,7 +157,7 @@ def _of_whole_run(tables: Tables, facts: Mapping[str, Any], quantities: Quantiti
 
 def _check_round(folder: Path, tables: Sequence[pd.DataFrame], only_round: int | None) -> None:
     """Raise UserError if nothing of layers was measured in the round."""
-    measured = sorted({int(number) for rows in tables for number in rows.loc[rows["layer"].notna(), "round"].unique()})
+    measured = rounds_of_layers(tables)
     if only_round is not None and only_round not in measured:
         rounds = ", ".join(map(str, measured)) or "none"
         raise UserError(f"{folder} has no values of layers in round {only_round}; rounds with some: {rounds}")
@@ -165,3 +205,12 @@ def _pages(metrics: list[str]) -> list[tuple[str, list[str]]]:
     return [
         (str(page + 1) if page else "", metrics[start : start + PANELS_A_FIGURE]) for page, start in enumerate(starts)
     ]
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"

@@ -5,9 +5,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from fedlayers.commands.plot import chosen
 from fedlayers.core.errors import UserError
-from fedlayers.figures.available import figures_in
+from fedlayers.figures.available import chosen, figures_in
 from fedlayers.figures.drawing.paper import Paper
 from fedlayers.runs.reading.tables import Tables
 

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from fedlayers.core.quantities import Facts, Quantities
-from fedlayers.figures.clients.learning import CURVES, curve_rows
-from fedlayers.figures.layers.profiles import layer_metrics, layer_rows, panels_of
 from fedlayers.statistics.decades import spans_decades
 from fedlayers.statistics.spread import Spread, band_name, spread_along
+from fedlayers.views import curves
 from fedlayers.views.moments import MOMENT_NAMES
-from fedlayers.views.places import placed
+from fedlayers.views.numbered import parts_of
+from fedlayers.views.places import LayerAxis
+from fedlayers.views.profiles import layer_metrics, layer_profile
 from fedlayers.views.quantities import axis_label
 from fedlayers.views.thinning import evenly
 from fedlayers.views.values import usable
@@ -84,12 +85,23 @@ class Profile:
 
 def learning_charts(records: pd.DataFrame, quantities: Quantities) -> list[Chart]:
     """Return accuracy and loss over rounds: clients' means at each moment and the server's test set."""
-    rows = curve_rows(records)
-    found = [
-        Chart(metric, axis_label(quantities[metric]), _curves(rows[rows["metric"] == metric], quantities[metric]))
-        for metric in CURVES
+    rows = curves.learning_curves(records)
+    rows = rows[rows["at"] != "final"]
+    return [
+        Chart(metric, axis_label(quantities[metric]), [_curve(line, quantities[metric]) for _, line in lines])
+        for metric in curves.CURVES
+        if (lines := parts_of(rows[rows["metric"] == metric], "line"))
     ]
-    return [chart for chart in found if chart.lines]
+
+
+def _curve(rows: pd.DataFrame, quantity: Facts) -> Line:
+    spread, first = spread_along(rows, "round", quantity.limits), rows.iloc[0]
+    name, kind = str(first["line_name"]), str(first["kind"])
+    if first["who"] == "server":
+        return _line(spread, name, "server", "dotted")
+    several = first["kinds"] > 1
+    style = "dashed" if several and kind == "personal" else "solid"
+    return _line(spread, f"{name}, {kind} models" if several else name, str(first["at"]), style)
 
 
 def profiles(
@@ -106,24 +118,23 @@ def profiles(
     return [
         profile
         for metric in layer_metrics(records)
-        for profile in _profiles(records, quantities[metric], facts, most_rounds)
+        for profile in _profiles(layer_profile(records, metric, facts), quantities[metric], most_rounds)
     ]
 
 
-def _profiles(records: pd.DataFrame, quantity: Facts, facts: Mapping[str, Any], most_rounds: int) -> Iterator[Profile]:
-    rows, note = layer_rows(records, quantity.name)
-    rows, axis = placed(rows, facts)
+def _profiles(rows: pd.DataFrame, quantity: Facts, most_rounds: int) -> Iterator[Profile]:
+    axis = LayerAxis.of(rows)
     lined = axis.lined(rows)
     # Lines pass over the layers that a metric leaves out by definition.
-    rows = rows.assign(place=rows["place"].map({place: at for at, place in enumerate(lined)})).dropna(subset="place")
-    for variant, of_panel in panels_of(rows):
+    rows = rows.assign(place=rows["place"].map({place: at for at, place in enumerate(lined)}))
+    for variant, of_panel in parts_of(rows, "panel"):
         values = usable(of_panel)
         rounds = evenly(sorted(int(number) for number in values["round"].unique()), most_rounds)
         yield Profile(
             metric=quantity.name,
             label=axis_label(quantity),
             variant=variant,
-            note=note,
+            note=str(rows["note"].iloc[0]),
             layers=[axis.names[place] for place in lined],
             rounds=rounds,
             lines=[_profile(values[values["round"] == number], quantity) for number in rounds],
@@ -133,31 +144,11 @@ def _profiles(records: pd.DataFrame, quantity: Facts, facts: Mapping[str, Any], 
 
 def _profile(rows: pd.DataFrame, quantity: Facts) -> list[Line]:
     lines = []
-    for moment, name in MOMENT_NAMES.items():
-        here = rows[rows["moment"] == moment]
-        clients, server = here[here["client"].notna()], here[here["client"].isna()]
-        if not clients.empty:
-            lines.append(_line(spread_along(clients, "place", quantity.limits), f"clients, {name}", moment, "solid"))
-        if not server.empty:
-            lines.append(_line(spread_along(server, "place", quantity.limits), f"server, {name}", moment, "dotted"))
-    return lines
-
-
-def _curves(rows: pd.DataFrame, quantity: Facts) -> list[Line]:
-    lines = []
-    clients = rows[rows["scope"] != "server_test"]
-    for moment in ("after_local", "after_aggregate"):
-        # What is measured before training is the model that clients receive.
-        of_moment = clients[clients["moment"].isin([moment, "start"] if moment == "after_aggregate" else [moment])]
-        several = of_moment["model"].nunique() > 1
-        for model, chosen in of_moment.groupby(of_moment["model"].astype(object).fillna(""), sort=True):
-            if (chosen["moment"] == moment).any():
-                label = f"clients, {MOMENT_NAMES[moment]}" + (f", {model} models" if several else "")
-                style = "dashed" if several and model == "personal" else "solid"
-                lines.append(_line(spread_along(chosen, "round", quantity.limits), label, moment, style))
-    server = rows[(rows["scope"] == "server_test") & rows["moment"].isin(["start", "after_aggregate"])]
-    if not server.empty:
-        lines.append(_line(spread_along(server, "round", quantity.limits), "server's test set", "server", "dotted"))
+    for _, line in rows.groupby("line", sort=True):
+        who, moment = str(line["who"].iloc[0]), str(line["moment"].iloc[0])
+        style = "solid" if who == "clients" else "dotted"
+        spread = spread_along(line, "place", quantity.limits)
+        lines.append(_line(spread, f"{who}, {MOMENT_NAMES[moment]}", moment, style))
     return lines
 
 

@@ -1,6 +1,6 @@
 """Matrices between clients by round, in the form in which a page holds them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,15 +8,12 @@ import numpy as np
 import pandas as pd
 
 from fedlayers.core.quantities import Facts, Quantities
-from fedlayers.figures.drawing.colour_scale import colour_limits
 from fedlayers.report.columns import Column, constant, packed
-from fedlayers.views.moments import MOMENT_NAMES, at_moments
+from fedlayers.views.matrices import value_ends
 from fedlayers.views.quantities import axis_label, value_of_itself
 from fedlayers.views.thinning import evenly
 from fedlayers.views.values import usable
 
-# What distinguishes several matrices of one metric at one layer.
-_SETTING = ("variant", "moment", "model", "scope")
 _BESIDE_VALUE = ("stderr", "n", "chance", "chance_hi", "p")
 WHOLE_MODEL = "whole model"
 
@@ -58,12 +55,6 @@ class Matrices:
     reasons: list[str]
 
 
-def between_clients(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of pairs that compare two clients with each other."""
-    chosen = (pairs["subject"] == "clients") & pairs["client"].notna() & pairs["other"].notna()
-    return at_moments(pairs[chosen])
-
-
 def clients_of(rows: pd.DataFrame) -> list[int]:
     """Return the clients in rows between clients, ascending."""
     return sorted({int(client) for end in ("client", "other") for client in rows[end].unique()})
@@ -72,7 +63,7 @@ def clients_of(rows: pd.DataFrame) -> list[int]:
 def sizes(rows: pd.DataFrame) -> list[tuple[int, float]]:
     """Return of each matrix the rounds and the numbers per cell and round, see :func:`fedlayers.report.room.room`."""
     found = []
-    for _, _, of_matrix in _settings(rows):
+    for _, of_matrix in rows.groupby("matrix", sort=True):
         varied = [name for name in _BESIDE_VALUE if of_matrix[name].nunique() > 1]
         share = 0.5 if _is_symmetric(of_matrix) else 1.0
         found.append((int(of_matrix["round"].nunique()), share * (1 + len(varied))))
@@ -83,7 +74,7 @@ def matrices(rows: pd.DataFrame, clients: Sequence[int], quantities: Quantities,
     """Return all matrices between clients, by metric and layer, the whole model first.
 
     Args:
-        rows: of :func:`between_clients`.
+        rows: of :func:`fedlayers.views.matrices.between_clients`.
         clients: those that are shown, ascending; rows of others are left out.
         quantities: what is known of the metrics.
         most_rounds: of more rounds than these so many are kept, spaced evenly, the first and the last among them.
@@ -91,34 +82,16 @@ def matrices(rows: pd.DataFrame, clients: Sequence[int], quantities: Quantities,
     found = []
     for metric, of_metric in rows.groupby("metric", observed=True):
         quantity = quantities[str(metric)]
-        ends = colour_limits(usable(of_metric), quantity)
+        ends = value_ends(usable(of_metric), quantity)
         found += [
-            _matrices(of_matrix, quantity, variant, measured, clients, most_rounds, ends)
-            for variant, measured, of_matrix in _settings(of_metric)
+            _matrices(of_matrix, quantity, clients, most_rounds, ends) for _, of_matrix in of_metric.groupby("matrix")
         ]
     return sorted(found, key=lambda one: (one.metric, one.layer_index, one.variant))
-
-
-def _settings(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Yield what distinguishes each matrix from those of its metric and layer, all it was measured on, and its rows."""
-    keys = rows[list(_SETTING)].astype(object).fillna("")
-    keys["moment"] = keys["moment"].map(lambda moment: MOMENT_NAMES.get(moment, moment))
-    keys["model"] = keys["model"].map(lambda model: f"{model} models" if model else "")
-    keys["scope"] = keys["scope"].map(lambda scope: f"on {scope}" if scope else "")
-    layers = rows["layer_index"].astype(float).fillna(-1)
-    for _, of_layer in keys.groupby([rows["metric"].astype(str), layers], sort=True):
-        varied = [name for name in _SETTING if of_layer[name].nunique() > 1]
-        for _, same in of_layer.groupby(list(_SETTING), sort=True):
-            parts = {name: str(same.iloc[0][name]) for name in _SETTING}
-            variant = ", ".join(parts[name] for name in varied if parts[name])
-            yield variant, ", ".join(part for part in parts.values() if part), rows.loc[same.index]
 
 
 def _matrices(
     rows: pd.DataFrame,
     quantity: Facts,
-    variant: str,
-    measured: str,
     clients: Sequence[int],
     most_rounds: int,
     ends: tuple[float, float],
@@ -134,8 +107,8 @@ def _matrices(
         label=axis_label(quantity),
         layer=WHOLE_MODEL if whole else str(first["layer"]),
         layer_index=-1 if whole else int(first["layer_index"]),
-        variant=variant,
-        measured=measured,
+        variant=str(first["matrix_name"]),
+        measured=str(first["measured"]),
         symmetric=symmetric,
         itself=itself if np.isfinite(itself) else None,
         rounds=rounds,

@@ -13,13 +13,15 @@ from fedlayers.core.disk import whole_file
 from fedlayers.core.errors import UserError
 from fedlayers.report.head import Fact, head
 from fedlayers.report.lines import Chart, Profile, learning_charts, profiles
-from fedlayers.report.matrices import Matrices, between_clients, clients_of, matrices, sizes
+from fedlayers.report.matrices import Matrices, clients_of, matrices, sizes
 from fedlayers.report.orders import Order, orders
 from fedlayers.report.room import MOST_NUMBERS, MOST_ROUNDS, room
 from fedlayers.runs.damage import readable
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.tables import Tables, read
 from fedlayers.views.client_names import client_names
+from fedlayers.views.clusters import client_groups
+from fedlayers.views.matrices import between_clients
 from fedlayers.views.thinning import evenly
 
 FILE = "report.html"
@@ -146,8 +148,8 @@ def _run_report(tables: Tables, numbers: int) -> RunReport:
         name=tables.path.resolve().name,
         facts=head(facts, tables.records, tables.partition),
         notes=notes,
-        clients=list(client_names(pd.DataFrame({"client": shown}), facts).values()),
-        orders=orders(tables.records, tables.partition, shown),
+        clients=list(client_names(facts, pd.Series(shown, dtype=int)).values()),
+        orders=orders(client_groups(tables.records, tables.partition), shown),
         matrices=matrices(rows, shown, tables.quantities, most_rounds),
         charts=learning_charts(tables.records, tables.quantities),
         profiles=profiles(of_layers, facts, tables.quantities, MOST_ROUNDS),

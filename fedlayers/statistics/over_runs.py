@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fedlayers.statistics.bands import band_ends, chosen_band
+from fedlayers.statistics.bands import band_ends, chosen_band, name_of_band
+
+_BAND = "ci"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ def mean_over_runs(rows: pd.DataFrame, along: str, limits: tuple[float, float]) 
     groups = of_runs.groupby(level=1)
     runs = groups.size().to_numpy()
     mean = groups.mean()
-    ends = band_ends(groups, chosen_band() or "ci", limits)
+    ends = band_ends(groups, chosen_band() or _BAND, limits)
     low, high = (np.where(runs > 1, end, np.nan) for end in ends)
     return RunMean(mean.index.to_numpy(), mean.to_numpy(), low, high, runs)
+
+
+def band_over_runs() -> str:
+    """Return what bands over runs are called in a legend."""
+    return name_of_band(chosen_band() or _BAND, "runs")

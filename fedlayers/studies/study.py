@@ -148,7 +148,7 @@ def report(plans: Mapping[Path, Mapping[str, Sequence[str]]], figures: bool) -> 
 
 def _draw(study: Path) -> None:
     """Draw what the study's complete runs show together; figures that fail lose nothing else."""
-    from fedlayers.figures import draw_main
+    from fedlayers.figures.draw import draw_main
 
     try:
         drawn = draw_main(study)

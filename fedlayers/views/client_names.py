@@ -6,8 +6,13 @@ from typing import Any
 import pandas as pd
 
 
-def client_names(rows: pd.DataFrame, facts: Mapping[str, Any]) -> dict[int, str]:
-    """Return client -> name of the clients in the rows, ascending; the number is the name of one that has none."""
+def client_names(facts: Mapping[str, Any], *clients: "pd.Series[Any]") -> dict[int, str]:
+    """Return client -> name of the clients in some columns, ascending; the number is the name of one that has none.
+
+    Args:
+        facts: run facts, of which ``client_names`` are the names by number.
+        clients: numbers, or absent for the server.
+    """
     known = facts.get("client_names") or []
-    clients = sorted(int(client) for client in rows["client"].dropna().unique())
-    return {client: str(known[client]) if client < len(known) else str(client) for client in clients}
+    found = sorted({int(client) for column in clients for client in column.dropna().unique()})
+    return {client: str(known[client]) if client < len(known) else str(client) for client in found}

@@ -23,6 +23,13 @@ class LayerAxis:
     names: Sequence[str]
     norm: frozenset[int]
 
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> "LayerAxis":
+        """Return the axis of rows that have their places; see :func:`placed`."""
+        layers = rows.drop_duplicates("place").sort_values("place")
+        norm = layers.loc[layers["norm"], "place"]
+        return cls([str(name) for name in layers["layer"]], frozenset(int(place) for place in norm))
+
     def lined(self, rows: pd.DataFrame) -> np.ndarray:
         """Return the places, ascending, at which a line of these rows has a gap if there is no value.
 
@@ -33,21 +40,18 @@ class LayerAxis:
         return np.array([at for at in range(len(self.names)) if at not in self.norm or at in with_values], int)
 
 
-def placed(rows: pd.DataFrame, facts: Mapping[str, Any]) -> tuple[pd.DataFrame, LayerAxis]:
-    """Return the rows with their layer's ``place``, 0, 1, …, and the axis.
+def placed(rows: pd.DataFrame, facts: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the rows with the place of their layer, 0, 1, …, as ``place`` and whether it normalises as ``norm``.
 
     Args:
         rows: rows of single layers, of any table.
         facts: run facts, of which ``layers`` says what kind each layer is.
     """
     layers = rows.drop_duplicates("layer_index").sort_values("layer_index")
-    indices = layers["layer_index"].astype(int)
-    place = pd.Series(range(len(layers)), index=indices)
+    place = pd.Series(range(len(layers)), index=layers["layer_index"].astype(int))
     norm = {layer.get("index") for layer in facts.get("layers") or () if layer.get("kind") == "norm"}
-    axis = LayerAxis(
-        [str(name) for name in layers["layer"]], frozenset(int(at) for index, at in place.items() if index in norm)
-    )
-    return rows.assign(place=rows["layer_index"].astype(int).map(place)), axis
+    index = rows["layer_index"].astype(int)
+    return rows.assign(place=index.map(place), norm=index.isin(norm))
 
 
 def in_layers(rows: pd.DataFrame, layers: Sequence[str]) -> pd.DataFrame:

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from fedlayers.core.quantities import Quantities
 from fedlayers.runs.quantities import quantities_of
 from fedlayers.runs.reading.run_columns import Config, config_of, full_columns
 from fedlayers.runs.reading.run_facts import run_facts
+from fedlayers.views.numbered import numbered
 
 # What makes up a setting, in which algorithms can be compared; column -> name in run facts.
 _SETTING = {"dataset": "dataset", "partition": "partition", "model_name": "model", "clients": "clients"}
@@ -75,6 +78,11 @@ def settings_of(runs: Sequence[Path]) -> list[Setting]:
         )
         for (setting, members), name in zip(found.items(), names, strict=True)
     ]
+
+
+def in_groups(rows: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
+    """Return the rows of several runs with the number and the name of their group as ``group`` and ``group_name``."""
+    return numbered(rows, [(group.name, rows[rows["run"].isin(group.runs)]) for group in groups], "group")
 
 
 def _groups(columns: Mapping[str, Config]) -> tuple[Group, ...]:

@@ -99,7 +99,7 @@ def test_a_figure_that_cannot_be_written_ends_drawing(study: Path) -> None:
 
 
 def test_a_sweep_tells_that_its_figures_cannot_be_written(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with mock.patch("fedlayers.figures.draw_main", side_effect=DiskError("cannot write x: the disk is full")):
+    with mock.patch("fedlayers.figures.draw.draw_main", side_effect=DiskError("cannot write x: the disk is full")):
         assert not gather({study: {}}, figures=True)
     assert "error: cannot write x: the disk is full" in capsys.readouterr().err
 

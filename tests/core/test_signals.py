@@ -119,7 +119,7 @@ def test_rounds_stop_for_other_reasons_too() -> None:
     assert stop_reason() == "taken over"
 
 
-@pytest.mark.parametrize("where", ["fedlayers.figures.draw_main", "fedlayers.execution.execute._run_rounds"])
+@pytest.mark.parametrize("where", ["fedlayers.figures.draw.draw_main", "fedlayers.execution.execute._run_rounds"])
 def test_a_signal_outside_the_rounds_leaves_no_lock_and_the_run_continues(
     quick_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -138,7 +138,7 @@ def test_a_signal_outside_the_rounds_leaves_no_lock_and_the_run_continues(
 def test_a_signal_while_the_report_is_written_leaves_a_complete_run(
     quick_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fedlayers.figures.draw_main", lambda folder: None)
+    monkeypatch.setattr("fedlayers.figures.draw.draw_main", lambda folder: None)
     monkeypatch.setattr("fedlayers.report.page.write_report", lambda folder: send(signal.SIGTERM))
     with pytest.raises(KeyboardInterrupt):
         quick_run("figures=true", "rounds=1", folder=tmp_path)

@@ -12,14 +12,14 @@ from matplotlib._pylab_helpers import Gcf
 from matplotlib.image import AxesImage
 
 from fedlayers.core.errors import UserError
-from fedlayers.figures import available, draw_main
+from fedlayers.figures import available
 from fedlayers.figures.clients.learning import learning_curves
 from fedlayers.figures.clients.partition import partition_matrix
+from fedlayers.figures.draw import draw_main
 from fedlayers.figures.drawing.axes import label_categories
 from fedlayers.figures.drawing.style import new_figure, save
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.tables import Tables, read
-from fedlayers.statistics.spread import spread_along
 from fedlayers.views.quantities import axis_label
 from tests.support.drawn_figures import drawn, legend_of
 from tests.support.fake_run import Fake, accuracy, write_run
@@ -108,20 +108,6 @@ def test_partition_labels_do_not_overlap(tmp_path: Path, clients: int, classes: 
     for labels in (main.get_xticklabels(), main.get_yticklabels()):
         boxes = [label.get_window_extent() for label in labels if label.get_text()]
         assert not any(one.overlaps(two) for one, two in pairwise(boxes))
-
-
-def test_spread_agrees_with_a_plain_loop() -> None:
-    generator = np.random.default_rng(0)
-    rows = pd.DataFrame({"round": np.repeat([2, 1], 15), "value": generator.normal(size=30), "stderr": np.nan})
-    spread = spread_along(rows, "round", (0.0, 1.0))
-    np.testing.assert_array_equal(spread.x, [1, 2])
-    for place, number in enumerate((1, 2)):
-        values = [value for r, value in zip(rows["round"], rows["value"], strict=True) if r == number]
-        assert spread.mean[place] == pytest.approx(sum(values) / 15)
-        assert spread.low[place] == pytest.approx(float(np.percentile(values, 10)))
-        assert spread.high[place] == pytest.approx(float(np.percentile(values, 90)))
-    few = spread_along(rows[:3], "round", (0.0, 1.0))
-    assert (few.low[0], few.high[0]) == (rows["value"][:3].min(), rows["value"][:3].max())
 
 
 def test_units_come_from_the_metrics() -> None:

@@ -1,9 +1,9 @@
 import numpy as np
 import pandas as pd
-import pytest
 
-from fedlayers.figures.layers.curvature import curvature_rows, gradient_curvature_sensitivity
-from fedlayers.figures.layers.density import half_width, hessian_density
+from fedlayers.figures.layers.curvature import gradient_curvature_sensitivity
+from fedlayers.figures.layers.density import hessian_density
+from fedlayers.views.client_profiles import curvature_rows
 from fedlayers.views.rounds import in_round
 from tests.support.drawn_figures import bars, drawn, legend_of, overlapping
 from tests.support.figure_tables import Measured, frame, layer_rows, trace_of
@@ -118,8 +118,3 @@ def test_the_global_models_density_is_named() -> None:
     spectra = frame(list(layer_rows(measured)), "spectra").astype({"client": object}).assign(client=None)
     figure = hessian_density(spectra, measured.facts)
     assert figure is not None and next(iter(drawn(figure.axes[0]))) == "global model"
-
-
-def test_half_width_of_a_normal_density() -> None:
-    x = np.linspace(-8, 8, 4001)
-    assert half_width(x, np.exp(-(x**2) / 2)) == pytest.approx(1.6449, abs=0.01)  # 90 % within ± 1.645

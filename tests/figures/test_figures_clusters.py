@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from fedlayers.core.records import Pair, Record, Row
-from fedlayers.figures.clients.clusters import client_clusters, cluster_rows, principal_places
+from fedlayers.figures.clients.clusters import client_clusters
 from fedlayers.figures.drawing.style import PALETTE
+from fedlayers.views.clusters import cluster_distances
 from tests.support.figure_tables import frame
 
 
@@ -35,7 +35,7 @@ def cluster_tables(groups: Sequence[int]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def test_clusters_have_their_colours_in_dendrogram_and_graph() -> None:
     records, pairs = cluster_tables([0, 1, 0, 1, 2])
-    assert cluster_rows(records, pairs)
+    assert not cluster_distances(records, pairs).empty
     figure = client_clusters(records, pairs, {"dataset": "D", "clients": 5})
     left, right = figure.axes
     leaves = [line.get_color() for line in left.lines]
@@ -46,13 +46,4 @@ def test_clusters_have_their_colours_in_dendrogram_and_graph() -> None:
     assert places == {"cluster 0": 2, "cluster 1": 2, "cluster 2": 1}
     assert sorted(text.get_text() for text in right.texts) == ["0", "1", "2", "3", "4"]
     assert "round 5" in (figure.get_suptitle() or "") and "3 clusters" in (figure.get_suptitle() or "")
-    assert not cluster_rows(records.iloc[:0], pairs)
-
-
-def test_principal_places_keep_distances_of_points_in_a_plane() -> None:
-    points = np.random.default_rng(0).normal(size=(7, 2))
-    distances = np.linalg.norm(points[:, None] - points, axis=-1)
-    places, shares = principal_places(distances)
-    assert np.linalg.norm(places[:, None] - places, axis=-1) == pytest.approx(distances)
-    assert shares.sum() == pytest.approx(1)
-    assert principal_places(np.zeros((3, 3)))[1].tolist() == [0, 0]
+    assert cluster_distances(records.iloc[:0], pairs).empty

@@ -11,11 +11,10 @@ from fedlayers.figures.drawing.scale import scale_for
 from fedlayers.figures.drawing.small_multiples import small_multiples
 from fedlayers.figures.drawing.style import new_figure
 from fedlayers.figures.layers.overview import layer_overview
-from fedlayers.figures.layers.profiles import layer_metrics, layer_profile
+from fedlayers.figures.layers.profiles import layer_profile
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.tables import Tables, read
-from fedlayers.statistics.decades import spans_decades
-from fedlayers.views.thinning import evenly
+from fedlayers.views.profiles import layer_metrics
 from tests.support.drawn_figures import bands, bars, drawn, legend_of, overlapping
 from tests.support.fake_run import Fake, write_run
 from tests.support.figure_tables import Measured, frame, layer_rows, trace_of
@@ -62,13 +61,6 @@ def test_server_values_show_standard_error_and_chance(tables: Tables, facts: Map
     lines = drawn(figure.axes[0])
     np.testing.assert_allclose(lines["server, after local training ± 1 standard error"][1], 1.5 + np.arange(5))
     np.testing.assert_allclose(lines["chance level"][1], 1.0)
-
-
-def test_log_scale_needs_positive_values_over_two_decades() -> None:
-    assert spans_decades([1e-3, 1.0])
-    assert not spans_decades([0.0, 1e-3, 1.0])
-    assert not spans_decades([0.1, 1.0, np.nan])
-    assert not spans_decades([])
 
 
 def test_many_decades_are_drawn_on_a_log_scale(tmp_path: Path) -> None:
@@ -249,10 +241,3 @@ def test_small_panels_end_with_a_full_row(panels: int) -> None:
 def test_small_panels_leave_few_places_empty(panels: int, columns: int) -> None:
     _, axes = small_multiples(panels, (2.7, 1.8))
     assert len({place.colspan.start for one in axes if (place := one.get_subplotspec())}) == columns
-
-
-def test_few_of_many_are_spread_evenly() -> None:
-    assert evenly(list(range(5)), 5) == [0, 1, 2, 3, 4]
-    chosen = evenly(list(range(62)), 20)
-    assert (len(set(chosen)), chosen[0], chosen[-1]) == (20, 0, 61)
-    assert set(np.diff(chosen)) <= {3, 4}

@@ -8,13 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fedlayers.core.records import Pair
-from fedlayers.figures.clients.client_matrix import client_matrices, client_matrix
-from fedlayers.figures.clients.distances import mean_over_others, similarity_composite
+from fedlayers.figures.clients.client_matrix import client_matrices
+from fedlayers.figures.clients.distances import similarity_composite
 from fedlayers.figures.clients.model_matrix import model_matrices
 from fedlayers.figures.drawing.heat_maps import heat_maps
-from fedlayers.figures.layers.layer_matrix import layer_matrices, layer_matrix
-from fedlayers.figures.layers.similarity import PROFILED, similarity_profile
-from fedlayers.views.pairs import pair_metrics, whole_model_metrics
+from fedlayers.figures.layers.layer_matrix import layer_matrices
+from fedlayers.figures.layers.similarity import similarity_profile
+from fedlayers.views.matrices import layer_square
+from fedlayers.views.pairs import PROFILED, pair_metrics, whole_model_metrics
 from fedlayers.views.quantities import value_of_itself
 from tests.support.drawn_figures import bands, drawn, legend_of, overlapping
 from tests.support.figure_tables import Measured, frame, pair_rows, similarity_of
@@ -115,12 +116,6 @@ def test_composite_is_each_clients_mean_over_the_others(pairs: pd.DataFrame) -> 
     assert similarity_composite(pairs[pairs["metric"] == "cka"], FACTS, KNOWN) is None
 
 
-def test_mean_over_others_of_two_clients_is_their_distance() -> None:
-    rows = pd.DataFrame({"round": [1], "place": [0], "client": [3], "other": [7], "value": [0.4]})
-    means = mean_over_others(rows)
-    assert means[["client", "value"]].to_numpy().tolist() == [[3, 0.4], [7, 0.4]]
-
-
 def test_client_matrices_are_full_and_have_a_true_diagonal(pairs: pd.DataFrame) -> None:
     figure = client_matrices(pairs, "cka", FACTS, KNOWN)
     maps = panels(figure)
@@ -136,14 +131,6 @@ def test_client_matrices_are_full_and_have_a_true_diagonal(pairs: pd.DataFrame) 
         assert axes.images[0].get_clim() == maps[0].images[0].get_clim()
         assert {text.get_text() for text in axes.texts} >= {"1.00", f"{expected[0, 1]:.2f}"}
     assert np.diag(shown(panels(client_matrices(pairs, "cka_distance", FACTS, KNOWN))[0])).tolist() == [0.0] * 5
-
-
-def test_what_is_not_symmetric_is_not_mirrored() -> None:
-    rows = pd.DataFrame({"client": [0, 1], "other": [1, 2], "value": [0.3, 0.6]})
-    matrix = client_matrix(rows, [0, 1, 2], KNOWN["predictivity"])
-    np.testing.assert_array_equal(matrix, [[1.0, 0.3, np.nan], [np.nan, 1.0, 0.6], [np.nan, np.nan, 1.0]])
-    matrix = client_matrix(rows, [0, 1, 2], KNOWN["unknown"])
-    assert np.isnan(np.diag(matrix)).all() and np.isnan(matrix[1, 0])
 
 
 def test_what_a_thing_is_with_itself_is_known_of_bounded_measures_only() -> None:
@@ -171,7 +158,7 @@ def test_layer_matrix_is_the_mean_over_clients(pairs: pd.DataFrame) -> None:
 
 def test_layers_that_were_not_compared_have_no_value() -> None:
     rows = pd.DataFrame({"layer": ["a"], "other_layer": ["c"], "value": [0.5]})
-    matrix = layer_matrix(rows, ["a", "b", "c"], KNOWN["cka"])
+    matrix = layer_square(rows, ["a", "b", "c"], symmetric=True, itself=1.0)
     np.testing.assert_array_equal(matrix, [[1.0, np.nan, 0.5], [np.nan, 1.0, np.nan], [0.5, np.nan, 1.0]])
     figure = heat_maps({"": {"round 1": matrix}}, ["a", "b", "c"], KNOWN["cka"], "layer", (0.5, 1.0))
     assert figure.axes[-1].get_ylabel() == "CKA\ndark: alike, grey: no value"

@@ -3,62 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
-from scipy import stats
 
 import fedlayers
 from fedlayers.commands.plot import main
 from fedlayers.core.errors import UserError
 from fedlayers.runs.reading.tables import Tables
-from fedlayers.statistics.bands import bands_of
-from fedlayers.statistics.over_runs import mean_over_runs
-from fedlayers.statistics.spread import band_name, spread_along
 from tests.support.drawn_figures import legend_of
 from tests.support.fake_run import write_run
-from tests.support.quantities import KNOWN
-
-VALUES = np.array([0.05, 0.3, 0.1, 0.8])
-ROWS = pd.DataFrame({"place": 0, "value": VALUES, "stderr": 0.1, "metric": "accuracy"})
 
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     return fedlayers.read(write_run(tmp_path_factory.mktemp("paper")))
-
-
-@pytest.mark.parametrize(
-    ("kind", "low", "high", "name"),
-    [
-        (None, 0.05, 0.8, "bands: lowest to highest of clients"),
-        ("range", 0.05, 0.8, "bands: lowest to highest of clients"),
-        ("sd", 0.0, VALUES.mean() + VALUES.std(ddof=1), "bands: mean ± standard deviation over clients"),
-        (
-            "ci",
-            0.0,
-            stats.t.interval(0.95, 3, VALUES.mean(), stats.sem(VALUES))[1],
-            "bands: 95 % t interval over clients",
-        ),
-    ],
-)
-def test_bands_are_what_was_asked_for(kind: str | None, low: float, high: float, name: str) -> None:
-    with bands_of(kind):
-        found = spread_along(ROWS, "place", KNOWN[str(ROWS["metric"][0])].limits)
-        assert (found.low[0], found.high[0]) == pytest.approx((low, high))
-        assert band_name(4) == name
-    assert band_name(4) == "bands: lowest to highest of clients"
-
-
-def test_bands_over_runs_too() -> None:
-    rows = pd.DataFrame({"run": list("abc"), "round": 1, "value": [0.2, 0.3, 0.7]})
-    with bands_of("sd"):
-        found = mean_over_runs(rows, "round", KNOWN["accuracy"].limits)
-    deviation = np.std([0.2, 0.3, 0.7], ddof=1)
-    assert (found.low[0], found.high[0]) == pytest.approx((0.4 - deviation, 0.4 + deviation))
-    with bands_of("range"):
-        assert mean_over_runs(rows, "round", KNOWN["accuracy"].limits).high[0] == 0.7
-        assert np.isnan(mean_over_runs(rows[:1], "round", KNOWN["accuracy"].limits).high[0])
 
 
 def test_a_figure_has_the_width_asked_for_and_nothing_is_cut_off(tables: Tables) -> None:

@@ -1,7 +1,4 @@
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,11 +13,9 @@ from fedlayers.figures.studies.curves import study_curves
 from fedlayers.figures.studies.layers import study_overview, study_profile
 from fedlayers.runs.reading.run_facts import run_folders
 from fedlayers.runs.reading.tables import Tables, read
-from fedlayers.statistics.over_runs import mean_over_runs
 from fedlayers.views.run_groups import settings_of
 from tests.support.drawn_figures import drawn, legend_of
 from tests.support.fake_run import Fake, accuracy, write_run
-from tests.support.quantities import KNOWN
 
 FAKE = Fake(clients=4, rounds=3, layers=4)
 
@@ -46,40 +41,6 @@ def interval(axes: Axes, at: float) -> tuple[float, float]:
     band = np.asarray(axes.collections[0].get_paths()[0].vertices)
     ends = band[np.isclose(band[:, 0], at, atol=0.3)][:, 1]
     return float(ends.min()), float(ends.max())
-
-
-def test_interval_is_students() -> None:
-    values = np.array([0.2, 0.5, 0.9, 0.4])
-    rows = pd.DataFrame({"run": list("abcd"), "round": 1, "value": values})
-    found = mean_over_runs(rows, "round", KNOWN["unknown"].limits)
-    low, high = stats.t.interval(0.95, 3, loc=values.mean(), scale=stats.sem(values))
-    assert (found.mean[0], found.low[0], found.high[0]) == pytest.approx((values.mean(), low, high))
-    half = (found.high - found.low)[0] / 2
-    assert half == pytest.approx(3.182446 * values.std(ddof=1) / 2)  # a table's t at 3 degrees of freedom
-    assert found.count == "n = 4"
-
-
-def test_intervals_end_where_the_quantity_does() -> None:
-    rows = pd.DataFrame({"run": list("abc"), "round": 1, "value": [0.1, 0.2, 0.9]})
-    assert (
-        mean_over_runs(rows, "round", KNOWN["unknown"].limits).low[0] < 0
-        and mean_over_runs(rows, "round", KNOWN["unknown"].limits).high[0] > 1
-    )
-    found = mean_over_runs(rows, "round", KNOWN["update_norm"].limits)
-    assert found.low[0] == 0 and found.high[0] > 1
-    found = mean_over_runs(rows, "round", KNOWN["accuracy"].limits)
-    assert (found.low[0], found.high[0]) == (0, 1)
-
-
-def test_clients_are_averaged_before_runs() -> None:
-    rows = pd.DataFrame({"run": ["a", "a", "a", "b"], "round": 1, "value": [1.0, 2.0, 3.0, 6.0]})
-    found = mean_over_runs(rows, "round", KNOWN["unknown"].limits)
-    assert found.mean.tolist() == [4.0]
-    rows = pd.concat([rows, rows.assign(round=2)[:3]])
-    found = mean_over_runs(rows, "round", KNOWN["unknown"].limits)
-    assert found.mean.tolist() == [4.0, 2.0]
-    assert np.isnan([found.low[1], found.high[1]]).all()
-    assert found.count == "n = 1 to 2"
 
 
 def test_curves_are_means_over_complete_runs(study: Path, tables: Tables) -> None:
@@ -133,45 +94,6 @@ def test_overview_of_a_study(tables: Tables) -> None:
     rows = rows[rows["algorithm"] == "fedprox"]
     _, y = drawn(figure.axes[0])["fedprox (n = 1)"]
     np.testing.assert_allclose(y, rows.groupby("layer_index")["value"].mean())
-
-
-def test_runs_are_grouped_by_everything_but_their_seed(tmp_path: Path) -> None:
-    changes: dict[str, Any]
-    for changes in ({}, {"seed": 1}, {"lr": 0.1}, {"seed": 2, "rounds": 5}, {"algorithm": "fedprox", "lr": 0.1}):
-        write_run(tmp_path, **changes)
-    (setting,) = settings_of(run_folders(tmp_path))
-    assert setting.name == ""
-    assert {group.name: len(group.runs) for group in setting.groups} == {
-        "fedavg, rounds=4, training.lr=0.05": 2,
-        "fedavg, rounds=4, training.lr=0.1": 1,
-        "fedavg, rounds=5, training.lr=0.05": 1,
-        "fedprox, rounds=4, training.lr=0.1": 1,
-    }
-    assert setting.facts["dataset"] == "FMNIST" and len(setting.facts["layers"]) == 3
-
-
-def test_what_only_some_algorithms_have_tells_those_apart(tmp_path: Path) -> None:
-    for mu in (0.1, 1.0):
-        run = write_run(tmp_path, algorithm="fedprox", lr=mu)
-        config = {"seed": 0, "algorithm": {"mu": mu, "client": {"mu": mu}}}
-        (run / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
-    plain = write_run(tmp_path, algorithm="fedavg")
-    (plain / "config.yaml").write_text('{"seed": 0}', encoding="utf-8")
-    (setting,) = settings_of(run_folders(tmp_path))
-    assert [group.name for group in setting.groups] == [
-        "fedavg", "fedprox, algorithm.mu=0.1", "fedprox, algorithm.mu=1.0",
-    ]  # fmt: skip
-
-
-def test_settings_are_told_apart_by_what_differs(tmp_path: Path) -> None:
-    facts: Mapping[str, Any]
-    for number, facts in enumerate(({}, {"dataset": "digits"}, {"dataset": "digits", "model": "mlp"})):
-        write_run(tmp_path, seed=number, overrides=tuple(facts.items()))
-    names = [setting.name for setting in settings_of(run_folders(tmp_path))]
-    assert sorted(names) == ["FMNIST-cnn", "digits-cnn", "digits-mlp"]
-    drawings = [figure.name for figure in figures_of(tmp_path)]
-    assert "learning_curves_digits-mlp" in drawings
-    assert "layer_profile_norm_FMNIST-cnn" in drawings
 
 
 def test_a_study_is_drawn_into_its_folder(study: Path) -> None:

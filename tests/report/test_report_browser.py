@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 import fedlayers
-from fedlayers.figures.drawing.colour_scale import colour_limits
 from fedlayers.report.page import write_report
+from fedlayers.views.matrices import value_ends
 from tests.support.fake_run import Fake, write_run
 from tests.support.figure_tables import Measured, write_measured_run
 from tests.support.quantities import KNOWN
@@ -140,7 +140,7 @@ def test_pointing_at_a_cell_tells_the_row_of_the_table(page: "Page", run: Path) 
 
 def test_colours_are_of_one_scale_over_all_layers_and_rounds(page: "Page", run: Path) -> None:
     pairs = fedlayers.read(run).pairs
-    expected = colour_limits(pairs[(pairs["subject"] == "clients") & (pairs["metric"] == "cka")], KNOWN["cka"])
+    expected = value_ends(pairs[(pairs["subject"] == "clients") & (pairs["metric"] == "cka")], KNOWN["cka"])
     page.select_option("#profile", label=BOTH_ROUNDS)
     page.select_option("#metric", "cka")
     for layer in page.locator("#layer option").all_inner_texts():

@@ -10,25 +10,15 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from fedlayers.core.quantities import Facts
-from fedlayers.figures.clients.client_matrix import client_matrix
 from fedlayers.figures.drawing.style import PALETTE, headline, new_figure, shortened
+from fedlayers.statistics.classical_scaling import principal_places
 from fedlayers.views.client_names import client_names
-from fedlayers.views.moments import MOMENT_NAMES, at_moments, one_moment
-from fedlayers.views.pairs import whole_models
-from fedlayers.views.values import usable
+from fedlayers.views.clusters import cluster_distances, clusters_in
+from fedlayers.views.matrices import client_square
+from fedlayers.views.moments import MOMENT_NAMES
 
-DISTANCE = "cluster_distance"
-# What clusters are found from is made symmetric, whatever it was, and has each pair once.
-_CLUSTERED = Facts(DISTANCE, "", 0.0, np.inf, "lower", "", symmetric=True)
 _MOST_NAMED = 40
 _GREY = "#888888"
-
-
-def cluster_rows(records: pd.DataFrame, pairs: pd.DataFrame) -> bool:
-    """Say whether clusters were found, of three clients or more."""
-    found = whole_models(pairs, DISTANCE)
-    return len(found) >= 3 and not _labels(records).empty
 
 
 def client_clusters(records: pd.DataFrame, pairs: pd.DataFrame, facts: Mapping[str, Any]) -> Figure:
@@ -38,52 +28,22 @@ def client_clusters(records: pd.DataFrame, pairs: pd.DataFrame, facts: Mapping[s
     have a line, the darker the nearer, up to the median distance; places are the two principal coordinates of the
     distances, with their share of all squared distances on the axes.
     """
-    moment, rows = one_moment(whole_models(pairs, DISTANCE))
-    last = rows["round"].max()
-    rows = rows[rows["round"] == last]
-    names = client_names(pd.concat([rows[["client"]], rows[["other"]].set_axis(["client"], axis=1)]), facts)
-    distances = client_matrix(rows, list(names), _CLUSTERED)
-    labels = _labels(records)
-    labels = labels[labels["round"] == last]
-    clusters = labels.set_index(labels["client"].astype(int))["value"].astype(int).reindex(list(names), fill_value=0)
+    rows = cluster_distances(records, pairs)
+    first = rows.iloc[0]
+    last = int(first["round"])
+    names = client_names(facts, rows["client"], rows["other"])
+    distances = client_square(rows, list(names), symmetric=True, itself=0.0)
+    found = clusters_in(records, last, names)
     figure = new_figure(10.5, 4.4)
     left, right = figure.subplots(1, 2)
-    shown = [shortened(name, 14) for name in names.values()]
-    _dendrogram(left, distances, shown, clusters.to_numpy())
-    _graph(right, distances, shown, clusters.to_numpy())
-    variant = str(rows["variant"].iloc[0])
-    number = int(clusters.nunique())
+    shown = [shortened(name, 14) for name in found["client_name"]]
+    _dendrogram(left, distances, shown, found["cluster"].to_numpy())
+    _graph(right, distances, shown, found["cluster"].to_numpy())
+    number = int(found["cluster"].nunique())
     counted = f"{number} cluster{'' if number == 1 else 's'}"
-    headline(figure, facts, MOMENT_NAMES[moment], f"round {int(last)}", variant.replace("_dst", " distance"), counted)
+    variant = str(first["variant"]).replace("_dst", " distance")
+    headline(figure, facts, MOMENT_NAMES[str(first["moment"])], f"round {last}", variant, counted)
     return figure
-
-
-def principal_places(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return classical scaling of distances to two dimensions.
-
-    Args:
-        distances: shape (n, n), n ≥ 2, symmetric with a diagonal of zeros.
-
-    Returns:
-        Places (n, 2), and the share of the positive eigenvalues' sum that lies in each of the two, shape (2,).
-
-    References:
-        Torgerson 1952, Multidimensional scaling, Psychometrika 17; Gower 1966, Biometrika 53.
-    """
-    squares = np.square(distances)
-    centred = -0.5 * (squares - squares.mean(0) - squares.mean(1)[:, None] + squares.mean())
-    values, vectors = np.linalg.eigh(centred)
-    top = np.maximum(values[::-1][:2], 0.0)
-    # Eigenvectors have no sign of their own: the first client that has a place lies to the right and above.
-    chosen = vectors[:, ::-1][:, :2]
-    signs = np.sign(chosen[np.abs(chosen).argmax(0), [0, 1]])
-    total = values[values > 0].sum()
-    return chosen * signs * np.sqrt(top), top / total if total > 0 else np.zeros(2)
-
-
-def _labels(records: pd.DataFrame) -> pd.DataFrame:
-    found = (records["metric"] == "cluster") & records["client"].notna() & records["variant"].notna()
-    return usable(at_moments(records[found]))
 
 
 def _dendrogram(axes: Axes, distances: np.ndarray, names: Sequence[str], clusters: np.ndarray) -> None:

@@ -19,20 +19,11 @@ from fedlayers.figures.drawing.style import (
     new_figure,
 )
 from fedlayers.statistics.spread import Spread, band_name, spread_along
-from fedlayers.views.moments import MOMENT_NAMES, at_moments
+from fedlayers.views import curves
+from fedlayers.views.numbered import parts_of
 from fedlayers.views.quantities import axis_label
-from fedlayers.views.values import usable
 
-CURVES = ("accuracy", "loss")
 _MOST_MARKERS = 25
-
-
-def curve_rows(records: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracy and loss of whole models on the server's and clients' test examples, or else validation."""
-    whole = records["metric"].isin(CURVES) & records["layer"].isna() & records["subject"].isna()
-    rows = usable(at_moments(records[whole]))
-    scope = next((name for name in ("client_test", "client_val") if (rows["scope"] == name).any()), None)
-    return rows[rows["scope"].isin([scope, "server_test"])]
 
 
 def learning_curves(records: pd.DataFrame, facts: Mapping[str, Any], quantities: Quantities) -> Figure | None:
@@ -41,10 +32,10 @@ def learning_curves(records: pd.DataFrame, facts: Mapping[str, Any], quantities:
     Clients are measured on ``client_test``, or on ``client_val`` if there is no test. What is measured before
     training (round 0) begins the line after aggregation: both are the model that clients receive.
     """
-    rows = curve_rows(records)
+    rows = curves.learning_curves(records)
     if rows.empty:
         return None
-    shown = [metric for metric in CURVES if (rows["metric"] == metric).any()]
+    shown = [metric for metric in curves.CURVES if (rows["metric"] == metric).any()]
     figure = new_figure(0.6 + 3.7 * len(shown), 3.9)
     most = 1
     for place, metric in enumerate(shown):
@@ -63,24 +54,19 @@ def learning_curves(records: pd.DataFrame, facts: Mapping[str, Any], quantities:
 def _draw(axes: Axes, rows: pd.DataFrame, quantity: Facts) -> int:
     """Draw the lines of one metric and return the largest number of clients behind a mean."""
     most = 1
-    clients = rows[rows["scope"] != "server_test"]
-    both = clients.groupby("moment", observed=True)["model"].nunique() > 1
-    for moment in ("after_local", "after_aggregate", "final"):
-        same = [moment, "start"] if moment == "after_aggregate" else [moment]
-        for model in ("global", "personal"):
-            chosen = clients[(clients["model"] == model) & clients["moment"].isin(same)]
-            if not (chosen["moment"] == moment).any():
-                continue
-            spread = spread_along(chosen, "round", quantity.limits)
-            most = max(most, spread.count)
-            which = f", {model} model" if both[moment] else ""
-            style = "--" if both[moment] and model == "personal" else "-"
-            _line(axes, spread, moment, f"clients, {MOMENT_NAMES[moment]}{which}", style)
-    server = rows[(rows["scope"] == "server_test") & rows["moment"].isin(["start", "after_aggregate"])]
-    if not server.empty:
-        line = server.groupby(server["round"].astype(int))["value"].mean()
-        marker = "." if len(line) <= _MOST_MARKERS else ""
-        axes.plot(line.index, line, color=SERVER_COLOUR, ls=":", marker=marker, label="server's test set, global model")
+    kinds = rows[rows["who"] == "clients"].groupby("at")["kind"].nunique()
+    for name, line in parts_of(rows, "line"):
+        spread = spread_along(line, "round", quantity.limits)
+        first = line.iloc[0]
+        if first["who"] == "server":
+            marker = "." if len(spread.x) <= _MOST_MARKERS else ""
+            label = f"{name}, {first['kind']} model"
+            axes.plot(spread.x, spread.mean, color=SERVER_COLOUR, ls=":", marker=marker, label=label)
+            continue
+        several = kinds[first["at"]] > 1
+        label = f"{name}, {first['kind']} model" if several else name
+        _line(axes, spread, str(first["at"]), label, "--" if several and first["kind"] == "personal" else "-")
+        most = max(most, spread.count)
     return most
 
 

@@ -14,32 +14,27 @@ from matplotlib.ticker import MaxNLocator
 from fedlayers.figures.drawing.axes import label_categories
 from fedlayers.figures.drawing.style import PALETTE, headline, new_figure
 from fedlayers.statistics.decades import spans_decades
-from fedlayers.views.thinning import evenly
+from fedlayers.views.holdings import SPLITS, holdings
 
-_SPLITS = {"client_train": "training", "client_val": "validation", "client_test": "test"}
 _MOST_NUMBERED_CELLS = 160
-# A bar of so many is one dot of a page.
-_MOST_CLIENTS = 1000
 # Light to dark in print and for every kind of colour vision; without the lightest part, which looks like none.
 _COLOURS = ListedColormap(colormaps["YlGnBu"](np.linspace(0.15, 1.0, 256))).with_extremes(under="white")
 
 
-def partition_matrix(counts: pd.DataFrame, facts: Mapping[str, Any]) -> Figure | None:
+def partition_matrix(partition: pd.DataFrame, facts: Mapping[str, Any]) -> Figure | None:
     """Return a matrix, clients by classes, coloured by examples; on top each client's total by split."""
-    counts = counts[counts["scope"].isin(list(_SPLITS)) & counts["client"].notna()]
-    there = sorted(counts["client"].unique())
-    counts = counts[counts["client"].isin(evenly(there, _MOST_CLIENTS))]
-    if counts.empty or not counts["examples"].sum():
+    held = holdings(partition)
+    if held.empty:
         return None
-    matrix = counts.pivot_table(index="label", columns="client", values="examples", aggfunc="sum", fill_value=0)
-    labels = counts.drop_duplicates("label").set_index("label")["label_name"].astype(str)
-    names = counts.drop_duplicates("client").set_index("client")["client_name"].astype(str)
+    matrix = held.pivot_table(index="label", columns="client", values="examples", aggfunc="sum", fill_value=0)
+    labels = held.drop_duplicates("label").set_index("label")["label_name"].astype(str)
+    names = held.drop_duplicates("client").set_index("client")["client_name"].astype(str)
     num_classes, num_clients = matrix.shape
     width = min(max(0.42 * num_clients + 2.2, 4.8), 11.0)
     height = min(max(0.28 * num_classes, 1.4), 6.5)
     figure = new_figure(width, height + 2.2)
     top, main = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [1.1, height]})
-    _totals(top, counts, [int(client) for client in matrix.columns])
+    _totals(top, held, [int(client) for client in matrix.columns])
     _cells(figure, main, matrix.to_numpy(float), width, height)
     label_categories(main, [names[client] for client in matrix.columns], inches=0.8 * width)
     label_categories(main, [labels[label] for label in matrix.index], inches=height, axis="y")
@@ -50,10 +45,10 @@ def partition_matrix(counts: pd.DataFrame, facts: Mapping[str, Any]) -> Figure |
     return figure
 
 
-def _totals(axes: Axes, counts: pd.DataFrame, clients: list[int]) -> None:
+def _totals(axes: Axes, held: pd.DataFrame, clients: list[int]) -> None:
     bottom = np.zeros(len(clients))
-    for (scope, name), colour in zip(_SPLITS.items(), PALETTE, strict=False):
-        of_split = counts[counts["scope"] == scope].groupby("client")["examples"].sum()
+    for name, colour in zip(SPLITS.values(), PALETTE, strict=False):
+        of_split = held[held["split"] == name].groupby("client")["examples"].sum()
         heights = of_split.reindex(clients, fill_value=0).to_numpy(float)
         if heights.any():
             axes.bar(range(len(clients)), heights, bottom=bottom, color=colour, width=0.8, label=name)
@@ -64,14 +59,14 @@ def _totals(axes: Axes, counts: pd.DataFrame, clients: list[int]) -> None:
 
 
 def _cells(figure: Figure, axes: Axes, matrix: np.ndarray, width: float, height: float) -> None:
-    held = matrix[matrix > 0]
-    decades = spans_decades(held)
-    norm = LogNorm(held.min(), held.max()) if decades else Normalize(1, max(held.max(), 2))
+    counts = matrix[matrix > 0]
+    decades = spans_decades(counts)
+    norm = LogNorm(counts.min(), counts.max()) if decades else Normalize(1, max(counts.max(), 2))
     image = axes.imshow(matrix, aspect="auto", cmap=_COLOURS, norm=norm, interpolation="nearest")
     axes.grid(visible=False)
     axes.spines[:].set_visible(True)
     # The bar ends in white below if there are cells without examples, and in whole numbers of them.
-    empty = len(held) < matrix.size
+    empty = len(counts) < matrix.size
     ticks = None if decades else MaxNLocator(integer=True, steps=[1, 2, 5, 10])
     figure.colorbar(
         image,

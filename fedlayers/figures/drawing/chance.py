@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from fedlayers.statistics.over_clients import mean_chance
+
 _COLOUR = "#888888"
 
 
@@ -14,7 +16,7 @@ def draw_chance(axes: Axes, rows: pd.DataFrame) -> None:
         axes: where.
         rows: usable rows with ``place``, ``chance`` and ``chance_hi``; each layer shows the mean over its rows.
     """
-    chance = rows.groupby("place")[["chance", "chance_hi"]].mean().dropna(subset="chance")
+    chance = mean_chance(rows, "place")
     if chance.empty:
         return
     band = chance.dropna(subset="chance_hi")

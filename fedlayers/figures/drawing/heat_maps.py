@@ -37,7 +37,7 @@ def heat_maps(
         labels: of rows and columns of the matrices, shape (m,).
         quantity: what the values are.
         along: what rows and columns of the matrices are.
-        limits: the values at the two ends of the colour scale, see :mod:`fedlayers.figures.drawing.colour_scale`.
+        limits: the values at the two ends of the colour scale, see :func:`fedlayers.views.matrices.value_ends`.
     """
     matrices = [matrix for row in rows.values() for matrix in row.values()]
     titles = [title for row in rows.values() for title in row]

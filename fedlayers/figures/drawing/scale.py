@@ -7,51 +7,29 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from fedlayers.core.quantities import Facts
-from fedlayers.statistics.decades import spans_decades
+from fedlayers.statistics.axis_scale import axis_scale
 from fedlayers.views.quantities import can_be_negative
 
-_MOST_DECADES = 4.0
-_LEAST_SPAN = 1e-3
-_SAME_SIGN = 0.75
 # Numbers below an axis need more room than beside it.
 _MOST_TICKS = {"x": 5, "y": 7}
 
 
 def scale_for(axes: Axes, values: Sequence[float] | np.ndarray, quantity: Facts) -> None:
-    """Choose the scale of the y axis that shows a metric's values over decades.
-
-    Logarithmic if all values are positive and over two decades apart. If their sizes are, but up to a quarter are
-    zero or of the other sign, and the metric has no lower limit: linear up to a threshold and logarithmic beyond, the
-    threshold the 10th percentile of the sizes, but at most four decades below the largest. Else linear: on a
-    logarithmic scale, noise about zero would fill the axis.
+    """Give the y axis the scale that shows a quantity's values; see :func:`fedlayers.statistics.axis_scale.axis_scale`.
 
     Args:
         axes: whose y axis.
         values: what it shows; not finite ones are left out.
         quantity: whose values.
     """
-    found = np.asarray(values, float)
-    found = found[np.isfinite(found)]
-    sizes = np.abs(found[found != 0])
-    if spans_decades(found):
+    scale = axis_scale(values, can_be_negative(quantity))
+    if scale.kind == "log":
         axes.set_yscale("log")
-    elif spans_decades(sizes) and can_be_negative(quantity) and _mostly_one_sign(found):
-        threshold = max(float(np.quantile(sizes, 0.1)), float(sizes.max()) * 10**-_MOST_DECADES)
-        symlog(axes, "y", found, threshold)
-    elif len(found):
-        _no_finer_than_rounding(axes, found)
-
-
-def _no_finer_than_rounding(axes: Axes, values: np.ndarray) -> None:
-    """Let the y axis span a thousandth of the largest value or more: what is closer differs by rounding in float32."""
-    least = _LEAST_SPAN * float(np.abs(values).max())
-    low, high = float(values.min()), float(values.max())
-    if high - low < least:
-        axes.set_ylim((low + high - 1.2 * least) / 2, (low + high + 1.2 * least) / 2)
-
-
-def _mostly_one_sign(values: np.ndarray) -> bool:
-    return bool(max(np.mean(values > 0), np.mean(values < 0)) >= _SAME_SIGN)
+    elif scale.kind == "symlog":
+        found = np.asarray(values, float)
+        symlog(axes, "y", found[np.isfinite(found)], scale.threshold)
+    elif scale.ends is not None:
+        axes.set_ylim(*scale.ends)
 
 
 def symlog(axes: Axes, axis: str, values: np.ndarray, threshold: float) -> None:

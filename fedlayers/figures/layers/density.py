@@ -11,22 +11,14 @@ from matplotlib.figure import Figure
 from fedlayers.figures.drawing.scale import symlog
 from fedlayers.figures.drawing.small_multiples import label_borders, small_multiples
 from fedlayers.figures.drawing.style import PALETTE, headline, legend_below
+from fedlayers.statistics.density import half_width
 from fedlayers.views.client_names import client_names
-from fedlayers.views.moments import MOMENT_NAMES, at_moments, one_moment
-from fedlayers.views.thinning import evenly
+from fedlayers.views.densities import hessian_densities
+from fedlayers.views.moments import MOMENT_NAMES
+from fedlayers.views.numbered import parts_of
 
-_METRIC = "hessian_density"
-_MOST_LAYERS = 20
 _MOST_NAMED = 7
 _DECADES = 5
-
-
-def density_rows(spectra: pd.DataFrame) -> pd.DataFrame:
-    """Return the densities of layers in the last round that has some, at one moment."""
-    rows = spectra[(spectra["metric"] == _METRIC) & (spectra["status"] == "ok") & spectra["layer"].notna()]
-    _, found = one_moment(at_moments(rows))
-    last: pd.DataFrame = found[found["round"] == found["round"].max()]
-    return last
 
 
 def hessian_density(spectra: pd.DataFrame, facts: Mapping[str, Any]) -> Figure | None:
@@ -35,20 +27,19 @@ def hessian_density(spectra: pd.DataFrame, facts: Mapping[str, Any]) -> Figure |
     Densities are on a logarithmic axis over five decades. Eigenvalues are on a linear axis, or on one that is linear
     about zero and logarithmic beyond where a few are far larger than most.
     """
-    rows = density_rows(spectra)
+    rows = hessian_densities(spectra)
     if rows.empty:
         return None
-    names = rows.drop_duplicates("layer_index").sort_values("layer_index")
-    shown = evenly(list(zip(names["layer_index"], names["layer"].astype(str), strict=True)), _MOST_LAYERS)
-    clients = client_names(rows, facts)
-    figure, panels = small_multiples(len(shown), (2.7, 1.8))
-    for axes, (index, name) in zip(panels, shown, strict=True):
-        _draw(axes, rows[rows["layer_index"] == index], clients)
+    layers, clients = parts_of(rows, "panel"), client_names(facts, rows["client"])
+    figure, panels = small_multiples(len(layers), (2.7, 1.8))
+    for axes, (name, here) in zip(panels, layers, strict=True):
+        _draw(axes, here, clients)
         axes.set_title(name)
     label_borders(panels, "eigenvalue", "density")
     legend_below(figure)
     what = [MOMENT_NAMES[str(rows["moment"].iloc[0])], f"round {rows['round'].iloc[0]}"]
-    headline(figure, facts, *what, f"{len(shown)} of {len(names)} layers" if len(shown) < len(names) else "")
+    measured = rows["layer_index"].nunique()
+    headline(figure, facts, *what, f"{len(layers)} of {measured} layers" if len(layers) < measured else "")
     return figure
 
 
@@ -69,18 +60,3 @@ def _draw(axes: Axes, rows: pd.DataFrame, clients: Mapping[int, str]) -> None:
     axes.minorticks_off()
     if np.abs(ends).max() > 30 * bulk:
         symlog(axes, "x", np.concatenate(ends), bulk)
-
-
-def half_width(x: np.ndarray, y: np.ndarray, share: float = 0.9) -> float:
-    """Return the smallest |eigenvalue| below which so much of the density's mass lies (trapezoidal rule).
-
-    Args:
-        x: eigenvalues, ascending, shape (n,).
-        y: density, shape (n,).
-        share: in (0, 1].
-    """
-    sizes = np.abs((x[1:] + x[:-1]) / 2)
-    mass = np.diff(x) * (y[1:] + y[:-1]) / 2
-    order = np.argsort(sizes)
-    below = np.cumsum(mass[order])
-    return float(sizes[order][np.searchsorted(below, share * below[-1])])

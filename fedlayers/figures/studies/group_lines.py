@@ -9,18 +9,12 @@ from matplotlib.axes import Axes
 from fedlayers.core.quantities import Facts
 from fedlayers.figures.drawing.profile_line import side_by_side
 from fedlayers.figures.drawing.style import BAND_ALPHA, PALETTE
-from fedlayers.statistics.bands import chosen_band, name_of_band
 from fedlayers.statistics.over_runs import mean_over_runs
 from fedlayers.views.run_groups import Group
 
 _MARKERS = "osD^vP*X"
 _STYLES = ("-", "--", "-.", ":")
 _MOST_MARKERS = 25
-
-
-def runs_band() -> str:
-    """Return what bands over runs are called in a legend."""
-    return name_of_band(chosen_band() or "ci", "runs")
 
 
 def draw_groups(
@@ -35,7 +29,7 @@ def draw_groups(
 
     Args:
         axes: where.
-        rows: usable records of one metric with columns ``run``, ``value`` and ``along``.
+        rows: usable records of one metric with columns ``group``, ``run``, ``value`` and ``along``.
         groups: all groups of the figure, so that each keeps its colour.
         quantity: whose values they are.
         along: the column of the x axis.
@@ -43,7 +37,7 @@ def draw_groups(
     """
     interval = False
     for number, group in enumerate(groups):
-        mine = rows[rows["run"].isin(group.runs)]
+        mine = rows[rows["group"] == number]
         if mine.empty:
             continue
         means = mean_over_runs(mine, along, quantity.limits)
