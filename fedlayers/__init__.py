@@ -21,16 +21,19 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 if TYPE_CHECKING:
     from fedlayers.commands.in_python import run
+    from fedlayers.commands.opening import Run, open
+    from fedlayers.commands.reading import Tables, read
     from fedlayers.core.errors import UserError
-    from fedlayers.runs.reading.tables import Tables, read
 
-__all__ = ["Tables", "UserError", "__version__", "read", "run"]
+__all__ = ["Run", "Tables", "UserError", "__version__", "open", "read", "run"]
 __version__ = VERSION
 # Imported on first use, so that ``import fedlayers`` stays fast.
 _HOMES = {
-    "Tables": "runs.reading.tables",
+    "Run": "commands.opening",
+    "Tables": "commands.reading",
     "UserError": "core.errors",
-    "read": "runs.reading.tables",
+    "open": "commands.opening",
+    "read": "commands.reading",
     "run": "commands.in_python",
 }
 

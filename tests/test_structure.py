@@ -39,7 +39,6 @@ ROOMS["fedlayers"] = {"core", "runs", "commands"}
 # Arrows that still point up: to be turned round.
 PENDING = {
     ("fedlayers.config.plugins", "fedlayers.flower.adapter"),
-    ("fedlayers.runs.reading.tables", "fedlayers.figures.notebook"),
     ("fedlayers.config.quantity_names", "fedlayers.config.plugins"),
     ("fedlayers.config.quantity_names", "fedlayers.config.options"),
     ("fedlayers.config.mistakes", "fedlayers.config.quantity_names"),

@@ -10,10 +10,10 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import ListConfig, OmegaConf
 
+from fedlayers.commands.reading import Tables, read
 from fedlayers.config.arguments import overrides_of, read_arguments
 from fedlayers.config.compose import composed, hydra_ready, typed
 from fedlayers.core.errors import UserError
-from fedlayers.runs.reading.tables import Tables, read
 
 # Texts that Hydra reads as themselves.
 _PLAIN = re.compile(

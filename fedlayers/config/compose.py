@@ -73,9 +73,15 @@ def hydra_ready() -> Iterator[None]:
 
 def register_schema() -> None:
     """Make the types of :class:`Config` known to Hydra as ``base_config``."""
-    schema = OmegaConf.structured(Config)
-    _make_writable(schema)
-    ConfigStore.instance().store(name="base_config", node=schema)
+    ConfigStore.instance().store(name="base_config", node=schema())
+
+
+def schema() -> DictConfig:
+    """Return the types of :class:`Config`, into which values can be merged."""
+    node = OmegaConf.structured(Config)
+    assert isinstance(node, DictConfig)
+    _make_writable(node)
+    return node
 
 
 def _make_writable(node: DictConfig) -> None:

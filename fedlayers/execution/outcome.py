@@ -48,6 +48,7 @@ def facts_of(folder: RunFolder, config: Config, built: Built, engine: str) -> di
         "rounds": config.rounds,
         "identity": identity(config),
         "parameters": total(built.layers),
+        "shape": list(built.federation.shape),
         "layers": [
             {
                 "name": layer.name,

@@ -1,6 +1,7 @@
 """Which figures can be drawn of a run or a study, from what is in its tables."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -168,7 +169,7 @@ def _of_study(tables: Tables, only_round: int | None, layers: Sequence[str]) -> 
     sound = readable(_checked, [run for run in facts if facts[run]["status"] == "complete"])
     if not sound:
         raise UserError(f"no run of {tables.path} is complete: wait for one, or give the folder of a run")
-    records = in_layers(Tables(tables.path, tuple(sound), several=True).records, layers)
+    records = in_layers(replace(tables, runs=tuple(sound)).records, layers)
     runs = [run for run in sound if run.name in set(records["run"].unique())]
     _check_round(tables.path, [records], only_round)
     found = []

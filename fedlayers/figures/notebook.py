@@ -14,7 +14,7 @@ from fedlayers.runs.reading.tables import Tables
 def figure_of(
     tables: Tables, name: str, metric: str | None, only_round: int | None, layers: Sequence[str], **paper: Any
 ) -> Figure:
-    """Return a figure; see :meth:`fedlayers.runs.reading.tables.Tables.plot`."""
+    """Return a figure; see :meth:`fedlayers.commands.reading.Tables.plot`."""
     for setting in paper.keys() - set(Paper.settings()):
         raise UserError(f"plot has no setting {setting}; it has metric, round, layers, {', '.join(Paper.settings())}")
     look = Paper(**paper)

@@ -36,6 +36,21 @@ class RunFile:
     text: str
 
 
+def round_of(part: str) -> int | None:
+    """Return the round of a part of a table from its name, None for ``final``."""
+    match = re.fullmatch(PART, part)
+    number = match["round"] if match else None
+    return None if number is None else int(number)
+
+
+def snapshot_of(name: str) -> tuple[int, str] | None:
+    """Return round and owner (``server``, or a client's number) of a model from its name, None for the best one."""
+    match = re.fullmatch(SNAPSHOT, name)
+    if match is None or match["round"] is None:
+        return None
+    return int(match["round"]), name.partition("@")[0].removeprefix("client")
+
+
 def run_files(folder: Path, names: str) -> Iterator[RunFile]:
     """Yield the files in a folder that are called as a run calls them; nothing if there is no such folder.
 

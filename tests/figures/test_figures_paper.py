@@ -7,8 +7,8 @@ import pytest
 
 import fedlayers
 from fedlayers.commands.plot import main
+from fedlayers.commands.reading import Tables
 from fedlayers.core.errors import UserError
-from fedlayers.runs.reading.tables import Tables
 from tests.support.drawn_figures import legend_of
 from tests.support.fake_run import write_run
 

@@ -11,7 +11,7 @@ _KINDS: Mapping[type | tuple[type, ...], Sequence[str]] = {
     str: ("run", "status", "reason", "dataset", "partition", "model", "algorithm", "engine"),
     int: ("round", "rounds", "clients", "surveyed_clients", "seed", "parameters"),
     (int, float): ("wall_s",),
-    list: ("layers", "classes", "client_names", "stretches"),
+    list: ("layers", "classes", "client_names", "stretches", "shape"),
     dict: ("best", "files"),
 }
 

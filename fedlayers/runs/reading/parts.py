@@ -7,11 +7,13 @@ from fedlayers.core.records import SCHEMAS
 from fedlayers.core.seals import Seal
 from fedlayers.runs.commits import DamagedError
 from fedlayers.runs.damage import guarded
-from fedlayers.runs.file_names import PART, run_files
+from fedlayers.runs.done import known_end
+from fedlayers.runs.file_names import PART, round_of, run_files
 from fedlayers.runs.integrity import problem_of
 from fedlayers.runs.manifest import expected_parts
-from fedlayers.runs.reading.run_columns import constant
+from fedlayers.runs.reading.run_columns import constant, in_full
 from fedlayers.runs.reading.run_facts import run_facts
+from fedlayers.runs.reading.selection import EVERYTHING, Selection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,10 +26,15 @@ def parts(run: Path, table: str) -> list[Path]:
     return [file.path for file in sorted(found, key=lambda file: (file.round is None, file.round))]
 
 
-def load(run: Path, table: str) -> "pa.Table":
-    """Return all committed parts of a run's table as one Arrow table in the fixed schema, ``run`` filled in.
+def load(run: Path, table: str, selection: Selection = EVERYTHING) -> "pa.Table":
+    """Return the committed parts of a run's table as one Arrow table in the fixed schema, ``run`` filled in.
 
     Columns that a part was written without, by an earlier version, are null.
+
+    Args:
+        run: the run's folder.
+        table: one of ``SCHEMAS``.
+        selection: rows and columns; parts whose names show that they hold none of them are not opened.
 
     Raises:
         UserError: a part is missing or not as it was written.
@@ -35,32 +42,44 @@ def load(run: Path, table: str) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    files = _checked_parts(run, table)
     schema = SCHEMAS[table]
+    names = selection.read(schema.names)
+    files = [] if selection.lacks(schema) else _checked_parts(run, table, selection)
     if not files:
-        return schema.empty_table()
+        return schema.empty_table().select(names)
     try:
-        found = ds.dataset([str(f) for f in files], schema=schema, format="parquet", partitioning=None).to_table()
+        every = ds.dataset([str(f) for f in files], schema=schema, format="parquet", partitioning=None)
+        found = every.to_table(columns=names, filter=selection.predicate(schema))
     except (OSError, pa.ArrowException):
         for file in files:  # a run that is resumed deletes parts while we read: name a part only if it is at fault
             guarded(lambda f: ds.dataset(str(f), schema=schema, format="parquet").to_table(), file)
         raise
+    if "run" not in names:
+        return found
     # Parts leave the run's name to the folder, so that those of equal runs are equal.
     return found.set_column(0, schema.field("run"), constant(run.name, schema.field("run").type, found.num_rows))
 
 
-def _checked_parts(run: Path, table: str) -> list[Path]:
-    """Return the parts of a table, each as it was written."""
+def _checked_parts(run: Path, table: str, selection: Selection) -> list[Path]:
+    """Return the parts of a table that can hold what is asked for, each as it was written."""
+    last = _end_of(run)
+
+    def wanted() -> list[Path]:
+        files = [file for file in run_files(run / table, PART) if not file.unfinished]
+        chosen = set(selection.of_parts({file.path: file.round for file in files}, last))
+        return [path for path in parts(run, table) if path in chosen]
 
     def expected() -> dict[str, Seal]:
         reached = run_facts(run).get("round")
-        return expected_parts(run, table, reached if isinstance(reached, int) else None)
+        seals = expected_parts(run, table, reached if isinstance(reached, int) else None)
+        rounds = {name: round_of(name) for name in seals}
+        return {name: seals[name] for name in selection.of_parts(rounds, last)}
 
     before = expected()
     while True:
         problems = {name: what for name, seal in before.items() if (what := problem_of(run / table / name, [seal]))}
         if not problems:
-            return parts(run, table)
+            return wanted()
         # A run that goes on may have replaced its final parts while they were looked at.
         before, asked = expected(), before
         if before == asked:
@@ -77,3 +96,38 @@ def to_pandas(table: "pa.Table") -> "pd.DataFrame":
     # Every part has dictionaries of its own; pandas' categoricals need one for the whole column.
     frame: pd.DataFrame = table.unify_dictionaries().to_pandas(types_mapper=kinds.get)
     return frame
+
+
+def _end_of(run: Path) -> int | None:
+    """Return the round that ``final`` is of, None if that is not known."""
+    end, facts = known_end(run), run_facts(run)
+    rounds = facts.get("rounds") if end and end.rounds is None and facts["status"] == "complete" else None
+    return rounds if end is None or end.rounds is None else end.rounds
+
+
+def load_file(file: Path, table: str, selection: Selection = EVERYTHING) -> "pa.Table":
+    """Return a study's table, its metrics as a dictionary; row groups without rows of the selection are skipped."""
+    import pyarrow.dataset as ds
+
+    every = ds.dataset(str(file), format="parquet")
+    names = every.schema.names
+    # A column that an earlier version did not write is null in all rows.
+    absent = selection.values.keys() - set(names)
+    found = (
+        every.schema.empty_table()
+        if absent
+        else every.to_table(columns=selection.read(names), filter=selection.predicate(every.schema, True))
+    )
+    # Metrics are plain texts in the file, so that readers can skip row groups.
+    place = found.schema.get_field_index("metric")
+    if place >= 0:
+        found = found.set_column(place, "metric", found.column(place).dictionary_encode())
+    full = in_full(found, table)
+    return full.select(selection.read(full.column_names))
+
+
+def schema_of(file: Path) -> "pa.Schema":
+    """Return the columns of a parquet file."""
+    import pyarrow.parquet as pq
+
+    return pq.read_schema(file)

@@ -1,7 +1,7 @@
 """Reading results: the tables of a run, a study folder or a ``study.parquet`` as pandas frames."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,14 @@ from fedlayers.core.records import SCHEMAS
 from fedlayers.runs.damage import guarded, readable
 from fedlayers.runs.partition_table import load_partition, with_zeros
 from fedlayers.runs.quantities import load_quantities, quantities_of, stated_in
-from fedlayers.runs.reading.parts import load, to_pandas
+from fedlayers.runs.reading.parts import load, load_file, schema_of, to_pandas
 from fedlayers.runs.reading.run_columns import short_column, types_of, with_columns
 from fedlayers.runs.reading.run_facts import is_run, run_facts, run_folders
+from fedlayers.runs.reading.selection import EVERYTHING, OF_RUNS, Selection, Value, check_values
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
+    import pyarrow as pa
 
 PARTITION_COLUMNS = ("client", "client_name", "scope", "label", "label_name", "examples")
 
@@ -37,11 +38,13 @@ class Tables:
         path: what was read.
         runs: the run folders, by name; empty if ``path`` is a parquet file.
         several: whether run facts are added as columns.
+        selection: which rows and columns of records, pairs, spectra and resources are read.
     """
 
     path: Path
     runs: tuple[Path, ...]
     several: bool
+    selection: Selection = EVERYTHING
 
     @cached_property
     def records(self) -> "pd.DataFrame":
@@ -109,81 +112,79 @@ class Tables:
         flat = [{k: v for k, v in row.items() if not isinstance(v, list | dict)} for row in rows]
         return pd.DataFrame(flat).convert_dtypes()
 
-    def plot(
-        self,
-        name: str,
-        *,
-        metric: str | None = None,
-        round: int | None = None,
-        layers: Sequence[str] = (),
-        **paper: Any,
-    ) -> "Figure":
-        """Return a figure of matplotlib, which a notebook shows; ``python -m fedlayers.plot PATH --list`` lists them.
-
-        Args:
-            name: of a figure, such as ``learning_curves`` or ``layer_profile_norm``, or of a kind with ``metric``.
-            metric: the metric of a kind of which there are several.
-            round: this round instead of the first and the last one measured.
-            layers: only these layers, by name; empty for all.
-            paper: ``width`` (inches), ``font_size`` (points), ``title`` (False leaves it out) and ``band`` (``sd``,
-                ``ci`` or ``range``), see :class:`fedlayers.figures.drawing.paper.Paper`.
-
-        Raises:
-            UserError: there is no such figure, layer or setting.
-
-        Examples:
-            ``fedlayers.read("results/main/<run>").plot("learning_curves", width=3.3).savefig("curves.pdf")``
-        """
-        from fedlayers.figures.notebook import figure_of
-
-        return figure_of(self, name, metric, round, layers, **paper)
-
     def _table(self, name: str) -> "pd.DataFrame":
+        found = self._rows(name, self.selection)
+        check_values(self.selection, found, self._there)
+        return to_pandas(found.select(self.selection.shown(found.column_names)))
+
+    def _rows(self, name: str, selection: Selection) -> "pa.Table":
+        """Return the rows of a selection, with the columns that they are chosen by."""
         if not self.runs and name in ("records", "pairs"):
-            import pyarrow.parquet as pq
-
-            from fedlayers.runs.reading.run_columns import in_full
-
             file = self.path.with_name(self.path.stem + ("" if name == "records" else "_pairs") + ".parquet")
-            # Metrics are plain texts in the file, so that readers can skip row groups.
-            table = guarded(lambda path: pq.read_table(path, read_dictionary=["metric"]), file)
-            return to_pandas(in_full(table, name))
+            return _loaded(file, name, selection)
         self._need_folders(name)
+        if not self.several:
+            return load(self.path, name, selection)
         import pyarrow as pa
 
-        if not self.several:
-            return to_pandas(load(self.path, name))
         facts = readable(short_column, self.runs)
-        tables = readable(lambda run: load(run, name), facts)
+        chosen = [run for run in facts if _is_chosen(run, facts[run], selection)]
+        tables = readable(lambda run: load(run, name, selection), chosen)
+        if not tables:
+            tables = {run: load(run, name, selection).slice(0, 0) for run in list(facts)[:1]}
         types = types_of({run: facts[run] for run in tables})
-        return to_pandas(pa.concat_tables([with_columns(table, facts[run], types) for run, table in tables.items()]))
+        kept = {key: types[key] for key in selection.read(types)}
+        return pa.concat_tables([with_columns(table, facts[run], kept) for run, table in tables.items()])
+
+    def _there(self, column: str, rows: Selection) -> set[Value]:
+        """Return the values of a column in all tables, among the rows of a selection."""
+        if rows.columns:
+            return self._stated(column)
+        if column in OF_RUNS and self.runs:
+            facts = readable(short_column, self.runs)
+            return {run.name if column == "run" else facts[run][column] for run in facts}
+        found: set[Value] = set()
+        for name in SCHEMAS if self.runs else ("records", "pairs"):
+            try:
+                table = self._rows(name, replace(rows, columns=(column,)))
+            except UserError:  # a study without pairs
+                continue
+            if column in table.column_names:
+                found |= {value.as_py() for value in table.column(column).unique() if value.is_valid}
+        return found
+
+    def _stated(self, column: str) -> set[Value]:
+        """Return values of a column that runs say they have, without a look into their tables."""
+        if column == "metric":
+            return set(self.quantities)
+        found: set[Value] = set()
+        for facts in readable(run_facts, self.runs).values() if column in ("client", "layer") else ():
+            named = {layer["name"] for layer in facts.get("layers") or ()}
+            found |= named if column == "layer" else set(range(facts.get("clients") or 0))
+        return found
 
     def _need_folders(self, table: str) -> None:
         if not self.runs:
             raise UserError(f"{self.path} holds no {table}, only the runs' records: read the study folder instead")
 
 
-def read(path: str | Path) -> Tables:
+def read(path: str | Path, *, columns: Sequence[str] = (), **filters: Any) -> Tables:
     """Return the tables of a run folder, of a study folder (all its runs) or of a ``study.parquet``.
 
-    Args:
-        path: ``results/<study>/<run>``, ``results/<study>`` or ``results/<study>/study.parquet``.
-
-    Returns:
-        Tables that are read when first asked for; call ``read`` again to see what a running run added since.
+    See :func:`fedlayers.read`, which gives the same with figures.
 
     Raises:
-        UserError: if there is nothing at ``path``, it is neither of the three, or a file cannot be read.
-
-    Examples:
-        >>> import fedlayers
-        >>> run = fedlayers.run(rounds=1, clients=2, metrics=["weights"], figures=False)
-        run: results/main/digits-fedavg-s0-...
-        >>> tables = fedlayers.read("results/main")
-        >>> sorted(tables.records.query("metric == 'update_norm'")["layer"].dropna().unique())
-        ['fc1', 'fc2']
+        UserError: if there is nothing at ``path``, it is neither of them, a file cannot be read, or a column is none.
     """
     place = Path(path).expanduser()
+    tables = _at(place)
+    # A table of a study has columns of its own: the settings in which runs differ.
+    others = () if tables.runs else guarded(schema_of, place).names
+    return replace(tables, selection=Selection.of(filters, columns, others))
+
+
+def _at(place: Path) -> Tables:
+    """Return all that is at a place."""
     if not place.exists():
         raise UserError(
             f"there is nothing at {place}: give a run folder, a study folder or a study.parquet, "
@@ -210,3 +211,14 @@ def _told_facts(run: Path) -> dict[str, Any]:
         return run_facts(run)
     except UserError as error:
         return {"run": run.name, "status": "damaged", "reason": str(error)}
+
+
+def _loaded(file: Path, table: str, selection: Selection) -> "pa.Table":
+    found: pa.Table = guarded(lambda path: load_file(path, table, selection), file)
+    return found
+
+
+def _is_chosen(run: Path, facts: Mapping[str, Any], selection: Selection) -> bool:
+    """Say whether rows of a run can be asked for."""
+    own = {"run": run.name, **facts}
+    return all(selection.admits(column, own[column]) for column in OF_RUNS)

@@ -1,0 +1,78 @@
+"""Results in Python: the tables of a run or a study, with the figures that can be drawn of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedlayers.runs.reading import tables
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Tables(tables.Tables):
+    """The tables of one or several runs, each read on first use, and their figures.
+
+    See :class:`fedlayers.runs.reading.tables.Tables` for what they hold.
+    """
+
+    def plot(
+        self,
+        name: str,
+        *,
+        metric: str | None = None,
+        round: int | None = None,
+        layers: Sequence[str] = (),
+        **paper: Any,
+    ) -> "Figure":
+        """Return a figure of matplotlib, which a notebook shows; ``python -m fedlayers.plot PATH --list`` lists them.
+
+        Args:
+            name: of a figure, such as ``learning_curves`` or ``layer_profile_norm``, or of a kind with ``metric``.
+            metric: the metric of a kind of which there are several.
+            round: this round instead of the first and the last one measured.
+            layers: only these layers, by name; empty for all.
+            paper: ``width`` (inches), ``font_size`` (points), ``title`` (False leaves it out) and ``band`` (``sd``,
+                ``ci`` or ``range``), see :class:`fedlayers.figures.drawing.paper.Paper`.
+
+        Raises:
+            UserError: there is no such figure, layer or setting.
+
+        Examples:
+            ``fedlayers.read("results/main/<run>").plot("learning_curves", width=3.3).savefig("curves.pdf")``
+        """
+        from fedlayers.figures.notebook import figure_of
+
+        return figure_of(self, name, metric, round, layers, **paper)
+
+
+def read(path: str | Path, *, columns: Sequence[str] = (), **filters: Any) -> Tables:
+    """Return the tables of a run folder, of a study folder (all its runs) or of a ``study.parquet``.
+
+    Args:
+        path: ``results/<study>/<run>``, ``results/<study>`` or ``results/<study>/study.parquet``.
+        columns: those that are wanted; empty for all.
+        filters: a column and a value or a list of some, such as ``metric="loss"``, ``layer=["fc1", "fc2"]``,
+            ``rounds=range(1, 4)``, ``client=0`` or, of several runs, ``seed=0``: rows that have one of the values.
+            Only parts, row groups and columns that can hold such rows are read. A table that lacks a column has none.
+
+    Returns:
+        Tables that are read when first asked for; call ``read`` again to see what a running run added since.
+
+    Raises:
+        UserError: if there is nothing at ``path``, it is neither of the three, or a file cannot be read.
+
+    Examples:
+        >>> import fedlayers
+        >>> run = fedlayers.run(rounds=1, clients=2, metrics=["weights"], figures=False)
+        run: results/main/digits-fedavg-s0-...
+        >>> tables = fedlayers.read("results/main")
+        >>> sorted(tables.records.query("metric == 'update_norm'")["layer"].dropna().unique())
+        ['fc1', 'fc2']
+    """
+    return of(tables.read(path, columns=columns, **filters))
+
+
+def of(found: tables.Tables) -> Tables:
+    """Return tables that can be drawn."""
+    return Tables(found.path, found.runs, found.several, found.selection)
