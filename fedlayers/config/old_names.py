@@ -9,32 +9,46 @@ _KEYS = {
     "batch_records": "batch_examples",
     "records_per_degree": "examples_per_degree",
 }
+# A whole dotted key -> what it is now.
+_WHOLE_KEYS = {"metrics.distances.epochs": "metrics.distances.steps"}
 # Key and value -> what the value is now.
-_VALUES = {("weighting", "records"): "examples"}
+_VALUES = {
+    ("weighting", "records"): "examples",
+    ("metrics.distances.epochs", True): '["every epoch"]',
+    ("metrics.distances.epochs", False): "[]",
+}
+# Keys that runs of before had not -> the value that stands for what they did.
+_ADDED = {"metrics.weights.steps": "[]"}
 # Hooks of a client -> what they are now. One that is no longer called would change numbers without a word.
 HOOKS = {
     "training_records": "training_examples",
     "evaluated": "evaluated_models",
     "evaluated_model": "evaluated_models",
 }
+# Halves of a metric -> what they are now.
+HALVES = {"epoch": "step"}
 # Columns of partition.parquet.
 _COLUMNS = {"records": "examples"}
 
 
 def new_key(key: str) -> str | None:
     """Return what a dotted key is called now, None if it has no other name."""
+    if key in _WHOLE_KEYS:
+        return _WHOLE_KEYS[key]
     parent, dot, last = key.rpartition(".")
     return f"{parent}{dot}{_KEYS[last]}" if last in _KEYS else None
 
 
 def new_value(key: str, value: object) -> str | None:
     """Return what a key's value is called now, None if it has no other name."""
-    return _VALUES.get((key, value)) if isinstance(value, str) else None
+    return _VALUES.get((key, value)) if isinstance(value, str | bool) else None
 
 
 def in_new_words(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return dotted keys and values of a run's configuration as they are called now."""
-    return {new_key(key) or key: new_value(key, value) or value for key, value in settings.items()}
+    known = {new_key(key) or key: new_value(key, value) or value for key, value in settings.items()}
+    added = {key: value for key, value in _ADDED.items() if f"{key.rpartition('.')[0]}._target_" in known}
+    return added | known
 
 
 def new_columns(names: list[str]) -> list[str]:

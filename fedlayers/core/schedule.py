@@ -81,6 +81,10 @@ class Schedule:
             for entry in self.steps
         )
 
+    def is_reached(self, last: int, per_epoch: int) -> bool:
+        """Say whether a local training of ``last`` steps comes to one of the schedule's."""
+        return any(per_epoch <= last if entry == EVERY_EPOCH else _comes(entry, last) for entry in self.steps)
+
 
 def check_due(schedule: Schedule, last_round: int, key: str) -> None:
     """Raise UserError if something would never be due in a run of ``last_round`` rounds.
@@ -97,11 +101,11 @@ def check_due(schedule: Schedule, last_round: int, key: str) -> None:
         check(some, f"{key}.rounds", allowed, list(schedule.rounds), "[last] is its last round, [all] is each")
 
 
-def _comes(entry: str | int, last_round: int) -> bool:
-    """Say whether an entry names any of the rounds 1 to ``last_round``."""
+def _comes(entry: str | int, last: int) -> bool:
+    """Say whether an entry names any of the rounds or steps from 1 to ``last``."""
     if isinstance(entry, str) and entry.startswith("every"):
         entry = int(entry.split()[1])
-    return isinstance(entry, str) or entry <= last_round
+    return isinstance(entry, str) or entry <= last
 
 
 def _is_list(entries: object) -> bool:

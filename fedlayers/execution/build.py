@@ -1,11 +1,12 @@
 """Builds everything a run needs before its first round, so that a mistake costs seconds."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import Strategy
@@ -42,7 +43,7 @@ class Built:
 
     workspace: Workspace
     strategy: Strategy
-    # What is strange about the model, a sentence each.
+    # What is strange about the model or never due, a sentence each.
     notes: tuple[str, ...]
 
     @property
@@ -105,7 +106,9 @@ def build(config: Config) -> Built:
     # Elsewhere a metric that cannot measure this model is missing in the run, with the reason.
     if config.metrics.get("on_error") == "raise":
         trial.metrics(workspace.metrics, workspace.probe)
-    return Built(workspace, strategy, tuple(trial.remarks()))
+    sizes = federation.splits["client_train"].sizes
+    unreached = _unreached(config, workspace.metrics, [sizes.sum()] if declared(strategy).pooled else np.unique(sizes))
+    return Built(workspace, strategy, (*trial.remarks(), *unreached))
 
 
 def check_parts(config: Config) -> None:
@@ -136,6 +139,19 @@ def _check_due(config: Config, metrics: Mapping[str, Metric]) -> None:
         check_due(metric.schedule, config.rounds, f"metrics.{name}")
     if config.snapshots.rounds:
         check_due(Schedule(config.snapshots.rounds, ["after_aggregate"]), config.rounds, "snapshots")
+
+
+def _unreached(config: Config, metrics: Mapping[str, Metric], sizes: Iterable[int]) -> Iterator[str]:
+    """Yield a sentence for each metric whose steps no participant comes to, given how many examples they have."""
+    lengths = [config.training.length(int(size)) for size in sizes if size]
+    for name, metric in metrics.items():
+        schedule = metric.schedule
+        if schedule.steps and not any(schedule.is_reached(length.steps, length.per_epoch) for length in lengths):
+            most = max(length.steps for length in lengths)
+            yield (
+                f"metrics.{name}.steps={list(schedule.steps)} names no step of a local training, which has at most "
+                f"{most}: nothing is measured there"
+            )
 
 
 def build_strategy(config: Config) -> Strategy:

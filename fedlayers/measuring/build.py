@@ -6,6 +6,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from fedlayers.config.old_names import HALVES
 from fedlayers.core.errors import UserError
 from metrics.base import Facts, Metric
 
@@ -73,6 +74,11 @@ def _build(name: str, entry: Any) -> Metric:
     if not isinstance(metric, Metric):
         target = entry["_target_"]
         raise UserError(f"metrics.{name}._target_ must be a subclass of metrics.base.Metric, got {target}")
+    if old := next((half for half in HALVES if hasattr(metric, half)), None):
+        raise UserError(
+            f"metrics.{name}._target_ must have halves that are called, got {old} in {entry['_target_']}; it is called "
+            f"{HALVES[old]} now"
+        )
     return metric
 
 

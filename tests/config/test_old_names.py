@@ -13,19 +13,23 @@ import fedlayers
 from clients.fedavg import FedAvgClient
 from fedlayers.config.arguments import read_arguments
 from fedlayers.config.compose import check_plugins, compose_config
+from fedlayers.config.old_names import in_new_words
 from fedlayers.core.errors import UserError
 from fedlayers.execution.summary import summarise
 from fedlayers.figures.draw import draw_main
+from fedlayers.measuring.build import build_metrics
 from fedlayers.report.page import write_report
 from fedlayers.runs.reading.run_columns import config_of
 from fedlayers.studies.aggregate import aggregate
 from fedlayers.studies.status import study_status
+from metrics.base import Metric
 
 PER_CLIENT = "no such key 'records_per_client'; it is called examples_per_client now$"
 BATCH = r"no such key 'metrics.(\w+).batch_records'; it is called metrics.\1.batch_examples now$"
 DEGREE = (
     "no such key 'metrics.representation.records_per_degree'; it is called metrics.representation.examples_per_degr"
 )
+EPOCHS = "no such key 'metrics.distances.epochs'; it is called metrics.distances.steps now$"
 WEIGHTING = "weighting must be one of examples, uniform, got 'records'; it is called examples now$"
 
 
@@ -38,6 +42,7 @@ WEIGHTING = "weighting must be one of examples, uniform, got 'records'; it is ca
         ("metrics.gradients.batch_records=64", BATCH),
         ("metrics.curvature.batch_records=64", BATCH),
         ("metrics.representation.records_per_degree=2", DEGREE),
+        ("metrics.distances.epochs=true", EPOCHS),
     ],
 )
 def test_old_words_are_told_on_the_command_line(word: str, text: str) -> None:
@@ -106,6 +111,27 @@ def test_a_hook_that_is_called_otherwise_now_is_told(client: str, old: str, new:
         check_plugins(config)
 
 
+class OldMetric(Metric):
+    """Measures after every epoch, by the name that the step half had."""
+
+    def epoch(self) -> None:
+        """Never called."""
+
+
+def test_a_half_of_a_metric_that_is_called_otherwise_now_is_told() -> None:
+    with pytest.raises(UserError, match=r"^metrics.mine._target_ must have .* got epoch in .* it is called step now$"):
+        build_metrics({"mine": {"_target_": f"{__name__}.OldMetric"}})
+
+
+@pytest.mark.parametrize(("before", "now"), [(False, "[]"), (True, '["every epoch"]')])
+def test_runs_from_before_steps_stand_beside_others(before: bool, now: str) -> None:
+    old = {"metrics.distances._target_": "d", "metrics.distances.epochs": before, "metrics.weights._target_": "w"}
+    new = {"metrics.distances._target_": "d", "metrics.distances.steps": now, "metrics.weights._target_": "w"}
+    assert in_new_words(old) == in_new_words(new | {"metrics.weights.steps": "[]"})
+    assert in_new_words(new | {"metrics.weights.steps": '["last"]'})["metrics.weights.steps"] == '["last"]'
+    assert in_new_words({"seed": 0}) == {"seed": 0}
+
+
 @pytest.fixture(scope="module")
 def study(quick_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with a run as it was written before, and one with the same settings and another seed."""
@@ -117,6 +143,7 @@ def study(quick_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFacto
     config = yaml.safe_load((old / "config.yaml").read_text())
     config["records_per_client"] = config.pop("examples_per_client")
     config["weighting"] = "records"
+    del config["metrics"]["weights"]["steps"]
     (old / "config.yaml").write_text(yaml.safe_dump(config))
     return old.parent
 

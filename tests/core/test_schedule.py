@@ -87,6 +87,16 @@ def test_due_steps(steps: list[str | int], due: list[int]) -> None:
     assert [n for n in range(1, 11) if schedule.is_due_step(Step(n, last=10, per_epoch=4))] == due
 
 
+@pytest.mark.parametrize(
+    ("steps", "reached"),
+    [([], False), (["last"], True), ([5], True), ([6], False), (["every 5"], True), (["every 6"], False)],
+)
+def test_steps_that_no_training_comes_to(steps: list[str | int], reached: bool) -> None:
+    assert Schedule(["all"], steps=steps).is_reached(last=5, per_epoch=5) == reached
+    assert Schedule(["all"], steps=["every epoch"]).is_reached(last=5, per_epoch=5)
+    assert not Schedule(["all"], steps=["every epoch"]).is_reached(last=5, per_epoch=6)
+
+
 @pytest.mark.parametrize("entry", ["epoch", "every", "every 0", "every  epoch", 0, -1, 2.5, True, None])
 def test_bad_steps_are_named(entry: Any) -> None:
     with pytest.raises(

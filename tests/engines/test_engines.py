@@ -17,6 +17,7 @@ PERSONAL = ["algorithm=local", "metrics=[evaluation,weights]"]
 EVERYTHING = (
     "metrics=[evaluation,weights,gradients,sensitivity,curvature,similarity,representation,originals]",
     "similarity=[cka,procrustes]",
+    "metrics.weights.steps=[every 2,last]",
     "examples_per_client=100",
 )
 

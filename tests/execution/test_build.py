@@ -149,3 +149,17 @@ def test_mistakes_are_found_before_data_are_loaded() -> None:
         pytest.raises(UserError, match=r"algorithm.server_lr"),
     ):
         build(config)
+
+
+@pytest.mark.parametrize(
+    ("words", "remarked"), [([], True), (["training.epochs=2"], False), (["algorithm=centralized"], False)]
+)
+def test_steps_that_nobody_comes_to_are_remarked(words: list[str], remarked: bool) -> None:
+    few = ["metrics=[weights]", "training.batch_size=10", "metrics.weights.steps=[every 6]"]
+    built = build(compose_config([*TINY, *few, *words]))
+    most = -(-int(built.federation.splits["client_train"].sizes.max()) // 10)
+    assert 3 <= most < 6 <= 2 * most
+    sentence = (
+        f"metrics.weights.steps=['every 6'] names no step of a local training, which has at most {most}: nothing is "
+    )
+    assert [note.startswith(sentence) for note in built.notes] == [True] * remarked
