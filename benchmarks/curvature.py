@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from fedlayers.core.layers import Layer, layers_of
 from fedlayers.models.cnn import CNN
-from metrics.hessian.block import Block, Effort, analyse_block
+from metrics.hessian.block import Effort, HessianBlock, analyse_block
 from metrics.hessian.lanczos import lanczos
 from metrics.hessian.products import GradientGraph
 from metrics.hessian.trace import signs
@@ -42,7 +42,7 @@ def trained() -> tuple[nn.Module, Tensor, Tensor]:
     return module.eval(), features, labels
 
 
-def ours(module: nn.Module, features: Tensor, labels: Tensor) -> list[Block]:
+def ours(module: nn.Module, features: Tensor, labels: Tensor) -> list[HessianBlock]:
     graph = GradientGraph(module, layers_of(module), features, labels)
     found = []
     for layer in layers_of(module):

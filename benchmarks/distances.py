@@ -97,13 +97,13 @@ def spread_ratio(layers: list[np.ndarray]) -> tuple[float, float, int]:
     pairs = [pair for pair in PAIRS if max(pair) < SPREAD_CLIENTS][::EVERY]
     place = Workplace(ClientApp(), [1, 1], Path(tempfile.mkdtemp()), threading.Event(), lambda _: None)
     grid = RayGrid(place, Engine(name="ray", workers=2))
-    grid.spread(wasserstein, models, pairs[:8])
+    grid.parallel_map(wasserstein, models, pairs[:8])
 
     def here() -> object:
         return [wasserstein(models, pair) for pair in pairs]
 
     def there() -> object:
-        return grid.spread(wasserstein, models, pairs)
+        return grid.parallel_map(wasserstein, models, pairs)
 
     times = [(seconds(here), seconds(there)) for _ in range(SPREAD_REPEATS)]
     grid.close()

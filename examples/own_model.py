@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 import fedlayers
-from fedlayers.data.source import Arrays, Facts
+from fedlayers.data.source import Arrays, DatasetFacts
 
 
 class Waves:
@@ -29,7 +29,7 @@ class Waves:
         time, phase = np.linspace(0, 1, 32), generator.uniform(0, 2 * np.pi, (600, 1))
         waves = np.sin(2 * np.pi * (2 + 2 * labels[:, None]) * time + phase)
         noise = generator.normal(0, 1, waves.shape) * (0.4 + 0.4 * places[:, None])
-        facts = Facts(classes=("slow", "fast"), group_names=("quiet", "noisy", "loud"))
+        facts = DatasetFacts(classes=("slow", "fast"), group_names=("quiet", "noisy", "loud"))
         return Arrays(waves + noise, labels, facts, groups=places)
 
 

@@ -13,7 +13,7 @@ from fedlayers.core import quantities
 from fedlayers.core.layers import Layer
 from fedlayers.core.records import Record, Row, missing
 from fedlayers.core.schedule import Schedule
-from metrics.spreading import Spread, spread_here
+from metrics.parallel import ParallelMap, map_here
 
 Facts = quantities.Facts
 
@@ -97,7 +97,8 @@ class ServerView:
         earlier: returns what this metric kept at the same moment of the first round that kept something and of the
             last one before this round: round -> name -> array.
         planted: client -> the group that was planted in its data; empty if none was.
-        spread: the run's way to spread work over its workers, for :func:`metrics.spreading.spread_if_large`.
+        parallel_map: the run's way to let workers compute a function of many items, for
+            :func:`metrics.parallel.map_if_large`.
         cache: results shared by the metrics of this view, keyed by what they are.
     """
 
@@ -114,7 +115,7 @@ class ServerView:
     global_views: Mapping[str, Callable[[], ClientView]] = field(default_factory=dict)
     earlier: Callable[..., Mapping[int, Mapping[str, np.ndarray]]] = lambda *_: {}
     planted: Mapping[int, int] = field(default_factory=dict)
-    spread: Spread = spread_here
+    parallel_map: ParallelMap = map_here
     cache: dict[Any, Any] = field(default_factory=dict)
     mean_weights: Mapping[int, float] = field(default_factory=dict)
     has_global_model: bool = True

@@ -21,7 +21,7 @@ from metrics.clusters.evaluation import (
     similarity_contrast,
     why_undefined,
 )
-from metrics.clusters.similarity import GaussianMedian, Similarity
+from metrics.clusters.similarity import GaussianMedian, SimilarityOfDistance
 from metrics.distances.built_in import built_in_metrics
 from metrics.distances.metric_set import MetricSet
 from metrics.distances.participants import LayerTables, Participants, by_weights, check_moments
@@ -98,7 +98,7 @@ class ClientClusters(Metric):
         of: str = "updates",
         positions: str = "pooled",
         method: Clustering | None = None,
-        similarity: Similarity | None = None,
+        similarity: SimilarityOfDistance | None = None,
         resamples: int = 100,
         rounds: Sequence[str | int] = ("first", "last"),
         moments: Sequence[str] = ("after_local",),
@@ -113,7 +113,7 @@ class ClientClusters(Metric):
         self.uses_probe = isinstance(self.metric, RepresentationMetric)
         self.of, self.positions, self.resamples = of, check_positions(positions), resamples
         self.method: Clustering = method or Agglomerative()
-        self.similarity: Similarity = similarity or _SIMILARITY
+        self.similarity: SimilarityOfDistance = similarity or _SIMILARITY
 
     def remarks(self, view: ClientView) -> list[str]:
         """Say where the probe is small for a layer's width, if there are representations."""

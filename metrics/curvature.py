@@ -10,7 +10,7 @@ from fedlayers.core.layers import Layer, total
 from fedlayers.core.records import Row, Spectrum
 from fedlayers.core.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
-from metrics.hessian.block import Block, Effort, analyse_block
+from metrics.hessian.block import Effort, HessianBlock, analyse_block
 from metrics.hessian.products import GradientGraph
 
 _GHORBANI = "Ghorbani, Krishnan & Xiao 2019, arXiv 1901.10159"
@@ -125,7 +125,7 @@ class Curvature(Metric):
         features, labels = examples.batch(order[: self.batch_examples])
         graph = GradientGraph(view.module, view.layers, features.to(view.device), labels.to(view.device))
         rows: list[Row] = []
-        blocks: list[Block] = []
+        blocks: list[HessianBlock] = []
         for layer in view.layers:
             try:
                 block = self._block(graph, layer, view)
@@ -145,7 +145,7 @@ class Curvature(Metric):
         for layer in view.layers:
             graph.product(layer, [view.parameters[name] for name in layer.names])
 
-    def _block(self, graph: GradientGraph, layer: Layer, view: ClientView) -> Block:
+    def _block(self, graph: GradientGraph, layer: Layer, view: ClientView) -> HessianBlock:
         if not total([layer]):
             raise ValueError("it has no numbers")
         if not graph.is_used(layer):
@@ -157,7 +157,7 @@ class Curvature(Metric):
         effort = replace(self.effort, dense_below=least)
         return analyse_block(lambda vectors: graph.products(layer, vectors), like, effort, generator)
 
-    def _rows(self, block: Block, layer: Layer) -> list[Row]:
+    def _rows(self, block: HessianBlock, layer: Layer) -> list[Row]:
         columns = {"scope": self.scope, "variant": "exact" if block.exact else "lanczos", **at(layer)}
         trace, size = block.trace, block.size
         probed = {**columns, "n": trace.probes}
@@ -175,7 +175,7 @@ class Curvature(Metric):
             rows.append(measured("hessian_condition", block.condition, "the block is singular", **columns))
         return rows + self._spectrum_rows(block, columns)
 
-    def _spectrum_rows(self, block: Block, columns: dict[str, object]) -> list[Row]:
+    def _spectrum_rows(self, block: HessianBlock, columns: dict[str, object]) -> list[Row]:
         """Return what the runs say about the whole spectrum."""
         if block.summaries is None or block.density is None:
             return []
@@ -189,7 +189,7 @@ class Curvature(Metric):
         rows.append(Spectrum("hessian_density", x, y, n=runs, **columns))  # type: ignore[arg-type]
         return rows
 
-    def _whole_model(self, blocks: Sequence[Block]) -> Row:
+    def _whole_model(self, blocks: Sequence[HessianBlock]) -> Row:
         """Return the trace of the whole model's Hessian: the blocks' sum."""
         error = math.sqrt(sum(block.trace.trace_error**2 for block in blocks))
         n = min(block.trace.probes for block in blocks)

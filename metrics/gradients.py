@@ -12,7 +12,7 @@ from fedlayers.core.layers import Layer
 from fedlayers.core.records import Row
 from fedlayers.core.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, at, measured
-from metrics.example_gradients.gradient_statistics import GradientSample, Spread, sample_gradients, spread
+from metrics.example_gradients.gradient_statistics import GradientSample, GradientScatter, sample_gradients, scatter
 from metrics.example_gradients.per_example import ExamplePass
 from metrics.statistics.between_clients import Decomposition, decompose
 from metrics.statistics.jackknife import block_sizes
@@ -118,12 +118,12 @@ class Gradients(Metric):
             return Measurement(
                 [measured(name, math.nan, str(error), scope=self.scope, **at(layer)) for name, layer in unusable]
             )
-        spreads = [spread(sample, [layer] if layer else view.layers) for layer in layers]
+        scatters = [scatter(sample, [layer] if layer else view.layers) for layer in layers]
         rows: list[Row] = []
-        for layer, found in zip(layers, spreads, strict=True):
+        for layer, found in zip(layers, scatters, strict=True):
             rows += _client_rows(view, sample, found, layer, self.scope)
-        usable = sample.n > 1 and math.isfinite(spreads[-1].trace)
-        return Measurement(rows, _payload(view, sample, spreads[:-1]) if usable else {})
+        usable = sample.n > 1 and math.isfinite(scatters[-1].trace)
+        return Measurement(rows, _payload(view, sample, scatters[:-1]) if usable else {})
 
     def server(self, view: ServerView) -> Measurement:
         """Split the variance of the clients' gradients into between and within."""
@@ -191,7 +191,9 @@ def gradient_sample(view: ClientView, scope: str, batch_examples: int, blocks: i
     return found
 
 
-def _client_rows(view: ClientView, sample: GradientSample, found: Spread, layer: Layer | None, scope: str) -> list[Row]:
+def _client_rows(
+    view: ClientView, sample: GradientSample, found: GradientScatter, layer: Layer | None, scope: str
+) -> list[Row]:
     layers = [layer] if layer else view.layers
     weights = moments([sample.mean[p.name] for own in layers for p in own.weights])
     columns = {"scope": scope, "n": sample.n, **at(layer)}
@@ -214,11 +216,11 @@ def _client_rows(view: ClientView, sample: GradientSample, found: Spread, layer:
     ]
 
 
-def _payload(view: ClientView, sample: GradientSample, spreads: Sequence[Spread]) -> dict[str, np.ndarray]:
+def _payload(view: ClientView, sample: GradientSample, scatters: Sequence[GradientScatter]) -> dict[str, np.ndarray]:
     sizes = [_size(layer) for layer in view.layers]
     # Two more arrays travel: a trace a layer and n, eight bytes each.
     widths = sketch_widths(sizes, (view.payload_limit_bytes - 8 * (len(sizes) + 1)) // 4)
-    payload = {"n": np.array([sample.n]), "trace": np.array([found.trace for found in spreads])}
+    payload = {"n": np.array([sample.n]), "trace": np.array([found.trace for found in scatters])}
     for layer, size, width in zip(view.layers, sizes, widths, strict=True):
         vector = torch.cat([sample.mean[name].flatten() for name in layer.names])
         short = vector if width == size else count_sketch(vector, width, layer.name)

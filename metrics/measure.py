@@ -16,7 +16,7 @@ from fedlayers.core.schedule import Step
 from fedlayers.core.seeding import global_state
 from metrics.answers import checked, weights_kept
 from metrics.base import ClientView, Measurement, Metric, ServerView
-from metrics.spreading import spreading
+from metrics.parallel import mapped_by
 
 Payload = dict[str, np.ndarray]
 
@@ -148,7 +148,7 @@ def _client_half(metric: Metric, view: ClientView, kept: Mapping[str, Tensor]) -
 
 
 def _server_half(metric: Metric, view: ServerView) -> Measurement:
-    with spreading(view.spread):
+    with mapped_by(view.parallel_map):
         return checked(metric.server(view), metric, "server")
 
 

@@ -237,6 +237,19 @@ def test_tests_are_no_package_and_have_unique_names() -> None:
     assert len(names) == len(set(names))
 
 
+def test_every_class_has_a_name_of_its_own() -> None:
+    """One word, one meaning: two ideas of one name would be told apart by their import only."""
+    places: dict[str, list[str]] = {}
+    for path in ours():
+        for node in tree(path).body:
+            if not isinstance(node, ast.ClassDef) or node.name.startswith("_"):
+                continue
+            # A class that builds on one of its name is the same idea with more to it.
+            if node.name not in {ast.unparse(base).rpartition(".")[2] for base in node.bases}:
+                places.setdefault(node.name, []).append(_module(path))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_a_module_fits_in_a_head() -> None:
     def found(path: Path) -> list[object]:
         lines = len(path.read_text().splitlines())

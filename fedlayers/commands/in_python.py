@@ -147,14 +147,14 @@ def _sweep(words: list[str]) -> Tables:
 
     arguments = Arguments({"--multirun": ""}, overrides_of(words))
     sweep = compose_sweep(arguments.overrides)
-    plans = sweep.plans()
+    expected = sweep.expected()
     went_well = carry_out_sweep(sweep, arguments) == 0
-    folders = tuple(study / run for study, runs in plans.items() for run in runs)
+    folders = tuple(study / run for study, runs in expected.items() for run in runs)
     if not went_well:
         missing = [folder.name for folder in folders if not (folder / "done.json").is_file()]
-        studies = ", ".join(str(study) for study in plans)
+        studies = ", ".join(str(study) for study in expected)
         raise UserError(
             f"{len(missing)} of {len(folders)} runs are not complete ({', '.join(missing) or 'see above'}); the others "
             f"are there: fedlayers.read({studies!r})"
         )
-    return Tables(next(iter(plans)), folders, several=True)
+    return Tables(next(iter(expected)), folders, several=True)

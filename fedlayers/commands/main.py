@@ -97,16 +97,16 @@ def _single(study: Path, arguments: Arguments) -> None:
 
 def carry_out_sweep(sweep: Sweep, arguments: Arguments) -> int:
     """Carry out what is missing of a sweep, gather its results in any case; return the exit code."""
-    plans = sweep.plans()
+    expected = sweep.expected()
     for config in sweep.configs:
         _study_folder(config)
     _announce(sweep.master, arguments.overrides)
     figures = any(config.figures for config in sweep.configs)
-    with signals_answered(), sweeping(plans):
+    with signals_answered(), sweeping(expected):
         try:
             _carry_out(sweep, arguments)
         finally:
-            went_well = report(plans, figures=figures and last_signal() is None)
+            went_well = report(expected, figures=figures and last_signal() is None)
     return 0 if went_well else 1
 
 

@@ -1,7 +1,7 @@
 """Where the runs of a study stand: done, running, waiting, interrupted or failed, read from its folder.
 
 ``python -m fedlayers.status results/<study>`` may be called at any time and from any machine that sees the folder;
-``--watch`` repeats it until no run is under way. ``--forget`` drops planned runs that nobody will start.
+``--watch`` repeats it until no run is under way. ``--forget`` drops expected runs that nobody will start.
 """
 
 import argparse

@@ -84,7 +84,7 @@ class Normalisation:
 
 
 @dataclass(frozen=True)
-class Parts(Sequence[Examples]):
+class ClientExamples(Sequence[Examples]):
     """The examples of one scope, client by client: arrays for all clients, a :class:`Examples` for who is asked for.
 
     Attributes:
@@ -167,7 +167,7 @@ class Federation:
     name: str
     classes: tuple[str, ...]
     shape: tuple[int, ...]
-    splits: Mapping[str, Parts]
+    splits: Mapping[str, ClientExamples]
     server_test: Examples
     pooled_train: Examples
     imputed: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -226,7 +226,7 @@ class Federation:
         return table
 
 
-def _count_labels(parts: Parts, rows: np.ndarray, classes: int) -> np.ndarray:
+def _count_labels(parts: ClientExamples, rows: np.ndarray, classes: int) -> np.ndarray:
     """Return the number of examples of each row and label, shape (rows, classes); clients are in these rows."""
     labels = parts.together(parts.features).targets().numpy()
     owners = np.repeat(rows, parts.sizes)

@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 
 from fedlayers.config.settings import Config
-from fedlayers.core.federation import Examples, Federation, Normalisation, Parts
+from fedlayers.core.federation import ClientExamples, Examples, Federation, Normalisation
 from fedlayers.core.planted import Planting
 from fedlayers.data.build import build
 from fedlayers.data.cache import data_root
@@ -45,9 +45,9 @@ def _federation(prepared: Prepared, assignment: Assignment, groups: Planting | N
     normalisation = _normalisation(prepared, assignment)
     index, bounds = torch.from_numpy(assignment.index), assignment.bounds
 
-    def parts(place: int) -> Parts:
+    def parts(place: int) -> ClientExamples:
         mine = bounds[place * num_clients : (place + 1) * num_clients + 1]
-        return Parts(own, labels, index[mine[0] : mine[-1]], mine - mine[0], normalisation, groups)
+        return ClientExamples(own, labels, index[mine[0] : mine[-1]], mine - mine[0], normalisation, groups)
 
     splits = {scope: parts(place) for place, scope in enumerate(SPLIT_SCOPES)}
     return Federation(

@@ -16,7 +16,7 @@ import numpy as np
 from fedlayers.core.errors import UserError
 from fedlayers.data.cache import build_once, cache_root, open_array, save_array, save_text
 from fedlayers.data.sealed_folder import sealed_files
-from fedlayers.data.source import Arrays, Facts, Source
+from fedlayers.data.source import Arrays, DatasetFacts, Source
 from fedlayers.data.validation import checked
 
 # Part of every cache key: to be raised when a loader changes what it returns.
@@ -140,12 +140,12 @@ def _code(source: Source) -> str:
         return f"process {os.getpid()} {id(type(source))}"
 
 
-def _facts(content: Mapping[str, Any]) -> Facts:
+def _facts(content: Mapping[str, Any]) -> DatasetFacts:
     """Return the facts as they were before JSON made lists of the tuples."""
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
     }
-    return Facts(**values)
+    return DatasetFacts(**values)
 
 
 def _write(draft: Path, arrays: Arrays, name: str) -> None:

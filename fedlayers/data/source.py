@@ -11,7 +11,7 @@ from fedlayers.core.errors import UserError
 
 
 @dataclass(frozen=True)
-class Facts:
+class DatasetFacts:
     """What is known about a data set besides its arrays.
 
     Attributes:
@@ -45,13 +45,13 @@ class Arrays:
         features: images (n, c, h, w), uint8 or floats; or rows (n, d) of floats with NaN where a value is missing.
             float32 unless that would lose digits, else float64; other numbers are brought to these.
         labels: integers, shape (n,), in [0, number of classes).
-        facts: see :class:`Facts`.
+        facts: see :class:`DatasetFacts`.
         groups: codes of the natural groups, integers, shape (n,); None if there are none.
     """
 
     features: np.ndarray
     labels: np.ndarray
-    facts: Facts
+    facts: DatasetFacts
     groups: np.ndarray | None = None
 
 

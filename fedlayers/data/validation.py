@@ -8,7 +8,7 @@ import numpy as np
 
 from fedlayers.core.errors import UserError
 from fedlayers.data.formats.exact import floats
-from fedlayers.data.source import Arrays, Facts
+from fedlayers.data.source import Arrays, DatasetFacts
 
 
 def checked(arrays: Arrays, name: str) -> Arrays:
@@ -43,7 +43,7 @@ def checked(arrays: Arrays, name: str) -> Arrays:
     return Arrays(features, labels, facts, groups)
 
 
-def _named(facts: Facts, name: str) -> Facts:
+def _named(facts: DatasetFacts, name: str) -> DatasetFacts:
     """Return the facts with texts for names, which tables and figures tell classes and groups by."""
     for what, names in (("classes", facts.classes), ("group_names", facts.group_names)):
         texts = [str(entry) for entry in names]
@@ -80,7 +80,7 @@ def _codes(values: Any, count: int, kinds: int, what: str, name: str) -> np.ndar
     return codes.astype(np.int64)
 
 
-def _features(given: np.ndarray, facts: Facts, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def _features(given: np.ndarray, facts: DatasetFacts, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return features as bytes or floats, and sentences about what was subtracted."""
     if given.ndim == 4 and given.dtype == np.uint8:
         return given, ()
@@ -95,11 +95,11 @@ def _features(given: np.ndarray, facts: Facts, name: str) -> tuple[np.ndarray, t
     return result.values, result.said(lambda j: f"column {_column(facts, j)}")
 
 
-def _column(facts: Facts, number: int) -> str:
+def _column(facts: DatasetFacts, number: int) -> str:
     return facts.columns[number] if facts.columns else str(number)
 
 
-def _check_values(features: np.ndarray, facts: Facts, name: str) -> None:
+def _check_values(features: np.ndarray, facts: DatasetFacts, name: str) -> None:
     """Refuse infinite values, and missing ones in images."""
     if features.dtype == np.uint8:
         return
@@ -114,7 +114,7 @@ def _check_values(features: np.ndarray, facts: Facts, name: str) -> None:
     raise UserError(f"dataset: the features of {name} must be {allowed}, got {found}, first in {example}; replace them")
 
 
-def _with_normalisation(images: np.ndarray, facts: Facts, name: str) -> Facts:
+def _with_normalisation(images: np.ndarray, facts: DatasetFacts, name: str) -> DatasetFacts:
     """Return the facts with ``mean`` and ``std`` of every channel: those given, else the training images' own."""
     channels = images.shape[1]
     if not facts.mean and not facts.std:

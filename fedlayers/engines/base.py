@@ -74,7 +74,7 @@ class EngineGrid(Grid):
     def deliver(self, messages: list[Message]) -> list[Message]:
         """Run the messages on their clients and return the replies in any order."""
 
-    def spread(self, function: Callable[[S, T], R], shared: S, items: Sequence[T], /) -> list[R]:
+    def parallel_map(self, function: Callable[[S, T], R], shared: S, items: Sequence[T], /) -> list[R]:
         """Return ``[function(shared, item) for item in items]``, computed here unless the engine knows better.
 
         Raises:

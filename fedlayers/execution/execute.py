@@ -29,7 +29,7 @@ from fedlayers.measuring.server import ServerMeasuring
 from fedlayers.runs.folder import RunFolder, no_empty_folders, run_folder
 from fedlayers.runs.lock import LockedError, lock
 from fedlayers.runs.quantities import FILE, save_quantities
-from fedlayers.runs.snapshots import Snapshots
+from fedlayers.runs.snapshots import SnapshotChoice
 from fedlayers.runs.wall_time import WallTime, sign_of_life
 
 __all__ = ["execute", "run_folder"]
@@ -148,7 +148,7 @@ def _run_rounds(
                 folder=folder,
                 progress=progress,
                 model=model,
-                snapshots=Snapshots(config, measuring.strategy.has_global_model, best),
+                snapshots=SnapshotChoice(config, measuring.strategy.has_global_model, best),
                 wall_s=wall,
             )
             loop.run(committed)
@@ -173,7 +173,7 @@ def _server_measuring(
         strategy=declared(built.strategy),
         # In one process clients and server share the model.
         concurrent=engine != "local",
-        spread=grid.spread,
+        parallel_map=grid.parallel_map,
     )
 
 

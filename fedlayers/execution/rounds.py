@@ -23,14 +23,14 @@ from fedlayers.engines.base import EngineGrid
 from fedlayers.execution.progress import Progress
 from fedlayers.flower.adapter import records_of
 from fedlayers.flower.global_model import GlobalModel
-from fedlayers.flower.replies import Phase, read_replies
+from fedlayers.flower.replies import Replies, read_replies
 from fedlayers.flower.strategy_contract import average_by, declared
 from fedlayers.flower.sums import averaged, block_of
 from fedlayers.flower.unread_settings import check_messages
 from fedlayers.measuring.server import ServerMeasuring
 from fedlayers.runs.checkpoint import Checkpoint
 from fedlayers.runs.folder import RunFolder
-from fedlayers.runs.snapshots import Snapshots
+from fedlayers.runs.snapshots import SnapshotChoice
 from fedlayers.runs.writer import Writer
 from metrics.measure import Payload
 
@@ -50,7 +50,7 @@ class RoundLoop:
     folder: RunFolder
     progress: Progress
     model: GlobalModel
-    snapshots: Snapshots
+    snapshots: SnapshotChoice
     # Seconds that the run has taken so far, those of earlier processes included.
     wall_s: Callable[[], float]
     writer: Writer = field(default_factory=Writer)
@@ -88,7 +88,7 @@ class RoundLoop:
         scopes = ("server_test", "client_test", "client_val")
         self.progress.round_done(server_round, means.of("accuracy", *scopes), means.of("loss", *scopes))
 
-    def _train(self, server_round: int) -> Phase:
+    def _train(self, server_round: int) -> Replies:
         """Let clients train, move the global model, and compare the clients."""
         seed = self.config.seed
         before = self.model.record()
@@ -119,7 +119,7 @@ class RoundLoop:
             self._show(phase, server_round, "after_local")
         return phase
 
-    def _evaluate(self, server_round: int, moment: str, messages: list[Message]) -> Phase:
+    def _evaluate(self, server_round: int, moment: str, messages: list[Message]) -> Replies:
         """Let clients evaluate while the server tests the global model itself."""
         with ThreadPoolExecutor(1) as pool, self._timed("evaluate_phase_s"):
             test: Future[list[Any]] | None = None
@@ -157,7 +157,7 @@ class RoundLoop:
         else:
             self.writer.later(partial(self.folder.write_part, part, phase.tables))
 
-    def _send(self, name: str, server_round: int, moment: str, messages: list[Message]) -> Phase:
+    def _send(self, name: str, server_round: int, moment: str, messages: list[Message]) -> Replies:
         self.progress.phase(server_round, name, len(messages))
         # Before they are sent: an engine may have other ids for the nodes.
         sent = {m.metadata.dst_node_id - 1: records_of(m.content, ArrayRecord)["arrays"] for m in messages}
@@ -166,7 +166,7 @@ class RoundLoop:
         phase.sent = sent
         return phase
 
-    def _show(self, phase: Phase, server_round: int, moment: str) -> None:
+    def _show(self, phase: Replies, server_round: int, moment: str) -> None:
         """Let the strategy see what was measured since it last looked at the phase, of what it wants to see."""
         strategy = declared(self.strategy)
         wanted = self.measuring.shown(strategy.observes, server_round, moment)
@@ -175,7 +175,7 @@ class RoundLoop:
             with global_state(self.config.seed, f"observe/{moment}", server_round), interruptible():
                 strategy.observe(rows)
 
-    def _hand_over(self, phase: Phase, server_round: int, moment: str) -> None:
+    def _hand_over(self, phase: Replies, server_round: int, moment: str) -> None:
         """Give the strategy what clients sent beside what Flower's hooks take."""
         if phase.beside:
             records = {client + 1: content for client, content in phase.beside.items()}
@@ -188,7 +188,7 @@ class RoundLoop:
             settings["buffers"] = to_safetensors_bytes(self.model.buffers)
         return settings
 
-    def _compare(self, phase: Phase, received: GlobalModel, server_round: int, moment: str) -> None:
+    def _compare(self, phase: Replies, received: GlobalModel, server_round: int, moment: str) -> None:
         """Run the metrics' server halves on a phase's replies, and hold on to what they keep."""
         if not self.measuring.due(server_round, moment):
             return
@@ -208,7 +208,7 @@ class RoundLoop:
         """Add the server's own times and memory to the tables of a part."""
         times = {**self._seconds, "round_s": seconds}
         self._seconds = {}
-        own = Phase(tables=tables)
+        own = Replies(tables=tables)
         rows = [Resource(name, value, "s") for name, value in times.items()]
         rows.append(Resource("server_memory", psutil.Process().memory_info().rss / 2**20, "MiB"))
         own.add(addressed(rows, owner="server", round=server_round, moment=moment))

@@ -11,7 +11,7 @@ from torch import Tensor
 from fedlayers.flower.adapter import records_of
 from fedlayers.flower.arrays import decode
 from fedlayers.flower.global_model import GlobalModel
-from fedlayers.flower.replies import Phase, client_of
+from fedlayers.flower.replies import Replies, client_of
 from fedlayers.flower.strategy_contract import Declared, Weights
 
 
@@ -58,7 +58,7 @@ class GivenModels:
         return {name: tensors_of(weights) for name, weights in self.models.items()}
 
 
-def given_models(strategy: Declared, phase: Phase, received: GlobalModel, model: GlobalModel) -> GivenModels:
+def given_models(strategy: Declared, phase: Replies, received: GlobalModel, model: GlobalModel) -> GivenModels:
     """Return what clients started from, and for a training phase what was made for them.
 
     Args:

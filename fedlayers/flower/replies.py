@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Phase:
+class Replies:
     """The replies of one phase, taken apart.
 
     Attributes:
@@ -100,7 +100,7 @@ class Phase:
                 rows += [kind(**row) for row in sort(name, wanted).to_pylist()]
         return rows
 
-    def merged(self, other: "Phase") -> dict[str, list[pa.Table]]:
+    def merged(self, other: "Replies") -> dict[str, list[pa.Table]]:
         """Return the tables of both phases."""
         return {name: self.tables.get(name, []) + other.tables.get(name, []) for name in SCHEMAS}
 
@@ -144,7 +144,7 @@ def client_of(message: Message) -> int:
 
 def read_replies(
     replies: Sequence[Message], server_round: int, moment: str, on_error: str, note: Callable[[str], None]
-) -> Phase:
+) -> Replies:
     """Take replies apart.
 
     Args:
@@ -157,7 +157,7 @@ def read_replies(
     Raises:
         ClientFailed: a client raised (``stop``), or all did.
     """
-    phase = Phase()
+    phase = Replies()
     for reply in replies:
         if reply.has_error():
             _failed(phase, _details(reply, server_round, moment), on_error, note)
@@ -183,7 +183,7 @@ def _is_beside(name: str) -> bool:
     return name not in (ARRAYS, METRICS) and not name.startswith(SUM)
 
 
-def _take(phase: Phase, client: int, extra: ConfigRecord) -> None:
+def _take(phase: Replies, client: int, extra: ConfigRecord) -> None:
     """Add what a client's record of ours holds to a phase."""
     for name, data in extra.items():
         assert isinstance(data, bytes)
@@ -199,7 +199,7 @@ def _take(phase: Phase, client: int, extra: ConfigRecord) -> None:
             phase.tables.setdefault(name, []).append(from_bytes(data))
 
 
-def _failed(phase: Phase, details: dict[str, Any], on_error: str, note: Callable[[str], None]) -> None:
+def _failed(phase: Replies, details: dict[str, Any], on_error: str, note: Callable[[str], None]) -> None:
     """Stop at a failed client, or write down that it is missing."""
     client, trace = details["client"], details["traceback"]
     server_round, moment = details["round"], details["moment"]

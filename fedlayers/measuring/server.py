@@ -20,12 +20,12 @@ from fedlayers.core.weights import load_state
 from fedlayers.data.probe import most_examples
 from fedlayers.flower.client_models import given_models
 from fedlayers.flower.global_model import GlobalModel
-from fedlayers.flower.replies import Phase
+from fedlayers.flower.replies import Replies
 from fedlayers.flower.strategy_contract import Declared
-from fedlayers.runs.metric_memory import Kept
+from fedlayers.runs.metric_memory import MetricMemory
 from metrics.base import ClientView, Metric, ServerView
 from metrics.measure import Payload, measure_clients, measure_server
-from metrics.spreading import Spread
+from metrics.parallel import ParallelMap
 
 
 @dataclass
@@ -35,7 +35,7 @@ class ServerMeasuring:
     Attributes:
         strategy: what the strategy declares.
         concurrent: whether the server's test runs beside the clients, which then go first.
-        spread: the engine's way to spread large work over its workers.
+        parallel_map: the engine's way to let its workers compute a function of many items.
     """
 
     config: Config
@@ -44,11 +44,11 @@ class ServerMeasuring:
     layers: Sequence[Layer]
     metrics: Mapping[str, Metric]
     probe: Examples | None
-    kept: Kept
+    kept: MetricMemory
     device: torch.device
     strategy: Declared
     concurrent: bool
-    spread: Spread
+    parallel_map: ParallelMap
 
     def test(self, model: GlobalModel, server_round: int, moment: str) -> list[Row]:
         """Return what is measured on the global model: on the server's test set, on the probe, of its weights."""
@@ -64,7 +64,7 @@ class ServerMeasuring:
         return addressed(rows, owner="server", model="global", round=server_round, moment=moment)
 
     def compare(
-        self, phase: Phase, received: GlobalModel, model: GlobalModel, server_round: int, moment: str
+        self, phase: Replies, received: GlobalModel, model: GlobalModel, server_round: int, moment: str
     ) -> Payload:
         """Add to a phase what the metrics' server halves find in its replies, and return what they want to keep.
 
@@ -100,7 +100,7 @@ class ServerMeasuring:
                 if has_global_model
             },
             earlier=partial(self.kept.read, moment=moment, before=server_round),
-            spread=self.spread,
+            parallel_map=self.parallel_map,
             planted={client: planted[client] for client in phase.clients if planted},
             mean_weights={} if self.config.weighting == "examples" else dict.fromkeys(phase.clients, 1.0),
             has_global_model=has_global_model,

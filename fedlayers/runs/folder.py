@@ -24,7 +24,7 @@ from fedlayers.runs.done import known_end, read_done, write_done
 from fedlayers.runs.file_names import PART, SERVER, SNAPSHOT, run_files
 from fedlayers.runs.integrity import problem_of
 from fedlayers.runs.manifest import BEST, Manifest
-from fedlayers.runs.metric_memory import Kept
+from fedlayers.runs.metric_memory import MetricMemory
 
 
 def run_folder(config: Config) -> Path:
@@ -45,7 +45,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.states = StateStore(path / "state")
-        self.kept = Kept(path)
+        self.kept = MetricMemory(path)
         self.manifest = Manifest(path)
         self._best: bytes | None = None
         self._best_seal: Seal | None = None

@@ -22,7 +22,7 @@ from typing import Any
 from fedlayers.core.disk import disk_errors
 from fedlayers.core.errors import UserError
 from fedlayers.runs import lock_card as card
-from fedlayers.runs.lock_card import NAME, NOBODY_KNOWN, Card, Holder, Place, Say
+from fedlayers.runs.lock_card import NAME, NOBODY_KNOWN, Card, Holder, LockedFolder, Say
 
 __all__ = ["Held", "Holder", "LockedError", "holder_of", "lock"]
 
@@ -44,7 +44,7 @@ class Held:
         lost: whether another process has taken the folder over because it saw no sign of life of ours for long.
     """
 
-    def __init__(self, place: Place, data: bytes, on_loss: Callable[[], None]) -> None:
+    def __init__(self, place: LockedFolder, data: bytes, on_loss: Callable[[], None]) -> None:
         self.lost = False
         self._place, self._data, self._on_loss = place, data, on_loss
         self._owner = os.getpid()
@@ -93,7 +93,7 @@ def holder_of(folder: Path) -> Holder | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        place = Place(folder, descriptor)
+        place = LockedFolder(folder, descriptor)
         found = card.look(place)
         speaks = _locked_here(place, fcntl.LOCK_SH)
         if speaks is False:
@@ -121,7 +121,7 @@ def lock(folder: Path, say: Say = print, on_loss: Callable[[], None] = lambda: N
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     _HELD.add(descriptor)
     try:
-        place = Place(folder, descriptor)
+        place = LockedFolder(folder, descriptor)
         with disk_errors(folder / NAME):
             data = _acquire(place, say)
         held = Held(place, data, on_loss)
@@ -135,7 +135,7 @@ def lock(folder: Path, say: Say = print, on_loss: Callable[[], None] = lambda: N
             os.close(descriptor)
 
 
-def _acquire(place: Place, say: Say) -> bytes:
+def _acquire(place: LockedFolder, say: Say) -> bytes:
     """Make this folder ours and return what our card says."""
     deadline = time.monotonic() + _GLANCE_S
     while (speaks := _locked_here(place, fcntl.LOCK_EX)) is False:
@@ -162,7 +162,7 @@ def _acquire(place: Place, say: Say) -> bytes:
     return data
 
 
-def _locked_here(place: Place, kind: int) -> bool | None:
+def _locked_here(place: LockedFolder, kind: int) -> bool | None:
     """Take the operating system's lock on a folder: False if another process has it, None if there are no locks.
 
     The folder's, not a file's: on network file systems a folder's is this machine's own, whatever the server does.
@@ -176,12 +176,12 @@ def _locked_here(place: Place, kind: int) -> bool | None:
     return True
 
 
-def _reach(place: Place, speaks: bool | None) -> dict[str, Any]:
+def _reach(place: LockedFolder, speaks: bool | None) -> dict[str, Any]:
     """Return what tells how far the operating system's lock reaches: this kernel's view of this file system."""
     return {"kernel": _kernel(), "device": os.fstat(place.descriptor).st_dev} if speaks else {}
 
 
-def _left_here(place: Place, found: Card, speaks: bool | None) -> bool:
+def _left_here(place: LockedFolder, found: Card, speaks: bool | None) -> bool:
     """Say whether a card is from within reach of the operating system's lock, which is ours: its process has died."""
     reach = _reach(place, speaks)
     return bool(reach) and {key: found.said.get(key) for key in reach} == reach

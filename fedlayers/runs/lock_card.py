@@ -44,7 +44,7 @@ NOBODY_KNOWN = Holder(None, 0, None)
 
 
 @dataclass(frozen=True)
-class Place:
+class LockedFolder:
     """A folder by its path, for people, and by a descriptor, which stays right if the folder is renamed."""
 
     path: Path
@@ -85,7 +85,7 @@ class Card:
         return other is not None and (self.data, self.inode) == (other.data, other.inode)
 
 
-def look(place: Place) -> Card | None:
+def look(place: LockedFolder) -> Card | None:
     """Return what is in ``run.lock`` now, None if there is none.
 
     It is opened each time: network file systems look again only then.
@@ -110,7 +110,7 @@ def look(place: Place) -> Card | None:
         os.close(file)
 
 
-def put(place: Place, data: bytes) -> bool:
+def put(place: LockedFolder, data: bytes) -> bool:
     """Make the card with its content in one step; False if there is one."""
     here = place.descriptor
     with _scratch(place, data) as scratch:
@@ -125,7 +125,7 @@ def put(place: Place, data: bytes) -> bool:
     return True
 
 
-def lives(place: Place, card: Card, say: Say) -> bool:
+def lives(place: LockedFolder, card: Card, say: Say) -> bool:
     """Watch a card until it is touched or has been still for too long; False also if it goes or changes.
 
     How long it has been still is told by the file system's own clock, for machines' clocks differ; and it is watched
@@ -150,7 +150,7 @@ def lives(place: Place, card: Card, say: Say) -> bool:
     return False
 
 
-def remove_stale(place: Place, card: Card) -> None:
+def remove_stale(place: LockedFolder, card: Card) -> None:
     """Take a dead holder's card away; of several machines that find it stale one wins, and the rest try again."""
     if not card.is_same(look(place)):
         return
@@ -165,7 +165,7 @@ def remove_stale(place: Place, card: Card) -> None:
         os.unlink(aside, dir_fd=place.descriptor)
 
 
-def _no_file(place: Place) -> UserError:
+def _no_file(place: LockedFolder) -> UserError:
     return UserError(
         f"{place.path / NAME} must be a file, which fedlayers makes and removes itself: move away what has that name "
         "and start the same command again"
@@ -173,7 +173,7 @@ def _no_file(place: Place) -> UserError:
 
 
 @contextmanager
-def _scratch(place: Place, data: bytes) -> Iterator[str]:
+def _scratch(place: LockedFolder, data: bytes) -> Iterator[str]:
     """Hold a file with some content in the folder for a block of code; yield its name."""
     name = f".{NAME}.{uuid.uuid4().hex}"
     try:
@@ -184,7 +184,7 @@ def _scratch(place: Place, data: bytes) -> Iterator[str]:
             os.unlink(name, dir_fd=place.descriptor)
 
 
-def _put_directly(place: Place, data: bytes) -> bool:
+def _put_directly(place: LockedFolder, data: bytes) -> bool:
     """Make the card where there are no hard links; for an instant it is empty."""
     try:
         _write(place, NAME, data)
@@ -193,7 +193,7 @@ def _put_directly(place: Place, data: bytes) -> bool:
     return True
 
 
-def _write(place: Place, name: str, data: bytes) -> None:
+def _write(place: LockedFolder, name: str, data: bytes) -> None:
     file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=place.descriptor)
     try:
         os.write(file, data)

@@ -12,7 +12,7 @@ from fedlayers.core.seals import Seal, digest, seal_of
 from fedlayers.runs.file_names import KEPT, run_files
 
 
-class Kept:
+class MetricMemory:
     """The files ``round=000001-after_local.safetensors`` in ``arrays/`` of a run's folder.
 
     Of every moment the first round's arrays and those of the last two rounds are kept: a round is compared with the

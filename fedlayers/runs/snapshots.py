@@ -6,12 +6,12 @@ from fedlayers.config.settings import Config
 from fedlayers.core.schedule import Schedule
 from fedlayers.core.weights import to_safetensors_bytes
 from fedlayers.flower.global_model import GlobalModel
-from fedlayers.flower.replies import Phase
+from fedlayers.flower.replies import Replies
 from fedlayers.runs.checkpoint import Best
 
 
 @dataclass
-class Snapshots:
+class SnapshotChoice:
     """Says which models a round leaves, as file name -> safetensors.
 
     Attributes:
@@ -32,7 +32,7 @@ class Snapshots:
         """Say whether every client's own weights are needed at a round."""
         return self.config.snapshots.clients and self.due(server_round)
 
-    def of_round(self, server_round: int, loss: float | None, model: GlobalModel, train: Phase) -> dict[str, bytes]:
+    def of_round(self, server_round: int, loss: float | None, model: GlobalModel, train: Replies) -> dict[str, bytes]:
         """Return the files of a round.
 
         Args:

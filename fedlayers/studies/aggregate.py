@@ -17,9 +17,16 @@ from fedlayers.runs.lock import holder_of
 from fedlayers.runs.partition_table import check_partition
 from fedlayers.runs.quantities import check_quantities, noted, quantities_of
 from fedlayers.runs.reading.parts import load
-from fedlayers.runs.reading.run_columns import Columns, Config, config_of, full_columns, types_of, with_columns
+from fedlayers.runs.reading.run_columns import (
+    FactColumns,
+    FlatSettings,
+    config_of,
+    full_columns,
+    types_of,
+    with_columns,
+)
 from fedlayers.runs.reading.run_facts import run_facts, run_folders
-from fedlayers.studies.expected_runs import planned
+from fedlayers.studies.expected_runs import expected_file, expected_runs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +49,7 @@ class AggregateReport:
         complete: names of the runs in the table.
         unfinished: name -> ``"running, round 3/20"`` or ``"stopped, round 3/20"``.
         failed: name -> reason.
-        missing: name -> overrides; runs of the plan that have no folder.
+        missing: name -> overrides; expected runs that have no folder.
     """
 
     study: Path
@@ -93,15 +100,15 @@ def aggregate(study_dir: Path) -> AggregateReport:
         study_dir: ``results/<study>``.
 
     Raises:
-        UserError: if there is no such folder, it holds no runs and no plan, ``plan.json`` cannot be read, or
+        UserError: if there is no such folder, it holds no runs and expects none, ``expected.json`` cannot be read, or
             another aggregation of the study does not end.
     """
     study = Path(study_dir)
     if not study.is_dir():
         raise UserError(f"there is no folder {study}: give a study folder, such as results/main")
-    if not run_folders(study) and not (study / "plan.json").is_file():
+    if not run_folders(study) and not expected_file(study).is_file():
         raise UserError(
-            f"{study} holds no runs and no plan.json: give a study folder (results/<study>), or run the study first"
+            f"{study} holds no runs and no expected.json: give a study folder (results/<study>), or run the study first"
         )
     try:
         with (
@@ -118,7 +125,9 @@ def aggregate(study_dir: Path) -> AggregateReport:
 def _aggregate(study: Path) -> AggregateReport:
     complete, unfinished, failed = _sort_out(study)
     missing = {
-        name: " ".join(words) for name, words in planned(study).items() if not (study / name / "run.json").is_file()
+        name: " ".join(words)
+        for name, words in expected_runs(study).items()
+        if not (study / name / "run.json").is_file()
     }
     rows, changed = 0, False
     while complete:
@@ -144,9 +153,9 @@ class _UnreadableRunError(Exception):
         self.reason = str(error)
 
 
-def _sort_out(study: Path) -> tuple[dict[Path, Config], dict[str, str], dict[str, str]]:
+def _sort_out(study: Path) -> tuple[dict[Path, FlatSettings], dict[str, str], dict[str, str]]:
     """Return the complete runs with their configuration, and name -> why of unfinished and failed ones."""
-    complete: dict[Path, Config] = {}
+    complete: dict[Path, FlatSettings] = {}
     unfinished: dict[str, str] = {}
     failed: dict[str, str] = {}
     for run in run_folders(study):
@@ -170,7 +179,7 @@ def _sort_out(study: Path) -> tuple[dict[Path, Config], dict[str, str], dict[str
     return complete, unfinished, failed
 
 
-def _write(target: Path, name: str, columns: Columns, quantities: Quantities) -> tuple[int, bool]:
+def _write(target: Path, name: str, columns: FactColumns, quantities: Quantities) -> tuple[int, bool]:
     """Write one table of all runs, run by run; return its rows and whether the file changed.
 
     A table without rows is no file, also if there was one before. The old file stays in place until the new one

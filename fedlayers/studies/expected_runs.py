@@ -1,4 +1,4 @@
-"""What a study expects and what went wrong: ``plan.json``, and a note for every run whose last attempt failed."""
+"""What a study expects and what went wrong: ``expected.json``, and a note for every run whose last attempt failed."""
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,42 +10,52 @@ from filelock import FileLock
 from fedlayers.core.disk import disk_errors, make_folder, write_text
 from fedlayers.core.errors import UserError
 
+# What expected.json was called before.
+_FORMER = "plan.json"
 
-def write_plan(study: Path, runs: Mapping[str, Sequence[str]]) -> None:
-    """Add runs to ``plan.json`` of a study: ``{"runs": [{"run": name, "overrides": [text, ...]}, ...]}``."""
+
+def write_expected(study: Path, runs: Mapping[str, Sequence[str]]) -> None:
+    """Add runs to ``expected.json`` of a study: ``{"runs": [{"run": name, "overrides": [text, ...]}, ...]}``."""
     make_folder(study)
-    with disk_errors(study / "plan.json"), FileLock(study / ".plan.lock"):
-        _write(study, planned(study) | {run: list(words) for run, words in runs.items()})
+    with disk_errors(study / "expected.json"), FileLock(study / ".expected.lock"):
+        _write(study, expected_runs(study) | {run: list(words) for run, words in runs.items()})
 
 
-def drop_from_plan(study: Path, runs: Collection[str]) -> None:
-    """Take runs out of ``plan.json`` of a study; those that it does not name change nothing."""
-    with disk_errors(study / "plan.json"), FileLock(study / ".plan.lock"):
-        known = planned(study)
+def drop_expected(study: Path, runs: Collection[str]) -> None:
+    """Take runs out of ``expected.json`` of a study; those that it does not name change nothing."""
+    with disk_errors(study / "expected.json"), FileLock(study / ".expected.lock"):
+        known = expected_runs(study)
         if not known.keys().isdisjoint(runs):
             _write(study, {run: words for run, words in known.items() if run not in runs})
 
 
 def _write(study: Path, runs: Mapping[str, Sequence[str]]) -> None:
     entries = [{"run": run, "overrides": list(words)} for run, words in runs.items()]
-    write_text(study / "plan.json", json.dumps({"runs": entries}, indent=1))
+    write_text(study / "expected.json", json.dumps({"runs": entries}, indent=1))
+    (study / _FORMER).unlink(missing_ok=True)
 
 
-def planned(study: Path) -> dict[str, list[str]]:
-    """Return run -> arguments of a study's plan.json, empty if there is none.
+def expected_file(study: Path) -> Path:
+    """Return where a study's expected runs stand; studies of before have ``plan.json`` until runs are added."""
+    new, former = study / "expected.json", study / _FORMER
+    return former if former.is_file() and not new.is_file() else new
+
+
+def expected_runs(study: Path) -> dict[str, list[str]]:
+    """Return run -> arguments of the runs that a study expects, empty if nothing says which.
 
     Raises:
         UserError: it cannot be read.
     """
-    plan = study / "plan.json"
-    if not plan.is_file():
+    file = expected_file(study)
+    if not file.is_file():
         return {}
     try:
-        entries = json.loads(plan.read_text(encoding="utf-8"))["runs"]
+        entries = json.loads(file.read_text(encoding="utf-8"))["runs"]
         return {_name(entry["run"]): [str(word) for word in entry["overrides"]] for entry in entries}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f'{plan} must hold {{"runs": [{{"run": name, "overrides": [text, …]}}, …]}}: '
+            f'{file} must hold {{"runs": [{{"run": name, "overrides": [text, …]}}, …]}}: '
             "delete it, and missing runs are no longer looked for until the sweep is started again"
         ) from error
 

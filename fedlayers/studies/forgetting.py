@@ -1,4 +1,4 @@
-"""Forgetting runs that a study planned and nobody will start: a changed sweep would list them as missing for ever."""
+"""Forgetting runs that a study expects and nobody will start: a changed sweep would list them as missing for ever."""
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -9,11 +9,11 @@ from fedlayers.core.errors import UserError
 from fedlayers.runs.folder import RunFolder
 from fedlayers.runs.lock import LockedError, lock
 from fedlayers.runs.reading.run_facts import is_run
-from fedlayers.studies.expected_runs import drop_from_plan, forget_failure
+from fedlayers.studies.expected_runs import drop_expected, forget_failure
 
 
 def forget(study: Path, patterns: Sequence[str], states: Mapping[str, str]) -> list[str]:
-    """Drop runs from a study's plan, their notes of failure and of jobs; their folders, if any, move to ``.old/``.
+    """Let a study expect some runs no more and drop their notes; their folders, if any, move to ``.old/``.
 
     Args:
         study: the study folder.
@@ -31,7 +31,7 @@ def forget(study: Path, patterns: Sequence[str], states: Mapping[str, str]) -> l
     if not chosen:
         return ["nothing to forget: no run is missing, and none has failed without a folder"]
     lines = [_forget(study / run) for run in chosen]
-    drop_from_plan(study, chosen)
+    drop_expected(study, chosen)
     return lines
 
 

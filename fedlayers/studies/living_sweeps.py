@@ -11,29 +11,29 @@ from fedlayers.core.disk import make_folder, write_text
 from fedlayers.core.errors import UserError
 from fedlayers.runs.lock import holder_of, lock
 from fedlayers.runs.lock_card import Holder
-from fedlayers.studies.expected_runs import write_plan
+from fedlayers.studies.expected_runs import write_expected
 
 _FOLDER = ".sweeps"
 
 
 @contextmanager
-def sweeping(plans: Mapping[Path, Mapping[str, Sequence[str]]]) -> Iterator[None]:
-    """Write down what a sweep plans, and for a block of code that this process is at it.
+def sweeping(expected: Mapping[Path, Mapping[str, Sequence[str]]]) -> Iterator[None]:
+    """Write down which runs a sweep expects, and for a block of code that this process is at it.
 
     Args:
-        plans: study folder -> run -> arguments.
+        expected: study folder -> run -> arguments.
     """
     with ExitStack() as stack:
-        for study, runs in plans.items():
+        for study, runs in expected.items():
             for left in _cards(study):
                 if not _holder_of(left):
                     shutil.rmtree(left, ignore_errors=True)  # of a sweep that was killed
             stack.enter_context(_card(study, list(runs)))
-            write_plan(study, runs)
+            write_expected(study, runs)
         yield
 
 
-def expected(study: Path) -> dict[str, Holder]:
+def awaited(study: Path) -> dict[str, Holder]:
     """Return run -> the living process that has yet to start it, or waits for its job."""
     found: dict[str, Holder] = {}
     for card in _cards(study):

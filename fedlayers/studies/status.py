@@ -20,8 +20,8 @@ from fedlayers.runs.lock import Holder, holder_of
 from fedlayers.runs.reading.completeness import check_finished
 from fedlayers.runs.reading.parts import parts
 from fedlayers.runs.reading.run_facts import run_facts, run_folders
-from fedlayers.studies.expected_runs import failures, planned
-from fedlayers.studies.living_sweeps import expected
+from fedlayers.studies.expected_runs import expected_runs, failures
+from fedlayers.studies.living_sweeps import awaited
 
 STATES = ("failed", "interrupted", "missing", "waiting", "running", "done")
 UNDER_WAY = ("waiting", "running")
@@ -46,7 +46,7 @@ class RunStatus:
     Attributes:
         run: its name.
         state: one of ``STATES``: ``waiting`` is in a queue or will be started by a process that lives; ``interrupted``
-            and ``missing`` (planned, but not begun) by nobody, until the same command is given again.
+            and ``missing`` (expected, but not begun) by nobody, until the same command is given again.
         detail: round, rate and time left of a running one, the reason of a failed one …
     """
 
@@ -56,26 +56,26 @@ class RunStatus:
 
 
 def study_status(study: Path) -> list[RunStatus]:
-    """Return where every run of a study stands, planned ones without a folder included; failed ones first.
+    """Return where every run of a study stands, expected ones without a folder included; failed ones first.
 
     Args:
         study: ``results/<study>``.
 
     Raises:
-        UserError: there is no such folder, or it holds neither runs nor a plan.
+        UserError: there is no such folder, or it holds neither runs nor expected ones.
     """
     study = Path(study)
     if not study.is_dir():
         raise UserError(f"there is no folder {study}: give a study folder, such as results/main")
     folders = {folder.name: folder for folder in run_folders(study)}
-    names = list(dict.fromkeys([*planned(study), *folders]))
+    names = list(dict.fromkeys([*expected_runs(study), *folders]))
     if not names:
-        raise UserError(f"{study} holds no runs and no plan.json: give a study folder (results/<study>)")
+        raise UserError(f"{study} holds no runs and no expected.json: give a study folder (results/<study>)")
     queue = _queue(study, names)
-    awaited = expected(study)
+    coming = awaited(study)
     notes = failures(study, names)
     found = [
-        _status(study / name, folders.get(name), _Notes(notes.get(name), queue.get(name), awaited.get(name)))
+        _status(study / name, folders.get(name), _Notes(notes.get(name), queue.get(name), coming.get(name)))
         for name in names
     ]
     return sorted(found, key=lambda one: STATES.index(one.state))
@@ -149,7 +149,7 @@ def _state(place: Path, facts: Mapping[str, Any], notes: _Notes) -> list[str]:
     if has_failed:
         return ["failed", notes.failure or str(facts.get("reason") or "no reason given; see log.txt")]
     if not facts:
-        return ["missing", "planned, but nobody is going to start it"]
+        return ["missing", "expected, but nobody is going to start it"]
     why = facts.get("reason") if facts.get("status") == "stopped" else "its process was killed"
     return ["interrupted", *_reached(facts), str(why)]
 

@@ -1,4 +1,4 @@
-"""A study: the runs of a sweep, planned before the first one starts, so that "missing" means something."""
+"""A study: the runs of a sweep, written down before the first one starts, so that "missing" means something."""
 
 import sys
 import traceback
@@ -46,15 +46,15 @@ class Sweep:
         """Each run's arguments, complete."""
         return [[*self.settings, *overrides] for overrides in self.overrides]
 
-    def plans(self) -> dict[Path, dict[str, list[str]]]:
+    def expected(self) -> dict[Path, dict[str, list[str]]]:
         """Return for each study folder the names of its runs and their arguments."""
         from fedlayers.runs.folder import run_folder
 
-        plans: dict[Path, dict[str, list[str]]] = {}
+        found: dict[Path, dict[str, list[str]]] = {}
         for config, overrides in zip(self.configs, self.overrides, strict=True):
             folder = run_folder(config)
-            plans.setdefault(folder.parent, {}).setdefault(folder.name, list(overrides))
-        return plans
+            found.setdefault(folder.parent, {}).setdefault(folder.name, list(overrides))
+        return found
 
 
 def compose_sweep(words: Sequence[str]) -> Sweep:
@@ -122,17 +122,17 @@ def _execute_in_sweep(config: Config) -> None:
         queue_again()
 
 
-def report(plans: Mapping[Path, Mapping[str, Sequence[str]]], figures: bool) -> bool:
+def report(expected: Mapping[Path, Mapping[str, Sequence[str]]], figures: bool) -> bool:
     """Gather the complete runs of each study, tell what there is, and say whether every run went well.
 
     Args:
-        plans: study folder -> run -> arguments.
+        expected: study folder -> run -> arguments.
         figures: whether to draw the studies' figures.
     """
     from fedlayers.studies.aggregate import aggregate
 
     went_well = True
-    for study, runs in plans.items():
+    for study, runs in expected.items():
         try:
             print(aggregate(study))
             if figures:

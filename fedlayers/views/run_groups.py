@@ -9,7 +9,7 @@ import pandas as pd
 
 from fedlayers.core.quantities import Quantities
 from fedlayers.runs.quantities import quantities_of
-from fedlayers.runs.reading.run_columns import Config, config_of, full_columns
+from fedlayers.runs.reading.run_columns import FlatSettings, config_of, full_columns
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.views.numbered import numbered
 
@@ -85,7 +85,7 @@ def in_groups(rows: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
     return numbered(rows, [(group.name, rows[rows["run"].isin(group.runs)]) for group in groups], "group")
 
 
-def _groups(columns: Mapping[str, Config]) -> tuple[Group, ...]:
+def _groups(columns: Mapping[str, FlatSettings]) -> tuple[Group, ...]:
     keys = {key for facts in columns.values() for key in facts if not key.startswith("versions.")} - _NO_CHOICE
     # The shortest keys first: algorithm.mu rather than algorithm.client.mu, which repeats it.
     ordered = ["algorithm", *sorted(keys, key=lambda key: (key.count("."), key))]
@@ -101,7 +101,7 @@ def _groups(columns: Mapping[str, Config]) -> tuple[Group, ...]:
     return tuple(sorted(groups, key=lambda group: group.name))
 
 
-def _tell_apart(items: Sequence[Config], keys: Sequence[str]) -> list[dict[str, Any]]:
+def _tell_apart(items: Sequence[FlatSettings], keys: Sequence[str]) -> list[dict[str, Any]]:
     """Return for each item the entries that tell it from the others: of the first keys that do so."""
     needed: list[str] = []
     for key in keys:
@@ -110,5 +110,5 @@ def _tell_apart(items: Sequence[Config], keys: Sequence[str]) -> list[dict[str, 
     return [{key: item.get(key) for key in needed} for item in items]
 
 
-def _distinct(items: Sequence[Config], keys: Sequence[str]) -> int:
+def _distinct(items: Sequence[FlatSettings], keys: Sequence[str]) -> int:
     return len({tuple(repr(item.get(key)) for key in keys) for item in items})

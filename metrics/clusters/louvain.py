@@ -11,7 +11,7 @@ from fedlayers.core.seeding import numpy_generator
 from metrics.clusters.cluster import Clustering
 from metrics.clusters.labels import canonical_labels, indicators
 from metrics.clusters.number import TESTED, NumberRule
-from metrics.clusters.similarity import CubedQuantile, Similarity
+from metrics.clusters.similarity import CubedQuantile, SimilarityOfDistance
 
 # In units of modularity, which is 1 at most: a smaller gain is rounding.
 _ROUNDING = 1e-12
@@ -41,7 +41,7 @@ class Louvain(Clustering):
 
     def __init__(
         self,
-        similarity: Similarity = _CUBED,
+        similarity: SimilarityOfDistance = _CUBED,
         resolution: float = 1.0,
         restarts: int = 10,
         rule: NumberRule | None = TESTED,

@@ -9,7 +9,7 @@ from metrics.clusters.distance_matrix import checked_distances
 
 
 @dataclass(frozen=True)
-class Similarity(ABC):
+class SimilarityOfDistance(ABC):
     """A falling function of the distance that is 1 for distance 0.
 
     Attributes:
@@ -60,12 +60,12 @@ class Similarity(ABC):
 
 
 @dataclass(frozen=True)
-class Scaled(Similarity):
+class Scaled(SimilarityOfDistance):
     """A similarity that falls with the distance in units of a scale.
 
     Args:
         scale: in units of the distance, above 0.
-        least: see :class:`Similarity`.
+        least: see :class:`SimilarityOfDistance`.
 
     Raises:
         ValueError: if the scale is not above 0.
@@ -95,7 +95,7 @@ class Gaussian(Scaled):
 
 
 @dataclass(frozen=True)
-class GaussianMedian(Similarity):
+class GaussianMedian(SimilarityOfDistance):
     """s = exp(−(sharpness · d / m)² / 2), m the median of the round's distances above 0.
 
     It depends on the round: a similarity compares with those of the same round only. Multiplying all distances by a
@@ -103,7 +103,7 @@ class GaussianMedian(Similarity):
 
     Args:
         sharpness: above 0; at 3 a pair at the median distance has s = 0.01.
-        least: see :class:`Similarity`.
+        least: see :class:`SimilarityOfDistance`.
 
     Raises:
         ValueError: if the sharpness is not above 0.
@@ -142,7 +142,7 @@ class Inverse(Scaled):
 
 
 @dataclass(frozen=True)
-class Cosine(Similarity):
+class Cosine(SimilarityOfDistance):
     """s = 1 − d, the cosine that a cosine distance d in [0, 2] belongs to; in [−1, 1]."""
 
     @property
@@ -155,7 +155,7 @@ class Cosine(Similarity):
 
 
 @dataclass(frozen=True)
-class Angular(Similarity):
+class Angular(SimilarityOfDistance):
     """s = 1 − arccos(1 − d) / π: 1 minus the angle in units of π, from a cosine distance d in [0, 2]; in [0, 1]."""
 
     @property
@@ -170,7 +170,7 @@ class Angular(Similarity):
 
 
 @dataclass(frozen=True)
-class CubedQuantile(Similarity):
+class CubedQuantile(SimilarityOfDistance):
     """s = max(1 − d / q, 0)³, q a quantile of the round's distances above 0.
 
     It depends on the round, but not on its few farthest pairs, which have no edge: a client far away from all others
@@ -179,7 +179,7 @@ class CubedQuantile(Similarity):
 
     Args:
         quantile: the share of distances below q, in (0, 1].
-        least: see :class:`Similarity`.
+        least: see :class:`SimilarityOfDistance`.
 
     Raises:
         ValueError: if the quantile is out of its range.
@@ -202,7 +202,7 @@ class CubedQuantile(Similarity):
 
 
 @dataclass(frozen=True)
-class CubedMinMax(Similarity):
+class CubedMinMax(SimilarityOfDistance):
     """s = (1 − (d − min) / (max − min))³ with the extremes of the round's distances; all equal: all similarities 1.
 
     It depends on the round's two extreme pairs: one client far away makes all others alike, and the farthest pair

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import laplacian
 from metrics.clusters.cluster import Clustering
 from metrics.clusters.labels import canonical_labels
 from metrics.clusters.number import TESTED, ClusterNumber, NumberRule
-from metrics.clusters.similarity import GaussianMedian, Similarity
+from metrics.clusters.similarity import GaussianMedian, SimilarityOfDistance
 
 _GAUSSIAN = GaussianMedian()
 
@@ -32,7 +32,7 @@ class Spectral(Clustering):
 
     def __init__(
         self,
-        similarity: Similarity = _GAUSSIAN,
+        similarity: SimilarityOfDistance = _GAUSSIAN,
         number: int | Literal["eigengap"] | None = None,
         rule: NumberRule | None = TESTED,
     ) -> None:

@@ -12,7 +12,7 @@ T = TypeVar("T")
 Node = tuple[int, ...]
 
 
-class Step(Protocol[T]):
+class ChainStep(Protocol[T]):
     """One step: hashable, equal steps do equal work.
 
     See :class:`metrics.distances.steps.preprocessing.PreprocessingStep`.
@@ -65,10 +65,10 @@ class PreprocessingTree(Generic[T]):
         ValueError: if ``max_sets`` is negative.
     """
 
-    def __init__(self, chains: Mapping[str, Sequence[Step[T]]], max_sets: int | None = None) -> None:
+    def __init__(self, chains: Mapping[str, Sequence[ChainStep[T]]], max_sets: int | None = None) -> None:
         if max_sets is not None and max_sets < 0:
             raise ValueError(f"max_sets must be 0 or more, or None, got {max_sets}")
-        numbers: dict[Step[T], int] = {}
+        numbers: dict[ChainStep[T], int] = {}
         self._ends: dict[str, Node] = {
             name: tuple(numbers.setdefault(step, len(numbers)) for step in chain) for name, chain in chains.items()
         }
@@ -83,7 +83,7 @@ class PreprocessingTree(Generic[T]):
         return len(self._kept)
 
     @property
-    def kept(self) -> tuple[tuple[Step[T], ...], ...]:
+    def kept(self) -> tuple[tuple[ChainStep[T], ...], ...]:
         """The kept nodes as the steps that lead to them, the payload itself (no steps) first."""
         return tuple(tuple(self._steps[number] for number in node) for node in self._kept)
 

@@ -1,4 +1,4 @@
-"""Mean and spread of per-example gradients, per layer, with standard errors."""
+"""Mean and scatter of per-example gradients, per layer, with standard errors."""
 
 import math
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ def _added(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class Spread:
+class GradientScatter:
     """How gradients of single examples scatter about their mean, in one layer or the whole model.
 
     Attributes:
@@ -103,8 +103,8 @@ class Spread:
         return self.signal / self.trace if self.trace > 0 else math.nan
 
 
-def spread(sample: GradientSample, layers: Sequence[Layer]) -> Spread:
-    """Return the spread of the gradients over all given layers together.
+def scatter(sample: GradientSample, layers: Sequence[Layer]) -> GradientScatter:
+    """Return the scatter of the gradients over all given layers together.
 
     tr Σ = (Σ_i ‖g_i‖² − n ‖ḡ‖²) / (n − 1) exactly, without the gradients themselves: 0 for gradients that are equal
     up to rounding. It is a sum over layers, as is ‖ḡ‖².
@@ -114,7 +114,7 @@ def spread(sample: GradientSample, layers: Sequence[Layer]) -> Spread:
         layers: the layers, at least one.
 
     Returns:
-        The spread; standard errors are delete-one-example jackknife, from ‖ḡ_{−i}‖² = ‖n ḡ − g_i‖² / (n − 1)².
+        The scatter; standard errors are delete-one-example jackknife, from ‖ḡ_{−i}‖² = ‖n ḡ − g_i‖² / (n − 1)².
 
     References:
         McCandlish et al. 2018, An Empirical Model of Large-Batch Training, arXiv 1812.06162, appendix A.
@@ -125,12 +125,12 @@ def spread(sample: GradientSample, layers: Sequence[Layer]) -> Spread:
     mean_square = sum(float(mean.square().sum(dtype=torch.float64)) for mean in means)
     rounding = _ROUNDING * float(torch.finfo(means[0].dtype).eps)
     n, total = sample.n, float(squares.sum())
-    whole = _spread(n, total, mean_square, rounding)
+    whole = _scatter(n, total, mean_square, rounding)
     if n < 3:
         return whole
     rest = (n**2 * mean_square - 2 * n * products + squares) / (n - 1) ** 2
     pairs = zip((total - squares).tolist(), rest.clamp(min=0).tolist(), strict=True)
-    without = [_spread(n - 1, left, square, rounding) for left, square in pairs]
+    without = [_scatter(n - 1, left, square, rounding) for left, square in pairs]
     errors, ones = {}, torch.ones(n)
     for name in whole.errors:
         others = torch.tensor([getattr(part, name) for part in without], dtype=torch.float64)
@@ -138,8 +138,8 @@ def spread(sample: GradientSample, layers: Sequence[Layer]) -> Spread:
     return replace(whole, errors=errors)
 
 
-def _spread(n: int, squares: float, mean_square: float, rounding: float) -> Spread:
+def _scatter(n: int, squares: float, mean_square: float, rounding: float) -> GradientScatter:
     deviations = squares - n * mean_square
     trace = math.nan if n < 2 else 0.0 if deviations <= rounding * squares else deviations / (n - 1)
     names = ("norm", "debiased", "trace", "noise_scale", "snr")
-    return Spread(n, mean_square, trace, mean_square - trace / n, dict.fromkeys(names))
+    return GradientScatter(n, mean_square, trace, mean_square - trace / n, dict.fromkeys(names))

@@ -13,7 +13,7 @@ from fedlayers.core.layers import Layer
 # Numbers of materialised gradients held at a time.
 _BUDGET = 1 << 24
 
-Gradients = dict[str, Tensor]
+GradientsByName = dict[str, Tensor]
 
 
 def replayed_gradients(
@@ -23,7 +23,7 @@ def replayed_gradients(
     labels: Tensor,
     loss: Callable[[Tensor, Tensor], Tensor],
     directions: Mapping[str, Tensor],
-) -> tuple[Gradients, Gradients, Gradients]:
+) -> tuple[GradientsByName, GradientsByName, GradientsByName]:
     """Return sums, squared norms and inner products of the per-example gradients of any layers, whatever computes them.
 
     Exact for attention, embeddings, tied weights, parameters used outside of their module: the gradients of
@@ -46,7 +46,7 @@ def replayed_gradients(
     parameters = dict(module.named_parameters())
     chosen = {name: parameters[name].detach() for layer in layers for name in layer.names}
 
-    def example_loss(weights: Gradients, example: Tensor, label: Tensor) -> Tensor:
+    def example_loss(weights: GradientsByName, example: Tensor, label: Tensor) -> Tensor:
         outputs = functional_call(module, weights, (example.unsqueeze(0),))
         return loss(outputs, label.unsqueeze(0)).sum()
 
@@ -74,21 +74,21 @@ def _rows(gradients: Tensor) -> Tensor:
     return gradients.flatten(1) if gradients.ndim > 1 else gradients.unsqueeze(1)
 
 
-def _joined(parts: Mapping[str, Sequence[Tensor]]) -> Gradients:
+def _joined(parts: Mapping[str, Sequence[Tensor]]) -> GradientsByName:
     return {name: torch.cat(list(found)) for name, found in parts.items()}
 
 
 def _gradients(
-    example_loss: Callable[[Gradients, Tensor, Tensor], Tensor],
-    weights: Gradients,
+    example_loss: Callable[[GradientsByName, Tensor, Tensor], Tensor],
+    weights: GradientsByName,
     features: Tensor,
     labels: Tensor,
-) -> Gradients:
+) -> GradientsByName:
     """Return the gradients of all examples, name -> (n, *shape)."""
     try:
         # Only the plain implementation of attention has a batching rule.
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-            found: Gradients = vmap(grad(example_loss), in_dims=(None, 0, 0))(weights, features, labels)
+            found: GradientsByName = vmap(grad(example_loss), in_dims=(None, 0, 0))(weights, features, labels)
             return found
     except (RuntimeError, NotImplementedError, ValueError):
         # Data-dependent control flow, operators without a batching rule: slower, equally exact.
@@ -96,11 +96,11 @@ def _gradients(
 
 
 def _one_by_one(
-    example_loss: Callable[[Gradients, Tensor, Tensor], Tensor],
-    weights: Gradients,
+    example_loss: Callable[[GradientsByName, Tensor, Tensor], Tensor],
+    weights: GradientsByName,
     features: Tensor,
     labels: Tensor,
-) -> Gradients:
+) -> GradientsByName:
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in weights.items()}
     rows = []
     for example, label in zip(features, labels, strict=True):

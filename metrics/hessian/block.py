@@ -43,7 +43,7 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Block:
+class HessianBlock:
     """What is known of one block.
 
     Attributes:
@@ -66,7 +66,7 @@ class Block:
     exact: bool
 
 
-def analyse_block(operator: BlockOperator, like: Tensor, effort: Effort, generator: torch.Generator) -> Block:
+def analyse_block(operator: BlockOperator, like: Tensor, effort: Effort, generator: torch.Generator) -> HessianBlock:
     """Return what an effort finds out about a symmetric operator.
 
     Args:
@@ -99,7 +99,7 @@ def analyse_block(operator: BlockOperator, like: Tensor, effort: Effort, generat
     found = checked_eigenvalues(
         single, first, lambda: draw(1)[0], effort.eigenvalues, effort.tolerance, effort.steps, checks
     )
-    return Block(
+    return HessianBlock(
         size=size,
         trace=trace,
         top=found.values,
@@ -111,7 +111,7 @@ def analyse_block(operator: BlockOperator, like: Tensor, effort: Effort, generat
     )
 
 
-def _whole(operator: BlockOperator, like: Tensor, effort: Effort) -> Block:
+def _whole(operator: BlockOperator, like: Tensor, effort: Effort) -> HessianBlock:
     """Compute a block column by column; every number is exact but for rounding."""
     size = like.numel()
     columns = torch.split(torch.eye(size, dtype=like.dtype, device=like.device), _COLUMNS)
@@ -122,7 +122,7 @@ def _whole(operator: BlockOperator, like: Tensor, effort: Effort) -> Block:
     places = np.argsort(-np.abs(values), kind="stable")[: effort.eigenvalues]
     singular = np.sort(np.abs(values))
     rounding = size * float(torch.finfo(like.dtype).eps) * singular[-1]
-    return Block(
+    return HessianBlock(
         size=size,
         trace=TraceEstimate(float(values.sum()), 0.0, float(np.sqrt((values**2).sum())), 0.0, size),
         top=values[places],

@@ -16,7 +16,7 @@ _SMALL = 0.01
 
 
 @dataclass(frozen=True)
-class Spread:
+class SpectrumNumber:
     """One number about a spectrum, with its standard error over runs (None if there is one run or it is exact)."""
 
     value: float
@@ -34,10 +34,10 @@ class Summaries:
         small_share: share of the singular values below 1 % of the largest.
     """
 
-    negative_share: Spread
-    nuclear: Spread
-    skewness: Spread
-    small_share: Spread
+    negative_share: SpectrumNumber
+    nuclear: SpectrumNumber
+    skewness: SpectrumNumber
+    small_share: SpectrumNumber
 
 
 def summaries(known: np.ndarray, runs: Sequence[Ritz], size: int) -> Summaries:
@@ -76,23 +76,23 @@ def summaries(known: np.ndarray, runs: Sequence[Ritz], size: int) -> Summaries:
         for rule in zip(*rules, strict=True)
     ] or [head[None]] * 2
 
-    def spread(function: Callable[[np.ndarray], float], resolution: float = 0.0) -> Spread:
+    def number(function: Callable[[np.ndarray], float], resolution: float = 0.0) -> SpectrumNumber:
         table = (tables[0] + tables[1]) / 2
         value = function(table.mean(0))
         if len(runs) < 2 or not math.isfinite(value):
-            return Spread(value, None)
+            return SpectrumNumber(value, None)
         without = [function(np.delete(table, place, 0).mean(0)) for place in range(len(runs))]
         jackknife = jackknife_error(value, torch.tensor(without, dtype=torch.float64), torch.ones(len(runs)))
         apart = (function(tables[0].mean(0)) - function(tables[1].mean(0))) / 2
         error = math.nan if jackknife is None else math.hypot(jackknife, apart, resolution)
-        return Spread(value, error if math.isfinite(error) else None)
+        return SpectrumNumber(value, error if math.isfinite(error) else None)
 
     return Summaries(
-        negative_share=spread(lambda sums: float(sums[3] / sums[0]) if sums[0] > 0 else math.nan),
-        nuclear=spread(lambda sums: float(size * sums[0])),
-        skewness=spread(_skewness),
+        negative_share=number(lambda sums: float(sums[3] / sums[0]) if sums[0] > 0 else math.nan),
+        nuclear=number(lambda sums: float(size * sums[0])),
+        skewness=number(_skewness),
         # What is next above the limit may stand for values on both sides of it.
-        small_share=spread(lambda sums: float(np.clip(sums[4], 0, 1)), float(tables[0][:, 5].mean()) / 2),
+        small_share=number(lambda sums: float(np.clip(sums[4], 0, 1)), float(tables[0][:, 5].mean()) / 2),
     )
 
 

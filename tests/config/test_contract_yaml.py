@@ -89,7 +89,7 @@ def test_every_run_of_an_experiment_composes_for_a_seed(option: str) -> None:
     sweep = compose_sweep([f"+experiment={option}", "seed=0"])
     assert len(sweep.configs) > 1
     assert {config.study for config in sweep.configs} == {option}
-    (runs,) = sweep.plans().values()
+    (runs,) = sweep.expected().values()
     assert len(runs) == len(sweep.configs)
 
 

@@ -13,7 +13,7 @@ from fedlayers.commands import aggregate, plot, report, status
 from fedlayers.core.disk import DiskError, make_folder, whole_file
 from fedlayers.core.errors import UserError
 from fedlayers.figures import draw as draw_module
-from fedlayers.studies.expected_runs import drop_from_plan, forget_failure, note_failure, write_plan
+from fedlayers.studies.expected_runs import drop_expected, forget_failure, note_failure, write_expected
 from fedlayers.studies.launching.job import remember
 from fedlayers.studies.living_sweeps import sweeping
 from fedlayers.studies.study import report as gather
@@ -112,8 +112,8 @@ def in_sweep(study: Path) -> None:
 @pytest.mark.parametrize(
     "write",
     [
-        lambda study: write_plan(study, {"a": []}),
-        lambda study: drop_from_plan(study, ["planned"]),
+        lambda study: write_expected(study, {"a": []}),
+        lambda study: drop_expected(study, ["later"]),
         lambda study: note_failure(study / "a", "why"),
         lambda study: remember(study / "a", "77"),
         in_sweep,
@@ -122,7 +122,7 @@ def in_sweep(study: Path) -> None:
     ],
 )
 def test_what_a_study_writes_beside_its_runs(study: Path, write: Callable[[Path], None]) -> None:
-    write_plan(study, {"planned": []})
+    write_expected(study, {"later": []})
     note_failure(study / "failed", "why")
     before = names(study) | {".jobs", ".sweeps"}
     full = {"os.fsync": FULL, "pathlib.Path.unlink": READ_ONLY} if "forget" in str(write.__code__.co_names) else {}

@@ -304,12 +304,12 @@ def test_a_source_that_cannot_be_read_is_one_sentence(monkeypatch: pytest.Monkey
 def test_a_data_set_whose_code_changed_is_prepared_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "import numpy as np\n"
-        "from fedlayers.data.source import Arrays, Facts\n"
+        "from fedlayers.data.source import Arrays, DatasetFacts\n"
         "class Own:\n"
         "    def files(self, root): return ()\n"
         "    def read(self, root):\n"
         "        x = np.arange(60, dtype=np.float32).reshape(20, 3)\n"
-        "        return Arrays(x, np.arange(20) % 2, Facts(('a', 'b')))\n"
+        "        return Arrays(x, np.arange(20) % 2, DatasetFacts(('a', 'b')))\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     own = {"_target_": "own_set_that_changes.Own", "name": "own"}

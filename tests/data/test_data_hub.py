@@ -17,7 +17,7 @@ from fedlayers.data.formats.columns import Columns, choose_columns
 from fedlayers.data.formats.hub import Hub
 from fedlayers.data.formats.images import stack
 from fedlayers.data.formats.pictures import pixels_of
-from fedlayers.data.formats.place import Place
+from fedlayers.data.formats.place import ColumnPlace
 from fedlayers.data.source import Arrays
 from tests.support.data_configs import config
 
@@ -44,7 +44,7 @@ def pictures(pixels: np.ndarray = PIXELS, mode: str = "RGB") -> list[Any]:
 
 
 def stacked(values: list[Any]) -> tuple[np.ndarray, tuple[str, ...]]:
-    return stack((pixels_of(picture, "an example") for picture in values), Place("image"))
+    return stack((pixels_of(picture, "an example") for picture in values), ColumnPlace("image"))
 
 
 def read(path: Path, **arguments: Any) -> Arrays:

@@ -10,12 +10,12 @@ import pytest
 
 from fedlayers.core.errors import UserError
 from fedlayers.data.formats.labels import Codes, alike, codes_of, is_unlabelled
-from fedlayers.data.formats.place import Place
+from fedlayers.data.formats.place import ColumnPlace
 
 
 def codes(*parts: Any, kinds: Any = None, key: str = "dataset.label") -> Codes:
     arrays = [part if isinstance(part, pa.Array) else pa.array(part) for part in parts]
-    place = Place("y", [(name, len(array)) for name, array in zip(("train", "test"), arrays, strict=False)])
+    place = ColumnPlace("y", [(name, len(array)) for name, array in zip(("train", "test"), arrays, strict=False)])
     return codes_of([pa.chunked_array([array]) for array in arrays], kinds or [None] * len(parts), key, place)
 
 

@@ -18,11 +18,11 @@ from fedlayers.core.errors import UserError
 from fedlayers.data import Federation, load_federation
 from fedlayers.data.formats.exact import floats
 from fedlayers.data.formats.numbers import rows_of, table_of
-from fedlayers.data.formats.place import Place
+from fedlayers.data.formats.place import ColumnPlace
 from fedlayers.data.tabular import fill
 from tests.support.data_configs import config
 
-WHERE = Place("x", [("train", 2), ("test", 9)])
+WHERE = ColumnPlace("x", [("train", 2), ("test", 9)])
 TYPES = [
     "bool",
     "int8",
@@ -156,10 +156,10 @@ def test_other_columns_are_refused_by_example(values: pa.ChunkedArray, match: st
 
 
 def test_a_table_is_its_columns_side_by_side() -> None:
-    table = table_of([column([1, 2]), column([2**62 + 1, 2**62])], [Place("a"), Place("b")])
+    table = table_of([column([1, 2]), column([2**62 + 1, 2**62])], [ColumnPlace("a"), ColumnPlace("b")])
     assert table.values.tolist() == [[1, 1], [2, 0]] and table.taken_off == {1: 2**62}
     with pytest.raises(UserError, match=r"several columns of single numbers, got lists in b among several; name it"):
-        table_of([column([1, 2]), column([[1, 2], [3, 4]])], [Place("a"), Place("b")])
+        table_of([column([1, 2]), column([[1, 2], [3, 4]])], [ColumnPlace("a"), ColumnPlace("b")])
 
 
 def standardised(values: list[Fraction]) -> list[float]:
@@ -189,9 +189,9 @@ class Own:
         return ()
 
     def read(self, root: Path) -> Any:
-        from fedlayers.data.source import Arrays, Facts
+        from fedlayers.data.source import Arrays, DatasetFacts
 
-        return Arrays(self.features, np.arange(len(self.features)) % 2, Facts(("a", "b")))
+        return Arrays(self.features, np.arange(len(self.features)) % 2, DatasetFacts(("a", "b")))
 
 
 NOISE = np.random.default_rng(0).integers(-50, 50, 40)

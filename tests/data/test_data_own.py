@@ -13,14 +13,14 @@ import torch
 import fedlayers
 from fedlayers.core.errors import UserError
 from fedlayers.data import Federation, load_federation
-from fedlayers.data.source import Arrays, Facts
+from fedlayers.data.source import Arrays, DatasetFacts
 from fedlayers.data.validation import checked
 from tests.support.data_configs import config
 
 LABELS = np.arange(24) % 3
 TWO = np.arange(24) % 2
 IMAGES = np.random.default_rng(0).normal(3.0, 2.0, (24, 2, 4, 5))
-FACTS = Facts(("a", "b", "c"))
+FACTS = DatasetFacts(("a", "b", "c"))
 
 
 class Own:
@@ -137,9 +137,9 @@ BAD: list[tuple[Any, Any, Any, str]] = [
     (INFINITE, LABELS, FACTS, r"finite or missing \(NaN\), got infinite values, first in example 4 of column 1"),
     (INFINITE, LABELS, replace(FACTS, columns=("p", "q")), r"example 4 of column q; replace"),
     (MISSING, LABELS, FACTS, r"finite, got values that are not, first in example 3; replace"),
-    (ROWS, LABELS, Facts(("a", "b", "a")), r"classes of own must be different names, got \['a', 'b', 'a'\]; rename"),
-    (ROWS, LABELS, Facts(("a", "b", "")), r"classes of own must be different names"),
-    (ROWS, LABELS, Facts(()), r"classes of own must be different names, got \[\]"),
+    (ROWS, LABELS, DatasetFacts(("a", "b", "a")), r"classes of own must be different names, got \['a', 'b', 'a'\]; re"),
+    (ROWS, LABELS, DatasetFacts(("a", "b", "")), r"classes of own must be different names"),
+    (ROWS, LABELS, DatasetFacts(()), r"classes of own must be different names, got \[\]"),
     (ROWS, LABELS, replace(FACTS, group_names=("p", "p")), r"group_names of own must be different names, got"),
     (IMAGES, LABELS, replace(FACTS, mean=(1.0,), std=(1.0,)), r"mean and std of own must be 2 finite numbers each"),
     (IMAGES, LABELS, replace(FACTS, mean=(1.0, 1.0), std=(1.0, 0.0)), r"must be 2 finite numbers each, std positive"),
@@ -149,7 +149,7 @@ BAD: list[tuple[Any, Any, Any, str]] = [
 
 
 @pytest.mark.parametrize(("features", "labels", "facts", "match"), BAD)
-def test_what_cannot_be_taken_is_refused(features: Any, labels: Any, facts: Facts, match: str) -> None:
+def test_what_cannot_be_taken_is_refused(features: Any, labels: Any, facts: DatasetFacts, match: str) -> None:
     with pytest.raises(UserError, match=match):
         checked(Arrays(features, labels, facts), "own")
 

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 from fedlayers.core.errors import UserError
 from fedlayers.data.formats.images import stack
 from fedlayers.data.formats.pictures import Pixels, pixels_of, read_picture
-from fedlayers.data.formats.place import Place
+from fedlayers.data.formats.place import ColumnPlace
 
 GENERATOR = np.random.default_rng(0)
 BYTES = GENERATOR.integers(0, 256, (5, 7, 4)).astype(np.uint8)
@@ -21,7 +21,7 @@ OPAQUE = np.concatenate([BYTES[..., :3], np.full((5, 7, 1), 255, np.uint8)], axi
 WORDS = GENERATOR.integers(0, 2**16, (5, 7)).astype(np.uint16)
 INTEGERS = GENERATOR.integers(-(2**31), 2**31, (5, 7)).astype(np.int32)
 FLOATS = GENERATOR.random((5, 7)).astype(np.float32)
-WHERE = Place("img", [("train", 3), ("test", 9)])
+WHERE = ColumnPlace("img", [("train", 3), ("test", 9)])
 
 
 def encoded(picture: Any, kind: str = "TIFF", **arguments: Any) -> bytes:

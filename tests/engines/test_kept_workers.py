@@ -91,7 +91,7 @@ def test_one_that_is_at_work_when_its_run_ends_is_not_kept_nor_is_one_of_another
         busy = grid.worker_pids()[0]
         threading.Timer(0.5, grid.workplace.stop.set).start()
         with pytest.raises(Stopped, match=r"^$"):
-            grid.spread(endless, None, range(8))
+            grid.parallel_map(endless, None, range(8))
         grid.close()
         assert has_ended(busy)
         kept = process_id(tmp_path)

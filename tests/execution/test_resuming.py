@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fedlayers.core.errors import UserError
-from fedlayers.data.source import Arrays, Facts
+from fedlayers.data.source import Arrays, DatasetFacts
 from fedlayers.runs.folder import RunFolder
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.tables import read
@@ -147,7 +147,7 @@ class OfAFile:
     def read(self, root: Path) -> Arrays:
         features = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
         features[-1] += int(self.path.read_text())
-        return Arrays(features, np.arange(60) % 2, Facts(("a", "b"), columns=("w", "x", "y", "z")))
+        return Arrays(features, np.arange(60) % 2, DatasetFacts(("a", "b"), columns=("w", "x", "y", "z")))
 
 
 @pytest.fixture

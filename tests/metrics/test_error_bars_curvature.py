@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fedlayers.core.layers import layers_of
 from metrics.curvature import Curvature
-from metrics.hessian.block import Block, Effort, analyse_block
+from metrics.hessian.block import Effort, HessianBlock, analyse_block
 from metrics.hessian.density import summaries
 from metrics.hessian.products import GradientGraph
 
@@ -43,7 +43,7 @@ def blocks(data: Callable[..., Tensor], activation: str, steps: int, seed: int =
     return {name: (block + block.T) / 2 for name, block in found.items()}
 
 
-def analysed(block: Tensor, seed: int, effort: Effort = EFFORT) -> Block:
+def analysed(block: Tensor, seed: int, effort: Effort = EFFORT) -> HessianBlock:
     return analyse_block(lambda v: v @ block, torch.zeros(len(block)), effort, torch.Generator().manual_seed(seed))
 
 

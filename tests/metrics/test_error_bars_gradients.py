@@ -8,7 +8,7 @@ import torch
 from scipy.stats import t as student
 
 from fedlayers.core.layers import Layer, Parameter
-from metrics.example_gradients.gradient_statistics import GradientSample, spread
+from metrics.example_gradients.gradient_statistics import GradientSample, scatter
 from metrics.sensitivity import BatchScores
 from metrics.statistics.between_clients import decompose
 from metrics.statistics.taylor_scores import cumulative_scores
@@ -44,7 +44,7 @@ def test_intervals_cover_norm_and_noise(n: int, strength: float) -> None:
     for _ in range(250):
         vectors = mean + normal(n, 30) * scales * torch.exp(0.5 * normal(n, 1) - 0.25)
         own = vectors.mean(0)
-        found.append(spread(GradientSample({"w": own}, {"w": vectors.square().sum(1)}, {"w": vectors @ own}), ONE))
+        found.append(scatter(GradientSample({"w": own}, {"w": vectors.square().sum(1)}, {"w": vectors @ own}), ONE))
     signal = float(mean.square().sum())
     # The plain norm is compared with its own mean, which holds the noise; a variance of few examples is skewed.
     truth = {

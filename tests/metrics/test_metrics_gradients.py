@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from fedlayers.core.layers import Layer, Parameter, layers_of
-from metrics.example_gradients.gradient_statistics import GradientSample, Spread, sample_gradients, spread
+from metrics.example_gradients.gradient_statistics import GradientSample, GradientScatter, sample_gradients, scatter
 from metrics.example_gradients.per_example import ExamplePass, cross_entropy
 from metrics.gradients import Gradients, gradient_sample
 from metrics.measure import measure_clients, measure_server
@@ -47,13 +47,13 @@ def of_vectors(vectors: Tensor) -> GradientSample:
     return GradientSample({"w": mean}, {"w": vectors.square().sum(1)}, {"w": vectors @ mean})
 
 
-def test_spread_equals_the_covariance_of_per_example_gradients() -> None:
+def test_scatter_equals_the_covariance_of_per_example_gradients() -> None:
     module, rows = network(), some_rows(21)
     expected = naive_gradients(module, rows)
     sample = sampled(module, rows)
     for layers in ([layers_of(module)[0]], [layers_of(module)[1]], list(layers_of(module))):
         flat = torch.cat([expected[name].flatten(1) for layer in layers for name in layer.names], 1)
-        found = spread(sample, layers)
+        found = scatter(sample, layers)
         trace = float(torch.cov(flat.T).trace())
         mean_square = float(flat.mean(0).square().sum())
         assert found.trace == pytest.approx(trace, rel=1e-5)
@@ -68,7 +68,7 @@ def test_spread_equals_the_covariance_of_per_example_gradients() -> None:
 def test_layers_add_up_to_the_model() -> None:
     module, rows = network(), some_rows(16)
     sample, layers = sampled(module, rows), layers_of(module)
-    parts, whole = [spread(sample, [layer]) for layer in layers], spread(sample, layers)
+    parts, whole = [scatter(sample, [layer]) for layer in layers], scatter(sample, layers)
     for name in ("mean_square", "trace", "signal"):
         assert getattr(whole, name) == pytest.approx(sum(getattr(part, name) for part in parts), rel=1e-9)
 
@@ -76,7 +76,7 @@ def test_layers_add_up_to_the_model() -> None:
 def test_scaling_the_loss_scales_norm_and_variance_but_not_their_ratio() -> None:
     module, rows = network(), some_rows(30)
     layers = layers_of(module)
-    one, ten = (spread(sampled(module, rows, scale=scale), layers) for scale in (1.0, 10.0))
+    one, ten = (scatter(sampled(module, rows, scale=scale), layers) for scale in (1.0, 10.0))
     assert ten.norm == pytest.approx(10 * one.norm, rel=1e-5)
     assert ten.trace == pytest.approx(100 * one.trace, rel=1e-5)
     assert ten.snr == pytest.approx(one.snr, rel=1e-4)
@@ -86,7 +86,7 @@ def test_scaling_the_loss_scales_norm_and_variance_but_not_their_ratio() -> None
 def test_a_repeated_example_has_no_variance() -> None:
     row = some_rows(1)
     rows = Rows(row.features.expand(12, 6).clone(), row.labels.expand(12).clone())
-    found = spread(sampled(network(), rows), layers_of(network()))
+    found = scatter(sampled(network(), rows), layers_of(network()))
     assert found.norm > 0.1
     assert found.trace == 0 and found.noise_scale == 0 and math.isnan(found.snr)
 
@@ -94,7 +94,7 @@ def test_a_repeated_example_has_no_variance() -> None:
 def test_blocks_change_no_value() -> None:
     module, rows = network(), some_rows(23)
     layers = layers_of(module)
-    found = [spread(sampled(module, rows, blocks), layers) for blocks in (1, 2, 8, 23)]
+    found = [scatter(sampled(module, rows, blocks), layers) for blocks in (1, 2, 8, 23)]
     for other in found[1:]:
         assert other.trace == pytest.approx(found[0].trace, rel=1e-5)
         assert other.norm == pytest.approx(found[0].norm, rel=1e-5)
@@ -106,10 +106,10 @@ def test_estimates_are_unbiased_and_errors_cover() -> None:
     generator = torch.Generator().manual_seed(5)
     mean, scale = torch.tensor([0.3, 0.0, -0.2], dtype=torch.float64), torch.tensor([1.0, 0.5, 2.0])
     trace, signal = float(scale.square().sum()), float(mean.square().sum())
-    found: list[Spread] = []
+    found: list[GradientScatter] = []
     for _ in range(400):
         noise = torch.randn(60, 3, generator=generator, dtype=torch.float64) * scale
-        found.append(spread(of_vectors(mean + noise), ONE))
+        found.append(scatter(of_vectors(mean + noise), ONE))
     traces = np.array([one.trace for one in found])
     signals = np.array([one.signal for one in found])
     assert abs(traces.mean() - trace) < 4 * traces.std() / 20
@@ -120,12 +120,12 @@ def test_estimates_are_unbiased_and_errors_cover() -> None:
 
 def test_errors_are_those_of_leaving_out_each_example() -> None:
     vectors = torch.randn(12, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64) + 0.7
-    whole = spread(of_vectors(vectors), ONE)
-    without = [spread(of_vectors(vectors[torch.arange(12) != i]), ONE) for i in range(12)]
+    whole = scatter(of_vectors(vectors), ONE)
+    without = [scatter(of_vectors(vectors[torch.arange(12) != i]), ONE) for i in range(12)]
     for name in ("norm", "debiased", "trace", "noise_scale", "snr"):
         left = torch.tensor([getattr(one, name) for one in without], dtype=torch.float64)
         assert whole.errors[name] == pytest.approx(jackknife_error(getattr(whole, name), left, torch.ones(12)))
-    single = spread(of_vectors(vectors[:2]), ONE)
+    single = scatter(of_vectors(vectors[:2]), ONE)
     assert single.trace > 0 and single.errors["trace"] is None
 
 
@@ -138,7 +138,8 @@ def test_clients_of_different_size_compare() -> None:
     for n, excess in ((32, 1.3), (128, 1.05), (512, 1.0)):
         drawn = [gradients[torch.randperm(3000, generator=generator)[:n]] for _ in range(150)]
         found = [
-            spread(GradientSample({"w": v.mean(0)}, {"w": v.square().sum(1)}, {"w": v @ v.mean(0)}), ONE) for v in drawn
+            scatter(GradientSample({"w": v.mean(0)}, {"w": v.square().sum(1)}, {"w": v @ v.mean(0)}), ONE)
+            for v in drawn
         ]
         assert np.mean([one.norm for one in found]) > excess * truth
         assert np.mean([one.signal for one in found]) == pytest.approx(truth**2, rel=0.06)
@@ -148,7 +149,7 @@ def test_clients_of_different_size_compare() -> None:
 
 def test_no_signal_gives_no_noise_scale() -> None:
     vectors = torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]], dtype=torch.float64)
-    found = spread(of_vectors(vectors), ONE)
+    found = scatter(of_vectors(vectors), ONE)
     assert found.signal < 0
     assert math.isnan(found.noise_scale)
     assert found.snr == pytest.approx(-1 / 4)

@@ -17,7 +17,7 @@ from fedlayers.runs.damage import DamagedRunWarning
 from fedlayers.runs.reading.run_facts import run_folders
 from fedlayers.runs.reading.tables import read
 from fedlayers.studies.aggregate import aggregate
-from fedlayers.studies.expected_runs import failures, planned
+from fedlayers.studies.expected_runs import expected_runs, failures
 from tests.support.fake_run import write_run
 
 RECORDS = "records/round=000002.parquet"
@@ -145,10 +145,10 @@ def test_damage_is_told_once_and_other_warnings_pass(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("entry", [{"run": 3, "overrides": []}, {"run": "../x", "overrides": []}])
-def test_a_plan_names_folders_of_its_study(tmp_path: Path, entry: dict[str, object]) -> None:
-    (tmp_path / "plan.json").write_text(json.dumps({"runs": [entry]}))
-    with pytest.raises(UserError, match=r"plan.json must hold .*: delete it"):
-        planned(tmp_path)
+def test_expected_runs_name_folders_of_its_study(tmp_path: Path, entry: dict[str, object]) -> None:
+    (tmp_path / "expected.json").write_text(json.dumps({"runs": [entry]}))
+    with pytest.raises(UserError, match=r"expected.json must hold .*: delete it"):
+        expected_runs(tmp_path)
 
 
 def test_notes_of_failures_may_be_anything(tmp_path: Path) -> None:

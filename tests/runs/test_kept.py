@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedlayers.runs.metric_memory import Kept
+from fedlayers.runs.metric_memory import MetricMemory
 
 
 def held(value: float) -> dict[str, np.ndarray]:
@@ -13,7 +13,7 @@ def held(value: float) -> dict[str, np.ndarray]:
 
 
 def test_the_first_and_the_last_round_before_are_found(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
+    kept = MetricMemory(tmp_path)
     assert kept.read("similarity", "after_local", before=1) == {}
     for server_round in (1, 3, 5, 7):
         kept.write(server_round, "after_local", held(server_round))
@@ -24,7 +24,7 @@ def test_the_first_and_the_last_round_before_are_found(tmp_path: Path) -> None:
 
 
 def test_what_nothing_asks_for_is_deleted_and_a_repeated_round_still_finds_its_last(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
+    kept = MetricMemory(tmp_path)
     for server_round in range(1, 7):
         kept.write(server_round, "after_local", held(server_round))
         kept.write(server_round, "after_aggregate", held(server_round))
@@ -36,7 +36,7 @@ def test_what_nothing_asks_for_is_deleted_and_a_repeated_round_still_finds_its_l
 
 
 def test_unfinished_files_go(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
+    kept = MetricMemory(tmp_path)
     kept.write(1, "after_local", held(1))
     (tmp_path / "arrays" / ".round=000002-after_local.safetensors").touch()
     kept.rewind(1)
@@ -45,5 +45,5 @@ def test_unfinished_files_go(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("last", [-1, 0])
 def test_a_run_without_kept_arrays_has_no_folder(tmp_path: Path, last: int) -> None:
-    Kept(tmp_path).rewind(last)
+    MetricMemory(tmp_path).rewind(last)
     assert not (tmp_path / "arrays").exists()

@@ -23,7 +23,7 @@ import fedlayers.runs.lock
 import fedlayers.runs.lock_card
 from fedlayers.core.errors import UserError
 from fedlayers.runs.lock import LockedError, holder_of, lock
-from fedlayers.runs.lock_card import STALE_S, Card, Place, look
+from fedlayers.runs.lock_card import STALE_S, Card, LockedFolder, look
 
 HOLD = """
 import os, sys
@@ -175,7 +175,7 @@ def test_a_lock_taken_over_meanwhile_is_not_taken_away(tmp_path: Path) -> None:
     original = fedlayers.runs.lock_card.lives
     calls: list[bool] = []
 
-    def slow(place: Place, found: Card, say: Any) -> bool:
+    def slow(place: LockedFolder, found: Card, say: Any) -> bool:
         """Between our look at the stale lock and its removal another machine takes it over, whose heart beats."""
         alive = original(place, found, say) if not calls else True
         if not calls:
@@ -350,7 +350,7 @@ def test_a_lock_that_cannot_be_read_is_no_answer(tmp_path: Path, monkeypatch: py
     folder = os.open(tmp_path, os.O_RDONLY)
     monkeypatch.setattr("os.open", mock.Mock(side_effect=OSError(errno.EIO, "Input/output error")))
     with pytest.raises(OSError, match="Input/output error"):
-        look(Place(tmp_path, folder))
+        look(LockedFolder(tmp_path, folder))
     monkeypatch.undo()
     os.close(folder)
     assert holder_of(tmp_path / "nowhere") is None

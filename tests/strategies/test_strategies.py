@@ -14,7 +14,7 @@ from flwr.serverapp.strategy import FedAvgM, Strategy
 from fedlayers import read
 from fedlayers.core.errors import UserError
 from fedlayers.flower.adapter import Grid, set_identity
-from fedlayers.flower.replies import Phase
+from fedlayers.flower.replies import Replies
 from fedlayers.runs.folder import RunFolder
 from strategies.centralized import Centralized
 from strategies.fedavg import FedAvg
@@ -336,7 +336,7 @@ def test_mean_buffers_by_hand() -> None:
         {"mean": torch.tensor([1.0, 2.0]), "count": torch.tensor(3)},
         {"mean": torch.tensor([5.0, -2.0]), "count": torch.tensor(8)},
     ]
-    phase = Phase(messages=two_replies(), buffers=dict(enumerate(buffers)))
+    phase = Replies(messages=two_replies(), buffers=dict(enumerate(buffers)))
     for key, mean, count in (("num-examples", [2.0, 1.0], 4), ("one", [3.0, 0.0], 6)):
         found = phase.mean_buffers(key)
         assert found["mean"].tolist() == mean

@@ -24,9 +24,9 @@ def study(tmp_path: Path) -> Path:
         write_run(folder, seed=seed, lr=lr)
     write_run(folder, seed=7, status="running")
     write_run(folder, seed=8, status="failed", reason="client 3 raised ValueError")
-    plan = [{"run": run.name, "overrides": []} for run in folder.iterdir()]
-    plan.append({"run": "FMNIST-fedavg-s9-0123456789", "overrides": ["dataset=FMNIST", "seed=9"]})
-    (folder / "plan.json").write_text(json.dumps({"runs": plan}), encoding="utf-8")
+    entries = [{"run": run.name, "overrides": []} for run in folder.iterdir()]
+    entries.append({"run": "FMNIST-fedavg-s9-0123456789", "overrides": ["dataset=FMNIST", "seed=9"]})
+    (folder / "expected.json").write_text(json.dumps({"runs": entries}), encoding="utf-8")
     return folder
 
 
@@ -215,7 +215,7 @@ def test_a_run_that_moved_lists_its_hosts(tmp_path: Path) -> None:
 def test_nothing_to_aggregate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match=r"there is no folder .*nowhere: give a study folder"):
         aggregate(tmp_path / "nowhere")
-    with pytest.raises(UserError, match=r"holds no runs and no plan\.json: give a study folder"):
+    with pytest.raises(UserError, match=r"holds no runs and no expected\.json: give a study folder"):
         aggregate(tmp_path)
     assert main([str(tmp_path)]) == 1
     write_run(tmp_path, status="running")
@@ -226,10 +226,10 @@ def test_nothing_to_aggregate(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("text", ['{"runs": [1]}', '{"run": []}', "[]"])
-def test_a_wrong_plan_is_explained(tmp_path: Path, text: str) -> None:
+def test_a_wrong_expectation_is_explained(tmp_path: Path, text: str) -> None:
     write_run(tmp_path)
-    (tmp_path / "plan.json").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=r'plan.json must hold \{"runs": .*: delete it'):
+    (tmp_path / "expected.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r'expected.json must hold \{"runs": .*: delete it'):
         aggregate(tmp_path)
 
 

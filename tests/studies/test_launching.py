@@ -96,7 +96,7 @@ def test_an_array_holds_the_options_and_a_job_that_vanished_has_failed(slurm: Fa
         assert line in script
     assert said[0] == "submitted 2 runs as SLURM job 77; their output: results/s/.submitit/77_*"
     assert "the same command again waits for them" in said[1]
-    reasons = failures(Path("results/s"), next(iter(sweep.plans().values())))
+    reasons = failures(Path("results/s"), next(iter(sweep.expected().values())))
     assert [reason.partition(";")[0] for reason in reasons.values()] == [
         "job 77_0 ended as TIMEOUT",
         "job 77_1 ended as TIMEOUT",
@@ -105,7 +105,7 @@ def test_an_array_holds_the_options_and_a_job_that_vanished_has_failed(slurm: Fa
 
 def test_a_second_call_waits_for_the_jobs_of_the_first(slurm: FakeSlurm) -> None:
     sweep = sweep_of(*SLURM, "seed=0,1")
-    first, second = next(iter(sweep.plans().items()))[1]
+    first, second = next(iter(sweep.expected().items()))[1]
     remember(Path("results/s") / first, "60_0")
     remember(Path("results/s") / second, "61")
     slurm.queue = [["60_0 RUNNING", "60_1 PENDING"], ["60_0 RUNNING", "77 RUNNING"], ["77 RUNNING"]]

@@ -16,7 +16,7 @@ from fedlayers.commands.status import main
 from fedlayers.core.errors import UserError
 from fedlayers.runs.lock import LockedError, lock
 from fedlayers.studies import status
-from fedlayers.studies.expected_runs import note_failure, planned, write_plan
+from fedlayers.studies.expected_runs import expected_runs, note_failure, write_expected
 from fedlayers.studies.forgetting import forget
 from fedlayers.studies.launching.job import remember, remembered
 from fedlayers.studies.living_sweeps import sweeping
@@ -29,7 +29,7 @@ from tests.support.terminals import terminal
 def study(tmp_path: Path) -> Path:
     """A study with a run in every state."""
     study = tmp_path / "s"
-    write_plan(study, {key: [] for key in ["done", "running", "killed", "stopped", "failed", "refused", "later"]})
+    write_expected(study, {key: [] for key in ["done", "running", "killed", "stopped", "failed", "refused", "later"]})
     write_facts(study / "done", status="complete", round=9, rounds=9, wall_s=75.0)
     write_end(study / "done")
     write_facts(study / "running", status="running", round=3, rounds=9)
@@ -70,7 +70,7 @@ def test_every_run_is_in_one_state_and_trouble_comes_first(study: Path) -> None:
         "refused": ("failed", "algorithm.mu must be 0 or more, got -1.0"),
         "killed": ("interrupted", "round 4 of 9, its process was killed"),
         "stopped": ("interrupted", "round 0 of 9, Ctrl-C"),
-        "later": ("missing", "planned, but nobody is going to start it"),
+        "later": ("missing", "expected, but nobody is going to start it"),
         "running": ("running", "round 3 of 9, 3.0 s/round, about 18 s left, far, process 7, job 12"),
         "done": ("done", "9 rounds in 1 min 15 s"),
     }
@@ -179,7 +179,7 @@ def test_ctrl_c_ends_watching(study: Path) -> None:
 def test_what_is_no_study_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match=r"there is no folder .*nowhere: give a study folder"):
         study_status(tmp_path / "nowhere")
-    with pytest.raises(UserError, match=r"holds no runs and no plan\.json"):
+    with pytest.raises(UserError, match=r"holds no runs and no expected\.json"):
         study_status(tmp_path)
     assert main([str(tmp_path)]) == 1
     assert "holds no runs" in capsys.readouterr().err
@@ -234,7 +234,7 @@ def test_what_a_changed_sweep_left_is_forgotten(study: Path, capsys: pytest.Capt
     remember(study / "later", "77_1")
     assert main([str(study), "--forget"]) == 0
     assert capsys.readouterr().out.splitlines() == ["forgotten: refused", "forgotten: later"]
-    assert set(planned(study)) == set(states(study)) == {"done", "running", "killed", "stopped", "failed"}
+    assert set(expected_runs(study)) == set(states(study)) == {"done", "running", "killed", "stopped", "failed"}
     assert remembered(study / "later") is None
     assert main([str(study), "--forget"]) == 0
     assert capsys.readouterr().out == "nothing to forget: no run is missing, and none has failed without a folder\n"

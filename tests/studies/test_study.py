@@ -1,4 +1,4 @@
-"""Studies: planned first, one folder a run, failures that stay alone, stops that do not, only what is missing."""
+"""Studies: written down first, one folder a run, failures that stay alone, stops that do not, only what is missing."""
 
 import json
 import os
@@ -17,7 +17,8 @@ from fedlayers.config.settings import Config
 from fedlayers.core.disk import DiskError
 from fedlayers.core.errors import ClientFailed, Stopped, UserError
 from fedlayers.runs.folder import run_folder
-from fedlayers.studies.expected_runs import failures, write_plan
+from fedlayers.studies.expected_runs import expected_runs, failures, write_expected
+from fedlayers.studies.status import study_status
 from fedlayers.studies.study import compose_sweep, job
 
 BASE = ["metrics=[weights]", "dataset=digits", "study=s"]
@@ -60,30 +61,40 @@ def leave(*words: str) -> int:
     return int(left.value.code or 0)
 
 
-def plan(study: Path = STUDY) -> list[dict[str, object]]:
-    entries: list[dict[str, object]] = json.loads((study / "plan.json").read_text())["runs"]
+def entries_of(study: Path = STUDY) -> list[dict[str, object]]:
+    entries: list[dict[str, object]] = json.loads((study / "expected.json").read_text())["runs"]
     return entries
 
 
-def test_a_sweep_plans_runs_and_gathers(started: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_expects_runs_and_gathers(started: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
     assert leave("-m", "seed=0,1", "algorithm=fedavg,fedprox") == 0
     assert [(config.seed, config.algorithm["name"]) for config in started] == [
         (0, "fedavg"), (0, "fedprox"), (1, "fedavg"), (1, "fedprox"),
     ]  # fmt: skip
     folders = {folder.name for folder in STUDY.iterdir() if folder.is_dir()}
-    assert folders == {entry["run"] for entry in plan()} and len(folders) == 4
-    assert plan()[1]["overrides"] == ["seed=0", "algorithm=fedprox", "metrics=[weights]", "dataset=digits", "study=s"]
+    assert folders == {entry["run"] for entry in entries_of()} and len(folders) == 4
+    assert entries_of()[1]["overrides"] == [
+        "seed=0",
+        "algorithm=fedprox",
+        "metrics=[weights]",
+        "dataset=digits",
+        "study=s",
+    ]
     assert "gathered results/s" in capsys.readouterr().out
-    # Besides the runs: the plan with its lock, and Hydra's account of the sweep.
-    assert {file.name for file in STUDY.iterdir() if file.is_file()} == {"plan.json", ".plan.lock", "multirun.yaml"}
+    # Besides the runs: which are expected, with its lock, and Hydra's account of the sweep.
+    assert {file.name for file in STUDY.iterdir() if file.is_file()} == {
+        "expected.json",
+        ".expected.lock",
+        "multirun.yaml",
+    }
     assert [path.name for path in Path().iterdir()] == ["results"]
 
 
-def test_the_plan_is_there_before_the_first_run(started: list[Config], monkeypatch: pytest.MonkeyPatch) -> None:
-    planned: list[int] = []
-    monkeypatch.setattr("fedlayers.execution.execute.execute", lambda config: planned.append(len(plan())))
+def test_what_is_expected_is_there_before_the_first_run(started: list[Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected: list[int] = []
+    monkeypatch.setattr("fedlayers.execution.execute.execute", lambda config: expected.append(len(entries_of())))
     assert leave("-m", "seed=0,1,2") == 0
-    assert planned == [3, 3, 3]
+    assert expected == [3, 3, 3]
 
 
 def test_a_failed_run_does_not_lose_the_others(started: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +122,7 @@ def test_a_stop_ends_the_sweep_and_still_gathers(started: list[Config], capsys: 
     said = capsys.readouterr()
     assert "gathered results/s" in said.out
     assert said.err.splitlines()[-1] == "stopped; the same command continues after the last complete round"
-    assert len(plan()) == 3
+    assert len(entries_of()) == 3
 
 
 def test_sigterm_has_its_own_code(started: list[Config], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,24 +178,34 @@ def test_a_mistake_in_one_run_starts_none(started: list[Config], elsewhere: Path
     assert started == [] and list(elsewhere.iterdir()) == []
 
 
-def test_plans_are_added_up() -> None:
-    write_plan(STUDY, {"a": ["seed=0"], "b": ["seed=1"]})
-    write_plan(STUDY, {"b": ["seed=1", "rounds=20"], "c": ["seed=2"]})
-    assert plan() == [
+def test_expected_runs_are_added_up() -> None:
+    write_expected(STUDY, {"a": ["seed=0"], "b": ["seed=1"]})
+    write_expected(STUDY, {"b": ["seed=1", "rounds=20"], "c": ["seed=2"]})
+    assert entries_of() == [
         {"run": "a", "overrides": ["seed=0"]},
         {"run": "b", "overrides": ["seed=1", "rounds=20"]},
         {"run": "c", "overrides": ["seed=2"]},
     ]
-    assert {file.name for file in STUDY.iterdir()} == {"plan.json", ".plan.lock"}
+    assert {file.name for file in STUDY.iterdir()} == {"expected.json", ".expected.lock"}
+
+
+def test_a_study_of_before_keeps_what_it_expected() -> None:
+    STUDY.mkdir(parents=True)
+    (STUDY / "plan.json").write_text(json.dumps({"runs": [{"run": "a", "overrides": ["seed=0"]}]}))
+    assert expected_runs(STUDY) == {"a": ["seed=0"]}
+    assert [run.state for run in study_status(STUDY)] == ["missing"]
+    write_expected(STUDY, {"b": ["seed=1"]})
+    assert [entry["run"] for entry in entries_of()] == ["a", "b"]
+    assert not (STUDY / "plan.json").exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"runs": 3}', '{"runs": [{"run": "a"}]}'])
-def test_a_plan_that_cannot_be_read(text: str) -> None:
+def test_an_expectation_that_cannot_be_read(text: str) -> None:
     STUDY.mkdir(parents=True)
-    (STUDY / "plan.json").write_text(text)
-    with pytest.raises(UserError, match=r"plan.json must hold .*: delete it"):
-        write_plan(STUDY, {"a": []})
-    assert (STUDY / "plan.json").read_text() == text
+    (STUDY / "expected.json").write_text(text)
+    with pytest.raises(UserError, match=r"expected.json must hold .*: delete it"):
+        write_expected(STUDY, {"a": []})
+    assert (STUDY / "expected.json").read_text() == text
 
 
 def test_the_grid_of_an_experiment_and_what_the_command_line_changes() -> None:
@@ -198,14 +219,14 @@ def test_the_grid_of_an_experiment_and_what_the_command_line_changes() -> None:
 
 def test_runs_that_differ_only_in_how_they_are_carried_out_are_one() -> None:
     sweep = compose_sweep([*BASE, "engine=local,ray"])
-    ((study, runs),) = sweep.plans().items()
+    ((study, runs),) = sweep.expected().items()
     assert study == STUDY and len(sweep.configs) == 2 and len(runs) == 1
 
 
 def test_studies_may_be_swept_too(started: list[Config]) -> None:
     with pytest.raises(SystemExit):
         app.main(["-m", *BASE[:2], "study=one,two", "seed=0,1"])
-    assert len(plan(Path("results/one"))) == len(plan(Path("results/two"))) == 2
+    assert len(entries_of(Path("results/one"))) == len(entries_of(Path("results/two"))) == 2
 
 
 def test_settings_of_hydra_reach_every_run(started: list[Config], tmp_path: Path) -> None:
@@ -228,7 +249,7 @@ def test_failures_are_read_from_their_notes() -> None:
 
 def test_two_real_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert leave("-m", "seed=0,1", *QUICK) == 0
-    assert all((STUDY / str(entry["run"]) / "done.json").is_file() for entry in plan())
+    assert all((STUDY / str(entry["run"]) / "done.json").is_file() for entry in entries_of())
     assert "2 complete" in capsys.readouterr().out
     assert leave("-m", "seed=0,1", *QUICK) == 0
     assert capsys.readouterr().out.count("already complete") == 2
@@ -248,18 +269,18 @@ def test_a_table_that_cannot_be_written_is_told(
 @pytest.mark.slow
 def test_real_runs_in_processes_of_their_own() -> None:
     assert leave("-m", "hydra/launcher=local", "init=null,nowhere.safetensors", *QUICK) == 1
-    good, bad = (str(entry["run"]) for entry in plan())
+    good, bad = (str(entry["run"]) for entry in entries_of())
     assert (STUDY / good / "done.json").is_file()
     # A mistake that only shows there comes back with its reason.
     assert "nowhere.safetensors" in failures(STUDY, {good: [], bad: []})[bad]
 
 
-def test_a_plan_that_cannot_be_written_is_all_that_is_told(
+def test_an_expectation_that_cannot_be_written_is_all_that_is_told(
     started: list[Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "fedlayers.studies.expected_runs.write_text", mock.Mock(side_effect=DiskError("cannot write the plan"))
+        "fedlayers.studies.expected_runs.write_text", mock.Mock(side_effect=DiskError("cannot write it"))
     )
     assert leave("-m", "seed=0,1") == 1
-    assert capsys.readouterr().err == "error: cannot write the plan\n"
+    assert capsys.readouterr().err == "error: cannot write it\n"
     assert started == []

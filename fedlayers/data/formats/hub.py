@@ -12,9 +12,9 @@ from fedlayers.data.formats.images import stack
 from fedlayers.data.formats.labels import alike, codes_of, is_unlabelled
 from fedlayers.data.formats.numbers import rows_of, table_of
 from fedlayers.data.formats.pictures import read_picture
-from fedlayers.data.formats.place import Place
+from fedlayers.data.formats.place import ColumnPlace
 from fedlayers.data.formats.splits import READERS, opened_splits, suffix_of
-from fedlayers.data.source import Arrays, Facts
+from fedlayers.data.source import Arrays, DatasetFacts
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -97,8 +97,8 @@ class Hub:
                 )
         tables = [part.select_columns(list(dict.fromkeys(wanted))).with_format("arrow")[:] for part in parts]
 
-        def place(column: str) -> Place:
-            return Place(column, [(name, len(part)) for name, part in zip(names, parts, strict=True)])
+        def place(column: str) -> ColumnPlace:
+            return ColumnPlace(column, [(name, len(part)) for name, part in zip(names, parts, strict=True)])
 
         def codes(column: str, key: str) -> Any:
             kinds = [part.features[column] for part in parts]
@@ -111,7 +111,7 @@ class Hub:
         said += labels.said(columns.label, num_test) + alike(columns.label, labels.names)
         said += alike(self.group, groups.names) if self.group and groups else ()
         channels = features.shape[1] if features.dtype == np.uint8 else 0
-        facts = Facts(
+        facts = DatasetFacts(
             labels.names,
             num_test,
             groups.names if groups else (),

@@ -8,12 +8,12 @@ import numpy as np
 from fedlayers.core.errors import UserError
 from fedlayers.data.formats.exact import floats
 from fedlayers.data.formats.pictures import Pixels
-from fedlayers.data.formats.place import Place
+from fedlayers.data.formats.place import ColumnPlace
 
 OTHER_COLOURS = ("CMYK", "YCbCr", "LAB", "HSV")
 
 
-def stack(pictures: Iterable[Pixels], place: Place) -> tuple[np.ndarray, tuple[str, ...]]:
+def stack(pictures: Iterable[Pixels], place: ColumnPlace) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return images (n, c, h, w) and sentences about what was done to them.
 
     8-bit pictures are uint8: c = 1 if all are grey, else 3; one channel more, the alpha, if some are not opaque
@@ -42,7 +42,7 @@ def stack(pictures: Iterable[Pixels], place: Place) -> tuple[np.ndarray, tuple[s
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2)), tuple(_said(place.column, modes, kind, colour, alpha))
 
 
-def _compare(picture: Pixels, number: int, taken: Sequence[Pixels], place: Place) -> None:
+def _compare(picture: Pixels, number: int, taken: Sequence[Pixels], place: ColumnPlace) -> None:
     """Refuse a picture that does not go with the first one."""
     if not taken:
         return

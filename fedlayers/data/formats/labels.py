@@ -8,7 +8,7 @@ import numpy as np
 
 from fedlayers.core.errors import UserError
 from fedlayers.data.formats.numbers import flat, is_text
-from fedlayers.data.formats.place import Place
+from fedlayers.data.formats.place import ColumnPlace
 
 # Fractions that are classes, such as marks of half a point, are few.
 MOST_FRACTIONS = 20
@@ -47,7 +47,7 @@ def alike(column: str, names: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def codes_of(parts: Sequence[Any], kinds: Sequence[Any], key: str, place: Place) -> Codes:
+def codes_of(parts: Sequence[Any], kinds: Sequence[Any], key: str, place: ColumnPlace) -> Codes:
     """Return the codes of a column of classes or groups that goes through several splits.
 
     Names are those of the class labels, in the first split's order, then those that only a later one has; of other
@@ -113,7 +113,7 @@ def _is_blank(array: Any) -> np.ndarray:
     return np.array([text is not None and not text.strip() for text in array.to_pylist()], bool)
 
 
-def _refuse_missing(missing: np.ndarray, key: str, place: Place) -> None:
+def _refuse_missing(missing: np.ndarray, key: str, place: ColumnPlace) -> None:
     if missing.any():
         first = place.example(int(np.flatnonzero(missing)[0]))
         others = f" and {missing.sum() - 1} others have" if missing.sum() > 1 else " has"
@@ -123,7 +123,7 @@ def _refuse_missing(missing: np.ndarray, key: str, place: Place) -> None:
         )
 
 
-def _named(arrays: Sequence[Any], named: Sequence[list[str]], key: str, place: Place) -> Codes:
+def _named(arrays: Sequence[Any], named: Sequence[list[str]], key: str, place: ColumnPlace) -> Codes:
     """Return the codes of class labels; splits may give the same names other numbers."""
     names = list(dict.fromkeys(name for own in named for name in own))
     codes, before = [], 0
@@ -140,7 +140,7 @@ def _named(arrays: Sequence[Any], named: Sequence[list[str]], key: str, place: P
     return Codes(np.concatenate(codes), tuple(names))
 
 
-def _plain(array: Any, key: str, place: Place) -> np.ndarray:
+def _plain(array: Any, key: str, place: ColumnPlace) -> np.ndarray:
     """Return values that can be sorted and named."""
     import pyarrow as pa
 
@@ -158,7 +158,7 @@ def _plain(array: Any, key: str, place: Place) -> np.ndarray:
     )
 
 
-def _refuse_partly_unlabelled(parts: Sequence[np.ndarray], key: str, place: Place) -> None:
+def _refuse_partly_unlabelled(parts: Sequence[np.ndarray], key: str, place: ColumnPlace) -> None:
     """Refuse −1 in a later split if the first has none: test examples whose label is kept secret."""
     before = len(parts[0])
     for part in parts[1:]:
@@ -171,7 +171,7 @@ def _refuse_partly_unlabelled(parts: Sequence[np.ndarray], key: str, place: Plac
         before += len(part)
 
 
-def _refuse_measurements(found: np.ndarray, count: int, key: str, place: Place) -> None:
+def _refuse_measurements(found: np.ndarray, count: int, key: str, place: ColumnPlace) -> None:
     """Refuse what is sorted into classes of hardly any examples: measurements, dates, names of examples."""
     if key != "dataset.label":
         return

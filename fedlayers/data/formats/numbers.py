@@ -8,10 +8,10 @@ import numpy as np
 
 from fedlayers.core.errors import UserError
 from fedlayers.data.formats.exact import Floats, floats
-from fedlayers.data.formats.place import Place
+from fedlayers.data.formats.place import ColumnPlace
 
 
-def rows_of(column: Any, place: Place) -> Floats:
+def rows_of(column: Any, place: ColumnPlace) -> Floats:
     """Return a column's numbers, shape (n, d): lists are laid out flat, missing numbers are NaN.
 
     Args:
@@ -25,7 +25,7 @@ def rows_of(column: Any, place: Place) -> Floats:
     return _numbers(leaves, width, place)
 
 
-def table_of(columns: Sequence[Any], places: Sequence[Place]) -> Floats:
+def table_of(columns: Sequence[Any], places: Sequence[ColumnPlace]) -> Floats:
     """Return several columns of single numbers beside each other, shape (n, columns)."""
     parts = []
     for column, place in zip(columns, places, strict=True):
@@ -59,7 +59,7 @@ def is_text(kind: Any) -> bool:
     return any(is_kind(kind) for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
-def _leaves(column: Any, place: Place) -> tuple[Any, int]:
+def _leaves(column: Any, place: ColumnPlace) -> tuple[Any, int]:
     """Return the innermost values of all examples in a row, and how many an example has."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -82,7 +82,7 @@ def _leaves(column: Any, place: Place) -> tuple[Any, int]:
     return array, width
 
 
-def _numbers(leaves: Any, width: int, place: Place) -> Floats:
+def _numbers(leaves: Any, width: int, place: ColumnPlace) -> Floats:
     import pyarrow as pa
 
     kind = leaves.type
@@ -127,7 +127,7 @@ def _decimals(values: np.ndarray, missing: np.ndarray) -> Floats:
     return Floats(floats(result).values, taken_off)
 
 
-def _refusal_of_text(values: list[str | None], width: int, place: Place) -> UserError:
+def _refusal_of_text(values: list[str | None], width: int, place: ColumnPlace) -> UserError:
     """Return the error that names the first text that is no number, or says that all are numbers."""
     wrong = [number for number, value in enumerate(values) if value is not None and not _is_number(value)]
     if not wrong:
@@ -150,7 +150,7 @@ def _is_number(text: str) -> bool:
     return "_" not in text
 
 
-def _refusal(place: Place, number: int, fault: str) -> UserError:
+def _refusal(place: ColumnPlace, number: int, fault: str) -> UserError:
     return UserError(
         "dataset.feature must name a column of pictures, of numbers or of lists of numbers of one length, got "
         f"{place.column}: {place.example(number)} {fault}; bring it into that shape or leave it out "

@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from fedlayers.core.errors import UserError
-from fedlayers.data.formats.place import Place
+from fedlayers.data.formats.place import ColumnPlace
 
 GREY = ("1", "L", "LA", "La")
 PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
@@ -37,7 +37,7 @@ class Pixels:
         return {"u": "bytes", "i": "integers", "f": "floats"}[self.values.dtype.kind]
 
 
-def read_picture(value: Any, number: int, place: Place) -> Pixels:
+def read_picture(value: Any, number: int, place: ColumnPlace) -> Pixels:
     """Return a picture turned upright as its EXIF orientation says.
 
     Args:

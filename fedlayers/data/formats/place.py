@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Place:
+class ColumnPlace:
     """A column that goes through one or more splits, one after the other.
 
     Attributes:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fedlayers.data.download import Download, fetch
-from fedlayers.data.source import Arrays, Facts, damaged
+from fedlayers.data.source import Arrays, DatasetFacts, damaged
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 EXAMPLE_BYTES = 1 + 3 * 32 * 32
@@ -33,7 +33,7 @@ class Cifar10:
         parts = [_read_file(path) for path in self.files(root)]
         examples = np.concatenate(parts)
         mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-        facts = Facts(
+        facts = DatasetFacts(
             CLASSES,
             num_test=len(parts[-1]),
             mean=tuple(255 * value for value in mean),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedlayers.data.source import Arrays, Facts
+from fedlayers.data.source import Arrays, DatasetFacts
 
 
 class Digits:
@@ -25,5 +25,5 @@ class Digits:
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
-        facts = Facts(tuple(string.digits), mean=(4.884,), std=(6.017,))
+        facts = DatasetFacts(tuple(string.digits), mean=(4.884,), std=(6.017,))
         return Arrays(bunch.images.astype(np.uint8)[:, None], bunch.target.astype(np.int64), facts)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fedlayers.core.checks import check
 from fedlayers.data.download import Download, fetch
-from fedlayers.data.source import Arrays, Facts, damaged
+from fedlayers.data.source import Arrays, DatasetFacts, damaged
 
 HOSPITALS = {"cleveland": 303, "hungarian": 294, "switzerland": 123, "va": 200}
 ALWAYS_USED = ("age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak")
@@ -55,7 +55,7 @@ class Heart:
         table = np.concatenate(parts)
         diagnosis = table[:, -1].astype(np.int64)
         grades = ("no disease", "grade 1", "grade 2", "grade 3", "grade 4")
-        facts = Facts(
+        facts = DatasetFacts(
             grades if self.classes == 5 else ("no disease", "disease"),
             group_names=tuple(HOSPITALS),
             columns=self.columns,

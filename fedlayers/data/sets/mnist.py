@@ -10,7 +10,7 @@ import numpy as np
 from fedlayers.core.checks import check
 from fedlayers.data.download import Download, fetch
 from fedlayers.data.sets.idx import read_idx
-from fedlayers.data.source import Arrays, Facts, damaged
+from fedlayers.data.source import Arrays, DatasetFacts, damaged
 
 PLAIN_FILES = (
     "train-images-idx3-ubyte.gz",
@@ -49,7 +49,7 @@ class IdxImages:
         """Return all images, shape (n, 1, h, w), training images first."""
         train_images, train_labels, test_images, test_labels = self.files(root)
         parts = [self._part(train_images, train_labels), self._part(test_images, test_labels)]
-        facts = Facts(
+        facts = DatasetFacts(
             self.classes,
             num_test=len(parts[1][1]),
             mean=(255 * self.mean,),

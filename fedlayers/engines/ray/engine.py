@@ -17,11 +17,11 @@ from fedlayers.core.errors import WorkerLost, one_line
 from fedlayers.engines.base import EngineGrid, R, S, T, Workplace, run_message
 from fedlayers.engines.ray import worker_pool
 from fedlayers.engines.ray.cluster import INLINE_BYTES, RAYS_INLINE_BYTES, connect
-from fedlayers.engines.ray.phase import Chunk, Contents, Phase
+from fedlayers.engines.ray.mapped_work import ItemWorker, MappedWork
+from fedlayers.engines.ray.phase import Chunk, Contents, InFlight
 from fedlayers.engines.ray.placement import Chunks
 from fedlayers.engines.ray.resources import resources
 from fedlayers.engines.ray.shared_files import check_shared
-from fedlayers.engines.ray.spread import ItemWorker, SpreadWork
 from fedlayers.engines.ray.workers import ATTEMPTS, WorkerDied, Workers, answer
 from fedlayers.flower.adapter import make_message, set_identity
 from fedlayers.flower.arrays import pack_reply, size_bytes, unpack
@@ -131,7 +131,7 @@ class RayGrid(EngineGrid):
                 self._receive(phase, reference, chunk)
         return phase.replies
 
-    def spread(self, function: Callable[[S, T], R], shared: S, items: Sequence[T], /) -> list[R]:
+    def parallel_map(self, function: Callable[[S, T], R], shared: S, items: Sequence[T], /) -> list[R]:
         """Return ``[function(shared, item) for item in items]``, computed by the workers.
 
         What cannot be pickled, and what fails there, is computed here: an exception reaches the caller as itself.
@@ -144,10 +144,10 @@ class RayGrid(EngineGrid):
             task = ray.put((function, shared, items))
         except Exception as error:  # objects refuse to be pickled in any way they like
             logger.warning("work of the server cannot be sent to workers: %s", one_line(error))
-            return super().spread(function, shared, items)
-        done = SpreadWork(self._workers, task, len(items)).run()
+            return super().parallel_map(function, shared, items)
+        done = MappedWork(self._workers, task, len(items)).run()
         left = [place for place in range(len(items)) if place not in done]
-        done.update(zip(left, super().spread(function, shared, [items[place] for place in left]), strict=True))
+        done.update(zip(left, super().parallel_map(function, shared, [items[place] for place in left]), strict=True))
         return [done[place] for place in range(len(items))]
 
     def close(self) -> None:
@@ -162,7 +162,7 @@ class RayGrid(EngineGrid):
     def _cost(self, message: Message) -> float:
         return self.workplace.costs[message.metadata.dst_node_id - 1]
 
-    def _dispatch(self, phase: Phase) -> None:
+    def _dispatch(self, phase: InFlight) -> None:
         """Give every worker a chunk to run and one to run next, so that none waits for its next dispatch."""
         for depth in range(2):
             for worker in self._workers.present():
@@ -171,7 +171,7 @@ class RayGrid(EngineGrid):
                     chunk = Chunk(self._next_chunk(phase), worker, self._workers.actors[worker])
                     phase.running[self._send(chunk, phase)] = chunk
 
-    def _plan(self, messages: list[Message]) -> Phase:
+    def _plan(self, messages: list[Message]) -> InFlight:
         """Cut a phase into units: blocks of clients if those are cheap, else single clients, costliest first."""
         blocks = block_of(messages)
         per_cost = self._seconds_per_cost.get(messages[0].metadata.message_type, math.inf)
@@ -184,9 +184,9 @@ class RayGrid(EngineGrid):
         if max(sum(map(self._cost, unit)) for unit in units) > smallest:
             units = sorted(([message] for unit in units for message in unit), key=lambda unit: -self._cost(unit[0]))
         workers = math.ceil(min(max(expected_s / WORKER_S, 1), len(self._workers)))
-        return Phase(units, Chunks(workers, smallest), blocks, Contents(self._inline_bytes))
+        return InFlight(units, Chunks(workers, smallest), blocks, Contents(self._inline_bytes))
 
-    def _next_chunk(self, phase: Phase) -> list[Message]:
+    def _next_chunk(self, phase: InFlight) -> list[Message]:
         if phase.suspects([]):  # alone, as _replace put it back, to learn which client kills its worker
             return phase.waiting.pop(0)
         first = phase.waiting[0]
@@ -195,7 +195,7 @@ class RayGrid(EngineGrid):
         taken, phase.waiting = phase.waiting[:count], phase.waiting[count:]
         return [message for unit in taken for message in unit]
 
-    def _send(self, chunk: Chunk, phase: Phase) -> Any:
+    def _send(self, chunk: Chunk, phase: InFlight) -> Any:
         """Dispatch a chunk with the contents it needs, each once."""
         places = [phase.contents.place(message.content) for message in chunk.messages]
         used = sorted(set(places))
@@ -204,7 +204,7 @@ class RayGrid(EngineGrid):
         blocks = phase.whole_blocks(chunk.messages) if self.average_by else {}
         return chunk.actor.run.remote(tasks, blocks, self.average_by, *contents)
 
-    def _receive(self, phase: Phase, reference: Any, chunk: Chunk) -> None:
+    def _receive(self, phase: InFlight, reference: Any, chunk: Chunk) -> None:
         """Take in a chunk's replies; if its worker died, start another and send the chunk again."""
         try:
             replies, seconds = answer(reference)
@@ -223,7 +223,7 @@ class RayGrid(EngineGrid):
             kind = chunk.messages[0].metadata.message_type
             self._seconds_per_cost[kind] = seconds / max(sum(map(self._cost, chunk.messages)), 1)
 
-    def _replace(self, phase: Phase, chunk: Chunk) -> None:
+    def _replace(self, phase: InFlight, chunk: Chunk) -> None:
         """Start a new worker in the place of a dead one, unless a client has killed several already."""
         # Chunks are in the order in which they were sent: only the first of a worker had begun.
         began = all(other.actor is not chunk.actor for other in phase.running.values() if other.number < chunk.number)

@@ -48,7 +48,7 @@ class Contents:
 
 
 @dataclass
-class Phase:
+class InFlight:
     """The messages of one phase: waiting (in units that stay together), running, answered."""
 
     waiting: list[list[Message]]

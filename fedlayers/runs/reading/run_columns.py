@@ -26,8 +26,8 @@ FACT_COLUMNS: Mapping[str, str] = {
     "seed": "seed",
 }
 
-Columns = Mapping[Path, Mapping[str, Any]]
-Config = Mapping[str, Any]
+FactColumns = Mapping[Path, Mapping[str, Any]]
+FlatSettings = Mapping[str, Any]
 
 
 def short_column(run: Path) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def short_column(run: Path) -> dict[str, Any]:
     return {column: facts.get(key) for key, column in FACT_COLUMNS.items()}
 
 
-def full_columns(configs: Mapping[Path, Config]) -> Columns:
+def full_columns(configs: Mapping[Path, FlatSettings]) -> FactColumns:
     """Return for each run its facts and, by dotted key, the configuration entries in which they differ."""
     runs = list(configs)
     columns = {run: _facts(run_facts(run)) for run in runs}
@@ -49,7 +49,7 @@ def full_columns(configs: Mapping[Path, Config]) -> Columns:
     return columns
 
 
-def types_of(columns: Columns) -> dict[str, pa.DataType]:
+def types_of(columns: FactColumns) -> dict[str, pa.DataType]:
     """Return for each column the narrowest type that holds all runs' values."""
     names = dict.fromkeys(name for facts in columns.values() for name in facts)
     return {name: _type(facts.get(name) for facts in columns.values()) for name in names}
@@ -97,7 +97,7 @@ def _joined(values: Iterable[Any]) -> str | None:
     return ", ".join(dict.fromkeys(str(value) for value in values if value is not None)) or None
 
 
-def config_of(run: Path) -> Config:
+def config_of(run: Path) -> FlatSettings:
     """Return dotted key -> value of what decides a run's numbers, without names that are facts anyway."""
     file = run / "config.yaml"
     if not file.is_file():

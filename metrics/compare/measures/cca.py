@@ -14,7 +14,7 @@ from metrics.compare.products.principal import directions, principal
 
 
 @dataclass(frozen=True)
-class Kept:
+class Directions:
     """The directions of one representation that correlations are taken of.
 
     Attributes:
@@ -30,7 +30,7 @@ class Kept:
         return replace(self.item, rows=self.item.rows[:, :directions])
 
 
-class SVCCA(PairwiseComparison[Kept]):
+class SVCCA(PairwiseComparison[Directions]):
     """Singular vector CCA ``svcca``: the mean canonical correlation of the directions with most of the variance.
 
     Of each representation the fewest principal directions are kept that hold a share ``variance`` of it, p and q of
@@ -69,25 +69,25 @@ class SVCCA(PairwiseComparison[Kept]):
         """Return :func:`correlations_unbiased_from`."""
         return correlations_unbiased_from(units)
 
-    def prepare(self, features: Tensor, item: Centred) -> Kept:
+    def prepare(self, features: Tensor, item: Centred) -> Directions:
         """Return the orthonormal scores of all directions, and how many of them are kept."""
         return _orthonormal(item, self.share)
 
-    def value(self, a: Kept, b: Kept) -> tuple[float, None]:
+    def value(self, a: Directions, b: Directions) -> tuple[float, None]:
         """Return the mean canonical correlation."""
         return self.value_with(a, b, self.choices(a, b)), None
 
-    def choices(self, a: Kept, b: Kept) -> tuple[int, ...]:
+    def choices(self, a: Directions, b: Directions) -> tuple[int, ...]:
         """Return how many directions of either side are kept."""
         return a.directions, b.directions
 
-    def value_with(self, a: Kept, b: Kept, choices: tuple[int, ...]) -> float:
+    def value_with(self, a: Directions, b: Directions, choices: tuple[int, ...]) -> float:
         """Return the mean canonical correlation of other numbers of directions."""
         first, second = a.first(choices[0]), b.first(choices[1])
         _check_rows(first, second)
         return min(float(torch.linalg.svdvals(first.rows.T @ second.rows).mean()), 1.0)
 
-    def shuffled(self, a: Kept, b: Kept, orders: Tensor) -> np.ndarray:
+    def shuffled(self, a: Directions, b: Directions, orders: Tensor) -> np.ndarray:
         """Return the values with the second side's examples in other orders."""
         return shuffled_norms(a.first(a.directions), b.first(b.directions), orders) / min(self.choices(a, b))
 
@@ -167,13 +167,13 @@ def correlations_unbiased_from(units: int) -> int:
     return units**3
 
 
-def _orthonormal(item: Centred, share: float) -> Kept:
+def _orthonormal(item: Centred, share: float) -> Directions:
     """Return orthonormal scores, and how many principal directions at least hold a share of the variance."""
     scores, squares = principal(item.rows)
     held = squares.cumsum(0) / squares.sum()
     enough, all_of_them = int((held < share).sum()) + 1, directions(squares)
     rows = scores[:, :all_of_them] / squares[:all_of_them].sqrt()
-    return Kept(replace(item, rows=rows), min(enough, all_of_them))
+    return Directions(replace(item, rows=rows), min(enough, all_of_them))
 
 
 def _check_rows(a: Centred, b: Centred) -> None:

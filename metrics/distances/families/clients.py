@@ -50,7 +50,7 @@ class ClientMatrixMetric:
     ``unit``, ``high``, ``cost`` and ``reference`` of its class say how to read tables, see :class:`metrics.base.Facts`.
     The author declares what holds for the function supplied, for clients, models or layers as the steps leave them.
     Only i < j is computed if pairs are declared symmetric, and no diagonal that is declared zero. Where there are
-    functions of pairs and they take long, the workers of a run compute them, see :mod:`metrics.spreading`: such a
+    functions of pairs and they take long, the workers of a run compute them, see :mod:`metrics.parallel`: such a
     function leaves its arguments as they are and depends on nothing else that changes.
 
     Args:

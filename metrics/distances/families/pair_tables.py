@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from metrics.spreading import spread_if_large
+from metrics.parallel import map_if_large
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -26,7 +26,7 @@ def filled(
 
     Args:
         shape: of the table, (…, n, n).
-        function: what is shared and the indices of a cell -> the distance; see :class:`metrics.base.Spread`.
+        function: what is shared and the indices of a cell -> the distance; see :class:`metrics.parallel.ParallelMap`.
         shared: what all cells are computed from.
         symmetric: whether d(…, i, j) = d(…, j, i), so that only one of them is computed.
         zero_self: whether d(…, i, i) = 0.
@@ -36,7 +36,7 @@ def filled(
     """
     table = np.zeros(shape)
     cells = [cell for cell in np.ndindex(shape) if not _is_known(cell, symmetric, zero_self)]
-    for cell, value in zip(cells, spread_if_large(function, shared, cells), strict=True):
+    for cell, value in zip(cells, map_if_large(function, shared, cells), strict=True):
         table[cell] = value
         if symmetric:
             table[(*cell[:-2], cell[-1], cell[-2])] = value
@@ -46,7 +46,7 @@ def filled(
 def rectangle(distance: Callable[[T, T], float], rows: Sequence[T], columns: Sequence[T]) -> np.ndarray:
     """Return the distances from rows to columns, shape (rows, columns), float64, spread as those of :func:`filled`."""
     shape = len(rows), len(columns)
-    values = spread_if_large(_across, (distance, rows, columns), list(np.ndindex(shape)))
+    values = map_if_large(_across, (distance, rows, columns), list(np.ndindex(shape)))
     return np.array(values, dtype=np.float64).reshape(shape)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from metrics.distances.gram.angle import cosine_distance
-from metrics.spreading import spread_if_large
+from metrics.parallel import map_if_large
 
 # One vector a client: an array of shape (n, d), or n arrays of shape (d,).
 Vectors = np.ndarray | Sequence[np.ndarray]
@@ -117,7 +117,7 @@ def pairwise_by_gram(vectors_per_layer: Sequence[Vectors]) -> GramDistances:
     """Return the distances of all pairs of clients, relative error below 1e-9, from one product per layer.
 
     The whole model costs nothing more: squared distances and differences of squared norms add up over layers.
-    If it takes long, every layer's product is the work of one of the run's workers, see :mod:`metrics.spreading`.
+    If it takes long, every layer's product is the work of one of the run's workers, see :mod:`metrics.parallel`.
 
     Args:
         vectors_per_layer: for every layer (or any other part) one vector a client; n clients in all, at least one
@@ -130,7 +130,7 @@ def pairwise_by_gram(vectors_per_layer: Sequence[Vectors]) -> GramDistances:
         counts = [len(vectors) for vectors in vectors_per_layer]
         raise ValueError(f"vectors_per_layer must hold the same clients in each of one or more layers, got {counts}")
     sizes = [float(vectors[0].size + 1) if len(vectors) else 1.0 for vectors in vectors_per_layer]
-    parts = spread_if_large(_pairs_of_part, vectors_per_layer, range(len(vectors_per_layer)), sizes)
+    parts = map_if_large(_pairs_of_part, vectors_per_layer, range(len(vectors_per_layer)), sizes)
     return GramDistances(tuple(parts), tuple(vectors_per_layer))
 
 

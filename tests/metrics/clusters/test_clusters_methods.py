@@ -23,7 +23,7 @@ from metrics.clusters.similarity import (
     Gaussian,
     GaussianMedian,
     Inverse,
-    Similarity,
+    SimilarityOfDistance,
 )
 from metrics.clusters.spectral import Spectral, eigengap_number, laplacian_spectrum, spectral_labels
 from tests.support.planted_clusters import cosine, euclidean, manhattan, planted, same_partition, shuffled
@@ -42,7 +42,7 @@ CLUSTERINGS = (
 
 def named(value: object) -> str | None:
     """Return how a test calls a parameter; None leaves it to pytest."""
-    if isinstance(value, Similarity):
+    if isinstance(value, SimilarityOfDistance):
         return value.name
     return f"{type(value).__name__}-{value.number}-{value.rule}" if isinstance(value, Clustering) else None
 
@@ -135,7 +135,7 @@ def test_the_order_of_clients_is_a_property_of_the_distances() -> None:
     ],
     ids=named,
 )
-def test_similarities_in_closed_form(similarity: Similarity, name: str, values: list[float]) -> None:
+def test_similarities_in_closed_form(similarity: SimilarityOfDistance, name: str, values: list[float]) -> None:
     found = similarity(three_clients())
     assert similarity.name == name
     assert [found[0, 1], found[0, 2], found[1, 2]] == pytest.approx(values, abs=1e-12)
@@ -143,7 +143,7 @@ def test_similarities_in_closed_form(similarity: Similarity, name: str, values: 
 
 
 @pytest.mark.parametrize("similarity", SIMILARITIES, ids=named)
-def test_similarities_fall_with_the_distance(similarity: Similarity) -> None:
+def test_similarities_fall_with_the_distance(similarity: SimilarityOfDistance) -> None:
     distances = cosine(points())
     pairs = np.triu_indices(30, 1)
     order = distances[pairs].argsort()
@@ -152,7 +152,7 @@ def test_similarities_fall_with_the_distance(similarity: Similarity) -> None:
 
 
 @pytest.mark.parametrize("similarity", SIMILARITIES, ids=named)
-def test_those_that_depend_on_the_round_do_not_depend_on_the_unit(similarity: Similarity) -> None:
+def test_those_that_depend_on_the_round_do_not_depend_on_the_unit(similarity: SimilarityOfDistance) -> None:
     distances = cosine(points()) / 4
     of_the_round = isinstance(similarity, GaussianMedian | CubedQuantile | CubedMinMax)
     assert np.allclose(similarity(distances), similarity(2 * distances)) == of_the_round

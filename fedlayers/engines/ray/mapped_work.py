@@ -70,7 +70,7 @@ class _Piece:
     actor: Any
 
 
-class SpreadWork:
+class MappedWork:
     """One task on its way through the workers.
 
     Args:

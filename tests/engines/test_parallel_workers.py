@@ -20,7 +20,7 @@ from fedlayers.core.errors import Stopped, WorkerLost
 from fedlayers.engines.base import EngineGrid, Workplace
 from fedlayers.engines.local import LocalGrid
 from fedlayers.engines.ray.engine import RayGrid
-from metrics import spreading
+from metrics import parallel
 
 Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
@@ -101,7 +101,7 @@ def test_results_are_in_order_and_arrays_are_shared(grid: RayGrid) -> None:
     # Nobody waits for a worker that has not started.
     while len(grid._workers.present()) < 2:
         grid._workers.wait([])
-    found = grid.spread(whereabouts, values, range(2000))
+    found = grid.parallel_map(whereabouts, values, range(2000))
     assert [(item, value) for item, _, value, _ in found] == list(enumerate(values))
     assert {pid for _, pid, _, _ in found} == set(grid.worker_pids())
     # Written to by nobody: it is the one array in shared memory.
@@ -109,55 +109,55 @@ def test_results_are_in_order_and_arrays_are_shared(grid: RayGrid) -> None:
 
 
 def test_there_may_be_no_items_or_one(grid: RayGrid) -> None:
-    assert grid.spread(refused, 5, []) == []
-    assert grid.spread(refused, 5, [3]) == [3]
+    assert grid.parallel_map(refused, 5, []) == []
+    assert grid.parallel_map(refused, 5, [3]) == [3]
 
 
 def test_one_task_after_another(grid: RayGrid) -> None:
     for shift in range(5):
-        assert grid.spread(lambda shared, item: shared + item, shift, range(9)) == [shift + k for k in range(9)]
+        assert grid.parallel_map(lambda shared, item: shared + item, shift, range(9)) == [shift + k for k in range(9)]
 
 
 def test_products_are_the_same_bits(grid: RayGrid, tmp_path: Path) -> None:
     rows = np.random.default_rng(0).standard_normal((60, 3001))
     with threads(1):
-        here, there = (g.spread(row_of_products, rows, range(60)) for g in (LocalGrid(workplace(tmp_path)), grid))
+        here, there = (g.parallel_map(row_of_products, rows, range(60)) for g in (LocalGrid(workplace(tmp_path)), grid))
     assert [row.tobytes() for row in there] == [row.tobytes() for row in here]
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_workers_use_the_callers_threads(grid: RayGrid, count: int) -> None:
     with threads(count):
-        assert set(grid.spread(thread_count, None, range(4))) == {count}
+        assert set(grid.parallel_map(thread_count, None, range(4))) == {count}
 
 
 @pytest.mark.parametrize("first", [0, 3, 39])
 def test_the_first_exception_reaches_the_caller_as_itself(grid: RayGrid, tmp_path: Path, first: int) -> None:
     for engine in (grid, LocalGrid(workplace(tmp_path))):
         with pytest.raises(FloatingPointError, match=f"^item {first} is not a number$"):
-            engine.spread(refused, first, range(40))
-    assert grid.spread(refused, 99, range(40)) == list(range(40))
+            engine.parallel_map(refused, first, range(40))
+    assert grid.parallel_map(refused, 99, range(40)) == list(range(40))
 
 
 def test_what_cannot_be_pickled_is_computed_here(grid: RayGrid) -> None:
     lock = threading.Lock()
-    found = grid.spread(lambda shared, item: (shared.locked(), item, os.getpid()), lock, range(3))
+    found = grid.parallel_map(lambda shared, item: (shared.locked(), item, os.getpid()), lock, range(3))
     assert found == [(False, item, os.getpid()) for item in range(3)]
-    locks = grid.spread(lambda shared, item: [threading.Lock()] * item, None, range(4))
+    locks = grid.parallel_map(lambda shared, item: [threading.Lock()] * item, None, range(4))
     assert [len(found) for found in locks] == [0, 1, 2, 3]
 
 
 def test_a_worker_that_dies_is_replaced(own_grid: RayGrid, tmp_path: Path) -> None:
     before = own_grid.worker_pids()
     marker = tmp_path / "died"
-    assert own_grid.spread(deadly_once, (marker, os.getpid()), range(40)) == [k * k for k in range(40)]
+    assert own_grid.parallel_map(deadly_once, (marker, os.getpid()), range(40)) == [k * k for k in range(40)]
     assert marker.exists()
     assert len(set(own_grid.worker_pids()) - set(before)) == 1
 
 
 def test_an_item_that_kills_again_and_again_is_given_up(own_grid: RayGrid) -> None:
     with pytest.raises(WorkerLost, match=r"died 3 times in a row at the same work of the server.*engine\.workers"):
-        own_grid.spread(deadly, os.getpid(), range(20))
+        own_grid.parallel_map(deadly, os.getpid(), range(20))
 
 
 def test_a_signal_stops_it(own_grid: RayGrid) -> None:
@@ -166,15 +166,15 @@ def test_a_signal_stops_it(own_grid: RayGrid) -> None:
     began = time.monotonic()
     timer.start()
     with pytest.raises(Stopped, match=r"^$"):
-        own_grid.spread(endless, None, range(8))
+        own_grid.parallel_map(endless, None, range(8))
     assert time.monotonic() - began < 5
     local = LocalGrid(own_grid.workplace)
     with pytest.raises(Stopped, match=r"^$"):
-        local.spread(endless, None, range(8))
+        local.parallel_map(endless, None, range(8))
 
 
 @pytest.fixture(scope="module")
-def unspread(quick_run: Run) -> Path:
+def unmapped(quick_run: Run) -> Path:
     return quick_run("engine=local", *COMPARED)
 
 
@@ -187,20 +187,20 @@ def unspread(quick_run: Run) -> Path:
     ids=str,
 )
 def test_runs_have_the_same_tables(
-    unspread: Path, quick_run: Run, tables: Tables, monkeypatch: pytest.MonkeyPatch, engine: Sequence[str]
+    unmapped: Path, quick_run: Run, tables: Tables, monkeypatch: pytest.MonkeyPatch, engine: Sequence[str]
 ) -> None:
-    monkeypatch.setattr(spreading, "TRIAL_S", 0.0)
-    monkeypatch.setattr(spreading, "LARGE_S", -1.0)
-    monkeypatch.setattr(spreading, "LARGE_S_PER_BYTE", 0.0)
+    monkeypatch.setattr(parallel, "TRIAL_S", 0.0)
+    monkeypatch.setattr(parallel, "LARGE_S", -1.0)
+    monkeypatch.setattr(parallel, "LARGE_S_PER_BYTE", 0.0)
     kind: Any = LocalGrid if engine == ["engine=local"] else RayGrid
-    spread: Any = kind.spread
+    mapped: Any = kind.parallel_map
     sent: list[int] = []
 
     def noted(self: EngineGrid, function: Any, shared: Any, items: Sequence[Any]) -> list[Any]:
         sent.append(len(items))
-        return list(spread(self, function, shared, items))
+        return list(mapped(self, function, shared, items))
 
-    with mock.patch.object(kind, "spread", noted):
+    with mock.patch.object(kind, "parallel_map", noted):
         run = quick_run(*engine, *COMPARED)
     assert sum(sent) > 200
-    assert tables(run) == tables(unspread)
+    assert tables(run) == tables(unmapped)

@@ -12,7 +12,7 @@ from ray import cloudpickle
 
 from fedlayers.core.errors import Stopped
 from fedlayers.core.records import Record
-from metrics import spreading
+from metrics import parallel
 from metrics.base import Facts, Measurement, Metric, ServerView
 from metrics.distances.built_in import built_in_metrics
 from metrics.distances.families.clients import ClientMatrixMetric
@@ -23,8 +23,7 @@ from metrics.distances.representations import RepresentationMetric, representati
 from metrics.distances.steps.elementary import NoBiasStep
 from metrics.distances.weights.participant import Client, LayerWeights, Model, RoleArray, vector_of
 from metrics.measure import measure_server
-from metrics.spreading import spread_here, spread_if_large
-from metrics.spreading import spreading as spread_by
+from metrics.parallel import map_here, map_if_large, mapped_by
 from tests.support.metric_views import network, server_view, weights_of
 
 WEIGHTS = {client: weights_of(network(client)) for client in range(3)}
@@ -45,16 +44,16 @@ class Away:
 @pytest.fixture
 def away() -> Iterator[Away]:
     way = Away()
-    with spread_by(way):
+    with mapped_by(way):
         yield way
 
 
 @pytest.fixture
 def forced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everything count as large."""
-    monkeypatch.setattr(spreading, "TRIAL_S", 0.0)
-    monkeypatch.setattr(spreading, "LARGE_S", -1.0)
-    monkeypatch.setattr(spreading, "LARGE_S_PER_BYTE", 0.0)
+    monkeypatch.setattr(parallel, "TRIAL_S", 0.0)
+    monkeypatch.setattr(parallel, "LARGE_S", -1.0)
+    monkeypatch.setattr(parallel, "LARGE_S_PER_BYTE", 0.0)
 
 
 class Clock:
@@ -62,7 +61,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr(spreading, "time", SimpleNamespace(perf_counter=lambda: self.now))
+        monkeypatch.setattr(parallel, "time", SimpleNamespace(perf_counter=lambda: self.now))
 
     def work(self, shared: Any, seconds: float) -> float:
         self.now += seconds
@@ -100,8 +99,8 @@ def test_what_takes_long_leaves_after_a_trial(
     monkeypatch: pytest.MonkeyPatch, items: Sequence[float], stay: int
 ) -> None:
     clock, way = Clock(monkeypatch), Twice()
-    with spread_by(way):
-        assert spread_if_large(clock.work, None, items) == [2 * seconds for seconds in items]
+    with mapped_by(way):
+        assert map_if_large(clock.work, None, items) == [2 * seconds for seconds in items]
     assert way.items == list(items[stay:])
 
 
@@ -109,18 +108,18 @@ def test_costs_say_how_long_the_rest_takes(monkeypatch: pytest.MonkeyPatch) -> N
     items = [0.1, 0.1, 2.0]
     for costs, left in ((None, []), ([1.0, 1.0, 20.0], [0.1, 2.0])):
         clock, way = Clock(monkeypatch), Twice()
-        with spread_by(way):
-            assert spread_if_large(clock.work, None, items, costs) == [0.2, 0.2, 4.0]
+        with mapped_by(way):
+            assert map_if_large(clock.work, None, items, costs) == [0.2, 0.2, 4.0]
         assert way.items == left
 
 
 def test_work_worth_less_than_sending_what_it_shares_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     client = Client((LayerWeights("a", "linear", (RoleArray("weight", np.zeros(2**18)),)),))
     for per_byte, left in ((1e-9, 99), (1.0, 0)):
-        monkeypatch.setattr(spreading, "LARGE_S_PER_BYTE", per_byte)
+        monkeypatch.setattr(parallel, "LARGE_S_PER_BYTE", per_byte)
         clock, way = Clock(monkeypatch), Twice()
-        with spread_by(way):
-            spread_if_large(clock.work, {"of": (client, None)}, [0.1] * 100)
+        with mapped_by(way):
+            map_if_large(clock.work, {"of": (client, None)}, [0.1] * 100)
         assert len(way.items) == left
 
 
@@ -138,8 +137,8 @@ def test_arrays_that_would_arrive_in_another_layout_stay(
     monkeypatch: pytest.MonkeyPatch, array: np.ndarray, leaves: bool
 ) -> None:
     clock, way = Clock(monkeypatch), Twice()
-    with spread_by(way):
-        spread_if_large(clock.work, [array], [0.1] * 100)
+    with mapped_by(way):
+        map_if_large(clock.work, [array], [0.1] * 100)
     assert bool(way.items) is leaves
     arrived = cloudpickle.loads(cloudpickle.dumps(array))
     assert (arrived.strides == array.strides) is leaves
@@ -148,11 +147,11 @@ def test_arrays_that_would_arrive_in_another_layout_stay(
 @pytest.mark.usefixtures("forced")
 def test_a_way_holds_for_its_block_only() -> None:
     way = Away()
-    with pytest.raises(RuntimeError, match="out"), spread_by(way):
-        assert spread_if_large(lambda shared, item: shared + item, 1, [1, 2]) == [2, 3]
+    with pytest.raises(RuntimeError, match="out"), mapped_by(way):
+        assert map_if_large(lambda shared, item: shared + item, 1, [1, 2]) == [2, 3]
         raise RuntimeError("out")
     assert way.items == [1, 2]
-    assert spread_if_large(lambda shared, item: shared + item, 1, [3]) == [4]
+    assert map_if_large(lambda shared, item: shared + item, 1, [3]) == [4]
     assert way.items == [1, 2]
 
 
@@ -166,8 +165,8 @@ class Squares(Metric):
 
     def server(self, view: ServerView) -> Measurement:
         """Return a value for every way."""
-        mine = view.spread(pow, 3, [2])
-        return Measurement([Record("squares", float(value)) for value in mine + spread_if_large(pow, 2, [5, 6])])
+        mine = view.parallel_map(pow, 3, [2])
+        return Measurement([Record("squares", float(value)) for value in mine + map_if_large(pow, 2, [5, 6])])
 
 
 class Interrupted(Metric):
@@ -181,8 +180,8 @@ class Interrupted(Metric):
 @pytest.mark.usefixtures("forced")
 def test_server_halves_have_the_runs_way() -> None:
     way, view = Away(), server_view(network(), WEIGHTS, dict.fromkeys(WEIGHTS, 1))
-    for spread, items in ((spread_here, []), (way, [2, 5, 6])):
-        rows, _ = measure_server({"squares": Squares(["all"])}, replace(view, spread=spread), {}, 1)
+    for parallel_map, items in ((map_here, []), (way, [2, 5, 6])):
+        rows, _ = measure_server({"squares": Squares(["all"])}, replace(view, parallel_map=parallel_map), {}, 1)
         assert [row.value for row in rows if isinstance(row, Record)] == [9.0, 32.0, 64.0]
         assert way.items == items
 
@@ -239,7 +238,7 @@ def everything(metric: ClientMatrixMetric) -> list[bytes]:
 @pytest.mark.parametrize("metric", built_in_metrics(), ids=lambda metric: metric.name)
 def test_every_distance_is_the_same_bits_away(metric: ClientMatrixMetric) -> None:
     here, way = everything(metric), Away()
-    with spread_by(way):
+    with mapped_by(way):
         assert everything(metric) == here
     # EDC has no pairs.
     assert way.items or metric.name == "edc_dst"
@@ -290,6 +289,6 @@ def test_every_parts_product_is_work_of_its_own(away: Away) -> None:
     parts = [np.random.default_rng(size).standard_normal((6, size)) for size in (5000, 3, 0, 40)]
     found = pairwise_by_gram(parts)
     assert away.items == [0, 1, 2, 3]
-    with spread_by(spread_here):
+    with mapped_by(map_here):
         here = pairwise_by_gram(parts)
     assert found.l2().tobytes() == here.l2().tobytes() and found.cosine().tobytes() == here.cosine().tobytes()

@@ -1,4 +1,4 @@
-"""Spreads large work over the workers of a run; small work is done where it is."""
+"""A function of many items, computed by the workers of a run if that takes long, and here if not."""
 
 import math
 import time
@@ -16,7 +16,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Spread(Protocol):
+class ParallelMap(Protocol):
     """A way to compute the same function of many items, on whatever processes there are.
 
     All ways give the same bits if every result depends on nothing but its item and what is shared.
@@ -34,23 +34,23 @@ class Spread(Protocol):
         ...
 
 
-def spread_here(function: Callable[[S, T], R], shared: S, items: Sequence[T], /) -> list[R]:
+def map_here(function: Callable[[S, T], R], shared: S, items: Sequence[T], /) -> list[R]:
     """Return ``[function(shared, item) for item in items]``, computed here, one after the other."""
     return [function(shared, item) for item in items]
 
 
-# What is left must take longer than this to be spread. Ray answers in 10 ms and copies some hundred megabytes a second
-# to new shared memory (measured: 400 MB in 0.8 to 1.3 s), and two workers save half of the work.
+# What is left must take longer than this to go to workers. Ray answers in 10 ms and copies some hundred megabytes
+# a second to new shared memory (measured: 400 MB in 0.8 to 1.3 s), and two workers save half of the work.
 LARGE_S, LARGE_S_PER_BYTE = 1.0, 4e-9
 # Work done here before anything is said about the rest: the first calls of a function are slow.
 TRIAL_S = 0.1
 
-_way: ContextVar[Spread] = ContextVar("way to spread work", default=spread_here)
+_way: ContextVar[ParallelMap] = ContextVar("way to map", default=map_here)
 
 
 @contextmanager
-def spreading(way: Spread) -> Iterator[None]:
-    """Let :func:`spread_if_large` take a way to spread work in a block of code."""
+def mapped_by(way: ParallelMap) -> Iterator[None]:
+    """Let :func:`map_if_large` take a way to map in a block of code."""
     token = _way.set(way)
     try:
         yield
@@ -58,19 +58,19 @@ def spreading(way: Spread) -> Iterator[None]:
         _way.reset(token)
 
 
-def spread_if_large(
+def map_if_large(
     function: Callable[[S, T], R], shared: S, items: Sequence[T], costs: Sequence[float] | None = None
 ) -> list[R]:
     """Return ``[function(shared, item) for item in items]``, most of it computed by the workers if it takes long.
 
     The first items are done here. From the time they take follows how long the others will, and if that is long, they
-    go the way of the server half that calls (see :attr:`metrics.base.ServerView.spread`); everywhere else they are
-    done here, too. So time decides where, and nothing but the item what: the results are the same bits, provided that
-    ``function`` leaves its arguments as they are and reads nothing else.
+    go the way of the server half that calls (see :attr:`metrics.base.ServerView.parallel_map`); everywhere else they
+    are done here, too. So time decides where, and nothing but the item what: the results are the same bits, provided
+    that ``function`` leaves its arguments as they are and reads nothing else.
 
     Args:
         function: of what is shared and an item; best one of a module, but any will do.
-        shared: what all items need, see :class:`Spread`.
+        shared: what all items need, see :class:`ParallelMap`.
         items: in the order of the results.
         costs: time of every item, relative to that of others, above 0; None if they take about the same.
     """
