@@ -41,7 +41,7 @@ from fedlayers.views.pairs import PROFILED, distance_metrics, pair_metrics, whol
 from fedlayers.views.places import in_layers
 from fedlayers.views.profiles import layer_metrics
 from fedlayers.views.rounds import in_round, rounds_of_layers
-from fedlayers.views.run_groups import Setting, settings_of
+from fedlayers.views.run_groups import Setting, in_setting, settings_of
 
 # Of the metrics of pairs, the first of these that is there is a main figure.
 _MAIN_PAIRS = ("cka", "procrustes_distance", "cka_distance")
@@ -174,7 +174,7 @@ def _of_study(tables: Tables, only_round: int | None, layers: Sequence[str]) -> 
     _check_round(tables.path, [records], only_round)
     found = []
     for setting in settings_of(runs):
-        found += _of_setting(records[records["run"].isin(setting.runs)], setting, only_round)
+        found += _of_setting(in_setting(records, setting), setting, only_round)
     return found
 
 

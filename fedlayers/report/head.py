@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from fedlayers.statistics.over_clients import mean_and_deviation
 from fedlayers.views.curves import last_scores
 from fedlayers.views.numbered import parts_of
 
@@ -34,5 +35,5 @@ def head(facts: Mapping[str, Any], records: pd.DataFrame, partition: pd.DataFram
 
 
 def _score(rows: pd.DataFrame) -> str:
-    mean = f"{rows['value'].mean():.3f}"
-    return f"{mean} ± {rows['value'].std():.3f} (sd over {len(rows)} clients)" if len(rows) > 1 else mean
+    mean, deviation = mean_and_deviation(rows["value"])
+    return f"{mean:.3f} ± {deviation:.3f} (sd over {len(rows)} clients)" if len(rows) > 1 else f"{mean:.3f}"

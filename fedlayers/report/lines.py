@@ -89,8 +89,7 @@ def learning_charts(records: pd.DataFrame, quantities: Quantities) -> list[Chart
     rows = rows[rows["at"] != "final"]
     return [
         Chart(metric, axis_label(quantities[metric]), [_curve(line, quantities[metric]) for _, line in lines])
-        for metric in curves.CURVES
-        if (lines := parts_of(rows[rows["metric"] == metric], "line"))
+        for metric, lines in ((metric, parts_of(of_metric, "line")) for metric, of_metric in parts_of(rows, "panel"))
     ]
 
 

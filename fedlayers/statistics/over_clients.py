@@ -29,3 +29,18 @@ def mean_chance(rows: pd.DataFrame, along: str) -> pd.DataFrame:
         Columns ``chance, chance_hi`` by ``along``, ascending, without places at which the mean of chance is not known.
     """
     return rows.groupby(along)[["chance", "chance_hi"]].mean().dropna(subset="chance")
+
+
+def median_over_clients(rows: pd.DataFrame, along: str) -> "pd.Series[float]":
+    """Return the median of ``value`` over the rows that share a value of the column ``along``, by ``along``.
+
+    Args:
+        rows: usable ones, one for each client and place.
+        along: an integer column, such as ``place``.
+    """
+    return rows.groupby(along)["value"].median()
+
+
+def mean_and_deviation(values: "pd.Series[float]") -> tuple[float, float]:
+    """Return the mean of values of clients and their standard deviation, which is NaN of a single one (ddof = 1)."""
+    return float(values.mean()), float(values.std(ddof=1))

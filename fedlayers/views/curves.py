@@ -34,16 +34,24 @@ def learning_curves(records: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The rows of :func:`curve_rows` that are on a line, by metric (in the order of ``CURVES``) and line, with columns
-        ``line`` (number), ``line_name`` (``clients, after aggregation``), ``who`` (``clients`` or ``server``), ``at``
-        (the moment of the line), ``kind`` (of the line's models: ``global``, ``personal``, or empty) and ``kinds`` (how
-        many kinds of models clients have at that moment or have been sent before training).
+        ``panel, panel_name`` (the metric), ``line`` (number), ``line_name`` (``clients, after aggregation``), ``who``
+        (``clients`` or ``server``), ``at`` (the moment of the line), ``kind`` (of the line's models: ``global``,
+        ``personal``, or empty) and ``kinds`` (how many kinds of models clients have at that moment or have been sent
+        before training).
     """
     rows = curve_rows(records)
     lines = [line for metric in CURVES for line in _lines(rows[rows["metric"] == metric])]
     if not lines:
-        return numbered(rows[:0], [], "line").assign(who="", at="", kind="", kinds=0)
+        return _by_metric(numbered(rows[:0], [], "line").assign(who="", at="", kind="", kinds=0))
     found = pd.concat(lines)
-    return numbered(found, [(str(line["name"].iloc[0]), line) for line in lines], "line").drop(columns="name")
+    named = numbered(found, [(str(line["name"].iloc[0]), line) for line in lines], "line")
+    return _by_metric(named.drop(columns="name"))
+
+
+def _by_metric(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the number and the name of their metric as ``panel`` and ``panel_name``."""
+    shown = [metric for metric in CURVES if (rows["metric"] == metric).any()]
+    return numbered(rows, [(metric, rows[rows["metric"] == metric]) for metric in shown], "panel")
 
 
 def _lines(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -71,8 +79,9 @@ def evaluations(records: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
         groups: of runs.
 
     Returns:
-        The rows of :func:`curve_rows`, with columns ``evaluation`` (number, −1 for rows of no kind),
-        ``evaluation_name``, and ``group, group_name``, see :func:`fedlayers.views.run_groups.in_groups`.
+        The rows of :func:`curve_rows`, with columns ``panel, panel_name`` (the metric), ``evaluation`` (number, −1 for
+        rows of no kind), ``evaluation_name``, and ``group, group_name`` (see
+        :func:`fedlayers.views.run_groups.in_groups`).
     """
     rows = curve_rows(records)
     split = "test" if (rows["scope"] == "client_test").any() else "validation"
@@ -82,7 +91,7 @@ def evaluations(records: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
     ]
     found.append((_OF_SERVER, server[_at(server, "after_aggregate")]))
     kinds = [(name, kind) for name, kind in found if (kind["moment"] != "start").any()]
-    return in_groups(numbered(rows, kinds, "evaluation"), groups)
+    return _by_metric(in_groups(numbered(rows, kinds, "evaluation"), groups))
 
 
 def _at(rows: pd.DataFrame, moment: str) -> "pd.Series[bool]":

@@ -80,6 +80,12 @@ def settings_of(runs: Sequence[Path]) -> list[Setting]:
     ]
 
 
+def in_setting(rows: pd.DataFrame, setting: Setting) -> pd.DataFrame:
+    """Return the rows of the runs of a setting."""
+    found: pd.DataFrame = rows[rows["run"].isin(setting.runs)]
+    return found
+
+
 def in_groups(rows: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
     """Return the rows of several runs with the number and the name of their group as ``group`` and ``group_name``."""
     return numbered(rows, [(group.name, rows[rows["run"].isin(group.runs)]) for group in groups], "group")

@@ -7,6 +7,7 @@ from fedlayers.statistics.axis_scale import AxisScale, axis_scale
 from fedlayers.statistics.classical_scaling import principal_places
 from fedlayers.statistics.decades import spans_decades
 from fedlayers.statistics.density import half_width
+from fedlayers.statistics.merging import average_linkage
 
 
 def test_principal_places_keep_distances_of_points_in_a_plane() -> None:
@@ -46,3 +47,8 @@ def test_the_scale_of_an_axis(values: list[float], both_signs: bool, scale: Axis
     found = axis_scale(values, both_signs)
     assert found.kind == scale.kind and found.threshold == pytest.approx(scale.threshold)
     assert found.ends == (scale.ends and pytest.approx(scale.ends, rel=1e-6))
+
+
+def test_groups_merge_at_the_mean_distance_of_their_members() -> None:
+    distances = np.array([[0.0, 1.0, 4.0], [1.0, 0.0, 6.0], [4.0, 6.0, 0.0]])
+    assert average_linkage(distances).tolist() == [[0, 1, 1.0, 2], [2, 3, 5.0, 3]]

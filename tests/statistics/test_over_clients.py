@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedlayers.statistics.over_clients import mean_chance, mean_over_others
+from fedlayers.statistics.over_clients import mean_and_deviation, mean_chance, mean_over_others, median_over_clients
 from fedlayers.statistics.spread import spread_along
 
 
@@ -34,3 +34,10 @@ def test_chance_is_the_mean_at_each_place_where_it_is_known() -> None:
     found = mean_chance(rows, "place")
     assert found.index.tolist() == [1, 2]
     np.testing.assert_allclose(found.to_numpy(), [[0.2, 0.5], [0.5, nan]])
+
+
+def test_medians_and_deviations_over_clients() -> None:
+    rows = pd.DataFrame({"place": [1, 0, 1, 1], "value": [9.0, 5.0, 1.0, 2.0]})
+    assert median_over_clients(rows, "place").to_dict() == {0: 5.0, 1: 2.0}
+    assert mean_and_deviation(pd.Series([1.0, 2.0, 3.0])) == (2.0, 1.0)
+    assert np.isnan(mean_and_deviation(pd.Series([1.0]))[1])

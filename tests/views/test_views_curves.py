@@ -57,6 +57,7 @@ def test_a_line_per_moment_and_kind_of_model_and_the_server_last() -> None:
     ]  # fmt: skip
     assert first["kind"].tolist() == ["personal", "global", "personal", "global", "global", "global"]
     assert first["kinds"].tolist() == [1, 2, 2, 1, 1, 1]
+    assert first["panel_name"].tolist() == ["accuracy"] * 5 + ["loss"]
     assert first["who"].tolist() == ["clients"] * 4 + ["server", "clients"]
     assert first["at"].tolist()[:3] == ["after_local", "after_aggregate", "after_aggregate"]
 

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.cluster.hierarchy import dendrogram, linkage
-from scipy.spatial.distance import squareform
+from scipy.cluster.hierarchy import dendrogram
 
 from fedlayers.figures.drawing.style import PALETTE, headline, new_figure, shortened
 from fedlayers.statistics.classical_scaling import principal_places
+from fedlayers.statistics.merging import average_linkage
 from fedlayers.views.client_names import client_names
 from fedlayers.views.clusters import cluster_distances, clusters_in
 from fedlayers.views.matrices import client_square
@@ -47,7 +47,7 @@ def client_clusters(records: pd.DataFrame, pairs: pd.DataFrame, facts: Mapping[s
 
 
 def _dendrogram(axes: Axes, distances: np.ndarray, names: Sequence[str], clusters: np.ndarray) -> None:
-    merged = linkage(squareform(distances, checks=False), "average")
+    merged = average_linkage(distances)
     named = len(names) <= _MOST_NAMED
     drawn = dendrogram(
         merged, ax=axes, labels=list(names), no_labels=not named, color_threshold=0, above_threshold_color=_GREY,

@@ -35,12 +35,12 @@ def learning_curves(records: pd.DataFrame, facts: Mapping[str, Any], quantities:
     rows = curves.learning_curves(records)
     if rows.empty:
         return None
-    shown = [metric for metric in curves.CURVES if (rows["metric"] == metric).any()]
+    shown = parts_of(rows, "panel")
     figure = new_figure(0.6 + 3.7 * len(shown), 3.9)
     most = 1
-    for place, metric in enumerate(shown):
+    for place, (metric, of_metric) in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), place + 1)
-        most = max(most, _draw(axes, rows[rows["metric"] == metric], quantities[metric]))
+        most = max(most, _draw(axes, of_metric, quantities[metric]))
         axes.set(xlabel="round", ylabel=axis_label(quantities[metric]))
         whole_rounds(axes)
         if metric == "accuracy":

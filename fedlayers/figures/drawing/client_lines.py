@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fedlayers.figures.drawing.style import PALETTE
+from fedlayers.statistics.over_clients import median_over_clients
 from fedlayers.views.values import usable
 
 # Without black, which is the median's; more colours nobody tells apart.
@@ -46,7 +47,7 @@ def draw_clients(axes: Axes, rows: pd.DataFrame, lined: np.ndarray, names: Mappi
             capsize=1.5 if named else 0,
         )
     if len(names) > 2:
-        median = rows.groupby("place")["value"].median().reindex(lined)
+        median = median_over_clients(rows, "place").reindex(lined)
         axes.plot(lined, median, color=_MEDIAN, ls=(0, (4, 1.5)), lw=1.6, label="median over clients", zorder=5)
 
 

@@ -7,8 +7,8 @@ from fedlayers.figures.drawing.axes import whole_rounds
 from fedlayers.figures.drawing.style import headline, legend_below, new_figure
 from fedlayers.figures.studies.group_lines import draw_groups
 from fedlayers.statistics.over_runs import band_over_runs
-from fedlayers.views.curves import CURVES, evaluations
-from fedlayers.views.numbered import parts_of
+from fedlayers.views.curves import evaluations
+from fedlayers.views.numbered import names_in, parts_of
 from fedlayers.views.quantities import axis_label
 from fedlayers.views.run_groups import Setting
 
@@ -27,14 +27,14 @@ def study_curves(records: pd.DataFrame, setting: Setting) -> Figure | None:
     kinds = parts_of(rows, "evaluation")
     if not kinds:
         return None
-    shown = [metric for metric in CURVES if (rows["metric"] == metric).any()]
+    shown = names_in(rows, "panel")
     figure = new_figure(0.9 + 3.5 * len(shown), 1.6 + 2.1 * len(kinds))
     grid = figure.subplots(len(kinds), len(shown), sharex=True, squeeze=False)
     interval = False
     for line, (name, of_kind) in zip(grid, kinds, strict=True):
-        for axes, metric in zip(line, shown, strict=True):
+        for axes, (panel, metric) in zip(line, shown.items(), strict=True):
             quantity = setting.quantities[metric]
-            interval |= draw_groups(axes, of_kind[of_kind["metric"] == metric], setting.groups, quantity, "round")
+            interval |= draw_groups(axes, of_kind[of_kind["panel"] == panel], setting.groups, quantity, "round")
             axes.set_ylabel(axis_label(quantity) + (f"\n{name}" if axes is line[0] else ""))
             whole_rounds(axes)
             if metric == "accuracy":

@@ -1,0 +1,22 @@
+"""The order in which things that are near each other merge."""
+
+import numpy as np
+from scipy.cluster.hierarchy import linkage
+from scipy.spatial.distance import squareform
+
+
+def average_linkage(distances: np.ndarray) -> np.ndarray:
+    """Return how things merge, nearest first, by the mean distance between all of one group and all of the other.
+
+    Args:
+        distances: shape (n, n), n ≥ 2, symmetric with a diagonal of zeros.
+
+    Returns:
+        Shape (n − 1, 4): of each merger the two groups, their distance and how many things are in both, as SciPy's
+        ``dendrogram`` takes it.
+
+    References:
+        Sokal & Michener 1958, A statistical method for evaluating systematic relationships, Univ. Kansas Sci. Bull. 38.
+    """
+    merged: np.ndarray = linkage(squareform(distances, checks=False), "average")
+    return merged
