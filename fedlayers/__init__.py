@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedlayers.core import VERSION
 from fedlayers.core.lazy_modules import defer
-from fedlayers.core.version import VERSION
 
 # Before anything imports Flower or Ray: neither may report home unless the user asks for it.
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")

@@ -13,15 +13,16 @@ from omegaconf import DictConfig
 
 from fedlayers.commands.command import damage_told
 from fedlayers.config.arguments import Arguments, read_arguments
-from fedlayers.config.compose import composed, config_dir, hydra_ready, register_schema, typed
+from fedlayers.config.compose import composed, hydra_ready, register_schema, typed
 from fedlayers.config.contradictions import contradictions, refuse_contradictions
 from fedlayers.config.mistakes import explained
+from fedlayers.config.options import config_dir
 from fedlayers.config.settings import Config
+from fedlayers.core import VERSION
 from fedlayers.core.disk import disk_errors
 from fedlayers.core.errors import Stopped, UserError
 from fedlayers.core.signals import last_signal, signals_answered
 from fedlayers.core.streams import keep_streams
-from fedlayers.core.version import VERSION
 from fedlayers.studies.living_sweeps import sweeping
 from fedlayers.studies.study import TOLD, Sweep, compose_sweep, job, report
 

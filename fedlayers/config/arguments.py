@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedlayers.config.options import choice, known_keys, nearest, nearest_key, options
+from fedlayers.config.advice import nearest_key
+from fedlayers.config.options import choice, known_keys, options
 from fedlayers.config.slips import check_words
 from fedlayers.core.errors import UserError
+from fedlayers.core.spelling import did_you_mean, nearest
 
 # Hydra's flags that are of use here; True: a value follows, None: a value may follow.
 _FLAGS: dict[str, bool | None] = {
@@ -149,4 +151,4 @@ def _unknown_flag(word: str, waiting: Sequence[str]) -> str:
     if meant and not (close and len(key) < 4):
         follows = waiting[0] if waiting and not equals and "=" not in waiting[0] else ""
         return f"{word} is written without dashes and with '=': {choice(meant, value or follows or '<value>')}"
-    return f"there is no flag {word}; " + (f"did you mean {close}?" if close else "--help lists what can be said")
+    return f"there is no flag {word}; {did_you_mean(close, '--help lists what can be said')}"

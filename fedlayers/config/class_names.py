@@ -1,9 +1,16 @@
-"""Names of classes that were probably meant: those that ``conf/`` names, Flower's strategies, its partitioners."""
+"""Classes by their dotted names: where they are, and which one was probably meant by a name without a class."""
 
 import importlib
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from fedlayers.config.options import choice, nearest, option_of, targets
+from fedlayers.config.options import choice, option_of, targets
 from fedlayers.config.stock_strategies import MODULE
+from fedlayers.core.errors import UserError, one_line
+from fedlayers.core.spelling import did_you_mean, nearest
 
 # Where Flower keeps what a key names -> the key.
 _MODULES = {"algorithm.strategy": MODULE, "partition": "flwr_datasets.partitioner"}
@@ -18,6 +25,55 @@ OLD_ARGUMENTS = {
     "fit_metrics_aggregation_fn": "train_metrics_aggr_fn",
     "evaluate_metrics_aggregation_fn": "evaluate_metrics_aggr_fn",
 }
+
+
+def locate(target: str, key: str) -> Callable[..., Any]:
+    """Return the class or function of a dotted name.
+
+    Args:
+        target: such as ``"strategies.fedavg.FedAvg"``.
+        key: the configuration key that error messages name.
+
+    Raises:
+        UserError: there is none of that name, or its module cannot be imported.
+    """
+    module_name, _, name = target.rpartition(".")
+    plugin = key.removesuffix("._target_")
+    module = _module(target, key)
+    found = getattr(module, name, None)
+    if not callable(found):
+        public = [item for item in getattr(module, "__all__", vars(module)) if not item.startswith("_")]
+        close = nearest(name, public)
+        meant = f"{module_name}.{close}" if close else meant_class(plugin, target)
+        advice = did_you_mean(how_to_say(plugin, meant) if meant else None, "check its spelling")
+        raise UserError(f"{key}={target}: {module_name} has no class or function {name}; {advice}")
+    return found  # type: ignore[no-any-return]
+
+
+def _module(target: str, key: str) -> ModuleType:
+    """Return the module that a dotted name begins with."""
+    module_name = target.rpartition(".")[0]
+    is_dotted = module_name and all(part.isidentifier() for part in target.split("."))
+    try:
+        if not is_dotted:
+            raise ModuleNotFoundError(name=target)
+        return importlib.import_module(module_name)
+    except Exception as error:  # somebody's module can raise anything
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is None or not f"{target}.".startswith(f"{missing}."):
+            raise UserError(f"{key}={target}: importing {module_name} raises {_told(error)}") from error
+        meant = meant_class(key.removesuffix("._target_"), target)
+        said = how_to_say(key.removesuffix("._target_"), meant) if meant else None
+        advice = did_you_mean(said, "give an importable name, such as package.module.Name")
+        raise UserError(f"{key}={target}: there is no module {missing}; {advice}") from error
+
+
+def _told(error: Exception) -> str:
+    """Return what an import raised, and where."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    # A SyntaxError names file and line itself.
+    where = "" if isinstance(error, SyntaxError) else f" ({Path(place.filename).name}, line {place.lineno})"
+    return f"{type(error).__name__}: {one_line(error)}{where}"
 
 
 def meant_class(key: str, target: str) -> str | None:

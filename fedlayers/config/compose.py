@@ -12,11 +12,9 @@ from fedlayers.config.arguments import overrides_of
 from fedlayers.config.contradictions import contradictions, refuse_contradictions
 from fedlayers.config.mistakes import explained, refuse_numbers_for_truth
 from fedlayers.config.options import config_dir
-from fedlayers.config.plugins import check_plugins, refuse_unread
 from fedlayers.config.settings import Config
+from fedlayers.config.unread import refuse_unread
 from fedlayers.core.errors import UserError
-
-__all__ = ["check_plugins", "compose_config", "composed", "config_dir", "hydra_ready", "register_schema", "typed"]
 
 
 def compose_config(overrides: Sequence[str] = ()) -> Config:

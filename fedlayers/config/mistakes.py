@@ -10,19 +10,12 @@ import yaml
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from fedlayers.config.options import (
-    LISTS,
-    advice,
-    choice,
-    choices_like,
-    known_keys,
-    nearest,
-    nearest_key,
-    options,
-    options_with,
-)
+from fedlayers.config.advice import advice, nearest_key
+from fedlayers.config.options import LISTS, choice, choices_like, known_keys, options, options_with
+from fedlayers.config.quantity_names import asks_for, with_option
 from fedlayers.config.settings import Config
 from fedlayers.core.errors import UserError
+from fedlayers.core.spelling import did_you_mean, nearest
 
 _KINDS = {
     "int": "a whole number",
@@ -100,7 +93,7 @@ def _unknown_key(match: re.Match[str], words: Sequence[str]) -> str:
     for named in choices_like(value):
         group = named.lstrip("+").partition("=")[0]
         if nearest(key, [group]) or nearest_key(key, []) == group:
-            return f"no such key {key!r}; did you mean {named}?"
+            return f"no such key {key!r}; {did_you_mean(named)}"
     return f"no such key {key!r}; {advice(key, words)}"
 
 
@@ -127,7 +120,7 @@ def _bad_file(match: re.Match[str], words: Sequence[str]) -> str:
 def _unknown_to_hydra(key: str, words: Sequence[str]) -> str:
     if "/" in key:
         close = nearest(key, ("hydra/launcher", "hydra/sweeper", "hydra/job_logging", "hydra/hydra_logging"))
-        return f"no such group {key!r}; " + (f"did you mean {close}?" if close else "--hydra-help lists the groups")
+        return f"no such group {key!r}; {did_you_mean(close, '--hydra-help lists the groups')}"
     if key.startswith("hydra.launcher.") and not any(word.startswith("hydra/launcher=") for word in words):
         return f"{key} is an option of another launcher; choose one, such as hydra/launcher=slurm"
     return f"no such key {key!r}; --cfg hydra shows Hydra's keys"
@@ -144,21 +137,18 @@ def _unknown_option(match: re.Match[str], words: Sequence[str]) -> str:
     close = nearest(option, available)
     meant = [choice(group, close)] if close and not elsewhere else elsewhere
     listed = ", ".join(available)
-    if meant:
-        return f"{group} has no option {option!r}; did you mean {' or '.join(meant)} (all options: {listed})?"
-    return f"{group} has no option {option!r}; choose one of {listed}"
+    told = f"{' or '.join(meant)} (all options: {listed})" if meant else None
+    return f"{group} has no option {option!r}; {did_you_mean(told, f'choose one of {listed}')}"
 
 
 def _asked_for_quantity(option: str, available: Sequence[str], words: Sequence[str]) -> str:
     """Return what to write for ``metrics=[accuracy]``, where evaluation is the option; "" if it is no quantity."""
-    from fedlayers.config.quantity_names import asks_for, with_option
-
     if nearest(option, available, cutoff=0.8) or not (found := asks_for(option)):
         return ""
     quantity, group, right = found
     word = next((word for word in words if word.lstrip("+").startswith("metrics=")), "")
     meant = with_option(word, option, group, right)
-    return f"metrics has no option {option!r}, but {quantity} is a quantity of {right}; did you mean {meant}?"
+    return f"metrics has no option {option!r}, but {quantity} is a quantity of {right}; {did_you_mean(meant)}"
 
 
 def _comma(match: re.Match[str], words: Sequence[str]) -> str:
@@ -253,7 +243,7 @@ def _slip(key: str, kind: str, value: str) -> str:
     if kind == "int" and re.fullmatch(r"[+-]?\d+(\.0*)?(e\+?\d+)?", value, re.IGNORECASE) and float(value).is_integer():
         return f"; write {key}={int(float(value))}"
     if named := choices_like(value):
-        return f"; did you mean {named[0]}?"
+        return f"; {did_you_mean(named[0])}"
     return ""
 
 

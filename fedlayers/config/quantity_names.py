@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from fedlayers.config.options import nearest, options, target_of
+from fedlayers.config.class_names import locate
+from fedlayers.config.options import LISTS, options, target_of
+from fedlayers.core.spelling import nearest
 
 
 def asks_for(quantity: str) -> tuple[str, str, str] | None:
@@ -34,10 +36,8 @@ def with_option(word: str, wrong: str, group: str, option: str) -> str:
 
 
 def _options_by_quantity() -> dict[str, tuple[str, str]]:
-    from fedlayers.config.plugins import locate
-
     found: dict[str, tuple[str, str]] = {}
-    for group in ("metrics", "similarity"):
+    for group in LISTS:
         for option in options()[group]:
             facts: Sequence[object] = getattr(locate(target_of(group, option), f"{group}.{option}"), "facts", ())
             for fact in facts if isinstance(facts, Sequence) else ():

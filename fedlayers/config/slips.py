@@ -3,8 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from fedlayers.config.options import LISTS, choice, choices_like, known_keys, nearest, nearest_key, options
+from fedlayers.config.advice import nearest_key
+from fedlayers.config.options import LISTS, choice, choices_like, known_keys, options
 from fedlayers.core.errors import UserError
+from fedlayers.core.spelling import did_you_mean, nearest
 
 _QUOTES = re.compile("[“”‘’«»„]")
 _KEY = re.compile(r"[+~]{0,2}\w[\w./@-]*")
@@ -96,7 +98,7 @@ def _bare_name(word: str, follows: str) -> str:
     if word in options() or word in known_keys(()):
         return f"{word} needs '=' and a value: write {choice(word, follows or '<value>')}"
     close = nearest_key(word, [*known_keys(()), *options()])
-    advice = f"did you mean {close}=<value>?" if close else "--help shows how to begin"
+    advice = did_you_mean(f"{close}=<value>" if close else None, "--help shows how to begin")
     return f"{word!r} is not of the form key=value; {advice}"
 
 

@@ -6,6 +6,8 @@ from typing import Any
 from fedlayers.core.checks import MOST, check, not_negative, positive
 
 MODULE = "flwr.serverapp.strategy"
+# Arguments of strategies that the run decides -> the key of the configuration that does.
+DECIDED = {"fraction_train": "fraction", "fraction_evaluate": "fraction", "weighted_by_key": "weighting"}
 
 _POSITIVE = (positive, "a positive number")
 _NOT_NEGATIVE = (not_negative, "0 or more")

@@ -7,12 +7,12 @@ import torch
 from fedlayers.config.settings import Config
 from fedlayers.core.federation import ClientExamples, Examples, Federation, Normalisation
 from fedlayers.core.planted import Planting
-from fedlayers.data.build import build
 from fedlayers.data.cache import data_root
 from fedlayers.data.partitioning.assign import Assignment, assign
 from fedlayers.data.partitioning.plant import planting
 from fedlayers.data.partitioning.split import SPLIT_SCOPES
 from fedlayers.data.prepare import Prepared, prepare
+from fedlayers.data.source import source_of
 from fedlayers.data.tabular import LARGEST_SHIFT
 
 IMPUTED_COLUMNS = ["client", "client_name", "feature", "scope", "missing", "value", "source"]
@@ -28,7 +28,7 @@ def load_federation(config: Config) -> Federation:
         UserError: if files are missing or damaged, or the partition or the planted groups cannot be had with this
             data.
     """
-    prepared = prepare(build("dataset", config.dataset), config.dataset, data_root(config.data_dir))
+    prepared = prepare(source_of(config.dataset), config.dataset, data_root(config.data_dir))
     assignment = assign(prepared, config)
     shape, classes = prepared.arrays.features.shape[1:], len(prepared.arrays.facts.classes)
     groups = planting(config.plant, assignment.num_clients, shape, classes, config.seed)

@@ -1,12 +1,13 @@
 """What a data set has to provide: its files, its arrays, and the facts needed to interpret them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from fedlayers.config.building import build_plugin
 from fedlayers.core.errors import UserError
 
 
@@ -55,6 +56,7 @@ class Arrays:
     groups: np.ndarray | None = None
 
 
+@runtime_checkable
 class Source(Protocol):
     """A data set, as the ``_target_`` of a file in ``conf/dataset`` builds it."""
 
@@ -65,6 +67,16 @@ class Source(Protocol):
     def read(self, root: Path) -> Arrays:
         """Return the examples that the files hold."""
         ...
+
+
+def source_of(spec: Mapping[str, Any]) -> Source:
+    """Return the data set that ``config.dataset`` describes; nothing is read yet.
+
+    Raises:
+        UserError: it cannot be built, or is none.
+    """
+    source: Source = build_plugin("dataset", spec, Source, "a data set with files(root) and read(root)")
+    return source
 
 
 def damaged(path: Path, why: str) -> UserError:

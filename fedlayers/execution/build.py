@@ -1,6 +1,5 @@
 """Builds everything a run needs before its first round, so that a mistake costs seconds."""
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,15 +9,13 @@ import numpy as np
 import torch
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import Strategy
-from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
 from torch import nn
 
-from fedlayers.config.plugins import check_plugins
+from fedlayers.config.building import build_plugin, located
+from fedlayers.config.plugins import STRATEGY, check_plugins, decided_above
 from fedlayers.config.settings import Config
-from fedlayers.config.stock_strategies import check_stock_among
+from fedlayers.config.stock_strategies import DECIDED, check_stock_among, is_stock
 from fedlayers.core.checks import check
-from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.layers import Layer
 from fedlayers.core.schedule import Schedule, check_due
@@ -26,6 +23,7 @@ from fedlayers.core.weights import split_state
 from fedlayers.execution.assembly import assembled, parts_of, workspace_of
 from fedlayers.execution.rehearsal import check_observed, check_strategy, rehearse
 from fedlayers.flower.client_contract import declared_client
+from fedlayers.flower.client_plugin import try_client
 from fedlayers.flower.clientapp import client_app
 from fedlayers.flower.session import Workspace
 from fedlayers.flower.strategy_contract import check_declared, declared
@@ -87,10 +85,9 @@ def build(config: Config) -> Built:
     Raises:
         UserError: something in the configuration cannot be built; the message names the key.
     """
-    check_plugins(config)
+    check_parts(config)
     parts = parts_of(config)
     strategy = build_strategy(config)
-    _check_due(config, parts.metrics)
     _check_data_dir(config.data_dir)
     workspace = workspace_of(parts)
     federation, layers = workspace.federation, workspace.layers
@@ -118,10 +115,11 @@ def check_parts(config: Config) -> None:
         UserError: naming the dotted key and what is allowed.
     """
     parts: dict[str, tuple[Callable[[Config], object], Any]] = {
-        "strategy": (build_strategy, (config.algorithm, config.fraction, config.weighting)),
+        "strategy": (build_strategy, (config.algorithm, config.fraction, config.weighting, config.training.lr)),
         "metrics": (_build_metrics, (config.metrics, config.rounds, config.snapshots)),
     }
     check_plugins(config)
+    try_client(config.algorithm["client"])
     for name, (part, content) in parts.items():
         # The runs of a sweep share most of their parts.
         if (seen := f"{name}: {content}") not in _checked:
@@ -163,46 +161,35 @@ def build_strategy(config: Config) -> Strategy:
     Raises:
         UserError: the strategy cannot be built, or is none.
     """
-    given: dict[str, Any] = dict(config.algorithm["strategy"])
-    try:
-        strategy = instantiate(_filled_in(given, config, "algorithm.strategy"))
-    except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise UserError(f"algorithm.strategy cannot be built: {reason}") from None
-    if not isinstance(strategy, Strategy):
-        raise UserError(
-            "algorithm.strategy._target_ must be a subclass of flwr.serverapp.strategy.Strategy, got "
-            f"{given['_target_']}, which is a {type(strategy).__name__}"
-        )
+    strategy = _strategy(STRATEGY, config.algorithm["strategy"], config)
     check_declared(strategy)
     return strategy
 
 
-def _filled_in(given: Mapping[str, Any], config: Config, key: str) -> dict[str, Any]:
-    """Return a strategy's arguments with those that the run decides, also of a strategy that it wraps."""
-    target = str(given["_target_"])
-    known = _constructor_arguments(target)
-    filled = {
-        "fraction_train": config.fraction,
-        "fraction_evaluate": config.fraction,
-        "min_train_nodes": 1,
-        "min_evaluate_nodes": 1,
-        "min_available_nodes": 1,
-        "weighted_by_key": "num-examples" if config.weighting == "examples" else "one",
-    }
-    if target.startswith("flwr."):
+def _strategy(key: str, node: Any, config: Config) -> Strategy:
+    """Return a strategy with what the run decides, and in it the one that it wraps, if it does."""
+    inner = node.get("strategy") if isinstance(node, Mapping) else None
+    wrapped = {"strategy": _strategy(f"{key}.strategy", inner, config)} if isinstance(inner, Mapping) else {}
+    own = {name: value for name, value in node.items() if name not in wrapped} if wrapped else node
+    filled_in = {**_filled_in(key, own, config), **wrapped}
+    above = decided_above(config.algorithm) if key == STRATEGY else {}
+    wanted = "a subclass of flwr.serverapp.strategy.Strategy"
+    strategy: Strategy = build_plugin(key, own, Strategy, wanted, filled_in=filled_in, above=above)
+    return strategy
+
+
+def _filled_in(key: str, node: Any, config: Config) -> dict[str, Any]:
+    """Return the arguments of a strategy that the run decides."""
+    filled: dict[str, Any] = {name: getattr(config, decided_by) for name, decided_by in DECIDED.items()}
+    filled |= dict.fromkeys(("min_train_nodes", "min_evaluate_nodes", "min_available_nodes"), 1)
+    filled["weighted_by_key"] = "num-examples" if config.weighting == "examples" else "one"
+    if is_stock(located(key, node)):
         # Flower's strategies take it for granted that clients train with it, and do not tell them.
         filled["client_learning_rate"] = config.training.lr
         for name in ("client_learning_rate", "eta_l"):
-            value, why = given.get(name, config.training.lr), "the strategy does not tell its clients; set training.lr"
+            value, why = node.get(name, config.training.lr), "the strategy does not tell its clients; set training.lr"
             check(value == config.training.lr, f"{key}.{name}", f"training.lr, {config.training.lr}", value, why)
-    inner = {
-        name: _filled_in(value, config, f"{key}.{name}") if name == "strategy" and isinstance(value, Mapping) else value
-        for name, value in given.items()
-    }
-    return {**{name: value for name, value in filled.items() if name in known}, **inner}
+    return filled
 
 
 def _rehearse(config: Config, module: nn.Module, layers: Sequence[Layer], clients: int) -> None:
@@ -215,25 +202,6 @@ def _rehearse(config: Config, module: nn.Module, layers: Sequence[Layer], client
 
     weights = {name: tensor.cpu().numpy() for name, tensor in split_state(module)[0].items()}
     rehearse(make, weights, config, clients)
-
-
-def _constructor_arguments(target: str) -> set[str]:
-    """Return the argument names of a class' constructor; where it passes ``**`` on, of its parents' too."""
-    try:
-        owner = get_class(target)
-    except Exception as error:
-        raise UserError(
-            f"algorithm.strategy._target_ must be the dotted path of a strategy, got {target!r}: {error}"
-        ) from None
-    names: set[str] = set()
-    for cls in owner.__mro__:
-        if "__init__" not in vars(cls) or cls is object:
-            continue
-        parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
-        names |= {p.name for p in parameters}
-        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
-            break
-    return names
 
 
 def _check_data_dir(data_dir: str | None) -> None:

@@ -14,9 +14,9 @@ from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Federation
 from fedlayers.core.records import SCHEMAS
 from fedlayers.data import load_federation
-from fedlayers.data.build import build
 from fedlayers.data.cache import data_root
 from fedlayers.data.download import no_downloads
+from fedlayers.data.source import source_of
 from fedlayers.runs.commits import DamagedError
 from fedlayers.runs.done import known_end, read_done
 from fedlayers.runs.folder import RunFolder
@@ -106,7 +106,7 @@ def init_digest(config: Config) -> str | None:
 
 def _data_at_hand(config: Config) -> str | None:
     """Return the digest of the run's data, None if its files are not here, or if it has none that could change."""
-    source = build("dataset", config.dataset)
+    source = source_of(config.dataset)
     try:
         with no_downloads():
             files = source.files(data_root(config.data_dir))

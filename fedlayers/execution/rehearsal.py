@@ -13,6 +13,7 @@ from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import stated_by
 from fedlayers.core.seeding import global_state
+from fedlayers.core.spelling import did_you_mean
 from fedlayers.flower.adapter import MODELS_OF_TREES, WRAPPERS, Grid, set_identity
 from fedlayers.flower.arrays import encode
 from fedlayers.flower.client_contract import Participant, declared_client
@@ -90,7 +91,7 @@ def check_observed(strategy: Strategy, client: type[Participant], metrics: Mappi
     for quantity in declared(strategy).observes:
         if quantity not in known and (found := asks_for(quantity)):
             close, group, option = found
-            advice = f"add {option} to {group}" if close == quantity else f"did you mean {close}?"
+            advice = f"add {option} to {group}" if close == quantity else did_you_mean(close)
             raise UserError(
                 f"algorithm.strategy must observe what the run measures, got {quantity!r}, which no metric of it does; "
                 f"{advice}"

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pandas as pd
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import Quantities
+from fedlayers.core.spelling import in_brackets
 from fedlayers.figures.clients.client_matrix import client_matrices
 from fedlayers.figures.clients.clusters import client_clusters
 from fedlayers.figures.clients.distances import similarity_composite
@@ -86,7 +86,7 @@ def chosen(figures: Sequence[Drawing], names: Sequence[str], metric: str | None,
         metrics = sorted({figure.metric for figure in figures if figure.metric})
         if metric not in metrics:
             raise UserError(
-                f"{folder} has no figure of --metric {metric}{_meant(metric, metrics)}; "
+                f"{folder} has no figure of --metric {metric}{in_brackets(metric, metrics)}; "
                 f"there are figures of {_listed(metrics)}"
             )
         figures = [figure for figure in figures if figure.metric == metric]
@@ -96,7 +96,7 @@ def chosen(figures: Sequence[Drawing], names: Sequence[str], metric: str | None,
         if not matching:
             known = list(dict.fromkeys(figure.family for figure in figures))
             of_metric = f" of {metric}" if metric else ""
-            meant = _meant(name, [*known, *(figure.name for figure in figures)])
+            meant = in_brackets(name, [*known, *(figure.name for figure in figures)])
             raise UserError(f"{folder} has no figure {name}{of_metric}{meant}; there are {_listed(known)} (see --list)")
         found += [figure for figure in matching if figure not in found]
     return found if names else list(figures)
@@ -206,11 +206,6 @@ def _pages(metrics: list[str]) -> list[tuple[str, list[str]]]:
     return [
         (str(page + 1) if page else "", metrics[start : start + PANELS_A_FIGURE]) for page, start in enumerate(starts)
     ]
-
-
-def _meant(name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ configuration; the last two reach the strategy's ``receive``.
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from fedlayers.config.plugins import locate
+from fedlayers.config.class_names import locate
 from fedlayers.core.quantities import Facts
 from fedlayers.flower.adapter import NumPyClient
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
-from fedlayers.config.options import known_keys, nearest_key
+from fedlayers.config.advice import nearest_key
+from fedlayers.config.options import known_keys
 from fedlayers.config.training import Training
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError

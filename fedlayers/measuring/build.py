@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-
+from fedlayers.config.building import build_plugin
 from fedlayers.config.old_names import HALVES
 from fedlayers.core.errors import UserError
 from metrics.base import Facts, Metric
@@ -53,28 +51,15 @@ def _check_names(metrics: Mapping[str, Metric]) -> None:
 
 
 def _build(name: str, entry: Any) -> Metric:
-    if not isinstance(entry, Mapping) or "_target_" not in entry:
-        example = "{_target_: my.module.MyMetric}"
-        raise UserError(f"metrics.{name} must name a class, as in {example}, got {entry!r}")
     try:
-        metric = instantiate(dict(entry), _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, UserError):
-            # A schedule knows its metric by the class alone, which may be configured under another name.
-            own = f"metrics.{str(entry['_target_']).rpartition('.')[2].lower()}."
-            text = str(cause)
-            raise UserError(f"metrics.{name}.{text.removeprefix(own)}" if text.startswith(own) else text) from None
-        # What our metrics raise on purpose begins with the argument's name.
-        text = " ".join(str(cause).split()) if isinstance(cause, ValueError) else _one_line(cause)
-        argument, _, rest = text.partition(" ")
-        if key := _dotted(f"metrics.{name}", entry, argument):
-            raise UserError(f"{key} {rest}") from None
-        raise UserError(f"metrics.{name} cannot be built from {entry['_target_']}: {text}") from None
-    if not isinstance(metric, Metric):
-        target = entry["_target_"]
-        raise UserError(f"metrics.{name}._target_ must be a subclass of metrics.base.Metric, got {target}")
-    if old := next((half for half in HALVES if hasattr(metric, half)), None):
+        metric: Metric = build_plugin(f"metrics.{name}", entry, Metric, "a subclass of metrics.base.Metric")
+    except UserError as error:
+        # A schedule knows its metric by the class alone, which may be configured under another name.
+        own = f"metrics.{_class_name(entry).lower()}."
+        if not str(error).startswith(own):
+            raise
+        raise UserError(f"metrics.{name}.{str(error).removeprefix(own)}") from None
+    if old := next((half for half in HALVES if half in dir(metric)), None):
         raise UserError(
             f"metrics.{name}._target_ must have halves that are called, got {old} in {entry['_target_']}; it is called "
             f"{HALVES[old]} now"
@@ -82,13 +67,5 @@ def _build(name: str, entry: Any) -> Metric:
     return metric
 
 
-def _dotted(key: str, entry: Mapping[str, Any], argument: str) -> str | None:
-    """Return the dotted key of an argument of a metric, or of something among its arguments; None if it has none."""
-    if argument in entry:
-        return f"{key}.{argument}"
-    inner = [_dotted(f"{key}.{name}", value, argument) for name, value in entry.items() if isinstance(value, Mapping)]
-    return next((dotted for dotted in inner if dotted), None)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:400]
+def _class_name(entry: Any) -> str:
+    return str(entry.get("_target_")).rpartition(".")[2] if isinstance(entry, Mapping) else ""

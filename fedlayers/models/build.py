@@ -1,14 +1,12 @@
 """From the ``model`` part of a configuration to a network that is known to fit the data."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
 from torch import Tensor, nn
 
+from fedlayers.config.building import build_plugin
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.core.layers import buffers_kept
@@ -34,48 +32,14 @@ def build_model(model: Mapping[str, Any], shape: tuple[int, ...], num_classes: i
         UserError: if the target cannot be had, refuses its arguments, or does not map two examples of this
             shape (all zeros) to logits (2, num_classes).
     """
-    taken = _arguments_of(model.get("_target_"))
-    arguments = {str(key): value for key, value in model.items() if key not in ("name", "_target_")}
-    for name, value in (("input_shape", shape), ("num_classes", num_classes)):
-        if name in taken:
-            arguments.setdefault(name, value)
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
-        for name, value in arguments.items():
-            check(
-                name in taken or name.startswith("_"),
-                f"model.{name}",
-                f"left out, as {model['_target_']} takes only " + ", ".join(taken),
-                value,
-            )
+    filled_in = {"input_shape": list(shape), "num_classes": num_classes}
     with global_state(seed, "model"):
         with SizeLimit(room_for_weights()):
-            network = _construct({"_target_": model["_target_"], **arguments})
-        network = with_usable_parts(network)
+            built = build_plugin("model", model, nn.Module, "something that gives a torch module", filled_in=filled_in)
+        network = with_usable_parts(built)
         _try_out(network, shape, num_classes)
     check_parameters(network)
     return network
-
-
-def _arguments_of(path: Any) -> Mapping[str, inspect.Parameter]:
-    wanted = "the import path of a torch module, such as fedlayers.models.mlp.MLP"
-    check(isinstance(path, str), "model._target_", wanted, path)
-    try:
-        return inspect.signature(get_object(path)).parameters
-    except Exception as error:  # importing somebody's module can raise anything
-        raise UserError(f"model._target_ must be {wanted}, got {path!r} ({_first_line(error)})") from error
-
-
-def _construct(config: dict[str, Any]) -> nn.Module:
-    try:
-        network = instantiate(config, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        reason = _first_line(error.__cause__ or error)
-        raise UserError(f"model must be arguments that {config['_target_']} accepts, got an error: {reason}") from error
-    check(isinstance(network, nn.Module), "model._target_", "something that gives a torch module", network)
-    built: nn.Module = network
-    return built
 
 
 def _try_out(network: nn.Module, shape: tuple[int, ...], num_classes: int) -> None:

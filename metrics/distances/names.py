@@ -7,11 +7,11 @@ first), both for distances between weights only, and the keys of
 flags ``diag`` (each layer is compared with its counterpart only) and ``full`` (with every layer).
 """
 
-import difflib
 import itertools
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from fedlayers.core.spelling import did_you_mean, nearest
 from metrics.distances.families.aggregation import AGGREGATIONS
 
 NO_BIAS = "nb"
@@ -68,8 +68,9 @@ def check_base_name(name: str) -> None:
 
 def known_names(word: str, known: Collection[str]) -> str:
     """Return advice for an unknown word: the known one spelt most like it, if any is close, and all known ones."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return (f"did you mean {close[0]!r}? " if close else "") + f"known: {', '.join(known)}"
+    close = nearest(word, known)
+    meant = f"{did_you_mean(repr(close))} " if close else ""
+    return f"{meant}known: {', '.join(known)}"
 
 
 def _argument(part: str, name: str) -> Argument:

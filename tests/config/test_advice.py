@@ -5,10 +5,11 @@ import shlex
 
 import pytest
 
+from fedlayers.config.advice import advice
 from fedlayers.config.arguments import read_arguments
+from fedlayers.config.class_names import locate
 from fedlayers.config.compose import compose_config
-from fedlayers.config.options import advice, known_keys, options, targets
-from fedlayers.config.plugins import locate
+from fedlayers.config.options import known_keys, options, targets
 from fedlayers.config.quantity_names import asks_for, with_option
 from fedlayers.core.errors import UserError
 from fedlayers.execution.build import check_parts

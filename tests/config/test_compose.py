@@ -7,9 +7,10 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
+from fedlayers.config.advice import nearest_key
 from fedlayers.config.arguments import read_arguments
-from fedlayers.config.compose import compose_config, config_dir, hydra_ready
-from fedlayers.config.options import choices_like, known_keys, nearest_key, option_keys, options, options_with
+from fedlayers.config.compose import compose_config, hydra_ready
+from fedlayers.config.options import choices_like, config_dir, known_keys, option_keys, options, options_with
 from fedlayers.config.settings import Config, Engine
 from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError

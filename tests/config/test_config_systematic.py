@@ -27,7 +27,7 @@ from fedlayers.config.settings import Config, identity
 from fedlayers.config.slips import check_words
 from fedlayers.core.errors import UserError
 from fedlayers.data import load_federation
-from fedlayers.data.build import build as build_source
+from fedlayers.data.source import source_of
 from fedlayers.execution.build import check_parts
 from fedlayers.models import build_model
 
@@ -146,7 +146,7 @@ def _build(config: Config, word: str) -> None:
     """Build the part that the word is about, as a run does, where that takes no data that have to be fetched."""
     group = word.split(".", maxsplit=1)[0]
     if group == "dataset":
-        build_source("dataset", config.dataset)
+        source_of(config.dataset)
     if group == "partition" and config.dataset["name"] == "digits":
         load_federation(config)
     if group == "model":

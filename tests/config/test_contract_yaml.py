@@ -10,8 +10,9 @@ import yaml
 from flwr.serverapp.strategy import Strategy
 from hydra.utils import get_class
 
-from fedlayers.config.compose import check_plugins, compose_config, composed, config_dir, hydra_ready
-from fedlayers.config.options import LISTS, options
+from fedlayers.config.compose import compose_config, composed, hydra_ready
+from fedlayers.config.options import LISTS, config_dir, options
+from fedlayers.config.plugins import check_plugins
 from fedlayers.config.settings import Config
 from fedlayers.execution.build import build_strategy
 from fedlayers.measuring.build import build_metrics

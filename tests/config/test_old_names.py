@@ -12,9 +12,11 @@ import yaml
 import fedlayers
 from clients.fedavg import FedAvgClient
 from fedlayers.config.arguments import read_arguments
-from fedlayers.config.compose import check_plugins, compose_config
+from fedlayers.config.compose import compose_config
 from fedlayers.config.old_names import in_new_words
+from fedlayers.config.plugins import check_plugins
 from fedlayers.core.errors import UserError
+from fedlayers.execution.build import check_parts
 from fedlayers.execution.summary import summarise
 from fedlayers.figures.draw import draw_main
 from fedlayers.measuring.build import build_metrics
@@ -108,7 +110,7 @@ class OlderClient(FedAvgClient):
 def test_a_hook_that_is_called_otherwise_now_is_told(client: str, old: str, new: str) -> None:
     config = compose_config([f"algorithm.client._target_=tests.config.test_old_names.{client}"])
     with pytest.raises(UserError, match=f"got {old} in tests.* it is called {new} now$"):
-        check_plugins(config)
+        check_parts(config)
 
 
 class OldMetric(Metric):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
+from fedlayers.config.building import build_plugin
 from fedlayers.core.errors import UserError
 from fedlayers.data import load_federation
-from fedlayers.data.build import build
 from fedlayers.data.partitioning.advice import advice
 from fedlayers.data.partitioning.partition import Pool, partition, resolve
 from fedlayers.data.partitioning.table import Table, positions_in, table_of
@@ -178,7 +178,7 @@ def test_alpha_that_is_no_number() -> None:
 
 
 def test_a_list_of_alphas_of_another_length() -> None:
-    refused(r"partition has arguments that .*DirichletPartitioner refuses: .*length", part={"alpha": [1.0, 2.0]})
+    refused(r"partition cannot be built from .*DirichletPartitioner: .*length", part={"alpha": [1.0, 2.0]})
 
 
 @pytest.mark.parametrize("classes", [0, 11])
@@ -269,8 +269,8 @@ def test_data_set_arguments_are_checked() -> None:
 
 
 def test_arguments_that_a_constructor_refuses() -> None:
-    with pytest.raises(UserError, match=r"thing has arguments that statistics.NormalDist refuses: sigma must be"):
-        build("thing", {"_target_": "statistics.NormalDist", "sigma": -1.0})
+    with pytest.raises(UserError, match=r"^thing.sigma must be non-negative$"):
+        build_plugin("thing", {"_target_": "statistics.NormalDist", "sigma": -1.0})
 
 
 def test_advice_is_what_was_tried_and_worked() -> None:

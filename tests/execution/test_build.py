@@ -97,29 +97,32 @@ def test_only_known_arguments_are_filled_in() -> None:
 
 
 def test_what_is_given_wins() -> None:
-    strategy = build_strategy(with_strategy(FlowerFedAvg, min_train_nodes=2, fraction_train=0.25))
-    assert (strategy.min_train_nodes, strategy.fraction_train, strategy.min_evaluate_nodes) == (2, 0.25, 1)  # type: ignore[attr-defined]
+    strategy = build_strategy(with_strategy(FlowerFedAvg, min_train_nodes=2))
+    assert (strategy.min_train_nodes, strategy.min_evaluate_nodes) == (2, 1)  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=r"algorithm.strategy.fraction_train is filled in by the run; set fraction in"):
+        build_strategy(with_strategy(FlowerFedAvg, fraction_train=0.25))
 
 
 @pytest.mark.parametrize("target", ["torch.nn.Identity", "clients.fedavg.FedAvgClient"])
 def test_what_is_no_strategy_is_refused(target: str) -> None:
-    arguments = {} if target.startswith("torch") else {"session": None}
     with pytest.raises(
         UserError, match=rf"algorithm.strategy._target_ must be a subclass of .*, got {target}, which is"
     ):
-        build_strategy(with_strategy(target, **arguments))
+        build_strategy(with_strategy(target))
 
 
-@pytest.mark.parametrize("target", ["no.such.Strategy", "flwr.serverapp.strategy.FedAvgg", "math.sqrt"])
+@pytest.mark.parametrize("target", ["no.such.Strategy", "flwr.serverapp.strategy.FedAvgg", "math.pi"])
 def test_a_name_without_a_class_is_refused(target: str) -> None:
-    with pytest.raises(UserError, match=rf"algorithm.strategy._target_ must be the dotted path .*, got '{target}': "):
+    with pytest.raises(UserError, match=rf"algorithm.strategy._target_={target}: "):
         build_strategy(with_strategy(target))
 
 
 def test_a_constructor_that_fails_is_named_in_one_line() -> None:
-    with pytest.raises(UserError, match=r"^algorithm.strategy cannot be built: .*no such thing$"):
+    with pytest.raises(
+        UserError, match=r"^algorithm.strategy cannot be built from .*Broken: RuntimeError: no such thing$"
+    ):
         build_strategy(with_strategy(Broken))
-    with pytest.raises(UserError, match=r"algorithm.strategy cannot be built: .*frobnicate"):
+    with pytest.raises(UserError, match=r"algorithm.strategy.frobnicate: FedAvg has no argument 'frobnicate'"):
         build_strategy(with_strategy(FlowerFedAvg, frobnicate=1))
 
 

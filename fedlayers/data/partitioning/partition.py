@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fedlayers.config.building import build_plugin, located
+from fedlayers.config.signatures import signature_of
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.core.seeding import derive, numpy_generator
-from fedlayers.data.build import build, parameters_of
 from fedlayers.data.partitioning.advice import Attempt, advice
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def resolve(spec: Mapping[str, Any], clients: int | None, seed: int) -> Request:
     Raises:
         UserError: if the partitioner does not exist or the configuration contradicts itself.
     """
-    parameters = parameters_of("partition", spec)
+    taken = signature_of(located("partition", spec)).hints
     is_natural_class = "NaturalId" in str(spec["_target_"])
     by = str(spec.get("partition_by") or ("group" if is_natural_class else "label"))
     check(by in ("label", "group"), "partition.partition_by", "label or group", by)
@@ -83,7 +84,7 @@ def resolve(spec: Mapping[str, Any], clients: int | None, seed: int) -> Request:
         raise UserError(
             f"clients must be null or {own}, which partition.num_partitions says, got {clients}; set only clients"
         )
-    if "num_partitions" in parameters:
+    if "num_partitions" in taken:
         clients = own or clients or DEFAULT_CLIENTS
     return Request(spec, clients, seed, by, natural)
 
@@ -196,7 +197,7 @@ def _run(table: "Table", spec: Mapping[str, Any], request: Request) -> list[np.n
     }
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
-        partitioner = build("partition", spec, defaults)
+        partitioner = build_plugin("partition", spec, filled_in=defaults)
         partitioner.dataset = table
         parts = [positions_in(partitioner.load_partition(client)) for client in range(partitioner.num_partitions)]
     found = [part for part in parts if part is not None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import SCHEMAS
+from fedlayers.core.spelling import in_brackets
 from fedlayers.runs.reading.run_columns import FACT_COLUMNS
 
 if TYPE_CHECKING:
@@ -151,8 +151,7 @@ def refused(column: str, value: Value, there: Iterable[Value]) -> UserError:
         there: what there is.
     """
     name, known = "rounds" if column == "round" else column, list(there)
-    close = difflib.get_close_matches(str(value), [str(one) for one in known], n=1) if isinstance(value, str) else []
-    meant = f" (did you mean {close[0]}?)" if close else ""
+    meant = in_brackets(value, map(str, known)) if isinstance(value, str) else ""
     return UserError(f"{name} must be some of {listed(known)}, got {value!r}{meant}")
 
 
@@ -201,6 +200,4 @@ def _checked(name: str, asked: Any, kind: str) -> tuple[Value, ...]:
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    meant = f" (did you mean {close[0]}?)" if close else ""
-    return f"{name} is not {what}{meant}: there are {', '.join(known)}"
+    return f"{name} is not {what}{in_brackets(name, known)}: there are {', '.join(known)}"

@@ -1,3 +1,0 @@
-"""Which fedlayers this is."""
-
-VERSION = "0.1.0"
