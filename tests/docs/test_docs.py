@@ -13,6 +13,7 @@ from fedlayers.measuring.build import build_metrics
 from metrics.base import Facts
 from metrics.compare.measures.netrep import Netrep
 from metrics.compare.measures.shape import ShapeMetric
+from metrics.distances.built_in import built_in_metrics
 
 TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 # Name -> units, from the first and the last cell of every row of a table.
@@ -44,6 +45,7 @@ def test_a_family_is_explained_whole(family: str) -> None:
 def test_an_explained_quantity_has_its_unit() -> None:
     units = {fact.name: fact.unit for facts in stated().values() for fact in facts}
     units |= {fact.name: fact.unit for fact in (*FedAvgClient.facts, *ShapeMetric.facts, *Netrep.facts)}
+    units |= {metric.facts.name: metric.facts.unit for metric in built_in_metrics()}
     assert [name for name in UNITS if units.get(name) not in UNITS[name].split(", ")] == []
 
 
