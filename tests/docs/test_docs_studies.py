@@ -10,7 +10,9 @@ from fedlayers.studies.aggregate import aggregate
 from tests.support.fake_run import write_run
 
 TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "large-studies.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+# The made-up study has fewer rounds.
+SHORTER = TEXT.replace("range(90, 101)", "range(1, 3)")
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", SHORTER, flags=re.MULTILINE | re.DOTALL)
 OTHERS = ("duckdb", "polars")
 
 
@@ -37,7 +39,7 @@ def test_the_code_runs() -> None:
 @pytest.mark.parametrize("other", OTHERS)
 def test_the_code_of_others_gives_the_same(other: str) -> None:
     names: dict[str, Any] = {}
-    exec(BLOCKS[0], names)
+    exec(next(block for block in BLOCKS if "import pandas" in block), names)
     expected = names["curves"]
     (block,) = [block for block in BLOCKS if f"import {other}" in block]
     exec(block, names)
