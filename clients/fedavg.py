@@ -224,8 +224,8 @@ class FedAvgClient(Participant):
 
     def _keep_layers(self, weights: Weights) -> None:
         """Keep the layers that were not sent, so that the next training goes on from them."""
-        session = self.session
-        own = {name: tensor for name, tensor in weights.items() if name not in session.received}
+        session, received = self.session, set(self.session.received)
+        own = {name: tensor for name, tensor in weights.items() if name not in received}
         if own:
             session.store(MODEL, session.stored(MODEL) | own)
 

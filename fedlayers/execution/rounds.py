@@ -148,6 +148,7 @@ class RoundLoop:
         chosen = [nodes[client] for client in surveyed(wanted, len(nodes), self.config.seed)]
         contents = declared(self.strategy).contents(chosen, self.model.record(), settings)
         messages = [Message(content, node, MessageType.EVALUATE) for node, content in contents.items()]
+        check_messages(messages, self.config.algorithm["client"], self.config.training)
         phase = self._evaluate(server_round, moment, messages)
         phase.add(addressed(survey_rows(wanted, len(nodes)), owner="server", round=server_round, moment=moment))
         part = "final" if moment == "final" else f"round={server_round:06d}"

@@ -67,7 +67,7 @@ class Session:
     state: RecordDict
     content: RecordDict = field(default_factory=RecordDict)
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """Names of the model's parameters, in its order."""
         return [name for name, _ in self.workspace.module.named_parameters()]
@@ -83,7 +83,7 @@ class Session:
         names = self.names
         if came is None:
             return names
-        strange = [name for name in came if name not in set(names)]
+        strange = sorted(came.keys() - set(names))
         if strange:
             raise UserError(
                 f"algorithm.strategy must send arrays of the model under their names, such as {names[0]!r}, got "
@@ -129,7 +129,9 @@ class Session:
         Raises:
             UserError: with ``init`` nobody but the server knows what a client begins with.
         """
-        own, wanted = self.stored(MODEL), [name for name in self.names if name not in set(self.received)]
+        received = set(self.received)
+        wanted = [name for name in self.names if name not in received]
+        own = self.stored(MODEL) if wanted else {}
         fresh = [name for name in wanted if name not in own]
         if fresh and self.workspace.config.init:
             raise UserError(

@@ -136,12 +136,19 @@ def _averaged_metrics(contents: Sequence[RecordDict], key: str) -> MetricRecord:
     records = [records_of(content, MetricRecord)[METRICS] for content in contents]
     averages = MetricRecord()
     for name in records[0]:
-        values = [number(record[name]) for record in records]
+        values = [record[name] for record in records]
         if name in COUNTS or name == key:
-            averages[name] = sum(values)
+            averages[name] = sum(map(number, values))
+        elif isinstance(values[0], list):
+            # Lists of numbers, place by place, as Flower's strategies average them.
+            averages[name] = [_mean(place, weights) for place in zip(*values, strict=True)]
         else:
-            averages[name] = sum(weight * value for weight, value in zip(weights, values, strict=True)) / sum(weights)
+            averages[name] = _mean(values, weights)
     return averages
+
+
+def _mean(values: Sequence[object], weights: Sequence[float]) -> float:
+    return sum(weight * number(value) for weight, value in zip(weights, values, strict=True)) / sum(weights)
 
 
 def _record(sums: Sums) -> ArrayRecord:

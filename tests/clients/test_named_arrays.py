@@ -186,6 +186,11 @@ def test_what_nobody_takes_is_refused(quick_run: Run, word: str, error: type[Exc
         quick_run("engine=local", SENDING, f"+algorithm.client.{word}")
 
 
+def test_what_no_client_reads_is_refused_outside_of_rounds_too(quick_run: Run) -> None:
+    with pytest.raises(UserError, match=r"sends its clients a record 'prompt', which clients\.fedavg"):
+        quick_run("engine=local", f"algorithm.strategy._target_={HERE}Prompting")
+
+
 def test_what_begins_unknown_is_refused(quick_run: Run) -> None:
     other = quick_run("engine=local", "rounds=1")
     with pytest.raises(ClientFailed, match=r"must send 'fc2.weight' to clients that have not trained yet"):

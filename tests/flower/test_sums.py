@@ -127,5 +127,14 @@ def test_clients_that_dropped_out_are_left_out_wherever_the_others_are_added_up(
     np.testing.assert_allclose(array_of(some, "w"), expected["w"].numpy(), rtol=1e-13, atol=1e-15)
 
 
+def test_lists_of_numbers_are_averaged_place_by_place() -> None:
+    sent = sent_to(3)
+    replies = replies_to(sent)
+    for place, reply in enumerate(replies):
+        records_of(reply.content, MetricRecord)["metrics"]["by_layer"] = [1.0, float(place)]
+    [mean] = averaged(replies, block_of(sent), "one")
+    assert records_of(mean.content, MetricRecord)["metrics"]["by_layer"] == [1.0, 1.0]
+
+
 def test_no_replies_give_no_reply() -> None:
     assert averaged([], block_of(sent_to(3)), "one") == []

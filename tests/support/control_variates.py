@@ -108,6 +108,14 @@ class Choosy(FedAvg):
         return super().contents(nodes, self.chosen(arrays), config)
 
 
+class Prompting(FedAvg):
+    """Sends everybody a record to evaluate with before the first round."""
+
+    def contents(self, nodes: Iterable[int], arrays: ArrayRecord, config: ConfigRecord) -> Mapping[int, RecordDict]:
+        content = RecordDict({"arrays": arrays, "config": config, "prompt": array_record({"p": np.zeros(1)})})
+        return dict.fromkeys(nodes, content)
+
+
 class Sending(FedAvgClient):
     """Sends back only some of the arrays, and others beside them."""
 
