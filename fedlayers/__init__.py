@@ -24,14 +24,26 @@ if TYPE_CHECKING:
     from fedlayers.commands.opening import Run, open
     from fedlayers.commands.reading import Tables, read
     from fedlayers.core.errors import UserError
+    from fedlayers.core.quantities import Facts
+    from fedlayers.core.records import Pair, Record, Resource, Spectrum
+    from fedlayers.runs.own_loop import Writer
 
-__all__ = ["Run", "Tables", "UserError", "__version__", "open", "read", "run"]
+__all__ = [
+    "Facts", "Pair", "Record", "Resource", "Run", "Spectrum", "Tables", "UserError", "Writer",
+    "__version__", "open", "read", "run",
+]  # fmt: skip
 __version__ = VERSION
 # Imported on first use, so that ``import fedlayers`` stays fast.
 _HOMES = {
+    "Facts": "core.quantities",
+    "Pair": "core.records",
+    "Record": "core.records",
+    "Resource": "core.records",
     "Run": "commands.opening",
+    "Spectrum": "core.records",
     "Tables": "commands.reading",
     "UserError": "core.errors",
+    "Writer": "runs.own_loop",
     "open": "commands.opening",
     "read": "commands.reading",
     "run": "commands.in_python",

@@ -31,7 +31,7 @@ from fedlayers.measuring.server import ServerMeasuring
 from fedlayers.runs.checkpoint import Checkpoint
 from fedlayers.runs.folder import RunFolder
 from fedlayers.runs.snapshots import SnapshotChoice
-from fedlayers.runs.writer import Writer
+from fedlayers.runs.writer import RoundWriter
 from metrics.measure import Payload
 
 
@@ -53,7 +53,7 @@ class RoundLoop:
     snapshots: SnapshotChoice
     # Seconds that the run has taken so far, those of earlier processes included.
     wall_s: Callable[[], float]
-    writer: Writer = field(default_factory=Writer)
+    writer: RoundWriter = field(default_factory=RoundWriter)
     _seconds: dict[str, float] = field(default_factory=dict)
     # What metrics asked to keep in the current round, by moment.
     _kept: dict[str, Payload] = field(default_factory=dict)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # What a client has a number of examples of.
 KIND = ("scope", "label")
+# Who has written a run of a training loop of one's own, which has neither a partition nor a configuration.
+WRITER = "fedlayers.Writer"
 _WAY_ON = "restore it from a copy, or start the same command again, which writes it anew"
 
 
@@ -70,6 +72,8 @@ def _is_there(run: Path) -> bool:
     if path.exists():
         return True
     facts = read_json(run / "run.json", WRITTEN_ANEW)
+    if facts.get("written_by") == WRITER:
+        return False
     if facts.get("stretches") or facts.get("round") is not None:
         raise DamagedError(path, "is missing", _WAY_ON)
     return False

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 
-class Writer:
+class RoundWriter:
     """One thread and at most one job: whoever hands in the next waits for the last, and gets its exception."""
 
     def __init__(self) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from fedlayers.runs.writer import Writer
+from fedlayers.runs.writer import RoundWriter
 
 
 def test_jobs_run_in_order_and_the_next_waits_for_the_last() -> None:
-    writer, gate = Writer(), threading.Event()
+    writer, gate = RoundWriter(), threading.Event()
     done: list[int] = []
 
     def first() -> None:
@@ -25,9 +25,9 @@ def test_jobs_run_in_order_and_the_next_waits_for_the_last() -> None:
     assert done == [1, 2]
 
 
-@pytest.mark.parametrize("ask", [Writer.settle, Writer.close, lambda writer: writer.later(print)])
-def test_what_a_job_raised_is_raised_at_the_next_call_once(ask: Callable[[Writer], None]) -> None:
-    writer = Writer()
+@pytest.mark.parametrize("ask", [RoundWriter.settle, RoundWriter.close, lambda writer: writer.later(print)])
+def test_what_a_job_raised_is_raised_at_the_next_call_once(ask: Callable[[RoundWriter], None]) -> None:
+    writer = RoundWriter()
 
     def failing() -> None:
         raise OSError("no space")

@@ -7,12 +7,14 @@ import yaml
 from fedlayers.config.settings import digits_of
 from fedlayers.core.disk import read_json
 from fedlayers.core.errors import UserError
+from fedlayers.core.records import SCHEMAS
 from fedlayers.runs.commits import DamagedError
 from fedlayers.runs.damage import WRITTEN_ANEW
 from fedlayers.runs.done import read_done
 from fedlayers.runs.file_names import SERVER, run_files
 from fedlayers.runs.integrity import check_committed, problem_of
-from fedlayers.runs.partition_table import check_partition
+from fedlayers.runs.manifest import expected_parts
+from fedlayers.runs.partition_table import WRITER, check_partition
 from fedlayers.runs.quantities import check_quantities
 from fedlayers.runs.reading.run_columns import config_of
 
@@ -24,6 +26,9 @@ def check_finished(run: Path) -> None:
         UserError: a file is missing, of another size, or cannot be read; the sentence names it.
     """
     done = read_done(run)
+    if done is not None and read_json(run / "run.json", WRITTEN_ANEW).get("written_by") == WRITER:
+        _check_parts(run, done.rounds)
+        return
     rounds = None if done is None else done.rounds
     if rounds is None:
         # Versions that kept no digests did not say it.
@@ -36,6 +41,15 @@ def check_finished(run: Path) -> None:
         if what := problem_of(run / name, [seal], contents=False):
             raise DamagedError(run / name, what)
     check_small_files(run)
+
+
+def _check_parts(run: Path, rounds: int | None) -> None:
+    """Check what a training loop of one's own has left: no checkpoint and no configuration, but its parts."""
+    for table in SCHEMAS:
+        for name, seal in expected_parts(run, table, rounds).items():
+            if what := problem_of(run / table / name, [seal], contents=False):
+                raise DamagedError(run / table / name, what)
+    check_quantities(run)
 
 
 def check_small_files(run: Path) -> None:
