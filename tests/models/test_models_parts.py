@@ -68,11 +68,15 @@ def test_what_cannot_be_averaged_or_measured_is_refused(make: Callable[[], nn.Mo
     ("change", "sentence"),
     [
         (
-            {"hidden": [10**10]},
-            r"model must fit into memory, got 2,560\.0 GB or more of weights where training has room",
+            {"hidden": [2 * 10**9]},
+            r"model must fit into memory, got 512\.0 GB or more of weights where training has room",
         ),
-        ({"hidden": [10**23]}, r"model must fit into memory, got more than can be counted of weights"),
-        ({"hidden": [2**40, 2**40]}, r"model must fit into memory"),
+        (
+            {"_target_": "torch.nn.Linear", "in_features": 2**40, "out_features": 2**40},
+            r"model must fit into memory, got more than can be counted of weights",
+        ),
+        ({"hidden": [2**31 - 1, 2**31 - 1]}, r"model must fit into memory"),
+        ({"hidden": [10**10]}, r"model\.hidden must be at most 2147483647, got 10000000000"),
     ],
 )
 def test_sizes_beyond_memory_are_refused_before_they_are_allocated(change: dict[str, Any], sentence: str) -> None:
