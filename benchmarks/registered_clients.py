@@ -73,12 +73,12 @@ class Cost:
 def cost(clients: int, engine: str, algorithm: str, folder: Path) -> Cost:
     """Return what a run with so many registered clients costs."""
     job = [*DATA, *SPLIT, *QUIET, f"clients={clients}", f"fraction={SAMPLED / clients}", f"engine={engine}"]
-    job += [f"examples_per_client={EXAMPLES}", f"algorithm={algorithm}", f"study=registered-{clients}"]
+    job += [f"examples_per_client={EXAMPLES}", f"algorithm={algorithm}"]
     environment = {**os.environ, "FEDLAYERS_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "fedlayers", *job, f"results_dir={folder}"]
     first_s, _ = run([*command, "rounds=1", "study=first"], environment)
     again_s, _ = run([*command, "rounds=1", "study=again"], environment)
-    seconds, peak = run([*command, f"rounds={ROUNDS}"], environment)
+    seconds, peak = run([*command, f"rounds={ROUNDS}", f"study=registered-{clients}"], environment)
     resources = fedlayers.read(folder / f"registered-{clients}").resources
     spent = resources[resources["metric"] == "round_s"]
     rounds = spent[spent["moment"] == "after_aggregate"]["value"].tolist()

@@ -120,8 +120,12 @@ def _carry_out(sweep: Sweep, arguments: Arguments) -> None:
         return
     from fedlayers.engines.ray.worker_pool import workers_kept
 
+    words = arguments.overrides
+    if sweep.master.hydra.sweeper.get("max_batch_size", 0) is None:
+        # Hydra would compose all runs once more, to check them, before the first one starts.
+        words = [*words, "hydra.sweeper.max_batch_size=1"]
     with workers_kept():
-        _hydra(Arguments({"--multirun": ""}, arguments.overrides).words, job)
+        _hydra(Arguments({"--multirun": ""}, words).words, job)
 
 
 def _hydra(words: Sequence[str], task: Callable[[DictConfig], None]) -> None:

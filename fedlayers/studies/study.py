@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from fedlayers.config.compose import composed, hydra_ready, typed
 from fedlayers.config.contradictions import contradictions, refuse_contradictions
 from fedlayers.config.mistakes import explained
+from fedlayers.config.points import Points
 from fedlayers.config.settings import Config
 from fedlayers.core.disk import DiskError
 from fedlayers.core.errors import ClientFailed, Stopped, UserError, WorkerLost, one_line
@@ -79,7 +80,8 @@ def compose_sweep(words: Sequence[str]) -> Sweep:
                 "-m runs several values, but none are given: write some, such as seed=0,1,2, or leave out -m"
             )
         settings = [word for word, one in zip(words, given, strict=True) if one.is_hydra_override()]
-        configs = [typed(composed([*settings, *point]), point) for point in points]
+        composing = Points(settings)
+        configs = [composing.config(point) for point in points]
     from fedlayers.execution.build import check_parts
 
     given_words = [[*point, *(word for word in words if "=" in word)] for point in points]

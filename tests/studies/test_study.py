@@ -97,6 +97,18 @@ def test_what_is_expected_is_there_before_the_first_run(started: list[Config], m
     assert expected == [3, 3, 3]
 
 
+def test_the_first_run_does_not_wait_until_hydra_has_composed_the_others(
+    started: list[Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        "hydra._internal.core_plugins.basic_sweeper.BasicSweeper.validate_batch_is_legal",
+        lambda _, batch: waited.append((len(started), len(batch))),
+    )
+    leave("-m", "seed=0,1,2")
+    assert waited == [(0, 1), (1, 1), (2, 1)] and len(started) == 3
+
+
 def test_a_failed_run_does_not_lose_the_others(started: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
     assert leave("-m", "seed=9,8,0") == 1
     assert [config.seed for config in started] == [9, 8, 0]

@@ -1,0 +1,65 @@
+"""The runs of a sweep are composed as each would be by itself, and the files of all are read once."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from fedlayers.config import points
+from fedlayers.config.compose import compose_config, composed, hydra_ready, typed
+from fedlayers.config.points import Points
+from fedlayers.config.settings import Config
+from fedlayers.core.errors import UserError
+
+RUNS = [
+    ["seed=1", "training.lr=0.1"],
+    ["seed=2", "training.lr=1e-3", "algorithm=fedprox", "algorithm.mu=0.5"],
+    ["algorithm.mu=0.25", "algorithm=fedprox", "seed=3", "training.lr=1"],
+    ["dataset=Heart", "rounds=3", "clients=null"],
+    ["metrics=[weights,evaluation]", "metrics.weights.rounds=[1,last]", "metrics.weights.moments=[after_local]"],
+    ["metrics=[weights]", "metrics.weights.rounds=[all]", "metrics.on_error=raise"],
+    ["similarity=[rsa]", "probe.policy=pooled", "probe.size=50"],
+    ["model=mlp", "model.hidden=[5,7]", "init='a b'", "study=x-1"],
+    ["model=mlp", "model.hidden=[]", "init=null", "study=y"],
+    ["algorithm=flower", "algorithm.strategy._target_=flwr.serverapp.strategy.FedYogi", "+algorithm.strategy.eta=0.05"],
+    ["engine=ray", "engine.workers=2", "~metrics.curvature"],
+    ["split={train: 0.6, val: 0.2, test: 0.2}", "seed=5"],
+]  # fmt: skip
+
+
+def alone(words: Sequence[str]) -> Config:
+    with hydra_ready():
+        return typed(composed(words), words)
+
+
+def test_every_run_is_composed_as_it_would_be_by_itself() -> None:
+    with hydra_ready():
+        composing = Points([])
+        # Each once more behind the others: nothing of one is left in the next.
+        found = [composing.config(words) for words in [*RUNS, *RUNS]]
+    expected = [alone(words) for words in RUNS]
+    assert found == [*expected, *expected]
+
+
+def test_runs_that_differ_in_values_share_what_hydra_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def counted(words: Sequence[str]) -> object:
+        made.append(list(words))
+        return composed(words)
+
+    monkeypatch.setattr(points, "composed", counted)
+    with hydra_ready():
+        composing = Points(["hydra.job.name=x"])
+        for algorithm in ("fedavg", "local"):
+            for seed in range(5):
+                composing.config([f"algorithm={algorithm}", f"seed={seed}", f"training.lr={0.1 + seed}"])
+    assert made == [["hydra.job.name=x", "algorithm=fedavg"], ["hydra.job.name=x", "algorithm=local"]]
+
+
+@pytest.mark.parametrize("word", ["training.lrr=1", "training.lr=fast", "seed=-1", "sed=1", "algorithm=fedavgg"])
+def test_mistakes_are_told_as_of_a_single_run(word: str) -> None:
+    with pytest.raises(UserError) as expected:
+        compose_config([word])
+    with hydra_ready(), pytest.raises(UserError) as found:
+        Points([]).config([word])
+    assert str(found.value) == str(expected.value)
