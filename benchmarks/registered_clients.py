@@ -23,7 +23,7 @@ import numpy as np
 import psutil
 
 import fedlayers
-from fedlayers.data.source import Arrays, Facts
+from fedlayers.data.source import Arrays, DatasetFacts
 
 LIMIT = 1.2
 CLIENTS = (1_000, 10_000, 100_000)
@@ -45,7 +45,7 @@ class MadeUp:
         generator, count = np.random.default_rng(0), max(CLIENTS) * EXAMPLES + 1000
         images = generator.integers(0, 17, (count, 1, 8, 8)).astype(np.uint8)
         return Arrays(
-            images, generator.integers(0, 10, count), Facts(tuple("0123456789"), 1000, mean=(8.0,), std=(5.0,))
+            images, generator.integers(0, 10, count), DatasetFacts(tuple("0123456789"), 1000, mean=(8.0,), std=(5.0,))
         )
 
 

@@ -19,6 +19,9 @@ S = TypeVar("S")
 T = TypeVar("T")
 R = TypeVar("R")
 
+# Marks, in what travels with a message whatever engine carries it, the round of its client's last committed state.
+_STATE = "/state@"
+
 
 @dataclass(frozen=True)
 class Workplace:
@@ -31,6 +34,7 @@ class Workplace:
         stop: set by a signal; the engine then raises :class:`Stopped` within a second or two.
         advance: called with the number of clients that finished.
         shared: what workers on other machines must see as well: what it is -> folder.
+        committed: the round of a client's last committed state, None if it has none.
     """
 
     app: ClientApp
@@ -39,6 +43,7 @@ class Workplace:
     stop: threading.Event
     advance: Callable[[int], None]
     shared: Mapping[str, Path] = field(default_factory=dict)
+    committed: Callable[[int], int | None] = lambda _: None
 
 
 class EngineGrid(Grid):
@@ -66,6 +71,9 @@ class EngineGrid(Grid):
         for message in outgoing:
             self._sent += 1
             set_message_id(message, str(self._sent))
+            committed = self.workplace.committed(message.metadata.dst_node_id - 1)
+            if committed is not None:
+                message.metadata.group_id += f"{_STATE}{committed}"
         replies = self.deliver(outgoing) if outgoing else []
         self._go_on()
         return sorted(replies, key=lambda reply: reply.metadata.src_node_id)
@@ -139,12 +147,13 @@ class EngineGrid(Grid):
 def run_message(app: ClientApp, message: Message, client: int, store: StateStore, num_clients: int) -> Message:
     """Run one message on its client, with the client's personal state around it, and return the reply."""
     server_round = integer(records_of(message.content, ConfigRecord)["config"]["server-round"])
+    message.metadata.group_id, _, committed = message.metadata.group_id.partition(_STATE)
     training = message.metadata.message_type == MessageType.TRAIN
     context = Context(
         run_id=RUN_ID,
         node_id=client + 1,
         node_config={"partition-id": client, "num-partitions": num_clients},
-        state=store.load(client, server_round, proposed=not training),
+        state=store.read(client, server_round, not training, int(committed) if committed else None),
         run_config={},
     )
     reply = app(message, context)

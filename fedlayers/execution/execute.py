@@ -187,7 +187,13 @@ def _engine(
         "prepared data (FEDLAYERS_CACHE)": cache_root(),
     }
     place = Workplace(
-        built.client_app(_for_workers(config)), costs, folder.path / "state", stop, progress.advance, shared
+        built.client_app(_for_workers(config)),
+        costs,
+        folder.path / "state",
+        stop,
+        progress.advance,
+        shared,
+        folder.states.last,
     )
     grid = make_engine(engine, place, config.engine)
     for remark in grid.remarks:

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,17 @@ class StateStore:
     """Client states in one folder: ``<client>@<round>`` is committed, a leading dot marks a proposal.
 
     A worker writes the proposal, the server renames it when the round commits, so a killed worker or run loses
-    nothing and repeats nothing. The last two committed states of a client are kept.
+    nothing and repeats nothing. The last two committed states of a client are kept. Whoever commits looks at the folder
+    once and knows from then on what is there, and tells the others: it may hold a hundred thousand clients.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._seals: dict[str, Seal] = {}
+        # Client -> rounds of its committed states, ascending, once the folder has been looked at.
+        self._known: dict[int, list[int]] | None = None
+        # Whose states are new since they were last sealed, and since older ones were last dropped; at first all are.
+        self._unsealed: set[int] | None = None
+        self._unpruned: set[int] | None = None
 
     def load(self, client: int, server_round: int, proposed: bool) -> RecordDict:
         """Return a client's state: this round's proposal if asked for, else the last committed; empty if none.
@@ -39,11 +43,26 @@ class StateStore:
         Raises:
             UserError: the file is damaged.
         """
+        return self.read(client, server_round, proposed, self.last(client))
+
+    def read(self, client: int, server_round: int, proposed: bool, committed: int | None) -> RecordDict:
+        """Return what :meth:`load` does where another process commits.
+
+        Args:
+            client: the client.
+            server_round: the round.
+            proposed: whether this round's proposal is asked for.
+            committed: the round of its last committed state, None if it has none.
+        """
         proposal = self.folder / f".{client}@{server_round}"
         if proposed and proposal.exists():
             return unpack(proposal)
-        found = [int(path.name.split("@")[1]) for path in self.folder.glob(f"{client}@*") if _is_state(path)]
-        return unpack(self.folder / f"{client}@{max(found)}") if found else RecordDict()
+        return RecordDict() if committed is None else unpack(self.folder / f"{client}@{committed}")
+
+    def last(self, client: int) -> int | None:
+        """Return the round of a client's last committed state, None if it has none."""
+        rounds = self._committed().get(client)
+        return rounds[-1] if rounds else None
 
     def propose(self, client: int, server_round: int, state: RecordDict) -> None:
         """Write the state that a client wants to have after this round."""
@@ -57,40 +76,50 @@ class StateStore:
 
     def commit(self, server_round: int, clients: Iterable[int]) -> None:
         """Make this round's proposals of the given clients their states."""
+        known = self._committed()
         for client in clients:
             proposal = self.folder / f".{client}@{server_round}"
             if proposal.exists():
                 proposal.replace(self.folder / f"{client}@{server_round}")
+                known[client] = [*(own for own in known.get(client, ()) if own != server_round), server_round]
+                for waiting in (self._unsealed, self._unpruned):
+                    if waiting is not None:
+                        waiting.add(client)
 
     def prune(self) -> None:
         """Drop what is older than a client's last two states, once the round counts to which the last one belongs."""
-        for client, rounds in self._committed().items():
-            for old in rounds[:-2]:
+        known = self._committed()
+        for client in known if self._unpruned is None else self._unpruned:
+            for old in known[client][:-2]:
                 (self.folder / f"{client}@{old}").unlink()
+            known[client] = known[client][-2:]
+        self._unpruned = set()
 
-    def seals(self) -> dict[str, Seal]:
-        """Return file name -> seal of every client's last committed state."""
-        names = [f"{client}@{rounds[-1]}" for client, rounds in sorted(self._committed().items())]
-        self._seals = {name: self._seals.get(name) or _written_seal(self.folder / name) for name in names}
-        return self._seals
+    def new_seals(self) -> dict[str, Seal]:
+        """Return file name -> seal of the last committed states that are new since this was asked; at first of all."""
+        known = self._committed()
+        names = [
+            f"{client}@{known[client][-1]}" for client in sorted(known if self._unsealed is None else self._unsealed)
+        ]
+        self._unsealed = set()
+        return {name: _written_seal(self.folder / name) for name in names}
 
     def rewind(self, server_round: int) -> None:
         """Forget proposals and every state later than the given round."""
         for file in run_files(self.folder, CLIENT):
             if file.unfinished or (file.round or 0) > server_round:
                 file.path.unlink()
+        self._known = self._unsealed = self._unpruned = None
 
     def _committed(self) -> dict[int, list[int]]:
         """Return client -> rounds of its committed states, ascending."""
-        rounds: dict[int, list[int]] = {}
-        for file in run_files(self.folder, CLIENT):
-            if not file.unfinished and file.round is not None:
-                rounds.setdefault(int(file.text), []).append(file.round)
-        return {client: sorted(found) for client, found in rounds.items()}
-
-
-def _is_state(path: Path) -> bool:
-    return re.fullmatch(CLIENT, path.name) is not None and path.is_file()
+        if self._known is None:
+            rounds: dict[int, list[int]] = {}
+            for file in run_files(self.folder, CLIENT):
+                if not file.unfinished and file.round is not None:
+                    rounds.setdefault(int(file.text), []).append(file.round)
+            self._known = {client: sorted(found) for client, found in rounds.items()}
+        return self._known
 
 
 def state_seal(path: Path) -> Seal:

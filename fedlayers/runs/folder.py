@@ -50,6 +50,8 @@ class RunFolder:
         self._best: bytes | None = None
         self._best_seal: Seal | None = None
         self._final: dict[str, Seal] = {}
+        # Rounds of which the server's state is there, once it has been looked.
+        self._server_rounds: set[int] | None = None
 
     @property
     def name(self) -> str:
@@ -165,18 +167,26 @@ class RunFolder:
         state = self.path / "state"
         with disk_errors(state):
             files = {f"state/server@{server_round}.safetensors": Seal(len(arrays), digest(arrays))}
-            files |= {f"state/{name}": seal for name, seal in self.states.seals().items()}
+            for name, seal in self.states.new_seals().items():
+                self.manifest.note(f"state/{name}", seal)
             files |= {f"arrays/{name}": seal for name, seal in self.kept.seals().items()}
             manifest = self.manifest.close_round(server_round)
             files |= self._commit_best()
             write_bytes(state / f"server@{server_round}.safetensors", arrays)
             write_text(state / f"server@{server_round}.json", Commit(scalars, manifest, files).as_text())
             # Until now the round before was the last, and the one before that what it could go back to.
-            for file in run_files(state, SERVER):
-                if (file.round or 0) < server_round - 1:
-                    file.path.unlink()
+            self._drop_all_but(server_round - 1, server_round)
             self.states.prune()
             self.kept.prune()
+
+    def _drop_all_but(self, *rounds: int) -> None:
+        """Delete the server's other states; the folder, which holds the clients' too, is looked at once."""
+        if self._server_rounds is None:
+            self._server_rounds = {file.round or 0 for file in run_files(self.path / "state", SERVER)}
+        for old in self._server_rounds - set(rounds):
+            for kind in ("json", "safetensors"):
+                (self.path / "state" / f"server@{old}.{kind}").unlink(missing_ok=True)
+        self._server_rounds = set(rounds)
 
     def checkpoint(self, server_round: int) -> tuple[bytes, dict[str, Any]]:
         """Return what :meth:`commit` wrote for a round.

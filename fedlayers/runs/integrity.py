@@ -125,11 +125,24 @@ def _expected(commit: Commit, manifest: Manifest) -> Iterator[tuple[str, list[Se
     files: dict[str, Seal] = {}
     for _, written in manifest.rounds(last=commit.manifest.size):
         files |= written
+    files = _last_states({**files, **commit.files})
     # A round that was cut short, or is to be repeated, may have replaced the best model.
     later = [written[BEST] for _, written in manifest.rounds(first=commit.manifest.size) if BEST in written]
-    every: Mapping[str, Seal] = {**files, **commit.files}
-    for name, seal in every.items():
+    for name, seal in files.items():
         yield name, [seal, *(later if name == BEST else [])]
+
+
+def _last_states(files: Mapping[str, Seal]) -> dict[str, Seal]:
+    """Return the files without the clients' states that others have followed, which may have been dropped."""
+    found = {name: match for name in files if (match := re.fullmatch(f"state/{CLIENT}", name))}
+    last: dict[str, int] = {}
+    for match in found.values():
+        last[match["client"]] = max(int(match["round"]), last.get(match["client"], 0))
+    return {
+        name: seal
+        for name, seal in files.items()
+        if name not in found or int(found[name]["round"]) == last[found[name]["client"]]
+    }
 
 
 def _sentence(run: Path, committed: int, damaged: Sequence[DamagedError]) -> str:

@@ -1,8 +1,9 @@
 """What the rounds of a run consist of: ``manifest.jsonl``, a line a round with the seal of every file it wrote.
 
 A line is added before the checkpoint makes its round count, and the checkpoint holds the seal of all lines up to its
-own: what follows belongs to a round that a kill cut short, and is cut off on resume. Files that are replaced as the
-run goes on (states, kept arrays, the best model) stand in the checkpoint instead.
+own: what follows belongs to a round that a kill cut short, and is cut off on resume. Of a client's states the last one
+counts. Files that are replaced as the run goes on (the server's state, kept arrays, the best model) stand in the
+checkpoint instead.
 """
 
 import json

@@ -327,3 +327,32 @@ def test_a_full_disk_while_writing_is_told_by_every_writer(folder: RunFolder) ->
             folder.write_part("final", {"records": [to_table("records", [Record("loss", 1.0)])]})
         with pytest.raises(UserError, match="the disk is full"):
             folder.commit(0, b"", {})
+
+
+def test_the_state_of_a_client_that_trained_long_ago_is_checked_like_the_others(config: Config, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.create(config)
+    folder.manifest.begin({}, 0)
+    for server_round, clients in enumerate(([], [0, 1], [0], [0], [0, 2])):
+        if server_round == 3:
+            folder = RunFolder(folder.path)  # another process goes on
+        for client in clients:
+            folder.states.propose(
+                client, server_round, RecordDict({"model": ArrayRecord({"w": Array(np.array([float(client)]))})})
+            )
+        folder.commit_clients(server_round, clients)
+        folder.commit(server_round, b"arrays", {})
+    names = sorted(path.name for path in (folder.path / "state").iterdir() if not path.name.startswith("server"))
+    assert names == ["0@3", "0@4", "1@1", "2@4"]
+    assert check_intact(folder.path, 4) == [] and can_go_back(folder.path, 3)
+    old = folder.path / "state" / "1@1"
+    whole = old.read_bytes()
+    old.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"1@1 has another content than was written"):
+        check_intact(folder.path, 4)
+    old.unlink()
+    with pytest.raises(UserError, match=r"1@1 is missing"):
+        check_intact(folder.path, 4)
+    old.write_bytes(whole)
+    (folder.path / "state" / "0@3").unlink()
+    assert check_intact(folder.path, 4) == [] and not can_go_back(folder.path, 3)

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -143,3 +144,46 @@ def test_rewind_forgets_proposals_and_later_states(store: StateStore) -> None:
     store.rewind(1)
     assert [path.name for path in store.folder.iterdir()] == ["0@1"]
     assert value_of(store.load(0, 2, proposed=True)) == 1.0
+
+
+def test_of_many_clients_only_those_that_trained_are_looked_at(
+    store: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for client in range(50):
+        store.propose(client, 1, state_of(client))
+    store.commit(1, range(50))
+    assert len(store.new_seals()) == 50
+    store.prune()
+    listed = mock.Mock(side_effect=AssertionError("the folder is looked at again"))
+    monkeypatch.setattr("fedlayers.runs.client_state.run_files", listed)
+    for server_round in (2, 3, 4):
+        store.propose(7, server_round, state_of(server_round))
+        store.commit(server_round, [7, 8])
+        assert list(store.new_seals()) == [f"7@{server_round}"]
+        store.prune()
+    assert (store.last(7), store.last(8), store.last(50)) == (4, 1, None)
+    assert {path.name for path in store.folder.glob("7@*")} == {"7@3", "7@4"}
+
+
+def test_a_store_that_begins_in_a_folder_seals_and_prunes_all_that_is_there(store: StateStore) -> None:
+    for server_round in (1, 2, 3):
+        store.propose(0, server_round, state_of(server_round))
+        store.commit(server_round, [0])
+    store.propose(1, 1, state_of(5.0))
+    store.commit(1, [1])
+    other = StateStore(store.folder)
+    other.propose(2, 4, state_of(6.0))
+    other.commit(4, [2])
+    assert list(other.new_seals()) == ["0@3", "1@1", "2@4"]
+    other.prune()
+    assert {path.name for path in store.folder.iterdir()} == {"0@2", "0@3", "1@1", "2@4"}
+
+
+def test_whoever_does_not_commit_is_told_which_state_counts(store: StateStore) -> None:
+    store.propose(0, 1, state_of(1.0))
+    store.commit(1, [0])
+    worker = StateStore(store.folder)
+    assert value_of(worker.read(0, 2, False, store.last(0))) == 1.0
+    worker.propose(0, 2, state_of(2.0))
+    assert value_of(worker.read(0, 2, True, store.last(0))) == 2.0
+    assert value_of(worker.read(0, 2, False, None)) is None
