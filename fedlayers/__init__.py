@@ -5,13 +5,12 @@ gives the tables of a run or a study as pandas frames.
 """
 
 import os
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fedlayers.core import VERSION
-from fedlayers.core.lazy_modules import defer
+from fedlayers.core.lazy_modules import defer, on_first_use
 
 # Before anything imports Flower or Ray: neither may report home unless the user asks for it.
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
@@ -33,21 +32,23 @@ __all__ = [
     "__version__", "open", "read", "run",
 ]  # fmt: skip
 __version__ = VERSION
-# Imported on first use, so that ``import fedlayers`` stays fast.
-_HOMES = {
-    "Facts": "core.quantities",
-    "Pair": "core.records",
-    "Record": "core.records",
-    "Resource": "core.records",
-    "Run": "commands.opening",
-    "Spectrum": "core.records",
-    "Tables": "commands.reading",
-    "UserError": "core.errors",
-    "Writer": "runs.own_loop",
-    "open": "commands.opening",
-    "read": "commands.reading",
-    "run": "commands.in_python",
-}
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "Facts": "core.quantities",
+        "Pair": "core.records",
+        "Record": "core.records",
+        "Resource": "core.records",
+        "Run": "commands.opening",
+        "Spectrum": "core.records",
+        "Tables": "commands.reading",
+        "UserError": "core.errors",
+        "Writer": "runs.own_loop",
+        "open": "commands.opening",
+        "read": "commands.reading",
+        "run": "commands.in_python",
+    },
+)
 
 
 def _refuse_foreign_packages() -> None:
@@ -67,13 +68,6 @@ def _refuse_foreign_packages() -> None:
 _refuse_foreign_packages()
 # flwr-datasets imports its figures, and with them seaborn and scipy.stats, for whoever wants a partitioner: a second.
 defer("flwr_datasets.visualization")
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'fedlayers' has no attribute '{name}'; it has {', '.join(__dir__())}")
-    return getattr(import_module(f"fedlayers.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

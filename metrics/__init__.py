@@ -3,8 +3,9 @@
 ``metrics.cka(x, y)`` and its like take NumPy arrays and tensors; ``metrics.distances`` compares weights.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fedlayers.core.lazy_modules import on_first_use
 
 if TYPE_CHECKING:
     from metrics.base import Facts, Measurement, Metric, at, measured
@@ -53,13 +54,7 @@ _HOMES = {
     **dict.fromkeys(("confusion_matrix", "scores_from_confusion"), "classification"),
     "ExamplePass": "example_gradients.per_example",
 }
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use, so that ``import metrics`` stays fast."""
-    if name not in __all__:
-        raise AttributeError(f"module 'metrics' has no attribute '{name}'; it has {', '.join(__all__)}")
-    return getattr(import_module(f"metrics.{_HOMES.get(name, 'functional')}"), name)
+__getattr__ = on_first_use(__name__, dict.fromkeys(__all__, "functional") | _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -1,9 +1,28 @@
-"""Modules that are imported when they are first used, though others import them sooner."""
+"""What is imported when it is first used: public names of a package, and modules that others import sooner."""
 
 import sys
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Any
+
+
+def on_first_use(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a package's ``__getattr__``, which imports its public names when they are first used.
+
+    So importing the package stays fast, and modules of it may import one another.
+
+    Args:
+        package: the package's name.
+        homes: public name -> the module that has it, below the package.
+    """
+
+    def find(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}; it has {', '.join(sorted(homes))}")
+        return getattr(import_module(f"{package}.{homes[name]}"), name)
+
+    return find
 
 
 def defer(name: str) -> None:

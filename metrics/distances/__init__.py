@@ -6,8 +6,9 @@ The six families, sets of distances that share their preprocessing, and the tree
     metric._model_distance = lambda a, b: sum(np.abs(x - y).sum() for x, y in zip(a, b))
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fedlayers.core.lazy_modules import on_first_use
 
 if TYPE_CHECKING:
     from metrics.distances.families.clients import ClientMatrixMetric, ClientMetric
@@ -27,10 +28,5 @@ __all__ = [
     "PreprocessingTree",
 ]
 _HOMES = {"MetricSet": "metric_set", "PreprocessingTree": "tree"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use: the families import modules of this package."""
-    if name not in __all__:
-        raise AttributeError(f"module 'metrics.distances' has no attribute '{name}'; it has {', '.join(__all__)}")
-    return getattr(import_module(f"metrics.distances.{_HOMES.get(name, 'families')}"), name)
+# The families import modules of this package.
+__getattr__ = on_first_use(__name__, dict.fromkeys(__all__, "families") | _HOMES)

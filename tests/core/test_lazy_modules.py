@@ -1,12 +1,12 @@
 """What takes the place of a module until it is used."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from fedlayers.core.lazy_modules import defer
+from fedlayers.core.lazy_modules import defer, on_first_use
 
 
 @pytest.fixture
@@ -60,3 +60,12 @@ def test_partitioners_come_without_figures() -> None:
     from flwr_datasets.visualization import plot_label_distributions
 
     assert callable(plot_label_distributions)
+
+
+def test_public_names_are_imported_on_first_use() -> None:
+    find = on_first_use("collections", {"abc_mapping": "abc", "Mapping": "abc"})
+    assert find("Mapping") is Mapping
+    with pytest.raises(
+        AttributeError, match=r"module 'collections' has no attribute 'Set'; it has Mapping, abc_mapping"
+    ):
+        find("Set")
