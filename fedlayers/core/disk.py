@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+import yaml
+
 from fedlayers.core.errors import UserError
 
 _REASONS = {
@@ -32,6 +34,16 @@ _OF_ANYTHING = "mend that and start the same command again"
 
 class DiskError(UserError):
     """A disk is full, or cannot be written: the sentence says which and where."""
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file holds, read by libyaml where there is one, which takes a tenth of the time.
+
+    Raises:
+        yaml.YAMLError: it is no YAML.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_bytes(), Loader=loader)
 
 
 def read_json(path: Path, way_on: str) -> dict[str, Any]:

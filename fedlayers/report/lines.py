@@ -9,7 +9,7 @@ import pandas as pd
 
 from fedlayers.core.quantities import Facts, Quantities
 from fedlayers.statistics.decades import spans_decades
-from fedlayers.statistics.spread import Spread, band_name, spread_along
+from fedlayers.statistics.spread import Spread, band_name, spreads_along
 from fedlayers.views import curves
 from fedlayers.views.moments import MOMENT_NAMES
 from fedlayers.views.numbered import parts_of
@@ -83,18 +83,29 @@ class Profile:
     decades: bool
 
 
-def learning_charts(records: pd.DataFrame, quantities: Quantities) -> list[Chart]:
-    """Return accuracy and loss over rounds: clients' means at each moment and the server's test set."""
+def learning_charts(records: pd.DataFrame, quantities: Quantities) -> dict[str, list[Chart]]:
+    """Return of each run accuracy and loss over rounds: clients' means at each moment and the server's test set.
+
+    Args:
+        records: of runs of one kind, see :func:`fedlayers.report.kinds.kind_of`.
+        quantities: what is known of the quantities.
+    """
     rows = curves.learning_curves(records)
     rows = rows[rows["at"] != "final"]
-    return [
-        Chart(metric, axis_label(quantities[metric]), [_curve(line, quantities[metric]) for _, line in lines])
-        for metric, lines in ((metric, parts_of(of_metric, "line")) for metric, of_metric in parts_of(rows, "panel"))
-    ]
+    found: dict[str, list[Chart]] = {str(run): [] for run in records["run"].unique()}
+    for metric, of_metric in parts_of(rows, "panel"):
+        quantity = quantities[metric]
+        lines: dict[str, list[Line]] = {}
+        for _, line in parts_of(of_metric, "line"):
+            for (run,), spread in spreads_along(line, "round", ["run"], quantity.limits).items():
+                lines.setdefault(str(run), []).append(_curve(line, spread))
+        for run, of_run in lines.items():
+            found[run].append(Chart(metric, axis_label(quantity), of_run))
+    return found
 
 
-def _curve(rows: pd.DataFrame, quantity: Facts) -> Line:
-    spread, first = spread_along(rows, "round", quantity.limits), rows.iloc[0]
+def _curve(rows: pd.DataFrame, spread: Spread) -> Line:
+    first = rows.iloc[0]
     name, kind = str(first["line_name"]), str(first["kind"])
     if first["who"] == "server":
         return _line(spread, name, "server", "dotted")
@@ -105,50 +116,64 @@ def _curve(rows: pd.DataFrame, quantity: Facts) -> Line:
 
 def profiles(
     records: pd.DataFrame, facts: Mapping[str, Any], quantities: Quantities, most_rounds: int
-) -> list[Profile]:
-    """Return the layer profiles of every metric that has values of layers.
+) -> dict[str, list[Profile]]:
+    """Return of each run the layer profiles of every metric that has values of layers.
 
     Args:
-        records: of one run.
-        facts: of the run.
+        records: of runs of one kind, see :func:`fedlayers.report.kinds.kind_of`.
+        facts: of one of them.
         quantities: what is known of them.
         most_rounds: of more rounds than these so many are kept, spaced evenly, the first and the last among them.
     """
-    return [
-        profile
-        for metric in layer_metrics(records)
-        for profile in _profiles(layer_profile(records, metric, facts), quantities[metric], most_rounds)
-    ]
+    found: dict[str, list[Profile]] = {str(run): [] for run in records["run"].unique()}
+    of_metric = {str(metric): rows for metric, rows in records.groupby("metric", observed=True)}
+    for metric in layer_metrics(records):
+        rows = layer_profile(of_metric[metric], metric, facts)
+        for run, profile in _profiles(rows, quantities[metric], most_rounds):
+            found[run].append(profile)
+    return found
 
 
-def _profiles(rows: pd.DataFrame, quantity: Facts, most_rounds: int) -> Iterator[Profile]:
+def _profiles(rows: pd.DataFrame, quantity: Facts, most_rounds: int) -> Iterator[tuple[str, Profile]]:
+    """Yield the profiles of each run, panel by panel."""
     axis = LayerAxis.of(rows)
     lined = axis.lined(rows)
     # Lines pass over the layers that a metric leaves out by definition.
     rows = rows.assign(place=rows["place"].map({place: at for at, place in enumerate(lined)}))
     for variant, of_panel in parts_of(rows, "panel"):
         values = usable(of_panel)
-        rounds = evenly(sorted(int(number) for number in values["round"].unique()), most_rounds)
-        yield Profile(
-            metric=quantity.name,
-            label=axis_label(quantity),
-            variant=variant,
-            note=str(rows["note"].iloc[0]),
-            layers=[axis.names[place] for place in lined],
-            rounds=rounds,
-            lines=[_profile(values[values["round"] == number], quantity) for number in rounds],
-            decades=spans_decades(values["value"].to_numpy()),
-        )
+        lines = _rounds(values, quantity)
+        of_runs = values.groupby("run", observed=True)["value"]
+        decades = {str(run): spans_decades(own.to_numpy()) for run, own in of_runs}
+        for run in map(str, of_panel["run"].unique()):
+            of_run = lines.get(run, {})
+            rounds = evenly(sorted(of_run), most_rounds)
+            yield (
+                run,
+                Profile(
+                    metric=quantity.name,
+                    label=axis_label(quantity),
+                    variant=variant,
+                    note=str(rows["note"].iloc[0]),
+                    layers=[axis.names[place] for place in lined],
+                    rounds=rounds,
+                    lines=[of_run[number] for number in rounds],
+                    decades=decades.get(run, False),
+                ),
+            )
 
 
-def _profile(rows: pd.DataFrame, quantity: Facts) -> list[Line]:
-    lines = []
-    for _, line in rows.groupby("line", sort=True):
-        who, moment = str(line["who"].iloc[0]), str(line["moment"].iloc[0])
+def _rounds(rows: pd.DataFrame, quantity: Facts) -> dict[str, dict[int, list[Line]]]:
+    """Return the lines of each run and round."""
+    kinds = rows.drop_duplicates("line")
+    named = dict(zip(kinds["line"], zip(kinds["who"], kinds["moment"].astype(str), strict=True), strict=True))
+    found: dict[str, dict[int, list[Line]]] = {}
+    for (run, number, line), spread in spreads_along(rows, "place", ["run", "round", "line"], quantity.limits).items():
+        who, moment = named[line]
         style = "solid" if who == "clients" else "dotted"
-        spread = spread_along(line, "place", quantity.limits)
-        lines.append(_line(spread, f"{who}, {MOMENT_NAMES[moment]}", moment, style))
-    return lines
+        drawn = _line(spread, f"{who}, {MOMENT_NAMES[moment]}", moment, style)
+        found.setdefault(str(run), {}).setdefault(int(number), []).append(drawn)
+    return found
 
 
 def _line(spread: Spread, label: str, kind: str, style: str) -> Line:

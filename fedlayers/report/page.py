@@ -2,16 +2,19 @@
 
 import html
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from fedlayers.core.disk import whole_file
 from fedlayers.core.errors import UserError
+from fedlayers.core.quantities import Quantities
 from fedlayers.report.head import Fact, head
+from fedlayers.report.kinds import kind_of, stacked
 from fedlayers.report.lines import Chart, Profile, learning_charts, profiles
 from fedlayers.report.matrices import Matrices, clients_of, matrices, sizes
 from fedlayers.report.orders import Order, orders
@@ -25,6 +28,8 @@ from fedlayers.views.matrices import between_clients
 from fedlayers.views.thinning import evenly
 
 FILE = "report.html"
+# Lines of so many rows are computed at once.
+_ROWS_AT_ONCE = 500_000
 # In the order in which they are put into the page.
 _SCRIPTS = ("numbers.js", "matrix.js", "chart.js", "page.js")
 
@@ -91,8 +96,20 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
 def run_reports(tables: Tables) -> list[RunReport]:
     """Return what a page shows of each run; the runs of a study share the room there is."""
     share = MOST_NUMBERS // len(tables.runs)
-    found = readable(lambda run: _run_report(Tables(run, (run,), several=False), share), tables.runs, tables.several)
-    return list(found.values())
+    found: dict[str, RunReport] = {}
+    waiting: dict[str, list[_Opened]] = {}
+
+    def opened(run: Path) -> None:
+        one = _opened(Tables(run, (run,), several=False), share)
+        together = waiting.setdefault(one.kind, [])
+        together.append(one)
+        if sum(len(other.records) for other in together) > _ROWS_AT_ONCE:
+            found.update(_reports(waiting.pop(one.kind)))
+
+    done = readable(opened, tables.runs, tables.several)
+    for together in waiting.values():
+        found.update(_reports(together))
+    return [found[run.name] for run in done]
 
 
 def page(title: str, runs: Sequence[RunReport]) -> str:
@@ -129,8 +146,19 @@ def _source(name: str) -> str:
     return (files("fedlayers.report") / name).read_text(encoding="utf-8")
 
 
-def _run_report(tables: Tables, numbers: int) -> RunReport:
-    facts = run_facts(tables.path)
+@dataclass(frozen=True)
+class _Opened:
+    """A run whose lines are still to be computed, together with those of other runs of its kind."""
+
+    kind: str
+    records: pd.DataFrame
+    run_facts: Mapping[str, Any]
+    quantities: Quantities
+    report: RunReport
+
+
+def _opened(tables: Tables, numbers: int) -> _Opened:
+    facts, records = run_facts(tables.path), tables.records
     rows = between_clients(tables.pairs)
     clients = clients_of(rows)
     columns = sizes(rows)
@@ -141,16 +169,29 @@ def _run_report(tables: Tables, numbers: int) -> RunReport:
         notes.append(f"Matrices show {len(shown)} of {len(clients)} clients, spaced evenly.")
     if any(measured > most_rounds for measured, _ in columns):
         notes.append(f"Matrices of more than {most_rounds} rounds show {most_rounds}, spaced evenly.")
-    of_layers = tables.records[tables.records["layer"].notna()]
-    if of_layers["round"].nunique() > MOST_ROUNDS:
+    if records.loc[records["layer"].notna(), "round"].nunique() > MOST_ROUNDS:
         notes.append(f"Layer profiles of more than {MOST_ROUNDS} rounds show {MOST_ROUNDS}, spaced evenly.")
-    return RunReport(
+    report = RunReport(
         name=tables.path.resolve().name,
-        facts=head(facts, tables.records, tables.partition),
+        facts=head(facts, records, tables.partition),
         notes=notes,
         clients=list(client_names(facts, pd.Series(shown, dtype=int)).values()),
-        orders=orders(client_groups(tables.records, tables.partition), shown),
+        orders=orders(client_groups(records, tables.partition), shown),
         matrices=matrices(rows, shown, tables.quantities, most_rounds),
-        charts=learning_charts(tables.records, tables.quantities),
-        profiles=profiles(of_layers, facts, tables.quantities, MOST_ROUNDS),
+        charts=[],
+        profiles=[],
     )
+    return _Opened(kind_of(records, facts, tables.quantities), records, facts, tables.quantities, report)
+
+
+def _reports(runs: Sequence[_Opened]) -> dict[str, RunReport]:
+    """Return the reports of runs of one kind, by name of their folders."""
+    records, first = stacked([run.records for run in runs]), runs[0]
+    charts = learning_charts(records, first.quantities)
+    of_layers = records[records["layer"].notna()]
+    found = profiles(of_layers, first.run_facts, first.quantities, MOST_ROUNDS)
+    names = [str(run.records["run"].iloc[0]) if len(run.records) else run.report.name for run in runs]
+    return {
+        name: replace(run.report, charts=charts.get(name, []), profiles=found.get(name, []))
+        for name, run in zip(names, runs, strict=True)
+    }

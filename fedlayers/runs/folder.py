@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from fedlayers.config.settings import Config, canonical, identity
-from fedlayers.core.disk import disk_errors, fsync, read_json, write_bytes, write_text
+from fedlayers.core.disk import disk_errors, fsync, read_json, read_yaml, write_bytes, write_text
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import SCHEMAS, sort, typed_for_pandas
 from fedlayers.core.seals import Seal, digest, seal_of
@@ -252,7 +252,7 @@ def _make(folder: Path) -> None:
 def _identity(path: Path) -> Any:
     """Return the identity that a run's config.yaml states."""
     try:
-        content = yaml.safe_load(path.read_bytes())
+        content = read_yaml(path)
     except (yaml.YAMLError, ValueError, OSError) as error:
         raise UserError(f"{path} cannot be read: {WRITTEN_ANEW}") from error
     if not isinstance(content, dict):

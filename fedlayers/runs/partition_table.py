@@ -42,17 +42,24 @@ def with_zeros(counts: "pd.DataFrame") -> "pd.DataFrame":
     Args:
         counts: as the file has it; its first client has all rows.
     """
+    import numpy as np
     import pandas as pd
 
-    clients = counts.drop_duplicates("client")
-    kinds = counts[counts["client"] == counts["client"].iloc[0]]
-    if len(clients) * len(kinds) == len(counts):
+    clients = pd.factorize(counts["client"], use_na_sentinel=False)[0]
+    every = counts[clients == 0]
+    if counts.empty or (clients.max() + 1) * len(every) == len(counts):
         return counts
-    of_client = [name for name in counts if name not in (*KIND, "label_name", "examples")]
-    scopes = [kinds[["scope"]].drop_duplicates(), clients[of_client], kinds[["label", "label_name"]].drop_duplicates()]
-    whole = scopes[0].merge(scopes[1], how="cross").merge(scopes[2], how="cross")
-    held = whole.merge(counts[["client", *KIND, "examples"]], on=["client", *KIND], how="left", sort=False)
-    return pd.DataFrame(held.fillna({"examples": 0}).astype({"examples": "int64"})[list(counts)])
+    scopes, labels = (every[name].unique() for name in KIND)
+    shape = len(scopes), int(clients.max()) + 1, len(labels)
+    held = np.zeros(shape, np.int64)
+    places = (pd.Index(scopes).get_indexer(counts["scope"]), clients, pd.Index(labels).get_indexer(counts["label"]))
+    held[places] = counts["examples"]
+    scope, client, label = (places.ravel() for places in np.indices(shape))
+    # Of each client a row that says who it is, of each label one that says what it is called.
+    whole: pd.DataFrame = counts.drop_duplicates("client").iloc[client].reset_index(drop=True)
+    names = every.drop_duplicates("label")["label_name"].to_numpy()[label]
+    whole = whole.assign(scope=scopes[scope], label=labels[label], label_name=names, examples=held.ravel())
+    return whole
 
 
 def check_partition(run: Path) -> None:

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import yaml
-
 from fedlayers.config.settings import digits_of
-from fedlayers.core.disk import read_json
+from fedlayers.core.disk import read_json, read_yaml
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import SCHEMAS
 from fedlayers.runs.commits import DamagedError
@@ -73,7 +71,7 @@ def _is_of_its_name(path: Path) -> bool:
     named = read_json(path.with_name("run.json"), WRITTEN_ANEW).get("identity")
     if named is None or not path.with_name("manifest.jsonl").exists():
         return True
-    return bool(digits_of(yaml.safe_load(path.read_bytes()).get("identity")) == named)
+    return bool(digits_of(read_yaml(path).get("identity")) == named)
 
 
 def has_small_files(run: Path) -> bool:

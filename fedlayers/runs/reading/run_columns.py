@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from omegaconf import OmegaConf
 
 from fedlayers.config.old_names import in_new_words
 from fedlayers.config.settings import NOT_IDENTITY
+from fedlayers.core.disk import read_yaml
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import SCHEMAS
 from fedlayers.runs.damage import WRITTEN_ANEW, guarded
@@ -102,7 +102,7 @@ def config_of(run: Path) -> FlatSettings:
     file = run / "config.yaml"
     if not file.is_file():
         return {}
-    plain = guarded(lambda path: OmegaConf.to_container(OmegaConf.load(path)), file, WRITTEN_ANEW)
+    plain = guarded(read_yaml, file, WRITTEN_ANEW)
     if not isinstance(plain, dict) or not plain:
         raise UserError(f"{file} holds no configuration: {WRITTEN_ANEW}")
     # "identity" repeats what the run's name was made of.
