@@ -6,19 +6,19 @@ References:
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
 
-from clients.measuring import Measured, Model, measure
+from clients.measuring import Measured, Model, measure, training_rows
 from clients.obedience import clip_update, proximal_term
 from clients.training import AdjustGradients, AfterStep, ExtraLoss, LocalResult, Weights, learning_rate, train_locally
 from fedlayers.core.federation import Examples
 from fedlayers.core.quantities import Facts
-from fedlayers.core.records import Record, Resource, Row, addressed, missing
+from fedlayers.core.records import Resource, Row
 from fedlayers.core.schedule import Step
 from fedlayers.core.seeding import derive, torch_generator
 from fedlayers.core.weights import to_safetensors_bytes
@@ -100,9 +100,15 @@ class FedAvgClient(Participant):
         """Look at the weights after a step of training, and leave them as they are."""
 
     def keep(self, trained: Trained) -> None:
-        """Keep what belongs to this client in its state: the buffers, if ``training.buffers`` is ``local``."""
-        if trained.buffers and self.session.workspace.config.training.buffers == "local":
-            self.session.store(BUFFERS, trained.buffers)
+        """Keep what belongs to this client in its state: the buffers of its own layers.
+
+        All are its own if ``training.buffers`` is ``local``.
+        """
+        workspace = self.session.workspace
+        everything = workspace.config.training.buffers == "local"
+        own = trained.buffers if everything else workspace.plan.staying(trained.buffers)
+        if own:
+            self.session.store(BUFFERS, own)
 
     def sent(self, trained: Trained) -> Weights:
         """Return the arrays of the model that go back: all that were received."""
@@ -148,12 +154,14 @@ class FedAvgClient(Participant):
         session.sent[:] = sent
         found |= self.beside(trained)
         measured = self._measured(trained, examples)
-        measured.rows.extend(self._training_rows(measured.model, result, seconds, watched))
+        measured.rows.extend(training_rows(session, self.pooled, measured.model, result, seconds, watched))
         found |= measured.packed()
-        if buffers:
-            found[BUFFERS] = to_safetensors_bytes(buffers)
-        if self._starts_elsewhere(received, start) and self._compared():
-            found[START] = to_safetensors_bytes(start)
+        plan = session.workspace.plan
+        if shared := plan.travelling(buffers):
+            found[BUFFERS] = to_safetensors_bytes(shared)
+        known = plan.travelling(start)
+        if self._starts_elsewhere(received, known) and self._compared():
+            found[START] = to_safetensors_bytes(known)
         return [tensor.detach().cpu().numpy() for tensor in sent.values()], len(examples), found
 
     def evaluate(self, parameters: list[np.ndarray], config: Scalars) -> tuple[float, int, dict[str, Any]]:
@@ -172,12 +180,10 @@ class FedAvgClient(Participant):
         return {name: found[name] for name in session.names}
 
     def buffers(self) -> dict[str, Tensor]:
-        """Return the buffers to work with: the client's own if they stay local, else the server's."""
-        own = self.session.stored(BUFFERS)
-        if own:
-            return own
-        source = self.session.global_buffers or self.session.workspace.initial_buffers
-        return {name: tensor.clone() for name, tensor in source.items()}
+        """Return the buffers to work with: the client's own where it has any, else the server's."""
+        session = self.session
+        source = {**session.workspace.initial_buffers, **session.global_buffers}
+        return {name: tensor.clone() for name, tensor in source.items()} | session.stored(BUFFERS)
 
     @property
     def lr(self) -> float:
@@ -230,37 +236,21 @@ class FedAvgClient(Participant):
             session.store(MODEL, session.stored(MODEL) | own)
 
     def _starts_elsewhere(self, received: Weights, start: Weights) -> bool:
-        """Say whether training starts from other weights than the server knows."""
-        session = self.session
-        return len(session.received) < len(session.names) or any(start[name] is not received[name] for name in start)
-
-    def _training_rows(self, model: str, result: LocalResult, seconds: float, watched: Sequence[Row]) -> list[Row]:
-        """Return the training loss, the time training took, and what was measured meanwhile."""
-        session = self.session
-        pooled = self.pooled
-        if math.isfinite(result.loss):
-            row = Record("training_loss", result.loss, scope="client_train", n=result.examples_seen)
-        else:
-            row = missing("training_loss", "the loss is not finite: training diverged", scope="client_train")
-        return addressed(
-            [row, Resource("train_s", seconds, "s"), *watched],
-            owner="server" if pooled else "client",
-            client=None if pooled else session.client,
-            model=model,
-            round=session.round,
-            moment=session.moment,
-        )
+        """Say whether training starts, in layers that are shared, from other weights than the server knows."""
+        came = set(self.session.received)
+        return any(name not in came or start[name] is not received[name] for name in start)
 
     @property
     def _own_extra_loss(self) -> ExtraLoss | None:
         """The client's own extra loss and the proximal term of a strategy, None if there is neither."""
         own = self.extra_loss if type(self).extra_loss is not FedAvgClient.extra_loss else None
         mu = self.told.mu
-        if mu == 0:
+        if mu == 0 or not self.session.received:
             return own
 
         def both(parameters: Weights, reference: Weights) -> Tensor:
-            term, extra = proximal_term(mu, parameters, reference), own and own(parameters, reference)
+            term = proximal_term(mu, {name: parameters[name] for name in self.session.received}, reference)
+            extra = own and own(parameters, reference)
             return term if extra is None else extra + term
 
         return both

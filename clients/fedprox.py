@@ -17,7 +17,7 @@ from fedlayers.flower.session import Session
 
 
 class FedProxClient(FedAvgClient):
-    """Minimises F_k(w) + (µ/2) ‖w − wᵗ‖², wᵗ the global weights received this round.
+    """Minimises F_k(w) + (µ/2) ‖w − wᵗ‖², wᵗ the global weights received this round, over the layers received.
 
     Args:
         session: this client's data, model and generators for one message.
@@ -33,7 +33,7 @@ class FedProxClient(FedAvgClient):
         self.mu = mu
 
     def extra_loss(self, parameters: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> Tensor | None:
-        """Return (µ/2) ‖w − wᵗ‖², or None if µ is 0."""
-        if self.mu == 0:
+        """Return (µ/2) ‖w − wᵗ‖², or None if µ is 0 or no layer was received."""
+        if self.mu == 0 or not self.session.received:
             return None
-        return proximal_term(self.mu, parameters, reference)
+        return proximal_term(self.mu, {name: parameters[name] for name in self.session.received}, reference)

@@ -1,15 +1,16 @@
 """The measuring half of a client: runs the metrics that are due and packs their rows for the trip."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from safetensors.numpy import save
 from torch import Tensor
 
+from clients.training import LocalResult
 from fedlayers.core.federation import Examples
-from fedlayers.core.records import Record, Row, addressed, table_of, to_bytes, to_table
+from fedlayers.core.records import Record, Resource, Row, addressed, missing, table_of, to_bytes, to_table
 from fedlayers.core.seeding import derive
 from fedlayers.core.weights import load_state
 from fedlayers.flower.contents import PAYLOADS
@@ -102,6 +103,33 @@ def measure(
     found = {name: _measure_one(session, name, model, client, data) for name, model in models.items()}
     first = next(iter(found))
     return Measured([row for rows, _ in found.values() for row in rows], found[first][1], first)
+
+
+def training_rows(
+    session: Session, pooled: bool, model: str, result: LocalResult, seconds: float, watched: Sequence[Row]
+) -> list[Row]:
+    """Return the training loss, the time that training took, and what was measured meanwhile, addressed.
+
+    Args:
+        session: whose training, in which round.
+        pooled: whether it used all clients' examples, so that the rows belong to the server.
+        model: what the column ``model`` says.
+        result: what training came to.
+        seconds: how long it took.
+        watched: rows of its steps.
+    """
+    if math.isfinite(result.loss):
+        row = Record("training_loss", result.loss, scope="client_train", n=result.examples_seen)
+    else:
+        row = missing("training_loss", "the loss is not finite: training diverged", scope="client_train")
+    return addressed(
+        [row, Resource("train_s", seconds, "s"), *watched],
+        owner="server" if pooled else "client",
+        client=None if pooled else session.client,
+        model=model,
+        round=session.round,
+        moment=session.moment,
+    )
 
 
 def _measure_one(

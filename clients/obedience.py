@@ -10,7 +10,7 @@ from metrics.statistics.weight_statistics import squared_norm
 
 
 def proximal_term(mu: float, parameters: Mapping[str, Tensor], received: Mapping[str, Tensor]) -> Tensor:
-    """Return (µ/2) ‖w − wᵗ‖², wᵗ the weights received.
+    """Return (µ/2) ‖w − wᵗ‖² over the given parameters, at least one, wᵗ the weights received.
 
     References:
         Li et al. 2020, Federated Optimization in Heterogeneous Networks, MLSys (arXiv 1812.06127), equation 2.

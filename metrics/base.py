@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fedlayers.core import quantities
+from fedlayers.core.federation_plan import FederationPlan
 from fedlayers.core.layers import Layer
 from fedlayers.core.records import Record, Row, missing
 from fedlayers.core.schedule import Schedule
@@ -88,9 +89,10 @@ class ServerView:
         round, moment: when this is.
         global_views: ``received`` (the global model that went out) and, at ``after_local``, ``aggregated`` (the one
             made of the replies), and every other model in ``given`` -> a function that returns a view of it, which
-            holds until the next call. Empty for an algorithm without a global model.
+            holds until the next call. Empty where the server has no whole model: :attr:`why_no_model`.
         mean_weights: client -> its weight in the server's mean; empty: the number of its training examples.
         has_global_model: whether the server makes a model of what the clients send.
+        plan: which layers are shared: of the others the server has no weights, neither the clients' nor global ones.
         given: ``received`` (what a client started from) or ``aggregated`` (what was made for it) -> client -> the
             model's name in ``models``; a client that is not there was given the global one, named as the relation.
         models: name -> weights.
@@ -119,8 +121,16 @@ class ServerView:
     cache: dict[Any, Any] = field(default_factory=dict)
     mean_weights: Mapping[int, float] = field(default_factory=dict)
     has_global_model: bool = True
+    plan: FederationPlan = field(default_factory=FederationPlan.all)
     given: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+    @property
+    def why_no_model(self) -> str | None:
+        """Why there is no view of a global model, None if there is one."""
+        if not self.has_global_model:
+            return NO_GLOBAL_MODEL
+        return None if self.plan.is_whole else self.plan.why_no_model
 
     def given_to(self, relation: str, client: int) -> str:
         """Return the name of the model that a client started from (``received``) or that was made for it."""
@@ -128,8 +138,19 @@ class ServerView:
 
     def names_given(self, relation: str) -> list[str]:
         """Return the names of all models of a relation of which there is a view, by client."""
-        names = dict.fromkeys(self.given_to(relation, client) for client in self.clients)
-        return [name for name in names if name in self.global_views]
+        return [name for name in self.weights_given(relation) if name in self.global_views]
+
+    def weights_given(self, relation: str) -> list[str]:
+        """Return the names of all models of a relation, by client, of which the server may have shared layers only."""
+        return list(dict.fromkeys(self.given_to(relation, client) for client in self.clients))
+
+    @property
+    def kept_layers(self) -> dict[Layer, str]:
+        """The layers of which not every client sent its weights, in order -> why they cannot be compared."""
+        sent = set.intersection(*map(set, self.weights.values())) if self.weights else set()
+        kept = [layer for layer in self.layers if not sent.issuperset(layer.names)]
+        unsent = "the clients keep this layer"
+        return {layer: unsent if self.plan.shares(layer) else self.plan.why_missing(layer) for layer in kept}
 
     def model(self, name: str) -> Mapping[str, Tensor]:
         """Return the weights of a model that clients were given."""
@@ -158,12 +179,13 @@ class ServerView:
 
     def common_weights(self) -> bool:
         """Say whether all clients measured the same model: not after local training, nor with models of their own."""
-        if self.moment in ("start", "after_local") or not self.has_global_model:
+        if self.moment in ("start", "after_local") or self.why_no_model:
             return self.moment == "start"
         return len({self.given_to("received", client) for client in self.clients}) < 2
 
 
 NO_GLOBAL_MODEL = "the algorithm makes no global model"
+SHARED = "shared"  # the column ``variant`` of values of a whole model that are those of the layers sent
 
 
 @dataclass

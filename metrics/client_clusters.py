@@ -10,7 +10,7 @@ import numpy as np
 
 from fedlayers.core.records import Pair, Record, missing
 from fedlayers.core.seeding import derive
-from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, measured
+from metrics.base import SHARED, ClientView, Facts, Measurement, Metric, ServerView, measured
 from metrics.clusters.agglomerative import Agglomerative
 from metrics.clusters.cluster import Clustering, Clusters
 from metrics.clusters.evaluation import (
@@ -129,6 +129,8 @@ class ClientClusters(Metric):
         """Return the clusters, how good they are, and the distances they come from."""
         clients = by_representations(view, self.positions, ()) if self.uses_probe else self._by_weights(view)
         of = f"representations, {self.positions}" if self.uses_probe else self.of
+        if view.kept_layers and not self.uses_probe:
+            of = f"{of}, {SHARED}"
         address: dict[str, Any] = {"variant": f"{self.metric.name} of {of}", "scope": clients.scope}
         if clients.refusal is not None:
             return Measurement([missing("clusters", clients.refusal, **address)])
@@ -150,7 +152,7 @@ class ClientClusters(Metric):
 
     def _by_weights(self, view: ServerView) -> Participants:
         """Return the clients' updates or weights."""
-        found = by_weights(replace(view, global_views={}))
+        found = by_weights(view, ())
         if self.of == "weights":
             return found
         updates = tuple(replace(client, model=client.gradient or ()) for client in found.clients)

@@ -2,13 +2,14 @@
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
 
 from fedlayers.core.layers import Layer
 from fedlayers.core.records import Row, missing
-from metrics.base import NO_GLOBAL_MODEL, ClientView, Facts, Measurement, Metric, ServerView, at, measured
+from metrics.base import SHARED, ClientView, Facts, Measurement, Metric, ServerView, at, measured
 from metrics.distances.built_in import built_in_metrics
 from metrics.distances.families import ClientMatrixMetric, LayerMatrixMetric, LayerMetric, ModelMatrixMetric
 from metrics.distances.gram.shared_products import shared_products
@@ -53,7 +54,8 @@ class Distances(Metric):
     aggregated; what a name puts before the base (``nb``, ``fb``) is part of ``variant``, too, and so are the positions
     of representations, which have ``scope`` ``probe`` and the number of its examples as ``n``. Common preprocessing is
     done once. A distance that is not defined is missing with its reason, and so are relations to models of the server
-    where it makes none. The matrices are kept as arrays as well:
+    where it makes none. Weights are compared in the layers that all clients sent: the others are missing, and
+    ``shared`` ends the ``variant`` of distances between whole models then. The matrices are kept as arrays as well:
     ``<name>`` of shape (n, n), and ``<name>/layers`` of shape (layers, n, n), n clients in ascending order, then the
     models of the server that they received, then those made for them (of representations, those that the relations
     name).
@@ -144,23 +146,36 @@ class Distances(Metric):
     def server(self, view: ServerView) -> Measurement:
         """Return a row for every distance, relation, layer and pair, and the matrices."""
         measurement = Measurement()
-        if not view.has_global_model:
-            measurement.rows += self._without_global_model()
+        if view.why_no_model:
+            affected = self._on_probe if view.has_global_model else list(self.metrics)
+            measurement.rows += self._without_global_model(affected, view.why_no_model)
         if len(self.metrics) > len(self._on_probe):
+            measurement.rows += self._of_kept_layers(view)
             with shared_products():
-                self._measure_all(self.tree.run(by_weights(view)), view, measurement)
+                found = by_weights(view, GLOBAL if view.has_global_model else ())
+                self._measure_all(self.tree.run(found), view, measurement)
         if self._on_probe:
             global_models = GLOBAL if "layers" in self.relations else [n for n in GLOBAL if n in self.relations]
             found = by_representations(view, self.positions, global_models)
             self._measure_all(self.probe_tree.run(found), view, measurement)
         return measurement
 
-    def _without_global_model(self) -> list[Row]:
+    def _without_global_model(self, names: Sequence[str], why: str) -> list[Row]:
         relations = [relation for relation in self.relations if relation != "clients"]
         return [
-            missing(name, NO_GLOBAL_MODEL, subject=relation, owner="server")
-            for name in dict.fromkeys(parse_name(name).base for name in self.metrics)
+            missing(name, why, subject=relation, owner="server")
+            for name in dict.fromkeys(parse_name(name).base for name in names)
             for relation in relations
+        ]
+
+    def _of_kept_layers(self, view: ServerView) -> list[Row]:
+        """Return missing values for the layers whose weights the server has not."""
+        by_layer = [n for n, one in self.metrics.items() if isinstance(one, LayerMetric) and n not in self._on_probe]
+        return [
+            missing(name, why, subject=relation, owner="server", **at(layer))
+            for name in dict.fromkeys(parse_name(name).base for name in by_layer)
+            for relation in self.relations
+            for layer, why in view.kept_layers.items()
         ]
 
     def _tree(self, names: Iterable[str], max_sets: int | None) -> PreprocessingTree[Participants]:
@@ -175,6 +190,8 @@ class Distances(Metric):
         for name, participants in prepared:
             metric = self.metrics[name]
             naming = Naming.of(name, metric, self.positions if name in self._on_probe else None)
+            if view.kept_layers and name not in self._on_probe:
+                naming = replace(naming, whole=", ".join(filter(None, (naming.whole, SHARED))))
             if participants.refusal is not None:
                 address = {"variant": naming.whole, "scope": participants.scope, "owner": "server"}
                 measurement.rows.append(missing(naming.base, participants.refusal, **address))

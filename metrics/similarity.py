@@ -11,7 +11,7 @@ from torch import Tensor
 from fedlayers.core.layers import Layer
 from fedlayers.core.records import Pair, Row, missing
 from fedlayers.core.seeding import derive
-from metrics.base import NO_GLOBAL_MODEL, ClientView, Facts, Measurement, Metric, ServerView, at
+from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, at
 from metrics.compare.base import Compared, Comparison
 from metrics.compare.products.gram_sketch import gram_sketch
 from metrics.probe.activations import check_positions, probe_remark
@@ -58,7 +58,7 @@ class Similarity(Metric):
     - ``rounds``: one client and layer, this round and the first that was measured, and the last one before;
     - ``received``: a client and the model that it was sent, ``other`` null;
     - ``aggregated``: a client and what aggregation made for it (at ``after_local`` only), ``other`` null: the global
-      model, or its cluster's. Without any model of the server both are missing.
+      model, or its cluster's. Without any whole model of the server both are missing.
 
     ``variant`` holds estimator and positions, ``n`` the number of probe examples, ``chance``, ``chance_hi`` and ``p``
     what chance alone produces (see :class:`metrics.compare.base.Compared`).
@@ -126,7 +126,7 @@ class Similarity(Metric):
         for relation, pairs in relations.items():
             for a, b in pairs:
                 groups[items[a].sketched or items[b].sketched].append((relation, a, b))
-        rows: list[Row] = [] if view.has_global_model else self._without_global_model()
+        rows: list[Row] = self._without_global_model(view.why_no_model) if view.why_no_model else []
         for sketched, named in groups.items():
             if named:
                 rows += self._compare(items, named, sketched, view)
@@ -136,10 +136,10 @@ class Similarity(Metric):
     def _of_server(self) -> list[str]:
         return [relation for relation in ("received", "aggregated") if relation in self.relations]
 
-    def _without_global_model(self) -> list[Row]:
+    def _without_global_model(self, why: str) -> list[Row]:
         address = {"scope": "probe", "owner": "server"}
         pairs = [(fact.name, relation) for fact in self.facts for relation in self._of_server()]
-        return [missing(name, NO_GLOBAL_MODEL, subject=relation, **address) for name, relation in pairs]
+        return [missing(name, why, subject=relation, **address) for name, relation in pairs]
 
     def _to_send(self, whole: Mapping[str, Tensor], view: ClientView) -> dict[str, Tensor]:
         """Return what travels for every layer."""

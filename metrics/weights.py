@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fedlayers.core.layers import Layer
 from fedlayers.core.records import Row
-from metrics.base import NO_GLOBAL_MODEL, ClientView, Facts, Measurement, Metric, ServerView, at, measured
+from metrics.base import NO_GLOBAL_MODEL, SHARED, ClientView, Facts, Measurement, Metric, ServerView, at, measured
 from metrics.statistics.weight_statistics import (
     Moments,
     b_dissimilarity,
@@ -119,16 +119,15 @@ class Weights(Metric):
         clients = sorted(view.weights)
         if not clients:
             return Measurement()
-        sent = set.intersection(*(set(view.weights[client]) for client in clients))
-        shared = [layer for layer in view.layers if sent.issuperset(layer.names)]
-        kept = [layer for layer in view.layers if not sent.issuperset(layer.names)]
+        kept = view.kept_layers
+        shared = [layer for layer in view.layers if layer not in kept]
         rows: list[Row] = [
-            measured(name, math.nan, "the clients keep this layer", **at(layer))
-            for layer in kept
+            measured(name, math.nan, why, **at(layer))
+            for layer, why in [*kept.items(), *([] if shared else [(None, "the clients keep all layers")])]
             for name in ("drift", "update_cosine", "b_dissimilarity")
         ]
         if shared:
-            rows += _update_rows(view, clients, shared, "shared" if kept else None)
+            rows += _update_rows(view, clients, shared, SHARED if kept else None)
         return Measurement(rows)
 
     def _shares(self, layer: Layer | None, part: Moments, counts: Sequence[int]) -> list[Row]:

@@ -108,9 +108,9 @@ def bipartition(cosines: np.ndarray) -> np.ndarray:
 
 
 def inner_products(updates: Sequence[dict[str, np.ndarray]]) -> np.ndarray:
-    """Return the inner products of all updates, shape (n, n), float64."""
+    """Return the inner products of all updates in the arrays that all have, shape (n, n), float64."""
     total = np.zeros((len(updates), len(updates)))
-    for name in updates[0]:
+    for name in (name for name in updates[0] if all(name in update for update in updates)):
         rows = np.stack([update[name].ravel() for update in updates])
         total += rows @ rows.T
     return total

@@ -100,7 +100,7 @@ class ClusterModels(Declared, FedAvg):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Form clusters, take their means, and return the mean of all clients with their mean training metrics."""
-        valid, _ = self._check_and_log_replies(replies, is_train=True)
+        valid = [reply for reply in replies if reply.has_content()]
         if not valid:
             return None, None
         self.assign(server_round, valid)
@@ -109,10 +109,10 @@ class ClusterModels(Declared, FedAvg):
             cluster = self.clusters.get(node_of(reply))
             if cluster is not None:
                 members.setdefault(cluster, []).append(reply)
-        means = {cluster: self._mean(group) for cluster, group in members.items()}
+        means = {c: self._mean(group, self.models.get(c, self.current)) for c, group in members.items()}
         kept = {cluster: self.models[cluster] for cluster in self._in_use() - means.keys()}
         self.models = {cluster: (means | kept)[cluster] for cluster in sorted(means.keys() | kept.keys())}
-        arrays = ArrayRecord({name: encode(array) for name, array in self._mean(valid).items()})
+        arrays = ArrayRecord({name: encode(array) for name, array in self._mean(valid, self.current).items()})
         return arrays, self.train_metrics_aggr_fn([reply.content for reply in valid], self.weighted_by_key)
 
     def rows(self) -> list[Record]:
@@ -140,12 +140,11 @@ class ClusterModels(Declared, FedAvg):
         """Return the clusters whose models are kept."""
         return set(self.clusters.values())
 
-    def _mean(self, replies: Sequence[Message]) -> dict[str, np.ndarray]:
-        """Return the weighted mean of replies, in the precision of the model."""
+    def _mean(self, replies: Sequence[Message], before: Weights) -> dict[str, np.ndarray]:
+        """Return the weighted mean of replies, in the precision of the model; what nobody sent stays as it was."""
         [mean] = averaged(replies, self.blocks, self.weighted_by_key)
         found = weights_of(mean)
-        # What nobody sent stays as it is.
-        return {name: np.asarray(found.get(name, own), dtype=own.dtype) for name, own in self.current.items()}
+        return {name: np.asarray(found.get(name, own), dtype=own.dtype) for name, own in before.items()}
 
     def _own(self, messages: Iterable[Message], arrays: ArrayRecord, config: ConfigRecord) -> list[Message]:
         """Return the messages with what each node is sent in the place of what all were sent."""

@@ -96,7 +96,7 @@ class Clustered(ClusterModels):
 
     def know_layers(self, layers: Sequence[Layer]) -> None:
         """Take weights for those of these layers from now on, with their roles and axes."""
-        self.as_model = partial(model_of, layers)
+        self.as_model = partial(_model_of_sent, layers)
 
     def weights_for(self, node: int) -> Weights:
         """Return the weights that a node is sent: its cluster's, a mixture, or the global ones."""
@@ -138,9 +138,18 @@ class Clustered(ClusterModels):
                 self.mixtures[node] = shares_of(dict(zip(names, distances.tolist(), strict=True)), self.beta)
 
     def _distances(self, models: Sequence[Weights]) -> np.ndarray:
+        common = set.intersection(*map(set, models))
+        if not common:
+            return np.full((len(models), len(models)), np.nan)
+        models = [{name: array for name, array in model.items() if name in common} for model in models]
         updates = [difference(model, self.current) for model in models]
         compared = updates if self.of == "updates" else models
         return symmetric_distances(self.distance, compared, updates, self.as_model)
+
+
+def _model_of_sent(layers: Sequence[Layer], weights: Weights) -> Model:
+    """Return the model that weights make, of those of the layers that they hold."""
+    return model_of([layer for layer in layers if weights.keys() >= set(layer.names)], weights)
 
 
 def inherited(labels: Sequence[int], before: Sequence[int | None]) -> dict[int, int | None]:

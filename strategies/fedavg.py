@@ -55,14 +55,14 @@ class FedAvg(Declared, FlowerFedAvg):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Return the new global weights and the mean training metrics."""
-        valid, _ = self._check_and_log_replies(replies, is_train=True)
-        if not valid:
+        contents = [message.content for message in replies if message.has_content()]
+        if not contents:
             return None, None
-        contents = [message.content for message in valid]
         mean = {name: array.numpy() for name, array in weighted_mean(contents, self.weighted_by_key).items()}
         exact = self._step(mean) if self._moves() else mean
-        sent = next(iter(records_of(contents[0], ArrayRecord).values()))
-        arrays = ArrayRecord({name: encode(np.asarray(exact[name], dtype=own.dtype)) for name, own in sent.items()})
+        sent = [record for content in contents for record in records_of(content, ArrayRecord).values()]
+        kinds = {name: array.dtype for record in sent for name, array in record.items()}
+        arrays = ArrayRecord({name: encode(np.asarray(exact[name], dtype=kind)) for name, kind in kinds.items()})
         return arrays, self.train_metrics_aggr_fn(contents, self.weighted_by_key)
 
     def _moves(self) -> bool:

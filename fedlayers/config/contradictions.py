@@ -80,6 +80,11 @@ _RULES = (
         "plant.groups", Plant.groups, lambda config: config.plant.kind is not None,
         lambda config: "plant.kind=null plants no groups", "choose plant.kind=rotation",
     ),
+    _Rule(
+        "init", None, lambda config: config.plan.name == "all",
+        lambda config: "plan=personal starts personal layers on clients, which do not have that model",
+        "choose plan=all",
+    ),
     *map(_engine, ("workers", "client_cpus", "client_gpus", "address")),
 )  # fmt: skip
 

@@ -32,8 +32,11 @@ def options() -> dict[str, list[str]]:
 
 
 def choices_like(option: str) -> list[str]:
-    """Return ``group=option`` for every option of that name, upper and lower case alike."""
-    pairs = [(group, name) for group, names in options().items() for name in names]
+    """Return ``group=option`` for every option of that name, upper and lower case alike.
+
+    A plan's names say how much of something there is, and not what: nobody who writes ``all`` elsewhere means a plan.
+    """
+    pairs = [(group, name) for group, names in options().items() if group != "plan" for name in names]
     return [choice(group, name) for group, name in pairs if name.lower() == option.lower()]
 
 

@@ -24,7 +24,7 @@ from fedlayers.core.checks import (
     one_of,
 )
 
-__all__ = ["Config", "Engine", "Probe", "Snapshots", "Split", "canonical", "identity"]
+__all__ = ["Config", "Engine", "Plan", "Probe", "Snapshots", "Split", "canonical", "identity"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,23 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """Which layers the clients share, see :class:`fedlayers.core.federation_plan.FederationPlan`."""
+
+    name: str = "all"
+    personal: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Check that layers are named where, and only where, some are personal."""
+        one_of("plan.name", self.name, ("all", "personal"))
+        if self.name == "all":
+            check(not self.personal, "plan.personal", "left out with plan=all", self.personal, "choose plan=personal")
+        else:
+            advice = "name them, such as plan.personal=[fc2], or choose plan=all"
+            check(bool(self.personal), "plan.personal", "one layer or more with plan=personal", self.personal, advice)
+
+
+@dataclass(frozen=True)
 class Config:
     """One run: everything that decides its numbers, and where and how it is carried out."""
 
@@ -120,6 +137,7 @@ class Config:
     probe: Probe = field(default_factory=Probe)
     training: Training = field(default_factory=Training)
     split: Split = field(default_factory=Split)
+    plan: Plan = field(default_factory=Plan)
     plant: Plant = field(default_factory=Plant)
     engine: Engine = field(default_factory=Engine)
     snapshots: Snapshots = field(default_factory=Snapshots)

@@ -19,8 +19,11 @@ def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | 
         cutoff: how alike two words are that are close, from 0 to 1 (see :func:`likeness`).
     """
     lower = {candidate.lower(): candidate for candidate in candidates}
-    close = difflib.get_close_matches(word.lower()[:_LONGEST], list(lower), n=1, cutoff=cutoff)
-    return lower[close[0]] if close else None
+    short = word.lower()[:_LONGEST]
+    close = difflib.get_close_matches(short, list(lower), n=3, cutoff=cutoff)
+    # Letters that changed places are a likelier slip than one too many: platn is plant, not plan.
+    swapped = [candidate for candidate in close if sorted(candidate) == sorted(short)]
+    return lower[(swapped or close)[0]] if close else None
 
 
 def likeness(a: str, b: str) -> float:

@@ -1,6 +1,6 @@
 """Builds everything a run needs before its first round, so that a mistake costs seconds."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from fedlayers.config.settings import Config
 from fedlayers.config.stock_strategies import DECIDED, check_stock_among, is_stock
 from fedlayers.core.checks import check
 from fedlayers.core.federation import Examples, Federation
+from fedlayers.core.federation_plan import FederationPlan
 from fedlayers.core.layers import Layer
 from fedlayers.core.schedule import Schedule, check_due
 from fedlayers.core.weights import split_state
 from fedlayers.execution.assembly import assembled, parts_of, workspace_of
-from fedlayers.execution.rehearsal import check_observed, check_strategy, rehearse
+from fedlayers.execution.rehearsal import check_observed, check_plan, check_strategy, rehearse
 from fedlayers.flower.client_contract import declared_client
 from fedlayers.flower.client_plugin import try_client
 from fedlayers.flower.clientapp import client_app
@@ -60,6 +61,11 @@ class Built:
         return self.workspace.layers
 
     @property
+    def plan(self) -> FederationPlan:
+        """Which layers are shared."""
+        return self.workspace.plan
+
+    @property
     def metrics(self) -> Mapping[str, Metric]:
         """The metrics by name."""
         return self.workspace.metrics
@@ -91,13 +97,13 @@ def build(config: Config) -> Built:
     _check_data_dir(config.data_dir)
     workspace = workspace_of(parts)
     federation, layers = workspace.federation, workspace.layers
-    declared(strategy).know_layers(layers)
+    declared(strategy).know_layers(workspace.plan.shared(layers))
     check_strategy(strategy, federation.num_clients)
     most = f"at most {federation.num_clients}, the number of clients"
     check((config.surveyed_clients or 1) <= federation.num_clients, "surveyed_clients", most, config.surveyed_clients)
     check_observed(strategy, declared_client(config.algorithm["client"]), parts.metrics)
     check_stock_among(config.algorithm, max(1, int(config.fraction * federation.num_clients)))
-    _rehearse(config, workspace.module, layers, federation.num_clients)
+    _rehearse(config, workspace)
     trial = Trial(federation, workspace.module, layers, workspace.device, config.seed)
     trial.training()
     # Elsewhere a metric that cannot measure this model is missing in the run, with the reason.
@@ -115,7 +121,10 @@ def check_parts(config: Config) -> None:
         UserError: naming the dotted key and what is allowed.
     """
     parts: dict[str, tuple[Callable[[Config], object], Any]] = {
-        "strategy": (build_strategy, (config.algorithm, config.fraction, config.weighting, config.training.lr)),
+        "strategy": (
+            _try_strategy,
+            (config.algorithm, config.fraction, config.weighting, config.training.lr, config.plan),
+        ),
         "metrics": (_build_metrics, (config.metrics, config.rounds, config.snapshots)),
     }
     check_plugins(config)
@@ -125,6 +134,10 @@ def check_parts(config: Config) -> None:
         if (seen := f"{name}: {content}") not in _checked:
             part(config)
             _checked.add(seen)
+
+
+def _try_strategy(config: Config) -> None:
+    check_plan(build_strategy(config), config.plan)
 
 
 def _build_metrics(config: Config) -> None:
@@ -192,16 +205,17 @@ def _filled_in(key: str, node: Any, config: Config) -> dict[str, Any]:
     return filled
 
 
-def _rehearse(config: Config, module: nn.Module, layers: Sequence[Layer], clients: int) -> None:
+def _rehearse(config: Config, workspace: Workspace) -> None:
     """Try out other strategies of the same kind, which may change while they are tried."""
 
     def make() -> Strategy:
         strategy = build_strategy(config)
-        declared(strategy).know_layers(layers)
+        declared(strategy).know_layers(plan.shared(workspace.layers))
         return strategy
 
-    weights = {name: tensor.cpu().numpy() for name, tensor in split_state(module)[0].items()}
-    rehearse(make, weights, config, clients)
+    plan = workspace.plan
+    weights = {n: tensor.cpu().numpy() for n, tensor in plan.travelling(split_state(workspace.module)[0]).items()}
+    rehearse(make, weights, config, workspace.federation.num_clients)
 
 
 def _check_data_dir(data_dir: str | None) -> None:

@@ -166,6 +166,7 @@ def _server_measuring(
         federation=built.federation,
         module=built.module,
         layers=built.layers,
+        plan=built.plan,
         metrics=built.metrics,
         probe=built.probe,
         kept=folder.kept,

@@ -18,8 +18,8 @@ from fedlayers.core import VERSION, survey
 from fedlayers.core.disk import disk_errors
 from fedlayers.core.federation import Federation
 from fedlayers.core.layers import total
+from fedlayers.core.machine.terminal import show
 from fedlayers.core.quantities import Facts, stated_by
-from fedlayers.core.terminal import show
 from fedlayers.execution.build import Built
 from fedlayers.flower.client_contract import declared_client
 from fedlayers.flower.strategy_contract import declared

@@ -8,7 +8,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp.strategy import FedAvg, Strategy
 
 from fedlayers.config.quantity_names import asks_for
-from fedlayers.config.settings import Config
+from fedlayers.config.settings import Config, Plan
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import stated_by
@@ -71,6 +71,17 @@ def check_strategy(strategy: Strategy, clients: int) -> None:
         if isinstance(part, FedAvg):
             _check_minimums(part, key, clients)
         key = f"{key}.strategy"
+
+
+def check_plan(strategy: Strategy, plan: Plan) -> None:
+    """Raise UserError if layers are to stay with clients where a strategy leaves them all, or has no clients."""
+    said = declared(strategy)
+    why = "trains one participant on all clients' examples" if said.pooled else "shares no layer anyway"
+    if plan.name != "all" and (said.pooled or not said.has_global_model):
+        raise UserError(
+            f"plan must be left out because {type(strategy).__name__} {why}, got {plan.name!r}; leave it out, or "
+            "choose algorithm=fedavg"
+        )
 
 
 def _check_minimums(strategy: FedAvg, key: str, clients: int) -> None:

@@ -41,12 +41,12 @@ def starting_point(
 
 
 def fresh_model(config: Config, built: Built) -> GlobalModel:
-    """Return the global model of a run without a checkpoint: weights drawn from the seed, or those of ``init``.
+    """Return the shared layers of a run without a checkpoint: drawn from the seed, or those of ``init``.
 
     Raises:
         UserError: ``init`` names no run with a fitting model.
     """
-    parameters, buffers_now = split_state(built.module)
+    parameters, buffers_now = map(built.plan.travelling, split_state(built.module))
     fresh = GlobalModel(
         {name: np.array(tensor.cpu().numpy()) for name, tensor in parameters.items()},
         {name: tensor.cpu() for name, tensor in buffers_now.items()},
@@ -56,7 +56,7 @@ def fresh_model(config: Config, built: Built) -> GlobalModel:
 
 def _model(weights: Mapping[str, np.ndarray], buffers: Mapping[str, np.ndarray], built: Built) -> GlobalModel:
     """Return the model in the order of the module's parameters (safetensors sorts by name)."""
-    names = [name for name, _ in built.module.named_parameters()]
+    names = built.plan.travelling(dict(built.module.named_parameters()))
     return GlobalModel(
         {name: np.array(weights[name]) for name in names},
         {name: torch.from_numpy(np.array(array)) for name, array in buffers.items()},

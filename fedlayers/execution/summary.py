@@ -9,7 +9,7 @@ import pandas as pd
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from fedlayers.core.terminal import line, plain
+from fedlayers.core.machine.terminal import line, plain
 from fedlayers.execution.pace import duration
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.tables import Tables, read
@@ -30,7 +30,7 @@ def summarise(run_dir: Path) -> str:
 
 
 def summary(run_dir: Path) -> Group:
-    """Return the summary of a run, to be printed by :func:`fedlayers.core.terminal.show`.
+    """Return the summary of a run, to be printed by :func:`fedlayers.core.machine.terminal.show`.
 
     A table with the first round, the best (as run.json has it), the last and the final evaluation: mean and
     standard deviation over clients (n − 1), the worst client, the server's test set; then time, missing

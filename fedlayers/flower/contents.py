@@ -21,6 +21,8 @@ BUFFERS, PAYLOADS, START = "buffers", "payloads", "start"
 _PARTS = (*SCHEMAS, PAYLOADS, BUFFERS, START)
 # A record of a reply that holds a sum over clients in the place of their arrays: "sum/<level>/<place>".
 SUM = "sum/"
+# Which arrays of that sum a reply lacked.
+LACKS = f"{SUM}lacks"
 
 
 def reply_content(arrays: Mapping[str, np.ndarray] | None, count: int, found: Mapping[str, Any]) -> RecordDict:

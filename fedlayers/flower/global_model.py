@@ -14,7 +14,7 @@ from fedlayers.flower.arrays import decode, encode
 
 @dataclass
 class GlobalModel:
-    """The server's weights and buffers, by name in the order of the model."""
+    """The server's weights and buffers, by name in the order of the model: those of the layers that are shared."""
 
     weights: dict[str, np.ndarray]
     buffers: dict[str, Tensor]
@@ -41,9 +41,9 @@ class GlobalModel:
         """
         strange = [name for name in arrays if name not in self.weights]
         if strange:
+            named = f"under names such as {next(iter(self.weights))!r}" if self.weights else "of which there are none"
             raise UserError(
-                f"algorithm.strategy must make arrays of the model, under names such as {next(iter(self.weights))!r}, "
-                f"got {strange[0]!r}; keep others in the strategy"
+                f"algorithm.strategy must make arrays of shared layers, {named}, got {strange[0]!r}; keep others in it"
             )
         found = {name: decode(array) for name, array in arrays.items()}
         self.weights = {

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fedlayers.config.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples, Federation
+from fedlayers.core.federation_plan import FederationPlan
 from fedlayers.core.layers import Layer
 from fedlayers.flower.adapter import records_of
 from fedlayers.flower.arrays import decode
@@ -42,6 +43,15 @@ class Workspace:
     probe: Examples | None
     # Makes the weights that the run's seed draws; few clients ask for them.
     initial_weights: Callable[[], Mapping[str, Tensor]]
+
+    @cached_property
+    def plan(self) -> FederationPlan:
+        """Which layers are shared.
+
+        Raises:
+            UserError: ``plan.personal`` names a layer that the model does not have.
+        """
+        return FederationPlan.keeping(self.config.plan.personal, self.layers, "plan.personal")
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,20 @@
 A strategy that only averages (``averages = True``) gets a single reply: the weighted mean of all. Clients are summed in
 blocks of five, blocks in a binary tree. Whoever has all replies below a node of that tree may add them up: a worker,
 or else the server. The tree depends on who was asked and on nothing else: neither engine nor number of workers.
+Every array is divided by the weights of those who sent it: a reply may lack layers.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import cast
 
 import torch
-from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
 from fedlayers.core.devices import threads
 from fedlayers.flower.adapter import make_message, number, records_of
 from fedlayers.flower.arrays import encode, tensor_of
-from fedlayers.flower.contents import ARRAYS, METRICS, SUM
+from fedlayers.flower.contents import ARRAYS, LACKS, METRICS, SUM
 
 BLOCK = 5
 # Metrics of a reply that add up over clients.
@@ -34,34 +36,41 @@ def weighted_mean(contents: Sequence[RecordDict], key: str) -> Sums:
     """Return the mean of the replies' arrays, weighted by one of their metrics, in float64.
 
     Args:
-        contents: the replies, each with one ArrayRecord and one MetricRecord, in the order in which they are summed.
+        contents: the replies, each with one ArrayRecord, which may lack arrays, and one MetricRecord, in the order in
+            which they are summed.
         key: the metric that holds a reply's weight.
     """
     if len(contents) == 1:
         return {name: tensor_of(array).double() for name, array in records_of(contents[0], ArrayRecord)[ARRAYS].items()}
-    total = sum(_weight(content, key) for content in contents)
-    return {name: value.div_(total) for name, value in _weighted_sum(contents, key).items()}
+    weights = _weights_of_senders([(content, _sent(content)) for content in contents], key)
+    return {name: value.div_(weights[name]) for name, value in _weighted_sum(contents, key).items()}
 
 
 def add_up_on_worker(blocks: Mapping[int, Sequence[RecordDict]], key: str) -> None:
     """Replace the arrays of whole blocks of replies by the sums below the highest nodes that these blocks fill.
+
+    A reply that lacked arrays of its sum says so.
 
     Args:
         blocks: block -> contents of its replies, by node id; changed in place.
         key: the metric that holds a reply's weight.
     """
     with threads(1):
-        sums = {root: _total(root, blocks, {}, key) for root in _highest(blocks)}
-    for contents in blocks.values():
-        for content in contents:
-            del content[ARRAYS]
+        sums = {root: _total(root, blocks, {}, key) or {} for root in _highest(blocks)}
     for (level, place), total in sums.items():
-        first = blocks[place << level][0]
-        first[f"{SUM}{level}/{place}"] = _record(total or {})
+        below = [content for block in range(place << level, (place + 1) << level) for content in blocks[block]]
+        for content in below:
+            own = _sent(content)
+            if lacks := [name for name in total if name not in own]:
+                content[LACKS] = ConfigRecord({"names": lacks})
+            del content[ARRAYS]
+        below[0][f"{SUM}{level}/{place}"] = _record(total)
 
 
 def averaged(replies: Sequence[Message], blocks: Mapping[int, int], key: str) -> list[Message]:
     """Return the one reply that stands for all: weighted means of arrays and metrics, and the sum of the weights.
+
+    An array's mean is over those who sent it.
 
     Args:
         replies: replies without errors, by client; none gives none.
@@ -82,8 +91,9 @@ def averaged(replies: Sequence[Message], blocks: Mapping[int, int], key: str) ->
     with threads(1):
         total = _total((max(blocks.values()).bit_length(), 0), members, received, key) or {}
     metrics = _averaged_metrics([reply.content for reply in replies], key)
-    weight = number(metrics[key])
-    arrays = _record({name: value.div_(weight) for name, value in total.items()})
+    sent = [(reply.content, _sent(reply.content, blocks[reply.metadata.src_node_id], received)) for reply in replies]
+    weights = _weights_of_senders(sent, key)
+    arrays = _record({name: value.div_(weights[name]) for name, value in total.items()})
     content = RecordDict({ARRAYS: arrays, METRICS: metrics})
     return [make_message(content=content, metadata=replies[0].metadata)]
 
@@ -99,9 +109,9 @@ def _total(
         return _weighted_sum(blocks[place], key) if place in blocks else None
     left, right = (_total((level - 1, child), blocks, received, key) for child in (2 * place, 2 * place + 1))
     if left is None or right is None:
-        return left or right
-    for name, value in left.items():
-        value.add_(right[name])
+        return right if left is None else left
+    for name, value in right.items():
+        left[name] = left[name].add_(value) if name in left else value
     return left
 
 
@@ -128,6 +138,26 @@ def _weighted_sum(contents: Sequence[RecordDict], key: str) -> Sums:
             # Half of the time that numpy takes to multiply float32 into float64.
             sums[name].add_(exact[name].copy_(value), alpha=weight)
     return sums
+
+
+def _sent(content: RecordDict, block: int = 0, received: Mapping[Node, ArrayRecord] | None = None) -> set[str]:
+    """Return which arrays a reply brought, by itself or within the sum that a worker made of its block."""
+    own = records_of(content, ArrayRecord).get(ARRAYS)
+    if own is not None:
+        return set(own)
+    within = next(record for (level, place), record in (received or {}).items() if block >> level == place)
+    lacks = records_of(content, ConfigRecord).get(LACKS)
+    return set(within) - set(cast(list[str], lacks["names"]) if lacks else ())
+
+
+def _weights_of_senders(sent: Iterable[tuple[RecordDict, set[str]]], key: str) -> dict[str, float]:
+    """Return for every array the sum of the weights of those who sent it, in their order."""
+    weights: dict[str, float] = {}
+    for content, names in sent:
+        weight = _weight(content, key)
+        for name in names:
+            weights[name] = weights.get(name, 0) + weight
+    return weights
 
 
 def _averaged_metrics(contents: Sequence[RecordDict], key: str) -> MetricRecord:

@@ -12,11 +12,12 @@ from torch import nn
 from fedlayers.config.settings import Config
 from fedlayers.core.devices import give_way, threads
 from fedlayers.core.federation import Examples, Federation
+from fedlayers.core.federation_plan import FederationPlan
 from fedlayers.core.layers import Layer
 from fedlayers.core.machine.allocation import available_cpus
-from fedlayers.core.records import Resource, Row, addressed
+from fedlayers.core.records import Resource, Row, addressed, missing
 from fedlayers.core.seeding import derive
-from fedlayers.core.weights import load_state
+from fedlayers.core.weights import load_state, split_state
 from fedlayers.data.probe import most_examples
 from fedlayers.flower.client_models import given_models
 from fedlayers.flower.global_model import GlobalModel
@@ -33,6 +34,7 @@ class ServerMeasuring:
     """Measures what the server knows at a round and moment.
 
     Attributes:
+        plan: which layers are shared; where some are not, no model is whole on the server.
         strategy: what the strategy declares.
         concurrent: whether the server's test runs beside the clients, which then go first.
         parallel_map: the engine's way to let its workers compute a function of many items.
@@ -42,6 +44,7 @@ class ServerMeasuring:
     federation: Federation
     module: nn.Module
     layers: Sequence[Layer]
+    plan: FederationPlan
     metrics: Mapping[str, Metric]
     probe: Examples | None
     kept: MetricMemory
@@ -52,11 +55,13 @@ class ServerMeasuring:
 
     def test(self, model: GlobalModel, server_round: int, moment: str) -> list[Row]:
         """Return what is measured on the global model: on the server's test set, on the probe, of its weights."""
+        chosen = {name: metric for name, metric in self.metrics.items() if metric.on_server}
+        if not self.plan.is_whole:
+            return self._untested(chosen, server_round, moment)
         if self.concurrent:
             give_way()
         began = time.perf_counter()
         with threads(self.config.server_threads):
-            chosen = {name: metric for name, metric in self.metrics.items() if metric.on_server}
             rows, _ = measure_clients(
                 chosen, self.view(model, server_round, moment), self.config.rounds, self._on_error
             )
@@ -97,13 +102,14 @@ class ServerMeasuring:
             global_views={
                 name: partial(self.view, one, server_round, moment)
                 for name, one in globals_now.items()
-                if has_global_model
+                if has_global_model and self.plan.is_whole
             },
             earlier=partial(self.kept.read, moment=moment, before=server_round),
             parallel_map=self.parallel_map,
             planted={client: planted[client] for client in phase.clients if planted},
             mean_weights={} if self.config.weighting == "examples" else dict.fromkeys(phase.clients, 1.0),
             has_global_model=has_global_model,
+            plan=self.plan,
             given=given.names,
             models=given.tensors(),
         )
@@ -135,7 +141,10 @@ class ServerMeasuring:
 
     def remarks(self, model: GlobalModel) -> list[str]:
         """Return what the metrics have to say about the run before it starts, each sentence once."""
-        view = self.view(model, 0, "start")
+        # Which layers there are matters here, not their weights: those of personal layers are as the seed drew them.
+        drawn, buffers = split_state(self.module)
+        weights = {name: model.weights.get(name, tensor.cpu().numpy()) for name, tensor in drawn.items()}
+        view = self.view(GlobalModel(weights, {**buffers, **model.buffers}), 0, "start")
         return list(dict.fromkeys(remark for metric in self.metrics.values() for remark in metric.remarks(view)))
 
     def view(self, model: GlobalModel, server_round: int, moment: str) -> ClientView:
@@ -160,6 +169,18 @@ class ServerMeasuring:
             probe=self.probe,
             probe_limit=most_examples(self.config.probe, self.federation),
         )
+
+    def _untested(self, metrics: Mapping[str, Metric], server_round: int, moment: str) -> list[Row]:
+        """Return a missing value for all that is due on the server, which has no whole model."""
+        due = [
+            metric for metric in metrics.values() if metric.schedule.is_due(server_round, self.config.rounds, moment)
+        ]
+        rows: list[Row] = [
+            missing(facts.name, self.plan.why_no_model, scope="probe" if metric.uses_probe else "server_test")
+            for metric in due
+            for facts in metric.facts
+        ]
+        return addressed(rows, owner="server", model="global", round=server_round, moment=moment)
 
     @property
     def _on_error(self) -> str:

@@ -14,7 +14,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from fedlayers.core.errors import UserError
-from fedlayers.core.terminal import line, plain
+from fedlayers.core.machine.terminal import line, plain
 from fedlayers.execution.pace import duration
 from fedlayers.runs.lock import Holder, holder_of
 from fedlayers.runs.reading.completeness import check_finished
@@ -92,7 +92,7 @@ def describe(runs: Sequence[RunStatus], most: int | None = None) -> str:
 
 
 def status_table(runs: Sequence[RunStatus], most: int | None, width: float = math.inf) -> Group:
-    """Return counts and a table of the runs, to be printed by :func:`fedlayers.core.terminal.show`.
+    """Return counts and a table of the runs, to be printed by :func:`fedlayers.core.machine.terminal.show`.
 
     Names of runs, which one may want to copy, are broken only where they leave no room for what is said about them.
 

@@ -151,16 +151,27 @@ def check_moments(moments: Sequence[str]) -> None:
             raise ValueError(f"moments must be after_local, when clients' weights are known, got {moment!r}")
 
 
-def by_weights(view: ServerView) -> Participants:
-    """Return the clients' weights with their updates as gradients, and the global models', where there are any."""
+def by_weights(view: ServerView, global_models: Sequence[str]) -> Participants:
+    """Return the clients' weights with their updates as gradients, and the global models', where there are any.
+
+    They are those of the layers that every client sent.
+
+    Args:
+        view: a round after local training.
+        global_models: which of ``received`` and ``aggregated``.
+    """
+    kept = view.kept_layers
+    layers = [layer for layer in view.layers if layer not in kept]
+    if not layers:
+        return Participants((), (), refusal="the clients keep all layers: the server has no weights to compare")
     clients = []
     for client in view.clients:
         own = {name: _array(tensor) for name, tensor in view.weights[client].items()}
         start = view.start_of(client)
         update = {name: np.subtract(own[name], _array(start[name]), dtype=np.float64) for name in own}
-        clients.append(Client(model_of(view.layers, own), model_of(view.layers, update)))
-    names = [name for relation in GLOBAL for name in view.names_given(relation)]
-    globals_now = [Client(model_of(view.layers, view.model(name))) for name in names]
+        clients.append(Client(model_of(layers, own), model_of(layers, update)))
+    names = [name for relation in global_models for name in view.weights_given(relation)]
+    globals_now = [Client(model_of(layers, view.model(name))) for name in names]
     return Participants((*view.clients, *names), (*clients, *globals_now), given=view.given)
 
 

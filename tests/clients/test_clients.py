@@ -68,7 +68,8 @@ def three_weights() -> tuple[nn.Module, dict[str, torch.Tensor], dict[str, torch
 def test_the_pull_of_fedprox_by_hand() -> None:
     _, parameters, reference = three_weights()
     weight = parameters["weight"].requires_grad_()
-    loss = FedProxClient(SimpleNamespace(), mu=0.4).extra_loss(parameters, reference)  # type: ignore[arg-type]
+    session: Any = SimpleNamespace(received=["weight"])
+    loss = FedProxClient(session, mu=0.4).extra_loss(parameters, reference)
     assert loss is not None
     # (0.4/2) (0.5² + 2² + 0.5²)
     assert loss.item() == pytest.approx(0.9)
@@ -94,7 +95,7 @@ def test_one_step_of_fedprox_by_hand() -> None:
         Training(momentum=0.0),
         lr=0.1,
         generator=torch.Generator(),
-        extra_loss=FedProxClient(SimpleNamespace(), mu=0.4).extra_loss,  # type: ignore[arg-type]
+        extra_loss=FedProxClient(SimpleNamespace(received=["weight"]), mu=0.4).extra_loss,  # type: ignore[arg-type]
         reference={name: tensor.float() for name, tensor in reference.items()},
     )
     assert parameters["weight"].flatten().tolist() == pytest.approx(expected.tolist(), abs=1e-6)

@@ -199,7 +199,7 @@ def test_what_begins_unknown_is_refused(quick_run: Run) -> None:
 
 def test_arrays_of_no_layer_are_refused() -> None:
     model = GlobalModel({"w": np.zeros(2, np.float32)}, {})
-    with pytest.raises(UserError, match="must make arrays of the model, under names such as 'w', got 'v'; keep others"):
+    with pytest.raises(UserError, match="must make arrays of shared layers, under names such as 'w', got 'v'; keep"):
         model.take(array_record({"v": np.zeros(2)}))
     content = RecordDict({"config": ConfigRecord({}), "arrays": array_record({"v": np.zeros(2)})})
     with pytest.raises(UserError, match="must send arrays of the model under their names, such as 'weight', got 'v'"):

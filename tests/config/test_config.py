@@ -10,7 +10,7 @@ import pytest
 
 from fedlayers.config.compose import compose_config
 from fedlayers.config.planted_groups import Plant
-from fedlayers.config.settings import NOT_IDENTITY, Config, Engine, Probe, Snapshots, Split, canonical, identity
+from fedlayers.config.settings import NOT_IDENTITY, Config, Engine, Plan, Probe, Snapshots, Split, canonical, identity
 from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError
 
@@ -141,7 +141,7 @@ NUMBERS: dict[str, Any] = {
     "training": Training(lr=0.1), "split": Split(server_test=0.2), "seed": 1, "clients": 3, "fraction": 0.5,
     "examples_per_client": 9, "weighting": "uniform", "deterministic": True, "client_threads": 2, "server_threads": 2,
     "init": "weights.safetensors", "probe": Probe("pooled", 50), "surveyed_clients": 2,
-    "plant": Plant("rotation"),
+    "plant": Plant("rotation"), "plan": Plan("personal", ["fc2"]),
 }  # fmt: skip
 
 

@@ -20,12 +20,13 @@ from fedlayers.studies.study import compose_sweep
 from metrics.base import Metric
 from metrics.similarity import Similarity
 
-GROUPS = ("algorithm", "dataset", "engine", "metrics", "model", "partition", "similarity")
+GROUPS = ("algorithm", "dataset", "engine", "metrics", "model", "partition", "plan", "similarity")
 OPTIONS = [(group, option) for group in GROUPS for option in options()[group]]
 # What an option leaves for the user to say.
 ASKED = {
     "algorithm=flower": ["algorithm.strategy._target_=flwr.serverapp.strategy.FedYogi"],
     "dataset=hub": ["dataset.path=owner/name"],
+    "plan=personal": ["plan.personal=[fc2]"],
     "model=custom": ["model._target_=fedlayers.models.mlp.MLP"],
 }
 

@@ -4,7 +4,7 @@ import pytest
 from rich.table import Column, Table
 from rich.text import Text
 
-from fedlayers.core.terminal import line, plain, show
+from fedlayers.core.machine.terminal import line, plain, show
 from tests.support.terminals import terminal
 
 LONG = "a line of [bold]words[/bold] :smile: " * 20

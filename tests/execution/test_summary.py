@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.terminal import show
 from fedlayers.core.records import Record, addressed, missing, to_table
-from fedlayers.core.terminal import show
 from fedlayers.execution.summary import summarise, summary
 from fedlayers.report.head import head
 from fedlayers.runs.reading.run_facts import run_facts

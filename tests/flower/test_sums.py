@@ -1,6 +1,7 @@
 """Sums over clients: the tree, its parts on workers and on the server, and the mean against numpy."""
 
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -134,6 +135,49 @@ def test_lists_of_numbers_are_averaged_place_by_place() -> None:
         records_of(reply.content, MetricRecord)["metrics"]["by_layer"] = [1.0, float(place)]
     [mean] = averaged(replies, block_of(sent), "one")
     assert records_of(mean.content, MetricRecord)["metrics"]["by_layer"] == [1.0, 1.0]
+
+
+def lacking(replies: list[Message], name: str, places: Iterable[int]) -> list[Message]:
+    """Take an array out of some replies."""
+    for place in places:
+        del records_of(replies[place].content, ArrayRecord)["arrays"][name]
+    return replies
+
+
+def test_an_array_is_divided_by_those_who_sent_it_by_hand() -> None:
+    set_identity()
+    replies = []
+    for message, examples, arrays in zip(
+        sent_to(3), (10, 30, 60), ({"w": 1.0, "b": 2.0}, {"w": 5.0}, {"b": 9.0}), strict=True
+    ):
+        record = ArrayRecord({name: Array(np.array([value], np.float32)) for name, value in arrays.items()})
+        metrics = MetricRecord({"num-examples": examples, "one": 1.0})
+        replies.append(Message(RecordDict({"arrays": record, "metrics": metrics}), reply_to=message))
+    [mean] = averaged(replies, block_of(sent_to(3)), "num-examples")
+    # w: (10 · 1 + 30 · 5) / 40; b: (10 · 2 + 60 · 9) / 70
+    assert (array_of(mean, "w").item(), array_of(mean, "b").item()) == (4.0, 8.0)
+    found = weighted_mean([reply.content for reply in replies], "one")
+    assert (found["w"].item(), found["b"].item()) == (3.0, 5.5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_who_lacks_arrays_is_known_wherever_they_are_added_up(seed: int) -> None:
+    sent = sent_to(43)
+    blocks = block_of(sent)
+    # Nobody of the second and third block sends it; within others some do.
+    lost = [0, 3, *range(5, 15), 20, 42]
+    generator = np.random.default_rng(seed)
+    owner = generator.integers(0, 3, max(blocks.values()) + 1)
+    replies = lacking(replies_to(sent), "b", lost)
+    kept = [reply for place, reply in enumerate(replies_to(sent)) if place not in lost]
+    weights = [metric_of(reply, "num-examples") for reply in kept]
+    expected = np.average([array_of(reply, "b").astype(float) for reply in kept], 0, weights)
+    [alone] = averaged(lacking(replies_to(sent), "b", lost), blocks, "num-examples")
+    for worker in (1, 2):
+        add_up(replies, blocks, {block for block, found in enumerate(owner) if found == worker})
+    [shared] = averaged(replies, blocks, "num-examples")
+    assert arrays_of(shared) == arrays_of(alone)
+    np.testing.assert_allclose(array_of(alone, "b"), expected, rtol=1e-13)
 
 
 def test_no_replies_give_no_reply() -> None:

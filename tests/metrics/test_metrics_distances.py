@@ -170,7 +170,9 @@ def test_common_preprocessing_runs_once() -> None:
 
 
 def test_without_a_global_model_clients_are_compared_alone() -> None:
-    rows = Distances(["l2_dst"]).server(view_of(global_views={})).rows
+    given: Any = {"received": dict.fromkeys(WEIGHTS, "their own")}
+    alone = view_of(global_views={}, has_global_model=False, given=given, models={"their own": BEFORE})
+    rows = Distances(["l2_dst"]).server(alone).rows
     assert {row.subject for row in rows if isinstance(row, Pair)} == {"clients"}
 
 

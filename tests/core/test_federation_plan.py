@@ -1,0 +1,58 @@
+"""The federation plan as data: which layers, parameters and buffers it lets travel."""
+
+import pytest
+from torch import nn
+
+from fedlayers.core.errors import UserError
+from fedlayers.core.federation_plan import FederationPlan
+from fedlayers.core.layers import layers_of
+from fedlayers.core.weights import split_state
+
+NETWORK = nn.Sequential()
+NETWORK.add_module("conv", nn.Conv2d(1, 2, 3))
+NETWORK.add_module("norm", nn.BatchNorm2d(2))
+NETWORK.add_module("plain", nn.BatchNorm2d(2, affine=False))
+NETWORK.add_module("head", nn.Linear(2, 3))
+LAYERS = layers_of(NETWORK)
+
+
+def keeping(*names: str) -> FederationPlan:
+    return FederationPlan.keeping(names, LAYERS, "plan.personal")
+
+
+def test_all_layers_are_shared_unless_somebody_says_otherwise() -> None:
+    plan = FederationPlan.all()
+    assert plan == keeping() and plan.is_whole and plan.shared(LAYERS) == LAYERS
+    parameters, buffers = split_state(NETWORK)
+    assert plan.travelling(parameters) == parameters and plan.staying(buffers) == {}
+
+
+def test_a_personal_layer_stays_with_its_parameters_and_buffers() -> None:
+    plan = keeping("norm")
+    parameters, buffers = split_state(NETWORK)
+    assert not plan.is_whole and [layer.name for layer in plan.shared(LAYERS)] == ["conv", "head"]
+    assert list(plan.travelling(parameters)) == ["conv.weight", "conv.bias", "head.weight", "head.bias"]
+    assert set(plan.staying(buffers)) == {f"norm.{n}" for n in ("running_mean", "running_var", "num_batches_tracked")}
+    # Buffers that belong to no layer are everybody's.
+    assert {name.split(".")[0] for name in plan.travelling(buffers)} == {"plain"}
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("Haed", r"plan.personal must name layers of the model \(conv, norm, head\), got 'Haed'; did you mean head\?"),
+        ("fc9", r"plan.personal must name layers of the model .*, got 'fc9'; name some of those"),
+    ],
+)
+def test_a_layer_that_the_model_does_not_have_is_refused(name: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        keeping(name)
+
+
+def test_reasons_name_the_layers() -> None:
+    assert keeping("norm", "conv").why_no_model == (
+        "the federation plan leaves conv, norm with the clients: no model is whole on the server"
+    )
+    many = layers_of(nn.Sequential(*(nn.Linear(1, 1) for _ in range(6))))
+    why = FederationPlan(tuple(many)).why_no_model
+    assert why.startswith("the federation plan leaves 0, 1, 2 and 3 more layers with the clients")

@@ -1,0 +1,161 @@
+"""Runs in which some layers stay with the clients: what travels, what is kept, what is measured and what is missing."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.torch import load
+
+from fedlayers import read
+from fedlayers.config.compose import compose_config
+from fedlayers.config.settings import identity
+from fedlayers.core.errors import UserError
+from fedlayers.runs.client_state import unpack
+from fedlayers.runs.folder import RunFolder
+
+Run = Callable[..., Path]
+Tables = Callable[[Path], dict[str, bytes]]
+PERSONAL = ["plan=personal", "plan.personal=[fc2]"]
+WHY = "the federation plan leaves fc2 with the clients"
+
+
+def model_of(run: Path, server_round: int) -> dict[str, bytes]:
+    """Return the arrays of the server's model after a round."""
+    arrays = load(RunFolder(run).checkpoint(server_round)[0])
+    return {
+        name.removeprefix("weights/"): array.numpy().tobytes()
+        for name, array in arrays.items()
+        if name.startswith("weights/")
+    }
+
+
+def own_layers(run: Path, client: int, server_round: int = 2) -> dict[str, bytes]:
+    """Return the arrays of the model in a client's state."""
+    record = unpack(run / "state" / f"{client}@{server_round}")["model"]
+    return {name: array.numpy().tobytes() for name, array in record.items()}  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="module")
+def personal(quick_run: Run) -> Path:
+    return quick_run(
+        "engine=local",
+        *PERSONAL,
+        "metrics=[evaluation,weights,distances,clusters,gradients]",
+        "metrics.clusters.resamples=0",
+    )
+
+
+def test_the_server_has_the_shared_layers_and_each_client_its_own(personal: Path) -> None:
+    assert set(model_of(personal, 1)) == set(model_of(personal, 2)) == {"fc1.weight", "fc1.bias"}
+    states = [own_layers(personal, client) for client in range(4)]
+    assert all(set(own) == {"fc2.weight", "fc2.bias"} for own in states)
+    assert len({own["fc2.weight"] for own in states}) == 4
+
+
+def test_a_plan_that_shares_nothing_is_local_training(quick_run: Run) -> None:
+    words = ["engine=local", "fraction=0.5", "rounds=3"]
+    apart = quick_run(*words, "plan=personal", "plan.personal=[fc1,fc2]")
+    alone = quick_run(*words, "algorithm=local")
+    trained = {path.name for path in (alone / "state").glob("[0-9]*@*")}
+    assert trained and trained == {path.name for path in (apart / "state").glob("[0-9]*@*")}
+    for name in trained:
+        client, server_round = map(int, name.split("@"))
+        assert own_layers(apart, client, server_round) == own_layers(alone, client, server_round)
+    measured = [
+        read(run).records.query("owner == 'client' and metric in ['loss', 'norm', 'update_norm']")
+        for run in (apart, alone)
+    ]
+    columns = ["round", "moment", "client", "layer", "scope", "value"]
+    found = [table[table.moment != "start"][columns].reset_index(drop=True) for table in measured]
+    pd.testing.assert_frame_equal(found[0], found[1], check_exact=True, check_categorical=False)
+    assert set(measured[0].query("moment != 'start'").model) == {"personal"}
+
+
+def test_round_one_by_hand(quick_run: Run) -> None:
+    # Round 1 starts everywhere from the same weights: the shared layer is FedAvg's, whatever becomes of the other.
+    words = ["engine=local", "rounds=1", "partition=dirichlet", "metrics=[evaluation]", "snapshots.clients=true"]
+    run, whole = quick_run(*words, *PERSONAL), quick_run(*words)
+    assert model_of(run, 1).items() <= model_of(whole, 1).items()
+    clients = [load((whole / "snapshots" / f"client{c}@1.safetensors").read_bytes()) for c in range(4)]
+    for client, weights in enumerate(clients):
+        assert own_layers(run, client, 1)["fc2.bias"] == weights["fc2.bias"].numpy().tobytes()
+    counts = read(run).partition.query("scope == 'client_train'").groupby("client").examples.sum()
+    mean = np.average([weights["fc1.bias"].numpy().astype(float) for weights in clients], 0, counts)
+    assert mean.astype(np.float32).tobytes() == model_of(run, 1)["fc1.bias"]
+
+
+def test_clients_measure_whole_models_at_both_moments_and_the_server_none(personal: Path) -> None:
+    records = read(personal).records
+    own = records.query("owner == 'client' and metric == 'loss' and scope == 'client_test' and status == 'ok'")
+    assert own.groupby("moment", observed=True).size().to_dict() == {
+        "start": 4, "after_local": 8, "after_aggregate": 8, "final": 4,
+    }  # fmt: skip
+    assert set(own.model) == {"personal"}
+    norms = records.query("metric == 'norm' and layer == 'fc2'")
+    assert len(norms) == 8 and (norms.status == "ok").all()
+    tests = records.query("scope == 'server_test'")
+    assert {"start", "after_aggregate", "final"} == set(tests.moment) and {"loss", "accuracy"} <= set(tests.metric)
+    assert (tests.status == "missing").all()
+    assert set(tests.reason) == {f"{WHY}: no model is whole on the server"}
+
+
+def test_what_the_server_compares_is_of_shared_layers(personal: Path) -> None:
+    tables = read(personal)
+    compared = tables.records.query("metric in ['drift', 'update_cosine', 'b_dissimilarity']")
+    assert set(compared[compared.status == "ok"].layer.dropna()) == {"fc1"}
+    assert set(compared[compared.layer == "fc2"].reason) == {WHY}
+    whole = compared[compared.layer.isna()]
+    assert set(whole.variant) == {"shared"} and (whole.status == "ok").all()
+    pairs = tables.pairs
+    assert set(pairs.subject) == {"clients", "received", "aggregated"} and (pairs.status == "ok").all()
+    assert "fc2" not in set(pairs.layer.dropna())
+    of_layers = pairs.query("metric == 'l2_dst'")
+    assert set(of_layers[of_layers.layer.isna()].variant) == {"mean, shared"}
+    lost = tables.records.query("metric == 'l2_dst' and layer == 'fc2'")
+    assert set(lost.subject) == {"clients", "received", "aggregated"} and set(lost.reason) == {WHY}
+    clusters = tables.records.query("metric == 'clusters'")
+    assert set(clusters.variant) == {"model_cosine_dst of updates, shared"} and (clusters.status == "ok").all()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["algorithm=local"],
+            "plan must be left out because Local shares no layer anyway, got 'personal'; leave it out",
+        ),
+        (["algorithm=centralized"], "plan must be left out because Centralized trains one participant on all"),
+        (["plan.personal=[fc3]"], r"plan.personal must name layers of the model \(fc1, fc2\), got 'fc3'; did you mean"),
+    ],
+)
+def test_a_plan_without_effect_or_layer_is_refused(quick_run: Run, words: list[str], sentence: str) -> None:
+    given = [word for word in PERSONAL if word.split("=")[0] not in {w.split("=")[0] for w in words}]
+    with pytest.raises(UserError, match=sentence):
+        quick_run("engine=local", *given, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["plan=personal"],
+            r"plan.personal must be one layer or more with plan=personal, got \[\]; name them, such as",
+        ),
+        (
+            ["+plan.personal=[fc2]"],
+            r"plan.personal must be left out with plan=all, got \['fc2'\]; choose plan=personal",
+        ),
+        (["plan.name=none"], "plan.name must be one of all, personal, got 'none'"),
+        ([*PERSONAL, "init=there"], "init must be left out because plan=personal starts personal layers on clients"),
+    ],
+)
+def test_a_plan_says_what_it_means(words: list[str], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        compose_config(words)
+
+
+def test_the_plan_of_all_layers_names_the_same_run() -> None:
+    assert identity(compose_config(["plan=all"])) == identity(compose_config([]))
+    assert identity(compose_config(PERSONAL)) != identity(compose_config([]))
