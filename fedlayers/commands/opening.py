@@ -129,13 +129,18 @@ class Run:
             owner: ``"server"`` or a client's number.
 
         Raises:
-            UserError: there is no such model, or no configuration to build it from.
+            UserError: there is no such model, it lacks layers that clients keep, or no configuration to build it from.
         """
         from fedlayers.models import build_model
 
         weights = self.weights(round, owner)
         shape = self.facts.get("shape") or self.data.shape
         network = build_model(self.config.model, tuple(shape), len(self.facts["classes"]), self.config.seed)
+        if lost := [name for name in network.state_dict() if name not in weights]:
+            raise UserError(
+                f"the model of owner {owner} at round {round} is not whole, {lost[0]} stays with the clients: read "
+                "what there is with weights(), or a client's model, which snapshots.clients=true keeps"
+            )
         network.load_state_dict(weights)
         return network.eval()
 

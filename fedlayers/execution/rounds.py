@@ -81,7 +81,9 @@ class RoundLoop:
         self.writer.settle()
         self.folder.commit_clients(server_round, train.clients)
         means = evaluate.means()
-        snapshots = self.snapshots.of_round(server_round, means.of("loss", "client_val"), self.model, train)
+        snapshots = self.snapshots.of_round(
+            server_round, means.of("loss", "client_val"), self.model, train, self.folder.states
+        )
         tables = train.merged(evaluate)
         self._add_own(tables, server_round, "after_aggregate", time.perf_counter() - began)
         self._save(server_round, f"round={server_round:06d}", tables, snapshots)

@@ -2,12 +2,20 @@
 
 from dataclasses import dataclass
 
+from flwr.app import ArrayRecord
+from torch import Tensor
+
 from fedlayers.config.settings import Config
 from fedlayers.core.schedule import Schedule
 from fedlayers.core.weights import to_safetensors_bytes
+from fedlayers.flower.adapter import records_of
+from fedlayers.flower.arrays import tensor_of
+from fedlayers.flower.contents import BUFFERS
 from fedlayers.flower.global_model import GlobalModel
 from fedlayers.flower.replies import Replies
+from fedlayers.flower.session import MODEL
 from fedlayers.runs.checkpoint import Best
+from fedlayers.runs.client_state import StateStore
 
 
 @dataclass
@@ -32,7 +40,9 @@ class SnapshotChoice:
         """Say whether every client's own weights are needed at a round."""
         return self.config.snapshots.clients and self.due(server_round)
 
-    def of_round(self, server_round: int, loss: float | None, model: GlobalModel, train: Replies) -> dict[str, bytes]:
+    def of_round(
+        self, server_round: int, loss: float | None, model: GlobalModel, train: Replies, states: StateStore
+    ) -> dict[str, bytes]:
         """Return the files of a round.
 
         Args:
@@ -40,6 +50,7 @@ class SnapshotChoice:
             loss: mean loss on the clients' validation examples (never on test examples), None if there are none.
             model: the global model after the round.
             train: the replies of the clients that trained.
+            states: the clients' personal states, committed: they hold the layers that were not sent.
         """
         files: dict[str, bytes] = {}
         if loss is not None and (self.best is None or loss < self.best.value):
@@ -50,6 +61,16 @@ class SnapshotChoice:
             files[f"server@{server_round}.safetensors"] = model.packed()
         if self.need_clients(server_round):
             for client, weights in train.weights().items():
-                packed = to_safetensors_bytes({**weights, **train.buffers.get(client, {})})
+                sent = {**weights, **train.buffers.get(client, {})}
+                kept = _own(states, client, server_round)
+                packed = to_safetensors_bytes(sent | {name: kept[name] for name in kept if name not in sent})
                 files[f"client{client}@{server_round}.safetensors"] = packed
         return files
+
+
+def _own(states: StateStore, client: int, server_round: int) -> dict[str, Tensor]:
+    """Return the parameters and buffers of the model that a client keeps."""
+    kept = records_of(states.load(client, server_round, proposed=False), ArrayRecord)
+    return {
+        name: tensor_of(array) for record in (MODEL, BUFFERS) for name, array in kept.get(record, ArrayRecord()).items()
+    }

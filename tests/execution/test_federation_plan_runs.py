@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from flwr.app import ArrayRecord
 from safetensors.torch import load
 
+from fedlayers import open as open_run
 from fedlayers import read
 from fedlayers.config.compose import compose_config
 from fedlayers.config.settings import identity
 from fedlayers.core.errors import UserError
+from fedlayers.flower.adapter import records_of
 from fedlayers.runs.client_state import unpack
 from fedlayers.runs.folder import RunFolder
 
@@ -79,7 +82,12 @@ def test_round_one_by_hand(quick_run: Run) -> None:
     run, whole = quick_run(*words, *PERSONAL), quick_run(*words)
     assert model_of(run, 1).items() <= model_of(whole, 1).items()
     clients = [load((whole / "snapshots" / f"client{c}@1.safetensors").read_bytes()) for c in range(4)]
+    opened = open_run(run)
+    with pytest.raises(UserError, match=r"owner server at round 1 is not whole, fc2.weight stays with the clients"):
+        opened.model(1)
     for client, weights in enumerate(clients):
+        # A client's model is kept whole, its own layers included.
+        assert opened.model(1, client).state_dict()["fc2.bias"].equal(weights["fc2.bias"])
         assert own_layers(run, client, 1)["fc2.bias"] == weights["fc2.bias"].numpy().tobytes()
     counts = read(run).partition.query("scope == 'client_train'").groupby("client").examples.sum()
     mean = np.average([weights["fc1.bias"].numpy().astype(float) for weights in clients], 0, counts)
@@ -159,3 +167,56 @@ def test_a_plan_says_what_it_means(words: list[str], sentence: str) -> None:
 def test_the_plan_of_all_layers_names_the_same_run() -> None:
     assert identity(compose_config(["plan=all"])) == identity(compose_config([]))
     assert identity(compose_config(PERSONAL)) != identity(compose_config([]))
+
+
+@pytest.mark.parametrize("algorithm", ["fedadam", "fedprox", "clustered", "ifca"])
+def test_strategies_see_the_shared_layers_alone(quick_run: Run, algorithm: str) -> None:
+    run = quick_run("engine=local", *PERSONAL, f"algorithm={algorithm}", "metrics=[evaluation]")
+    arrays = load(RunFolder(run).checkpoint(2)[0])
+    assert any("fc1" in name for name in arrays) and not any("fc2" in name for name in arrays)
+    assert len({own_layers(run, client)["fc2.weight"] for client in range(4)}) == 4
+
+
+def test_stopped_between_rounds_it_goes_on_bit_for_bit(
+    personal: Path, quick_run: Run, tables: Tables, tmp_path: Path
+) -> None:
+    words = ["engine=local", *PERSONAL, "metrics=[evaluation]"]
+    quick_run(*words, "rounds=1", folder=tmp_path)
+    longer, whole = quick_run(*words, folder=tmp_path), quick_run(*words)
+    assert model_of(longer, 2) == model_of(whole, 2) == model_of(personal, 2)
+    for client in range(4):
+        assert own_layers(longer, client) == own_layers(whole, client)
+    last = "records/round=000002.parquet"
+    assert tables(longer)[last] == tables(whole)[last]
+
+
+@pytest.mark.slow
+def test_workers_leave_the_layers_where_they_belong(personal: Path, quick_run: Run, tables: Tables) -> None:
+    words = [*PERSONAL, "clients=7", "fraction=0.8", "metrics=[evaluation,weights,distances]"]
+    here = quick_run("engine=local", *words)
+    spread = quick_run("engine=ray", "engine.workers=2", "engine.client_cpus=0.5", *words)
+    assert tables(spread) == tables(here) and model_of(spread, 2) == model_of(here, 2)
+
+
+def state_of(run: Path, client: int) -> dict[str, bytes]:
+    """Return all arrays of a client's state after round 2, buffers among them."""
+    state = records_of(unpack(run / "state" / f"{client}@2"), ArrayRecord)
+    return {
+        f"{part}/{name}": array.numpy().tobytes()
+        for part in ("model", "buffers")
+        for name, array in state[part].items()
+    }
+
+
+def test_statistics_stay_where_their_layer_stays(quick_run: Run) -> None:
+    words = ["engine=local", "model._target_=tests.support.odd_models.TinyBatchNorm", "metrics=[evaluation]"]
+    run = quick_run(*words, "plan=personal", "plan.personal=[norm]")
+    assert not any("norm" in name for name in load(RunFolder(run).checkpoint(2)[0]))
+    states = [state_of(run, client) for client in range(4)]
+    assert all(own.keys() >= {"model/norm.weight", "buffers/norm.running_mean"} for own in states)
+    assert len({own["buffers/norm.running_mean"] for own in states}) == 4
+    shared = quick_run(*words, "plan=personal", "plan.personal=[last]")
+    assert {"buffers/norm.running_mean", "weights/norm.weight"} <= set(load(RunFolder(shared).checkpoint(2)[0]))
+    alone = quick_run(*words, "algorithm=local")
+    apart = quick_run(*words, "plan=personal", "plan.personal=[first,norm,last]")
+    assert [state_of(apart, client) for client in range(4)] == [state_of(alone, client) for client in range(4)]
