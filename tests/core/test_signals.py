@@ -22,9 +22,12 @@ from fedlayers.studies.launching import process
 def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Check that every handler is put back."""
     monkeypatch.delenv("SUBMITIT_EXECUTOR", raising=False)
+    # Whoever starts the tests by nohup has them ignore it.
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     before = {number: signal.getsignal(number) for number in (*signals.STOPPING, signal.SIGUSR2)}
     yield
     assert {number: signal.getsignal(number) for number in before} == before
+    signal.signal(signal.SIGHUP, inherited)
     signals._State.received, signals._State.why = None, None
 
 

@@ -64,7 +64,7 @@ def test_a_folder_called_like_a_column_hides_nothing_where_the_docs_say_how(stud
     table = study / "study.parquet"
     hidden = rows(f"SELECT DISTINCT seed FROM '{table}'")
     assert hidden == [(7,)], "DuckDB no longer reads folders as columns: the docs need not warn"
-    text = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "large-studies.md").read_text(encoding="utf-8")
     assert "hive_partitioning = false" in text
     query = f"SELECT DISTINCT seed FROM read_parquet('{table}', hive_partitioning = false)"
     assert rows(query) == [(0,)]
