@@ -112,7 +112,10 @@ def _fill_client(
 ) -> list[dict[str, Any]]:
     """Fill in one client's gaps in ``own`` and return what was done."""
     entries = []
+    lacking = np.isnan(own[np.concatenate(list(mine.values()))]).any(axis=0)
     for j, pooled in pooled_value.items():
+        if not lacking[j]:
+            continue
         value, source = _typical(own[mine["client_train"], j], is_categorical[j]), "client"
         if np.isnan(value):
             value, source = pooled, "pooled"
