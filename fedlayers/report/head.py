@@ -7,19 +7,18 @@ import pandas as pd
 
 from fedlayers.statistics.over_clients import mean_and_deviation
 from fedlayers.views.curves import last_scores
-from fedlayers.views.numbered import parts_of
+from fedlayers.views.numbered import names_in
 
 # Name and value.
 Fact = tuple[str, str]
 _FACTS = {"dataset": "data set", "partition": "partition", "model": "model", "algorithm": "algorithm"}
 
 
-def head(facts: Mapping[str, Any], records: pd.DataFrame, partition: pd.DataFrame) -> list[Fact]:
-    """Return what a run is, and its last scores.
+def about(facts: Mapping[str, Any], partition: pd.DataFrame) -> list[Fact]:
+    """Return what a run is and how far it is.
 
     Args:
         facts: of the run, see :func:`fedlayers.runs.reading.run_facts.run_facts`.
-        records: its table of single values.
         partition: its label counts.
     """
     found = [(name, str(facts[key])) for key, name in _FACTS.items() if facts.get(key)]
@@ -30,10 +29,24 @@ def head(facts: Mapping[str, Any], records: pd.DataFrame, partition: pd.DataFram
         found.append(("clients", f"{facts['clients']}{survey}"))
     if facts.get("seed") is not None:
         found.append(("seed", str(facts["seed"])))
-    found.append(("rounds", f"{facts.get('round') or 0} of {facts.get('rounds', '?')} ({facts['status']})"))
-    return [*found, *((name, _score(rows)) for name, rows in parts_of(last_scores(records), "score"))]
+    return [*found, ("rounds", f"{facts.get('round') or 0} of {facts.get('rounds', '?')} ({facts['status']})")]
 
 
-def _score(rows: pd.DataFrame) -> str:
-    mean, deviation = mean_and_deviation(rows["value"])
-    return f"{mean:.3f} ± {deviation:.3f} (sd over {len(rows)} clients)" if len(rows) > 1 else f"{mean:.3f}"
+def scores(records: pd.DataFrame) -> dict[str, list[Fact]]:
+    """Return the last scores of each run.
+
+    Args:
+        records: single values of runs of one kind, see :func:`fedlayers.report.kinds.kind_of`.
+    """
+    rows = last_scores(records)
+    names = names_in(rows, "score")
+    found: dict[str, list[Fact]] = {str(run): [] for run in records["run"].unique()}
+    for (number, run), values in rows.groupby(["score", "run"], sort=True, observed=True)["value"]:
+        if number in names:
+            found[str(run)].append((names[number], _score(values)))
+    return found
+
+
+def _score(values: "pd.Series[float]") -> str:
+    mean, deviation = mean_and_deviation(values)
+    return f"{mean:.3f} ± {deviation:.3f} (sd over {len(values)} clients)" if len(values) > 1 else f"{mean:.3f}"

@@ -10,23 +10,29 @@ from pandas.api.types import union_categoricals
 
 from fedlayers.core.quantities import Quantities
 
-# What decides which lines there are, on which axes, under which names.
-_SORTS = ["metric", "layer", "layer_index", "subject", "moment", "model", "scope", "variant", "status"]
+# What decides which lines and matrices there are, on which axes, under which names.
+_SORTS = ["metric", "layer", "layer_index", "subject", "moment", "model", "scope", "variant"]
 
 
-def kind_of(records: pd.DataFrame, facts: Mapping[str, Any], quantities: Quantities) -> str:
-    """Return what is the same in runs of one kind and differs in others: the sorts of rows, the layers, the units.
+def kind_of(records: pd.DataFrame, pairs: pd.DataFrame, facts: Mapping[str, Any], quantities: Quantities) -> str:
+    """Return what is the same in runs of one kind and differs in others: sorts of rows, last rounds, layers, units.
 
     Args:
-        records: of one run.
+        records: single values of one run.
+        pairs: its values between two clients, rounds or layers.
         facts: of the run.
         quantities: what it states of what it measured.
     """
-    sorts = records[_SORTS].assign(
+    of_records = records[[*_SORTS, "status"]].assign(
         server=records["client"].isna(), ends=records["step"].isna(), finite=np.isfinite(records["value"])
     )
-    lines = sorted(map(str, sorts.drop_duplicates().itertuples(index=False, name=None)))
-    return json.dumps([facts.get("layers"), str(quantities), lines])
+    of_pairs = pairs[_SORTS].assign(ends=pairs["step"].isna())
+    last = records.groupby(["metric", "moment"], observed=True)["round"].max()
+    return json.dumps([facts.get("layers"), str(quantities), _told(of_records), _told(of_pairs), str(last.to_dict())])
+
+
+def _told(sorts: pd.DataFrame) -> list[str]:
+    return sorted(map(str, sorts.drop_duplicates().itertuples(index=False, name=None)))
 
 
 def stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

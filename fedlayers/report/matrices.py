@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,7 +126,7 @@ def _columns(
     rows: pd.DataFrame, clients: Sequence[int], rounds: Sequence[int], symmetric: bool
 ) -> tuple[dict[str, Column], list[str]]:
     shown = rows["client"].isin(clients) & rows["other"].isin(clients) & rows["round"].isin(rounds)
-    rows = rows[shown]
+    rows = rows if shown.all() else rows[shown]
     cells, count = _cells(rows, clients, rounds, symmetric)
     values = rows["value"].to_numpy(float)
     there = (rows["status"] == "ok").to_numpy(bool) & np.isfinite(values)
@@ -146,10 +145,9 @@ def _cells(
 ) -> tuple[np.ndarray, int]:
     """Return each row's cell, and how many cells there are."""
     m = len(clients)
-    place: dict[Any, int] = {client: at for at, client in enumerate(clients)}
-    of_round: dict[Any, int] = {number: at for at, number in enumerate(rounds)}
-    i, j = (rows[end].astype(int).map(place).to_numpy(int) for end in ("client", "other"))
-    in_round = rows["round"].astype(int).map(of_round).to_numpy(int)
+    # Both are ascending.
+    i, j = (np.searchsorted(clients, rows[end].to_numpy(int)) for end in ("client", "other"))
+    in_round = np.searchsorted(rounds, rows["round"].to_numpy(int))
     of_each = m * (m + 1) // 2 if symmetric else m * m
     pair = j * (j + 1) // 2 + i if symmetric else i * m + j
     return in_round * of_each + pair, of_each * len(rounds)
@@ -163,6 +161,8 @@ def _spread(values: np.ndarray, cells: np.ndarray, count: int) -> Column:
 
 def _reasons(rows: pd.DataFrame, there: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Return the reasons why values are missing, and of each row the number of its reason, 0 if it has a value."""
+    if there.all():
+        return [], np.zeros(len(rows))
     told = rows["reason"].astype(object).fillna("no reason given")
     odd = (rows["status"] == "ok").to_numpy(bool) & ~there
     told = told.where(~odd, "the value is " + rows["value"].astype(str))

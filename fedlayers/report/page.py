@@ -13,13 +13,14 @@ import pandas as pd
 from fedlayers.core.disk import whole_file
 from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import Quantities
-from fedlayers.report.head import Fact, head
+from fedlayers.report.head import Fact, about, scores
 from fedlayers.report.kinds import kind_of, stacked
 from fedlayers.report.lines import Chart, Profile, learning_charts, profiles
 from fedlayers.report.matrices import Matrices, clients_of, matrices, sizes
 from fedlayers.report.orders import Order, orders
 from fedlayers.report.room import MOST_NUMBERS, MOST_ROUNDS, room
 from fedlayers.runs.damage import readable
+from fedlayers.runs.partition_table import load_partition
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.tables import Tables, read
 from fedlayers.views.client_names import client_names
@@ -100,15 +101,15 @@ def run_reports(tables: Tables) -> list[RunReport]:
     waiting: dict[str, list[_Opened]] = {}
 
     def opened(run: Path) -> None:
-        one = _opened(Tables(run, (run,), several=False), share)
+        one = _opened(Tables(run, (run,), several=False))
         together = waiting.setdefault(one.kind, [])
         together.append(one)
-        if sum(len(other.records) for other in together) > _ROWS_AT_ONCE:
-            found.update(_reports(waiting.pop(one.kind)))
+        if sum(other.rows for other in together) > _ROWS_AT_ONCE:
+            found.update(_reports(waiting.pop(one.kind), share))
 
     done = readable(opened, tables.runs, tables.several)
     for together in waiting.values():
-        found.update(_reports(together))
+        found.update(_reports(together, share))
     return [found[run.name] for run in done]
 
 
@@ -148,18 +149,48 @@ def _source(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A run whose lines are still to be computed, together with those of other runs of its kind."""
+    """What was read of a run, to be looked at together with other runs of its kind."""
 
+    run: Path
     kind: str
-    records: pd.DataFrame
-    run_facts: Mapping[str, Any]
+    facts: Mapping[str, Any]
     quantities: Quantities
-    report: RunReport
+    records: pd.DataFrame
+    pairs: pd.DataFrame
+    partition: pd.DataFrame
+
+    @property
+    def rows(self) -> int:
+        """How many values there are."""
+        return len(self.records) + len(self.pairs)
 
 
-def _opened(tables: Tables, numbers: int) -> _Opened:
-    facts, records = run_facts(tables.path), tables.records
-    rows = between_clients(tables.pairs)
+def _opened(tables: Tables) -> _Opened:
+    facts, records, pairs = run_facts(tables.path), tables.records, tables.pairs
+    counts = load_partition(tables.path)
+    partition = pd.DataFrame() if counts is None else counts.to_pandas()
+    kind = kind_of(records, pairs, facts, tables.quantities)
+    return _Opened(tables.path, kind, facts, tables.quantities, records, pairs, partition)
+
+
+def _reports(runs: Sequence[_Opened], numbers: int) -> dict[str, RunReport]:
+    """Return the reports of runs of one kind, by name of their folders."""
+    records, first = stacked([run.records for run in runs]), runs[0]
+    compared = between_clients(stacked([run.pairs for run in runs]))
+    of_run = {str(run): rows for run, rows in compared.groupby("run", observed=True)}
+    last, charts = scores(records), learning_charts(records, first.quantities)
+    layers = profiles(records[records["layer"].notna()], first.facts, first.quantities, MOST_ROUNDS)
+    found = {}
+    for run in runs:
+        name = run.run.name
+        report = _matrices(run, of_run.get(name, compared[:0]), numbers)
+        facts = [*about(run.facts, run.partition), *last.get(name, [])]
+        found[name] = replace(report, facts=facts, charts=charts.get(name, []), profiles=layers.get(name, []))
+    return found
+
+
+def _matrices(run: _Opened, rows: pd.DataFrame, numbers: int) -> RunReport:
+    """Return the report of a run without what is known of all runs of its kind."""
     clients = clients_of(rows)
     columns = sizes(rows)
     most_rounds, most_clients = room(columns, len(clients), numbers)
@@ -169,29 +200,15 @@ def _opened(tables: Tables, numbers: int) -> _Opened:
         notes.append(f"Matrices show {len(shown)} of {len(clients)} clients, spaced evenly.")
     if any(measured > most_rounds for measured, _ in columns):
         notes.append(f"Matrices of more than {most_rounds} rounds show {most_rounds}, spaced evenly.")
-    if records.loc[records["layer"].notna(), "round"].nunique() > MOST_ROUNDS:
+    if run.records.loc[run.records["layer"].notna(), "round"].nunique() > MOST_ROUNDS:
         notes.append(f"Layer profiles of more than {MOST_ROUNDS} rounds show {MOST_ROUNDS}, spaced evenly.")
-    report = RunReport(
-        name=tables.path.resolve().name,
-        facts=head(facts, records, tables.partition),
+    return RunReport(
+        name=run.run.resolve().name,
+        facts=[],
         notes=notes,
-        clients=list(client_names(facts, pd.Series(shown, dtype=int)).values()),
-        orders=orders(client_groups(records, tables.partition), shown),
-        matrices=matrices(rows, shown, tables.quantities, most_rounds),
+        clients=list(client_names(run.facts, pd.Series(shown, dtype=int)).values()),
+        orders=orders(client_groups(run.records, run.partition), shown),
+        matrices=matrices(rows, shown, run.quantities, most_rounds),
         charts=[],
         profiles=[],
     )
-    return _Opened(kind_of(records, facts, tables.quantities), records, facts, tables.quantities, report)
-
-
-def _reports(runs: Sequence[_Opened]) -> dict[str, RunReport]:
-    """Return the reports of runs of one kind, by name of their folders."""
-    records, first = stacked([run.records for run in runs]), runs[0]
-    charts = learning_charts(records, first.quantities)
-    of_layers = records[records["layer"].notna()]
-    found = profiles(of_layers, first.run_facts, first.quantities, MOST_ROUNDS)
-    names = [str(run.records["run"].iloc[0]) if len(run.records) else run.report.name for run in runs]
-    return {
-        name: replace(run.report, charts=charts.get(name, []), profiles=found.get(name, []))
-        for name, run in zip(names, runs, strict=True)
-    }

@@ -11,8 +11,7 @@ from fedlayers.core.errors import UserError
 from fedlayers.core.machine.terminal import show
 from fedlayers.core.records import Record, addressed, missing, to_table
 from fedlayers.execution.summary import summarise, summary
-from fedlayers.report.head import head
-from fedlayers.runs.reading.run_facts import run_facts
+from fedlayers.report.head import scores
 from fedlayers.runs.reading.tables import read
 from tests.support.fake_run import Fake, accuracy, write_run
 from tests.support.terminals import terminal
@@ -167,5 +166,5 @@ def test_the_end_of_fewer_rounds_is_told_with_its_round(tmp_path: Path) -> None:
     text = summarise(run)
     assert "final: round 2" in text and "last: round 4" in text
     tables = [read(run), read(shorter)]
-    told = [head(run_facts(one.path), one.records, one.partition) for one in tables]
+    told = [scores(one.records)[one.path.name] for one in tables]
     assert [any("final" in name for name, _ in facts) for facts in told] == [False, True]

@@ -10,7 +10,7 @@ from fedlayers.core.errors import UserError
 from fedlayers.core.survey import surveyed
 from fedlayers.execution.summary import summarise
 from fedlayers.figures.clients.partition import partition_matrix
-from fedlayers.report.head import head
+from fedlayers.report.head import about
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.tables import read
 
@@ -63,7 +63,7 @@ def test_the_table_of_the_partition_counts_the_others_together(runs: tuple[Path,
 def test_summary_and_report_say_how_many(runs: tuple[Path, Path]) -> None:
     assert "8 clients (3 at start and final)" in summarise(runs[0])
     tables = read(runs[0])
-    assert ("clients", "8, 3 of them at start and final") in head(run_facts(runs[0]), tables.records, tables.partition)
+    assert ("clients", "8, 3 of them at start and final") in about(run_facts(runs[0]), tables.partition)
     assert "at start and final" not in summarise(runs[1])
 
 

@@ -61,11 +61,13 @@ def test_the_profiles_of_runs_of_a_kind_are_made_at_once(study: Path, monkeypatc
 def test_a_missing_value_and_other_layers_make_another_kind(study: Path) -> None:
     run = read(study).runs[0]
     tables, facts = read(run), run_facts(run)
-    kind = kind_of(tables.records, facts, tables.quantities)
-    assert kind == kind_of(tables.records.assign(value=2 * tables.records["value"]), facts, tables.quantities)
-    assert kind != kind_of(tables.records.assign(value=np.nan), facts, tables.quantities)
-    assert kind != kind_of(tables.records[tables.records["layer"].isna()], facts, tables.quantities)
-    assert kind != kind_of(tables.records, {**facts, "layers": []}, tables.quantities)
+    kind = kind_of(tables.records, tables.pairs, facts, tables.quantities)
+    assert kind == kind_of(
+        tables.records.assign(value=2 * tables.records["value"]), tables.pairs, facts, tables.quantities
+    )
+    assert kind != kind_of(tables.records.assign(value=np.nan), tables.pairs, facts, tables.quantities)
+    assert kind != kind_of(tables.records[tables.records["layer"].isna()], tables.pairs, facts, tables.quantities)
+    assert kind != kind_of(tables.records, tables.pairs, {**facts, "layers": []}, tables.quantities)
 
 
 def test_stacked_tables_keep_their_rows_and_kinds_of_columns(study: Path) -> None:
