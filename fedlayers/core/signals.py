@@ -23,8 +23,6 @@ class _State:
     answered = False
     interruptible = False
     received: int | None = None
-    # Why it stops, if it is not a signal.
-    why: str | None = None
     # What rounds look at while they run.
     stop: threading.Event | None = None
     # What submitit does when the job's time ends or it is pre-empted.
@@ -44,9 +42,7 @@ def last_signal() -> int | None:
 
 
 def stop_reason() -> str:
-    """Say what stopped the run, for people."""
-    if _State.why is not None:
-        return _State.why
+    """Say which signal stopped the run, for people."""
     number = _State.received
     names = {
         _JOB_ENDS: "the end of the job's time, or pre-emption",
@@ -76,7 +72,7 @@ def signals_answered() -> Iterator[None]:
         for number in STOPPING
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
     }
-    _State.answered, _State.received, _State.why = True, None, None
+    _State.answered, _State.received = True, None
     for number in before:
         signal.signal(number, _answer)
     try:
@@ -119,8 +115,10 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
     would have done at once, in the middle of whatever the run was doing.
 
     Raises:
-        Stopped: there was a signal, or somebody called :func:`stop_because`.
+        Stopped: there was a signal, or ``stop`` was set from elsewhere, before the block as well.
     """
+    if stop.is_set():
+        raise Stopped
     with signals_answered(), _job_end_noted():
         _State.stop = stop
         try:
@@ -146,14 +144,6 @@ def _job_end_noted() -> Iterator[None]:
         yield
     finally:
         signal.signal(_JOB_ENDS, _State.submitit)
-
-
-def stop_because(reason: str) -> None:
-    """Let the rounds that run in this process stop as after a signal; may be called in any thread."""
-    stop = _State.stop
-    if stop is not None:
-        _State.why = reason
-        stop.set()
 
 
 def queue_again() -> None:

@@ -6,20 +6,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from fedlayers.config.settings import Config
 from fedlayers.core.disk import disk_errors
 from fedlayers.core.errors import Stopped, UserError, one_line
-from fedlayers.core.signals import signals_answered, stop_because, stop_on_signals, stop_reason
+from fedlayers.core.signals import signals_answered, stop_on_signals, stop_reason
 from fedlayers.data.cache import cache_root, data_root
 from fedlayers.engines.base import EngineGrid, Workplace
 from fedlayers.engines.make import checked_engine, make_engine, settled_device
 from fedlayers.execution.build import Built, build
 from fedlayers.execution.continuation import nothing_left, resume
 from fedlayers.execution.engine_choice import choose
-from fedlayers.execution.outcome import facts_of, finish, note_stretch, save_partition, stated
+from fedlayers.execution.outcome import draw, facts_of, finish, note_stretch, save_partition, stated
 from fedlayers.execution.progress import Progress, make_progress
 from fedlayers.execution.rounds import RoundLoop
 from fedlayers.execution.starting_point import fresh_model, starting_point
@@ -27,7 +26,7 @@ from fedlayers.flower.adapter import quiet
 from fedlayers.flower.strategy_contract import declared
 from fedlayers.measuring.server import ServerMeasuring
 from fedlayers.runs.folder import RunFolder, no_empty_folders, run_folder
-from fedlayers.runs.lock import LockedError, lock
+from fedlayers.runs.lock import Held, LockedError, lock
 from fedlayers.runs.quantities import FILE, save_quantities
 from fedlayers.runs.snapshots import SnapshotChoice
 from fedlayers.runs.wall_time import WallTime, sign_of_life
@@ -78,9 +77,8 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
         with lock(folder.path):
             folder.set_aside()
     folder.create(config)
-    lost = "another process has taken the run over, which saw no sign of life of this one for minutes"
-    alive = sign_of_life(folder.path)
-    with lock(folder.path, on_loss=partial(stop_because, lost)) as held, _log_to(folder.path / "log.txt"):
+    alive, stop = sign_of_life(folder.path), threading.Event()
+    with lock(folder.path, on_loss=stop.set) as held, _log_to(folder.path / "log.txt"):
         committed = resume(folder, config, built.federation)
         wall = WallTime(folder, alive)
         save_partition(folder, config, built.federation)
@@ -94,11 +92,13 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
         if committed is not None:
             print(f"continuing after round {committed}")
         try:
-            _run_rounds(folder, config, built, engine, committed, wall)
+            with _counted(wall, held):
+                _run_rounds(folder, config, built, engine, committed, wall, stop)
+            draw(folder, config)
+            held.check()
             finish(folder, config)
         except BaseException as error:
-            if held.lost:
-                raise LockedError(lost) from error
+            held.check()
             _note_end(folder, error, is_new=committed is None)
             raise
 
@@ -126,9 +126,14 @@ def _forget(folder: RunFolder) -> None:
 
 
 def _run_rounds(
-    folder: RunFolder, config: Config, built: Built, engine: str, committed: int | None, wall: WallTime
+    folder: RunFolder,
+    config: Config,
+    built: Built,
+    engine: str,
+    committed: int | None,
+    wall: WallTime,
+    stop: threading.Event,
 ) -> None:
-    stop = threading.Event()
     progress = make_progress(config.progress)
     model, best = starting_point(folder, config, built, committed)
     title = f"{config.dataset['name']} {config.algorithm['name']} seed {config.seed}"
@@ -155,7 +160,16 @@ def _run_rounds(
     finally:
         progress.close()
         grid.close()
-        wall.stop()
+
+
+@contextmanager
+def _counted(wall: WallTime, held: Held) -> Iterator[None]:
+    """Write down how long a block of code has taken, unless the run is another process's by then."""
+    try:
+        yield
+    finally:
+        if not held.lost:
+            wall.stop()
 
 
 def _server_measuring(

@@ -136,15 +136,19 @@ def stated(config: Config, built: Built) -> list[Facts]:
     return [*metrics, *stated_by(type(declared(built.strategy))), *stated_by(client), *of_survey]
 
 
-def finish(folder: RunFolder, config: Config) -> None:
-    """Draw the figures, mark the run as complete, write the report, and tell what came out and where to look."""
-    from fedlayers.execution.summary import summary
-
+def draw(folder: RunFolder, config: Config) -> None:
+    """Draw the figures of a run whose rounds are done."""
     if config.figures:
         from fedlayers.figures.draw import draw_main
 
         with _told("the figures could not be drawn"):
             draw_main(folder.path)
+
+
+def finish(folder: RunFolder, config: Config) -> None:
+    """Mark the run as complete, write the report, and tell what came out and where to look."""
+    from fedlayers.execution.summary import summary
+
     folder.write_facts({**folder.facts(), "status": "complete", "reason": None})
     folder.finish(config.rounds, float(folder.facts()["wall_s"]))
     if config.figures:

@@ -52,6 +52,17 @@ class Held:
         self._thread = threading.Thread(target=self._beat, name=NAME, daemon=True)
         self._thread.start()
 
+    def check(self) -> None:
+        """Look whether the folder is still ours, before its files say how the run ended.
+
+        Raises:
+            LockedError: another process has taken it over.
+        """
+        if self.lost:
+            raise LockedError(
+                "another process has taken the run over, which saw no sign of life of this one for minutes"
+            )
+
     def release(self) -> None:
         """Take our card away, if it is still ours."""
         if os.getpid() != self._owner:

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 
 from fedlayers.core import signals
 from fedlayers.core.errors import Stopped
-from fedlayers.core.signals import interruptible, signals_answered, stop_because, stop_on_signals, stop_reason
-from fedlayers.runs.folder import RunFolder
+from fedlayers.core.signals import interruptible, signals_answered, stop_on_signals, stop_reason
+from fedlayers.execution.starting_point import starting_point
+from fedlayers.runs.lock import Held, lock
 from fedlayers.studies.launching import process
 
 
@@ -28,7 +30,7 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     assert {number: signal.getsignal(number) for number in before} == before
     signal.signal(signal.SIGHUP, inherited)
-    signals._State.received, signals._State.why = None, None
+    signals._State.received = None
 
 
 def send(number: int) -> None:
@@ -114,12 +116,12 @@ def test_other_threads_are_left_alone() -> None:
     assert seen == [signal.getsignal(signal.SIGTERM)]
 
 
-def test_rounds_stop_for_other_reasons_too() -> None:
-    with pytest.raises(Stopped, match=r"^$"), stop_on_signals(threading.Event()):
-        stop_because("taken over")
-    assert stop_reason() == "taken over"
-    stop_because("nothing runs any more")
-    assert stop_reason() == "taken over"
+def test_rounds_stop_for_other_reasons_too_and_do_not_begin_if_one_came_before_them() -> None:
+    stop = threading.Event()
+    with pytest.raises(Stopped, match=r"^$"), stop_on_signals(stop):
+        stop.set()
+    with pytest.raises(Stopped, match=r"^$"), stop_on_signals(stop):
+        pytest.fail("began")
 
 
 @pytest.mark.parametrize("where", ["fedlayers.figures.draw.draw_main", "fedlayers.execution.execute._run_rounds"])
@@ -150,23 +152,47 @@ def test_a_signal_while_the_report_is_written_leaves_a_complete_run(
     assert not (run / "run.lock").exists()
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        "fedlayers.execution.execute.starting_point",
+        "fedlayers.execution.rounds.RoundLoop.run",
+        "fedlayers.figures.draw.draw_main",
+    ],
+)
 def test_a_run_that_was_taken_over_stops_and_leaves_the_others_word(
-    quick_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    quick_run: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    where: str,
 ) -> None:
-    def taken_over(folder: RunFolder, *_: object) -> None:
-        (folder.path / "run.lock").write_text(json.dumps({"host": "far", "pid": 1}))
-        (folder.path / "run.json").write_text('{"status": "running", "by": "far"}')
-        deadline = time.monotonic() + 10
-        with stop_on_signals(threading.Event()):
-            while signals._State.why is None and time.monotonic() < deadline:
-                time.sleep(0.01)
+    ours: list[Held] = []
+
+    @contextmanager
+    def noted(folder: Path, on_loss: Callable[[], None]) -> Iterator[Held]:
+        with lock(folder, on_loss=on_loss) as held:
+            ours.append(held)
+            yield held
+
+    def taken_over(*arguments: Any) -> object:
+        (run,) = tmp_path.glob("main/digits*")
+        (run / "run.json").write_text('{"status": "running", "by": "far"}')
+        # In one step, as whoever takes a run over writes it: an empty card is nobody's.
+        (run / "card").write_text(json.dumps({"host": "far", "pid": 1}))
+        (run / "card").replace(run / "run.lock")
+        deadline = time.monotonic() + 60
+        while not ours[0].lost and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return starting_point(*arguments) if where.endswith("starting_point") else None
 
     monkeypatch.setattr("fedlayers.runs.lock_card.HEARTBEAT_S", 0.02)
-    monkeypatch.setattr("fedlayers.execution.execute._run_rounds", taken_over)
-    run = quick_run("rounds=1", folder=tmp_path)
+    monkeypatch.setattr("fedlayers.execution.execute.lock", noted)
+    monkeypatch.setattr(where, taken_over)
+    run = quick_run("rounds=1", "figures=true", folder=tmp_path)
     assert "already running there (another process has taken the run over" in capsys.readouterr().out
     assert json.loads((run / "run.json").read_text()) == {"status": "running", "by": "far"}
-    assert "far" in (run / "run.lock").read_text()
+    assert "far" in (run / "run.lock").read_text() and not (run / "done.json").exists()
 
 
 def test_a_process_of_a_sweep_stops_when_the_sweep_ends(monkeypatch: pytest.MonkeyPatch) -> None:

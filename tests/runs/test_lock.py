@@ -73,9 +73,11 @@ def write_lock(folder: Path, age_s: float = 0.0, **changes: Any) -> Path:
     """Write the lock of a process of this machine that is gone, or with other values that of another machine."""
     path = folder / "run.lock"
     content = {"host": socket.gethostname(), "pid": 1, "job": None, **mine(folder)}
-    path.write_text(json.dumps({**content, **changes}))
-    os.utime(path, (time.time() - age_s,) * 2)
-    return path
+    # In one step, as it is taken over: a heartbeat would take an empty one away.
+    scratch = folder / "card"
+    scratch.write_text(json.dumps({**content, **changes}))
+    os.utime(scratch, (time.time() - age_s,) * 2)
+    return scratch.replace(path)
 
 
 def mine(folder: Path) -> dict[str, Any]:
@@ -284,10 +286,11 @@ def test_the_heart_beats_while_the_lock_is_held_also_if_somebody_deletes_or_empt
 def test_who_was_taken_over_is_told_and_leaves_the_other_ones_lock(tmp_path: Path) -> None:
     told = threading.Event()
     with mock.patch.object(fedlayers.runs.lock_card, "HEARTBEAT_S", 0.02), lock(tmp_path, on_loss=told.set) as held:
-        assert not held.lost
+        held.check()
         write_lock(tmp_path, host="far", kernel="far")
-        assert told.wait(10)
-        assert held.lost
+        assert told.wait(10) and held.lost
+        with pytest.raises(LockedError, match="another process has taken the run over, which saw no sign of life"):
+            held.check()
     assert content(tmp_path)["host"] == "far"
 
 
