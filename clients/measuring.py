@@ -4,8 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from safetensors.numpy import save
 from torch import Tensor
 
 from clients.training import LocalResult
@@ -13,10 +11,10 @@ from fedlayers.core.federation import Examples
 from fedlayers.core.records import Record, Resource, Row, addressed, missing, table_of, to_bytes, to_table
 from fedlayers.core.seeding import derive
 from fedlayers.core.weights import load_state
-from fedlayers.flower.contents import PAYLOADS
+from fedlayers.flower.contents import PAYLOADS, SHARED, packed_payloads
 from fedlayers.flower.session import Session
 from metrics.base import ClientView
-from metrics.measure import measure_clients
+from metrics.measure import Sent, measure_clients
 
 
 @dataclass(frozen=True)
@@ -40,12 +38,12 @@ class Measured:
 
     Attributes:
         rows: of all models, told apart by the column ``model``.
-        payloads: metric -> name -> array, of the first model: it is the one on which clients are compared.
+        sent: payloads, of the first model: it is the one on which clients are compared.
         model: the first model's name; :attr:`loss` and :attr:`accuracy` are its.
     """
 
     rows: list[Row]
-    payloads: dict[str, dict[str, np.ndarray]]
+    sent: Sent
     model: str
 
     @property
@@ -69,12 +67,8 @@ class Measured:
         for row in self.rows:
             tables.setdefault(table_of(row), []).append(row)
         packed = {name: to_bytes(to_table(name, rows)) for name, rows in tables.items()}
-        arrays = {
-            f"{metric}/{name}": array for metric, arrays in self.payloads.items() for name, array in arrays.items()
-        }
-        if arrays:
-            packed[PAYLOADS] = save(arrays)
-        return packed
+        payloads = {PAYLOADS: self.sent.own, SHARED: self.sent.shared}
+        return packed | {name: packed_payloads(arrays) for name, arrays in payloads.items() if arrays}
 
     def _evaluated(self, metric: str) -> tuple[float, int]:
         found = {
@@ -134,7 +128,7 @@ def training_rows(
 
 def _measure_one(
     session: Session, name: str, model: Model, client: int | None, data: Mapping[str, Examples]
-) -> tuple[list[Row], dict[str, dict[str, np.ndarray]]]:
+) -> tuple[list[Row], Sent]:
     workspace = session.workspace
     load_state(workspace.module, model.weights, model.buffers)
     workspace.module.eval()
@@ -157,7 +151,7 @@ def _measure_one(
     # The server measures the global model itself; with buffers of its own, or trained here, a client's is another.
     same = name == "global" and session.moment != "after_local" and workspace.config.training.buffers != "local"
     metrics = {key: metric for key, metric in workspace.metrics.items() if not (same and metric.per_model)}
-    rows, payloads = measure_clients(metrics, view, session.last_round, on_error)
+    rows, sent = measure_clients(metrics, view, session.last_round, on_error)
     owner = "server" if client is None else "client"
     address = {"owner": owner, "client": client, "model": name, "round": session.round, "moment": session.moment}
-    return addressed(rows, **address), payloads
+    return addressed(rows, **address), sent

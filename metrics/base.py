@@ -24,11 +24,9 @@ class ExampleSet(Protocol):
 
     def __len__(self) -> int:
         """Return the number of examples."""
-        ...
 
     def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalised float features (b, *shape) and int64 labels (b,) of ``positions`` (b,)."""
-        ...
 
 
 @dataclass
@@ -49,7 +47,7 @@ class ClientView:
         round, moment: when this is.
         batch_size: examples per forward pass when a pass runs over a whole split.
         batches_at_once: batches that such a pass computes at the same time: 1 on a client, which has one core.
-        payload_limit_bytes: the most one metric may send to the server.
+        payload_limit_bytes: the most one metric may send to the server, what it shares with others included.
         cache: results shared by the metrics of this view, keyed by what they are.
     """
 
@@ -81,10 +79,10 @@ class ServerView:
         clients: indices of the clients that replied, ascending; every mapping below has these keys.
         weights: client -> its weights after local training (moment ``after_local`` only, else empty).
         before: the global weights that went out; what a client started from is :meth:`start_of`.
-        after: the aggregated global weights (equals ``before`` where nothing is aggregated); what was made for a client
-            is :meth:`made_for`.
+        after: the aggregated global weights (``before`` where nothing is aggregated); a client's are :meth:`made_for`.
         examples: client -> number of training examples; what the mean weighs clients with is :meth:`shares`.
         payloads: client -> what this metric's client half sent, name -> array.
+        shared: name -> client -> what several metrics' client halves sent once, see :class:`Measurement`.
         seed: seed for this round and moment on the server.
         round, moment: when this is.
         global_views: ``received`` (the global model that went out) and, at ``after_local``, ``aggregated`` (the one
@@ -99,8 +97,7 @@ class ServerView:
         earlier: returns what this metric kept at the same moment of the first round that kept something and of the
             last one before this round: round -> name -> array.
         planted: client -> the group that was planted in its data; empty if none was.
-        parallel_map: the run's way to let workers compute a function of many items, for
-            :func:`metrics.parallel.map_if_large`.
+        parallel_map: how the run's workers compute a function of many, for :func:`metrics.parallel.map_if_large`.
         cache: results shared by the metrics of this view, keyed by what they are.
     """
 
@@ -124,6 +121,7 @@ class ServerView:
     plan: FederationPlan = field(default_factory=FederationPlan.all)
     given: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    shared: Mapping[str, Mapping[int, Mapping[str, np.ndarray]]] = field(default_factory=dict)
 
     @property
     def why_no_model(self) -> str | None:
@@ -196,11 +194,13 @@ class Measurement:
         rows: rows of any table.
         payload: what a client half sends to the server half, compact: name -> array.
         kept: what a server half asks to get back in later rounds: name -> array.
+        shared: name -> such a payload that other metrics send, too; as the object in ``view.cache`` it travels once.
     """
 
     rows: list[Row] = field(default_factory=list)
     payload: dict[str, np.ndarray] = field(default_factory=dict)
     kept: dict[str, np.ndarray] = field(default_factory=dict)
+    shared: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
 
 class Described:

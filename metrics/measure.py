@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -21,9 +21,22 @@ from metrics.parallel import mapped_by
 Payload = dict[str, np.ndarray]
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What client halves send to the server halves.
+
+    Attributes:
+        own: metric -> its payload, without empty ones.
+        shared: name -> what one or several metrics send under it; it travels once.
+    """
+
+    own: dict[str, Payload] = field(default_factory=dict)
+    shared: dict[str, Payload] = field(default_factory=dict)
+
+
 def measure_clients(
     metrics: Mapping[str, Metric], view: ClientView, last_round: int, on_error: str = "record"
-) -> tuple[list[Row], dict[str, Payload]]:
+) -> tuple[list[Row], Sent]:
     """Run the client halves that are due at the view's round and moment.
 
     Args:
@@ -34,21 +47,22 @@ def measure_clients(
             lets the exception through.
 
     Returns:
-        The rows, with one resource row ``measure_<name>`` in seconds for each metric that ran, and the payloads
-        by metric, without empty ones.
+        The rows, with one resource row ``measure_<name>`` in seconds for each metric that ran, and the payloads.
     """
     rows: list[Row] = []
-    payloads: dict[str, Payload] = {}
+    sent = Sent()
     due = {
         name: metric for name, metric in metrics.items() if metric.schedule.is_due(view.round, last_round, view.moment)
     }
     kept = {name: tensor.detach().clone() for name, tensor in view.parameters.items()} if due else {}
     for name, metric in due.items():
-        measurement = _timed(name, partial(_client_half, metric, view, kept), view.device, on_error)
+        half = partial(_client_half, metric, view, kept, sent.shared)
+        measurement = _timed(name, half, view.device, on_error)
         rows += measurement.rows
+        sent.shared.update(measurement.shared)
         if measurement.payload:
-            payloads[name] = measurement.payload
-    return rows, payloads
+            sent.own[name] = measurement.payload
+    return rows, sent
 
 
 def measure_step(
@@ -100,7 +114,8 @@ def measure_server(
         metrics: name -> metric.
         view: what the server knows; its ``payloads`` are replaced by those of each metric, and its ``earlier``,
             which takes the metric's name, by a function without arguments.
-        payloads: metric -> client -> name -> array, as :func:`measure_clients` gave them.
+        payloads: metric -> client -> name -> array, each metric's own as :func:`measure_clients` gave them; those that
+            metrics share are the view's.
         last_round: the number of rounds of the run.
         on_error: see :func:`measure_clients`.
 
@@ -137,13 +152,22 @@ def _timed(name: str, half: Callable[[], Measurement], device: torch.device, on_
     return replace(measurement, rows=[*measurement.rows, seconds])
 
 
-def _client_half(metric: Metric, view: ClientView, kept: Mapping[str, Tensor]) -> Measurement:
+def _client_half(
+    metric: Metric, view: ClientView, kept: Mapping[str, Tensor], shared: Mapping[str, Payload]
+) -> Measurement:
     # A metric that changes buffers or weights must not decide what the next one sees.
     with weights_kept(view.parameters, kept), buffers_kept(view.module), as_written(view.module):
         measurement = checked(metric.client(view), metric, "client")
-    size, limit = sum(array.nbytes for array in measurement.payload.values()), view.payload_limit_bytes
+    payloads, limit = [measurement.payload, *measurement.shared.values()], view.payload_limit_bytes
+    size = sum(array.nbytes for payload in payloads for array in payload.values())
     if size > limit:
         raise ValueError(f"payload must be {limit} bytes or less, got {size}; raise metrics.payload_mb")
+    for name, payload in measurement.shared.items():
+        if shared.get(name, payload) is not payload:
+            raise ValueError(
+                f"shared payload {name!r} must be the object that another metric sent under this name, kept in "
+                "view.cache; give it a name of its own"
+            )
     return measurement
 
 

@@ -17,11 +17,14 @@ from metrics.compare.products.gram_sketch import gram_sketch
 from metrics.probe.activations import check_positions, probe_remark
 from metrics.probe.payload import (
     compact_outputs,
-    examples_in,
+    examples_behind,
     global_outputs,
     packed,
+    sent_outputs,
+    shared_outputs,
     too_large,
     unpacked,
+    why_absent,
     without_output,
 )
 
@@ -46,10 +49,10 @@ class _Item:
 class Similarity(Metric):
     """Compares representations of the probe: what each layer's module puts out, before the activation function.
 
-    Client half: the layers' outputs on the probe, centred, with at most as many units as examples (exact), as payload.
-    With ``send=sketch``, and by itself for the largest layers if the payload limit would be broken, a layer sends a
-    sketch of ``sketch_numbers`` numbers instead, from which CKA can be estimated (its error is the standard error)
-    and nothing else.
+    Client half: the layers' outputs on the probe, centred, with at most as many units as examples (exact), shared with
+    distances. With ``send=sketch``, and by itself for the largest layers if the payload limit would be broken, a layer
+    sends a sketch of ``sketch_numbers`` numbers instead, from which CKA can be estimated (its error is the standard
+    error) and nothing else.
 
     Server half: a row in ``pairs/`` for every measure, layer and pair; ``subject`` names the relation:
 
@@ -114,13 +117,23 @@ class Similarity(Metric):
         return probe_remark(view, self.positions, self.measures)
 
     def client(self, view: ClientView) -> Measurement:
-        """Return the representations as payload, and missing values for layers that have none."""
+        """Return the representations, and missing values for layers that have none."""
         rows = without_output(view, self.positions, [fact.name for fact in self.facts])
-        return Measurement(rows, packed(self._to_send(compact_outputs(view, self.positions), view), view))
+        outputs = compact_outputs(view, self.positions)
+        whole = {} if self.send == "sketch" else shared_outputs(view, self.positions)
+        chosen = too_large(outputs, view.payload_limit_bytes) if whole else set(outputs)
+        own = {
+            name: outputs[name] if self.send == "activations" else self._sketch(outputs[name])
+            for name in outputs
+            if name in chosen
+        }
+        count = 0 if view.probe is None else len(view.probe)
+        return Measurement(rows, packed(own, count) if own else {}, shared=whole)
 
     def server(self, view: ServerView) -> Measurement:
         """Return a row for every measure, relation, layer and pair."""
-        items = self._items(view)
+        received = self._received(view)
+        items = self._items(view, received)
         relations = {name: self._pairs(name, items, view) for name in self.relations}
         groups: dict[bool, list[tuple[str, int, int]]] = {False: [], True: []}
         for relation, pairs in relations.items():
@@ -130,7 +143,11 @@ class Similarity(Metric):
         for sketched, named in groups.items():
             if named:
                 rows += self._compare(items, named, sketched, view)
-        kept = {f"{client}/{name}": array for client, sent in view.payloads.items() for name, array in sent.items()}
+        kept = {
+            f"{client}/{name}": array
+            for client, outputs in received.items()
+            for name, array in packed(outputs, examples_behind(view, self.positions)).items()
+        }
         return Measurement(rows, kept=kept if "rounds" in self.relations else {})
 
     def _of_server(self) -> list[str]:
@@ -141,20 +158,23 @@ class Similarity(Metric):
         pairs = [(fact.name, relation) for fact in self.facts for relation in self._of_server()]
         return [missing(name, why, subject=relation, **address) for name, relation in pairs]
 
-    def _to_send(self, whole: Mapping[str, Tensor], view: ClientView) -> dict[str, Tensor]:
-        """Return what travels for every layer."""
-        chosen: set[str] = set(whole) if self.send == "sketch" else set()
-        if self.send == "auto":
-            chosen = too_large(whole, view.payload_limit_bytes)
-        return {name: self._sketch(x) if name in chosen else x for name, x in whole.items()}
-
     def _sketch(self, values: Tensor) -> Tensor:
         # The same random vectors for all clients, rounds and runs: only then do sketches fit together.
         return values if values.ndim == 1 else gram_sketch(values, self.sketch_numbers, seed=0)
 
-    def _items(self, view: ServerView) -> list[_Item]:
+    def _received(self, view: ServerView) -> dict[int, dict[str, Tensor]]:
+        """Return client -> layer -> its output or a sketch of it, in the order of the layers."""
+        shared = {} if self.send == "sketch" else sent_outputs(view, self.positions)
+        found: dict[int, dict[str, Tensor]] = {}
+        for client in sorted({*shared, *view.payloads}):
+            whole = {name: x for name, x in shared.get(client, {}).items() if why_absent(x) is None}
+            every = whole | unpacked(view.payloads.get(client, {}), view.layers)
+            found[client] = {layer.name: every[layer.name] for layer in view.layers if layer.name in every}
+        return found
+
+    def _items(self, view: ServerView, received: Mapping[int, Mapping[str, Tensor]]) -> list[_Item]:
         """Return everything that takes part: this round's clients, the global models, earlier rounds' clients."""
-        items = _received_items(view.payloads, view.round, view.layers)
+        items = _items_of(received, view.round, view.layers)
         for name in [name for relation in self._of_server() for name in view.names_given(relation)]:
             found = global_outputs(view, name, self.positions)
             layers = [layer for layer in view.layers if layer.name in found]
@@ -165,7 +185,8 @@ class Similarity(Metric):
                 for key, array in arrays.items():
                     client, _, name = key.partition("/")
                     sent.setdefault(int(client), {})[name] = array
-                items += _received_items(sent, earlier, view.layers)
+                outputs = {client: unpacked(sent[client], view.layers) for client in sorted(sent)}
+                items += _items_of(outputs, earlier, view.layers)
         return items
 
     def _pairs(self, relation: str, items: Sequence[_Item], view: ServerView) -> list[tuple[int, int]]:
@@ -192,7 +213,7 @@ class Similarity(Metric):
         place_of = {place: index for index, place in enumerate(used)}
         pairs = [(place_of[a], place_of[b]) for _, a, b in named]
         values = [self._sketch(items[place].values) if sketched else items[place].values for place in used]
-        n = examples_in(view.payloads)
+        n = examples_behind(view, self.positions)
         rows: list[Row] = []
         for measure in self.measures.values():
             if sketched:
@@ -208,14 +229,12 @@ class Similarity(Metric):
         return rows
 
 
-def _received_items(
-    payloads: Mapping[int, Mapping[str, np.ndarray]], server_round: int, layers: Sequence[Layer]
-) -> list[_Item]:
+def _items_of(received: Mapping[int, Mapping[str, Tensor]], server_round: int, layers: Sequence[Layer]) -> list[_Item]:
     named = {layer.name: layer for layer in layers}
     return [
         _Item(client, server_round, named[name], values)
-        for client in sorted(payloads)
-        for name, values in unpacked(payloads[client], layers).items()
+        for client, outputs in received.items()
+        for name, values in outputs.items()
     ]
 
 

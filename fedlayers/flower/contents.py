@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from safetensors.numpy import load, save
 from torch import Tensor
 
 from fedlayers.core.errors import UserError
@@ -18,7 +20,9 @@ METRICS = "metrics"
 # Our rows and payloads in a reply, beside the records that strategies insist on.
 EXTRA = "fedlayers"
 BUFFERS, PAYLOADS, START = "buffers", "payloads", "start"
-_PARTS = (*SCHEMAS, PAYLOADS, BUFFERS, START)
+# What several metrics send and travels once.
+SHARED = "shared_payloads"
+_PARTS = (*SCHEMAS, PAYLOADS, SHARED, BUFFERS, START)
 # A record of a reply that holds a sum over clients in the place of their arrays: "sum/<level>/<place>".
 SUM = "sum/"
 # Which arrays of that sum a reply lacked.
@@ -56,6 +60,21 @@ def array_record(arrays: Mapping[str, np.ndarray | Tensor]) -> ArrayRecord:
     """Return named arrays as the record in which they travel."""
     plain = {name: array.detach().cpu() if isinstance(array, Tensor) else array for name, array in arrays.items()}
     return ArrayRecord({name: encode(np.asarray(array)) for name, array in plain.items()})
+
+
+def packed_payloads(payloads: Mapping[str, Mapping[str, np.ndarray]]) -> bytes:
+    """Return payloads, arrays by whose they are and by name, as safetensors."""
+    every = ((whose, payload.items()) for whose, payload in payloads.items())
+    return save({f"{quote(whose, safe='')}/{name}": array for whose, arrays in every for name, array in arrays})
+
+
+def unpacked_payloads(data: bytes) -> dict[str, dict[str, np.ndarray]]:
+    """Return what :func:`packed_payloads` was given, the arrays read-only."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for key, array in load(data).items():
+        whose, _, name = key.partition("/")
+        found.setdefault(unquote(whose), {})[name] = array
+    return found
 
 
 def _kind(name: str, value: object) -> str:

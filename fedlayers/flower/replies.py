@@ -19,7 +19,7 @@ from fedlayers.core.records import SCHEMAS, Pair, Record, Row, Spectrum, from_by
 from fedlayers.core.weights import from_safetensors_bytes
 from fedlayers.flower.adapter import number, records_of
 from fedlayers.flower.arrays import tensor_of
-from fedlayers.flower.contents import ARRAYS, BUFFERS, EXTRA, METRICS, PAYLOADS, START, SUM
+from fedlayers.flower.contents import ARRAYS, BUFFERS, EXTRA, METRICS, PAYLOADS, SHARED, START, SUM, unpacked_payloads
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ class Replies:
             (FedMedian, FedTrimmedAvg) take the arrays out of the messages they aggregate.
         tables: table name -> Arrow tables.
         payloads: metric -> client -> name -> array.
+        shared: name -> client -> name -> array, of what several metrics share.
         buffers: client -> its buffers after training.
         starts: client -> the weights that its training started from, where it keeps its own.
         sent: client -> the arrays of the model that it was sent.
@@ -44,6 +45,7 @@ class Replies:
     arrays: dict[int, dict[str, Array]] = field(default_factory=dict)
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
     payloads: dict[str, dict[int, dict[str, np.ndarray]]] = field(default_factory=dict)
+    shared: dict[str, dict[int, dict[str, np.ndarray]]] = field(default_factory=dict)
     buffers: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     starts: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
     sent: dict[int, ArrayRecord] = field(default_factory=dict)
@@ -187,10 +189,10 @@ def _take(phase: Replies, client: int, extra: ConfigRecord) -> None:
     """Add what a client's record of ours holds to a phase."""
     for name, data in extra.items():
         assert isinstance(data, bytes)
-        if name == PAYLOADS:
-            for key, array in load(data).items():
-                metric, part = key.split("/", 1)
-                phase.payloads.setdefault(metric, {}).setdefault(client, {})[part] = array
+        if name in (PAYLOADS, SHARED):
+            held = phase.payloads if name == PAYLOADS else phase.shared
+            for whose, payload in unpacked_payloads(data).items():
+                held.setdefault(whose, {})[client] = payload
         elif name == BUFFERS:
             phase.buffers[client] = from_safetensors_bytes(data)
         elif name == START:

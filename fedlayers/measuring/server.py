@@ -112,6 +112,7 @@ class ServerMeasuring:
             plan=self.plan,
             given=given.names,
             models=given.tensors(),
+            shared=phase.shared,
         )
         rows, kept = measure_server(due, view, phase.payloads, self.config.rounds, self._on_error)
         if moment == "after_local":

@@ -13,6 +13,11 @@ from metrics.compare.products.compact import compact
 from metrics.probe.activations import probe_activations
 
 _OTHER_BYTES = 2**16
+# What is sent in place of a layer's output, and why.
+_TOO_LARGE, _NOT_FINITE = torch.zeros(0), torch.full((1,), torch.nan)
+_TOO_LARGE_REASON = "needs whole activations, too large to send; lower probe.size or raise metrics.payload_mb"
+_NOT_FINITE_REASON = "its output is not finite"
+_NOTHING_REASON = "there is no output of it on the probe"
 
 
 def compact_outputs(view: ClientView, positions: str) -> dict[str, Tensor]:
@@ -66,11 +71,56 @@ def too_large(values: Mapping[str, Tensor], limit_bytes: int) -> set[str]:
     return set(sizes) - fits
 
 
-def packed(values: Mapping[str, Tensor], view: ClientView) -> dict[str, np.ndarray]:
+def shared_outputs(view: ClientView, positions: str) -> dict[str, dict[str, np.ndarray]]:
+    """Return every layer's output on the probe, whole, as what metrics share: :attr:`Measurement.shared`.
+
+    Of layers that the payload limit leaves no room for, and of those whose output is not finite, a mark travels.
+
+    Args:
+        view: one model of a client.
+        positions: see :func:`metrics.probe.activations.layer_outputs`.
+    """
+    key = ("shared outputs", positions)
+    if key not in view.cache:
+        outputs = compact_outputs(view, positions)
+        large = too_large(outputs, view.payload_limit_bytes)
+        sent = {name: _TOO_LARGE if name in large else output for name, output in outputs.items()}
+        # A layer that never has an output is left out by all clients alike; a diverged one must not be.
+        reasons = probe_activations(view, positions).reasons
+        sent |= {name: _NOT_FINITE for name, reason in reasons.items() if reason == _NOT_FINITE_REASON}
+        view.cache[key] = packed(sent, 0 if view.probe is None else len(view.probe))
+    return {_shared_name(positions): view.cache[key]}
+
+
+def sent_outputs(view: ServerView, positions: str) -> dict[int, dict[str, Tensor]]:
+    """Return client -> layer -> what came of :func:`shared_outputs`, as tensors once for all metrics.
+
+    :func:`why_absent` says what is no output.
+    """
+    key = ("sent outputs", positions)
+    if key not in view.cache:
+        sent = view.shared.get(_shared_name(positions), {})
+        view.cache[key] = {client: unpacked(sent[client], view.layers) for client in sorted(sent)}
+    found: dict[int, dict[str, Tensor]] = view.cache[key]
+    return found
+
+
+def why_absent(output: Tensor | None) -> str | None:
+    """Return why a layer has no output in :func:`sent_outputs`, None if it has one."""
+    if output is None:
+        return _NOTHING_REASON
+    if output.ndim > 1:
+        return None
+    return _NOT_FINITE_REASON if len(output) else _TOO_LARGE_REASON
+
+
+def _shared_name(positions: str) -> str:
+    return f"representations {positions}"
+
+
+def packed(values: Mapping[str, Tensor], examples: int) -> dict[str, np.ndarray]:
     """Return the payload of layers' representations, and under ``examples`` the number of probe examples."""
-    count = 0 if view.probe is None else len(view.probe)
-    arrays = {f"layer/{name}": tensor.numpy() for name, tensor in values.items()}
-    return {"examples": np.array([count]), **arrays}
+    return {"examples": np.array([examples])} | {f"layer/{name}": tensor.numpy() for name, tensor in values.items()}
 
 
 def unpacked(payload: Mapping[str, np.ndarray], layers: Sequence[Layer]) -> dict[str, Tensor]:
@@ -79,14 +129,14 @@ def unpacked(payload: Mapping[str, np.ndarray], layers: Sequence[Layer]) -> dict
     return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items() if array is not None}
 
 
-def examples_in(payloads: Mapping[int, Mapping[str, np.ndarray]]) -> int:
-    """Return the number of probe examples that the clients' payloads tell of; there must be one.
+def examples_behind(view: ServerView, positions: str) -> int:
+    """Return the number of probe examples behind what clients sent, shared or of this metric; something must be there.
 
-    Examples:
-        >>> import numpy as np
-        >>> examples_in({0: {"examples": np.array([1000])}})
-        1000
+    Args:
+        view: its payloads are those of this metric.
+        positions: the same as the clients'.
     """
+    payloads = view.shared.get(_shared_name(positions)) or view.payloads
     return int(next(iter(payloads.values()))["examples"][0])
 
 

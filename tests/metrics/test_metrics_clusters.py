@@ -18,7 +18,15 @@ from metrics.client_clusters import ClientClusters
 from metrics.client_distances import Distances
 from metrics.clusters.agglomerative import Agglomerative
 from metrics.clusters.louvain import Louvain
-from tests.support.metric_views import assert_in_range, client_view, network, server_view, some_rows, weights_of
+from tests.support.metric_views import (
+    assert_in_range,
+    client_view,
+    network,
+    server_view,
+    some_rows,
+    weights_of,
+    with_sent,
+)
 
 GROUPS = {0: 1, 2: 0, 3: 1, 5: 0, 6: 2, 7: 2, 8: 1, 9: 0, 11: 2}
 BEFORE = weights_of(network(1))
@@ -114,13 +122,13 @@ def test_a_diverged_client_leaves_no_clusters_but_a_reason() -> None:
 
 def on_probe(metric: ClientClusters, noise: float = 0.3, **changes: Any) -> ServerView:
     """Return clients whose networks have their group's weights, and some noise, with what they send."""
-    weights, payloads = moved(GROUPS, noise), {}
+    weights, sent = moved(GROUPS, noise), {}
     for client, own in weights.items():
         module = network()
         module.load_state_dict(own)
         view = replace(client_view(module, {}), probe=some_rows(60, seed=5))
-        payloads[client] = metric.client(view).payload
-    return replace(view_of(noise, weights=weights), payloads=payloads, **changes)
+        sent[client] = metric.client(view)
+    return replace(with_sent(view_of(noise, weights=weights), sent), **changes)
 
 
 def test_planted_groups_are_found_by_what_clients_compute() -> None:
@@ -142,26 +150,27 @@ def test_planted_groups_are_found_by_what_clients_compute() -> None:
 def test_a_client_without_representations_leaves_no_clusters_but_a_reason() -> None:
     metric = ClientClusters("cka_dst")
     view = on_probe(metric)
-    nothing = {client: sent for client, sent in view.payloads.items() if client != 5}
-    (row,) = metric.server(replace(view, payloads=nothing)).rows
+    ((name, shared),) = view.shared.items()
+    nothing = {client: sent for client, sent in shared.items() if client != 5}
+    (row,) = metric.server(replace(view, shared={name: nothing}, cache={})).rows
     assert isinstance(row, Record) and (row.metric, row.scope) == ("clusters", "probe")
     assert row.reason == (
         "a distance between clients is missing, 0 and 5: layer 0: there is no output of it on the probe"
     )
     both = ClientClusters("mean&full-cka_dst", positions="samples")
     convolution = nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 3, 3), nn.Flatten(), nn.Linear(12, 4)).eval()
-    sent = both.client(replace(client_view(convolution, {}), probe=some_rows(60))).payload
-    odd = replace(server_view(convolution, {}, {0: 1, 1: 1}), payloads={0: sent, 1: sent})
+    sent = both.client(replace(client_view(convolution, {}), probe=some_rows(60)))
+    odd = with_sent(server_view(convolution, {}, {0: 1, 1: 1}), {0: sent, 1: sent})
     (row,) = both.server(odd).rows
     assert isinstance(row, Record)
     assert row.reason == "a distance between clients is missing: layers that belong to it cannot be compared"
-    (row,) = metric.server(replace(view, payloads={})).rows
+    (row,) = metric.server(replace(view, shared={}, cache={})).rows
     assert isinstance(row, Record) and row.reason == "no client sent representations of the probe at round 1"
 
 
 def test_a_small_probe_is_remarked_where_there_is_one() -> None:
     view = replace(client_view(network(), {}), probe=some_rows(20))
-    assert ClientClusters().remarks(view) == [] and not ClientClusters().client(view).payload
+    assert ClientClusters().remarks(view) == [] and not ClientClusters().client(view).shared
     assert "the probe has 20 examples" in ClientClusters("cka_dst").remarks(view)[0]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import fedlayers
 from fedlayers.core.records import Pair, Record, Row
 from fedlayers.measuring.probe import probe_for
-from metrics.base import ClientView, ServerView
+from metrics.base import ClientView, Measurement, ServerView
 from metrics.client_distances import Distances
 from metrics.compare.measures.cka import CKA
 from metrics.compare.measures.rsa import RSA
@@ -23,7 +23,15 @@ from metrics.distances.representations import RepresentationMetric
 from metrics.distances.steps.preprocessing import PreprocessingStep
 from metrics.distances.weights.participant import Client
 from metrics.similarity import Similarity
-from tests.support.metric_views import assert_in_range, client_view, network, server_view, some_rows, weights_of
+from tests.support.metric_views import (
+    assert_in_range,
+    client_view,
+    network,
+    server_view,
+    some_rows,
+    weights_of,
+    with_sent,
+)
 
 PROBE = some_rows(60, seed=5)
 LAYERS = ("0", "2", "3")
@@ -34,19 +42,19 @@ def view_of(module: nn.Module, **changes: Any) -> ClientView:
     return replace(client_view(module, {}), probe=PROBE, **changes)
 
 
-def payloads(metric: Distances | Similarity, **changes: Any) -> dict[int, Mapping[str, np.ndarray]]:
-    return {client: metric.client(view_of(network(seed), **changes)).payload for client, seed in SEEDS.items()}
+def sent_by(metric: Distances | Similarity, **changes: Any) -> dict[int, Measurement]:
+    return {client: metric.client(view_of(network(seed), **changes)) for client, seed in SEEDS.items()}
 
 
-def server(sent: Mapping[int, Mapping[str, np.ndarray]], **changes: Any) -> ServerView:
+def server(sent: Mapping[int, Measurement], **changes: Any) -> ServerView:
     weights = {client: weights_of(network(seed)) for client, seed in SEEDS.items()}
     view = server_view(network(), weights, dict.fromkeys(SEEDS, 1))
     views = {name: lambda seed=seed: view_of(network(seed)) for name, seed in (("received", 8), ("aggregated", 9))}
-    return replace(view, payloads=sent, **{"global_views": views, **changes})
+    return with_sent(replace(view, **{"global_views": views, **changes}), sent)
 
 
 def rows_of(metric: Distances, **changes: Any) -> list[Row]:
-    return metric.server(server(payloads(metric), **changes)).rows
+    return metric.server(server(sent_by(metric), **changes)).rows
 
 
 def pairs_of(rows: Sequence[Row], **columns: object) -> dict[tuple[Any, ...], Pair]:
@@ -85,8 +93,9 @@ def test_clients_and_global_models_layer_by_layer() -> None:
 
 def test_layers_are_as_far_apart_as_similarity_says() -> None:
     similarity, metric = Similarity({"cka": CKA()}), Distances(["cka_dst"])
-    assert payloads(similarity)[2].keys() == payloads(metric)[2].keys()
-    alike = similarity.server(server(payloads(similarity))).rows
+    (one,), (other,) = (sent_by(measure)[2].shared.values() for measure in (similarity, metric))
+    assert one.keys() == other.keys()
+    alike = similarity.server(server(sent_by(similarity))).rows
     rows = rows_of(metric)
     for relation in ("clients", "received", "aggregated"):
         expected = pairs_of(alike, subject=relation, metric="cka_distance")
@@ -119,11 +128,11 @@ def test_every_layer_against_every_layer_of_the_received_model() -> None:
 
 
 def test_matrices_are_kept_with_the_global_models_that_relations_name() -> None:
-    kept = Distances(["cka_dst"]).server(server(payloads(Distances(["cka_dst"])))).kept
+    kept = Distances(["cka_dst"]).server(server(sent_by(Distances(["cka_dst"])))).kept
     assert {name: array.shape for name, array in kept.items()} == {"cka_dst": (5, 5), "cka_dst/layers": (3, 5, 5)}
     alone = Distances(["cka_dst"], relations=["clients"])
     views = {name: lambda: pytest.fail("nobody asked for it") for name in ("received", "aggregated")}
-    found = alone.server(server(payloads(alone), global_views=views))
+    found = alone.server(server(sent_by(alone), global_views=views))
     assert found.kept["cka_dst"].shape == (3, 3) and len(found.rows) == 12
 
 
@@ -143,7 +152,7 @@ def test_positions_are_those_asked_for() -> None:
 def test_weights_alone_need_no_probe() -> None:
     nothing: Any = None
     metric = Distances(["l2_dst"])
-    assert not metric.uses_probe and not metric.client(client_view(network(), {})).payload
+    assert not metric.uses_probe and metric.client(client_view(network(), {})) == Measurement()
     assert metric.remarks(view_of(network())) == []
     assert probe_for({"distances": metric}, nothing, nothing) is None
     on_probe = Distances(["l2_dst", "mean-cka_dst"])
@@ -153,8 +162,9 @@ def test_weights_alone_need_no_probe() -> None:
 
 def test_what_is_too_large_to_send_is_missing_and_so_is_the_model() -> None:
     metric = Distances(["cka_dst", "l2_dst"])
-    sent = payloads(metric, payload_limit_bytes=2**16 + 60 * 4 * 4)
-    assert {name: array.shape for name, array in sent[2].items()} == {
+    sent = sent_by(metric, payload_limit_bytes=2**16 + 60 * 4 * 4)
+    (payload,) = sent[2].shared.values()
+    assert {name: array.shape for name, array in payload.items()} == {
         "examples": (1,), "layer/0": (0,), "layer/2": (0,), "layer/3": (60, 4),
     }  # fmt: skip
     rows = metric.server(server(sent)).rows
@@ -177,7 +187,7 @@ def test_a_diverged_layer_is_missing_for_its_client_and_hides_no_other() -> None
     (row,) = found.rows
     assert isinstance(row, Record)
     assert (row.metric, row.layer, row.scope, row.reason) == ("cka_dst", "3", "probe", "its output is not finite")
-    rows = metric.server(server({**payloads(metric), 5: found.payload})).rows
+    rows = metric.server(server({**sent_by(metric), 5: found})).rows
     for pair in pairs_of(rows).values():
         assert (pair.status == "missing") == (5 in (pair.client, pair.other) and pair.layer in ("3", None))
     assert pairs_of(rows, variant="mean, pooled")[2, 5, None, None].reason == "layer 3: its output is not finite"
@@ -186,7 +196,7 @@ def test_a_diverged_layer_is_missing_for_its_client_and_hides_no_other() -> None
 
 def test_where_all_diverged_no_mean_over_the_other_layers_is_given() -> None:
     metric = Distances(["cka_dst"], relations=["clients"])
-    sent = dict.fromkeys(SEEDS, metric.client(view_of(broken(2))).payload)
+    sent = dict.fromkeys(SEEDS, metric.client(view_of(broken(2))))
     rows = metric.server(server(sent)).rows
     whole = pairs_of(rows, variant="mean, pooled")
     assert {row.reason for row in whole.values()} == {"layer 3: its output is not finite"}
@@ -213,7 +223,7 @@ def test_a_layer_that_never_has_an_output_is_left_out_by_all() -> None:
         "it runs 2 times a forward pass, once is needed"
     ]
     view = server_view(Twice(0), {}, dict.fromkeys(SEEDS, 1))
-    rows = metric.server(replace(view, payloads={client: one.payload for client, one in found.items()})).rows
+    rows = metric.server(with_sent(view, found)).rows
     layers = pairs_of(rows, variant="pooled")
     assert {row.layer for row in layers.values()} == {"first", "last"}
     whole = pairs_of(rows, variant="mean, pooled")[2, 5, None, None]
@@ -222,7 +232,7 @@ def test_a_layer_that_never_has_an_output_is_left_out_by_all() -> None:
 
 def test_clients_that_sent_nothing_are_missing() -> None:
     metric = Distances(["cka_dst"])
-    sent = payloads(metric)
+    sent = sent_by(metric)
     del sent[7]
     rows = metric.server(server(sent)).rows
     for row in pairs_of(rows).values():
@@ -236,9 +246,9 @@ def test_clients_that_sent_nothing_are_missing() -> None:
 def test_layers_whose_positions_differ_are_missing_with_the_reason() -> None:
     metric = Distances(["cka_dst"], relations=["layers"], positions="samples")
     convolution = nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 3, 3), nn.Flatten(), nn.Linear(12, 4)).eval()
-    sent = dict.fromkeys(SEEDS, metric.client(view_of(convolution)).payload)
+    sent = dict.fromkeys(SEEDS, metric.client(view_of(convolution)))
     view = server_view(convolution, {}, dict.fromkeys(SEEDS, 1))
-    view = replace(view, payloads=sent, global_views={"received": lambda: view_of(convolution)})
+    view = with_sent(replace(view, global_views={"received": lambda: view_of(convolution)}), sent)
     found = pairs_of(metric.server(view).rows)
     assert found[2, None, "1", "1"].value == 0
     assert found[2, None, "1", "3"].reason == "the layers have 4 and 1 positions; compare them with positions=pooled"

@@ -325,7 +325,7 @@ def federation(metric: Gradients, data: list[Rows], limit: int = 2**26) -> dict[
         view = client_view(network(), {"client_train": rows}, moment="after_aggregate")
         view.payload_limit_bytes = limit
         view.seed = client
-        payloads[client] = measure_clients({"gradients": metric}, view, 1, "raise")[1]["gradients"]
+        payloads[client] = measure_clients({"gradients": metric}, view, 1, "raise")[1].own["gradients"]
     return payloads
 
 

@@ -15,7 +15,7 @@ from fedlayers.core.errors import UserError
 from fedlayers.core.records import Record, Resource
 from fedlayers.measuring.build import build_metrics
 from metrics.base import ClientView, Facts, Measurement, Metric, ServerView
-from metrics.measure import measure_clients, measure_server
+from metrics.measure import Sent, measure_clients, measure_server
 from tests.support.metric_views import assert_in_range, client_view, network, server_view, some_rows, weights_of
 
 FOLDER = Path(__file__).parents[2] / "conf" / "metrics"
@@ -58,12 +58,15 @@ def test_every_option_builds_measures_and_states_its_facts(path: Path) -> None:
     for moment in metric.schedule.moments:
         view = view_()
         view.moment = moment
-        rows, payloads = measure_clients({path.stem: metric}, view, 1, "raise")
+        rows, found = measure_clients({path.stem: metric}, view, 1, "raise")
         assert_in_range(metric, rows)
         trained = {k: weights_of(network(k + 1)) for k in range(3)} if moment == "after_local" else {}
         server = server_view(network(), trained, {0: 30, 1: 30, 2: 30}, moment=moment)
-        sent = {name: dict.fromkeys(range(3), payload) for name, payload in payloads.items()}
-        compared, _ = measure_server({path.stem: metric}, server, sent, 1, "raise")
+        own, server.shared = (
+            {name: dict.fromkeys(range(3), payload) for name, payload in payloads.items()}
+            for payloads in (found.own, found.shared)
+        )
+        compared, _ = measure_server({path.stem: metric}, server, own, 1, "raise")
         if compared:
             assert_in_range(metric, compared)
     assert torch.equal(rng, torch.get_rng_state())
@@ -88,7 +91,7 @@ def test_payloads_travel_from_clients_to_the_server() -> None:
     for client in (0, 1):
         view = view_()
         view.seed = client + 40
-        payloads[client] = measure_clients(metrics, view, 3)[1]["echo"]
+        payloads[client] = measure_clients(metrics, view, 3)[1].own["echo"]
     server = server_view(network(), {}, {0: 1, 1: 1})
     rows, _ = measure_server(metrics, server, {"echo": payloads}, 3)
     values = {row.client: row.value for row in rows if isinstance(row, Record)}
@@ -98,12 +101,12 @@ def test_payloads_travel_from_clients_to_the_server() -> None:
 
 def test_a_failing_metric_is_one_missing_value_and_the_others_go_on() -> None:
     metrics: dict[str, Metric] = {"broken": Broken(), "echo": Echo()}
-    rows, payloads = measure_clients(metrics, view_(), 1)
+    rows, sent = measure_clients(metrics, view_(), 1)
     failed = [row for row in rows if isinstance(row, Record) and row.status == "missing"]
     assert [(row.metric, row.reason) for row in failed] == [("broken", "ZeroDivisionError: nothing to divide")]
-    assert list(payloads) == ["echo"]
+    assert list(sent.own) == ["echo"]
     server = server_view(network(), {}, {0: 1})
-    compared, _ = measure_server(metrics, server, {"echo": {0: payloads["echo"]}}, 1)
+    compared, _ = measure_server(metrics, server, {"echo": {0: sent.own["echo"]}}, 1)
     assert [row.reason for row in compared if isinstance(row, Record)] == ["KeyError: 'gone'", None]
 
 
@@ -116,15 +119,15 @@ def test_on_error_raise_lets_it_through() -> None:
 
 def test_only_what_is_due_runs() -> None:
     metrics: dict[str, Metric] = {"echo": Echo(rounds=[2]), "broken": Broken(moments=["final"])}
-    assert measure_clients(metrics, view_(), 5) == ([], {})
+    assert measure_clients(metrics, view_(), 5) == ([], Sent())
     assert measure_server(metrics, server_view(network(), {}, {0: 1}), {}, 5) == ([], {})
 
 
 def test_a_payload_above_the_limit_is_not_sent() -> None:
     view = view_()
     view.payload_limit_bytes = 4
-    rows, payloads = measure_clients({"echo": Echo()}, view, 1)
-    assert not payloads
+    rows, sent = measure_clients({"echo": Echo()}, view, 1)
+    assert sent == Sent()
     reasons = [row.reason for row in rows if isinstance(row, Record)]
     assert reasons == ["ValueError: payload must be 4 bytes or less, got 8; raise metrics.payload_mb"]
 

@@ -18,7 +18,7 @@ from metrics.base import ClientView, Measurement, ServerView
 from metrics.compare.base import Compared, Comparison, Pairs
 from metrics.compare.measures.cka import CKA
 from metrics.similarity import Similarity
-from tests.support.metric_views import client_view, network, server_view, some_rows
+from tests.support.metric_views import client_view, network, server_view, some_rows, with_sent
 
 PROBE = some_rows(60, seed=5)
 
@@ -33,14 +33,14 @@ def similarity(**arguments: Any) -> Similarity:
     return Similarity({"cka": CKA()}, **arguments)
 
 
-def server(payloads: Mapping[int, Mapping[str, np.ndarray]], **changes: Any) -> ServerView:
-    view = server_view(network(), {}, dict.fromkeys(payloads, 1))
+def server(sent: Mapping[int, Measurement], **changes: Any) -> ServerView:
+    view = server_view(network(), {}, dict.fromkeys(sent, 1))
     views = {name: lambda seed=seed: view_of(network(seed)) for name, seed in (("received", 8), ("aggregated", 9))}
-    return replace(view, payloads=payloads, **{"global_views": views, **changes})
+    return with_sent(replace(view, **{"global_views": views, **changes}), sent)
 
 
-def payloads(metric: Similarity, *seeds: int) -> dict[int, dict[str, np.ndarray]]:
-    return {client: metric.client(view_of(network(seed))).payload for client, seed in enumerate(seeds)}
+def sent_by(metric: Similarity, *seeds: int) -> dict[int, Measurement]:
+    return {client: metric.client(view_of(network(seed))) for client, seed in enumerate(seeds)}
 
 
 def pairs_of(rows: list[Row], subject: str, metric: str = "cka") -> dict[tuple[Any, ...], Pair]:
@@ -55,8 +55,8 @@ def outputs(seed: int) -> Tensor:
 
 def test_every_relation_compares_what_it_says() -> None:
     metric = similarity()
-    now = payloads(metric, 1, 2, 3)
-    earlier = {3: {f"{client}/{name}": array for client, sent in now.items() for name, array in sent.items()}}
+    now = sent_by(metric, 1, 2, 3)
+    earlier = {3: metric.server(server(now, round=3)).kept}
     view = server(now, round=7, earlier=lambda: earlier)
     rows = metric.server(view).rows
     layers = ("0", "2", "3")
@@ -78,10 +78,10 @@ def test_every_relation_compares_what_it_says() -> None:
 
 def test_only_the_relations_asked_for_are_compared_and_kept() -> None:
     metric = similarity(relations=["clients"])
-    found = metric.server(server(payloads(metric, 1, 2)))
+    found = metric.server(server(sent_by(metric, 1, 2)))
     assert {row.subject for row in found.rows if isinstance(row, Pair)} == {"clients"}
     assert found.kept == {}
-    kept = similarity().server(server(payloads(metric, 1, 2))).kept
+    kept = similarity().server(server(sent_by(metric, 1, 2))).kept
     assert sorted(kept) == sorted(
         f"{k}/{name}" for k in (0, 1) for name in ("examples", "layer/0", "layer/2", "layer/3")
     )
@@ -89,16 +89,16 @@ def test_only_the_relations_asked_for_are_compared_and_kept() -> None:
 
 def test_equal_clients_are_alike_and_the_order_of_clients_is_nothing() -> None:
     metric = similarity()
-    same = pairs_of(metric.server(server(payloads(metric, 1, 1))).rows, "clients", "cka_distance")
+    same = pairs_of(metric.server(server(sent_by(metric, 1, 1))).rows, "clients", "cka_distance")
     assert all(row.value < 1e-6 for row in same.values())
-    sent = payloads(metric, 1, 2, 3)
+    sent = sent_by(metric, 1, 2, 3)
     forward = metric.server(server(sent)).rows
     assert metric.server(server(dict(reversed(sent.items())))).rows == forward
 
 
 def test_an_algorithm_without_a_global_model_has_no_such_rows() -> None:
     metric = similarity()
-    rows = metric.server(server(payloads(metric, 1, 2), global_views={})).rows
+    rows = metric.server(server(sent_by(metric, 1, 2), global_views={})).rows
     assert {row.subject for row in rows if isinstance(row, Pair)} == {"clients", "layers"}
 
 
@@ -109,17 +109,19 @@ def test_sketches_are_sent_when_asked_for_or_when_the_limit_is_near(send: str) -
     for client, seed in enumerate((1, 2)):
         view = view_of(network(seed))
         view.payload_limit_bytes = 2**16 + 60 * 8 * 4 + 60 * 4 * 4 if send == "auto" else 2**26
-        sent[client] = metric.client(view).payload
-    dimensions = {name: array.ndim for name, array in sent[0].items() if name != "examples"}
-    # The smallest layers stay whole.
-    whole = {"layer/0": 2, "layer/2": 1, "layer/3": 2}
-    assert dimensions == (whole if send == "auto" else dict.fromkeys(whole, 1))
+        sent[client] = metric.client(view)
+    kept = metric.server(server(sent)).kept
+    dimensions = {name: kept[f"0/layer/{name}"].ndim for name in ("0", "2", "3")}
+    # The smallest layers stay whole, and nothing whole travels for the others.
+    assert dimensions == ({"0": 2, "2": 1, "3": 2} if send == "auto" else dict.fromkeys("023", 1))
+    assert sent[0].payload.keys() == {"examples", *(f"layer/{name}" for name, many in dimensions.items() if many == 1)}
+    assert bool(sent[0].shared) == (send == "auto")
     found = pairs_of(metric.server(server(sent)).rows, "clients")
-    expected = pairs_of(exact.server(server(payloads(exact, 1, 2))).rows, "clients")
+    expected = pairs_of(exact.server(server(sent_by(exact, 1, 2))).rows, "clients")
     for key, row in found.items():
         assert row.value == pytest.approx(expected[key].value, abs=0.06)
         assert row.status == "ok" and row.variant is not None
-        assert ("sketch of 4096" in row.variant) == (dimensions[f"layer/{key[2]}"] == 1)
+        assert ("sketch of 4096" in row.variant) == (dimensions[key[2]] == 1)
     across = pairs_of(metric.server(server(sent)).rows, "layers")
     assert len(across) == 6 and all(row.status == "ok" for row in across.values())
 
@@ -137,7 +139,7 @@ class Whole(Comparison):
 
 def test_a_measure_that_needs_activations_says_so() -> None:
     metric = Similarity({"whole": Whole()}, send="sketch", relations=["clients"])
-    rows = metric.server(server(payloads(metric, 1, 2))).rows
+    rows = metric.server(server(sent_by(metric, 1, 2))).rows
     assert {row.reason for row in rows if isinstance(row, Pair)} == {
         "needs whole activations, sketches were sent; lower probe.size or raise metrics.payload_mb"
     }
@@ -145,7 +147,7 @@ def test_a_measure_that_needs_activations_says_so() -> None:
 
 def test_a_pair_that_fails_is_missing_with_its_reason() -> None:
     metric = Similarity({"whole": Whole()}, relations=["clients"])
-    rows = [row for row in metric.server(server(payloads(metric, 1, 2))).rows if isinstance(row, Pair)]
+    rows = [row for row in metric.server(server(sent_by(metric, 1, 2))).rows if isinstance(row, Pair)]
     assert [row.reason for row in rows] == ["no luck", "the value is not finite", "the value is not finite"]
     assert all(row.status == "missing" and math.isnan(row.value) and row.p is None for row in rows)
 
@@ -157,7 +159,7 @@ def test_a_layer_without_output_is_missing_and_the_others_go_on() -> None:
     found: Measurement = metric.client(view_of(broken))
     reasons = {(row.metric, row.layer): row.reason for row in found.rows if isinstance(row, Record)}
     assert reasons["cka", "0"] == "its output is not finite"
-    rows = metric.server(server({0: found.payload, **{1: metric.client(view_of(network(2))).payload}})).rows
+    rows = metric.server(server({0: found, 1: metric.client(view_of(network(2)))})).rows
     assert pairs_of(rows, "clients") == {}
 
 

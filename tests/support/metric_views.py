@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from fedlayers.core.layers import layers_of
 from fedlayers.core.records import Record, Resource, Row, Spectrum
-from metrics.base import ClientView, Metric, ServerView
+from metrics.base import ClientView, Measurement, Metric, ServerView
 
 
 class Rows:
@@ -77,6 +78,16 @@ def server_view(
         round=1,
         moment=moment,
     )
+
+
+def with_sent(view: ServerView, sent: Mapping[int, Measurement]) -> ServerView:
+    """Return the view of a metric's server half to which clients sent what their halves returned."""
+    payloads = {client: found.payload for client, found in sent.items() if found.payload}
+    names = {name for found in sent.values() for name in found.shared}
+    shared = {
+        name: {client: found.shared[name] for client, found in sent.items() if name in found.shared} for name in names
+    }
+    return replace(view, payloads=payloads, shared=shared)
 
 
 def assert_in_range(metric: Metric, rows: Sequence[Row]) -> None:
