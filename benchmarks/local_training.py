@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from clients.learners.end_to_end import EndToEnd
+from clients.network import Network
 from clients.training import train_locally
 from fedlayers.config.training import Training
 from fedlayers.core.federation import Examples
@@ -60,9 +62,8 @@ def textbook(module: nn.Module, batches: list[tuple[Tensor, Tensor]], training: 
 
 
 def ours(module: nn.Module, examples: ExampleSet, training: Training) -> None:
-    parameters, buffers = split_state(module)
-    generator = torch.Generator().manual_seed(0)
-    train_locally(module, parameters, buffers, examples, training, lr=training.lr, generator=generator)
+    learner = EndToEnd(Network(module, *split_state(module)), training, training.lr)
+    train_locally(learner, examples, training, generator=torch.Generator().manual_seed(0))
 
 
 def minima(sides: dict[str, Callable[[], None]], repetitions: int) -> dict[str, float]:

@@ -6,27 +6,30 @@ References:
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
 
+from clients.learners.base import ExtraLoss, Hooks, Learner
+from clients.learners.end_to_end import EndToEnd
 from clients.measuring import Measured, Model, measure, training_rows
+from clients.network import Network, Weights
 from clients.obedience import clip_update, proximal_term
-from clients.training import AdjustGradients, AfterStep, ExtraLoss, LocalResult, Weights, learning_rate, train_locally
+from clients.observers import Observer
+from clients.schedules import learning_rate
+from clients.step_metrics import step_metrics
+from clients.training import LocalResult, train_locally
 from fedlayers.core.federation import Examples
 from fedlayers.core.quantities import Facts
-from fedlayers.core.records import Resource, Row
-from fedlayers.core.schedule import Step
-from fedlayers.core.seeding import derive, torch_generator
+from fedlayers.core.seeding import torch_generator
 from fedlayers.core.weights import to_safetensors_bytes
 from fedlayers.flower.client_contract import Participant
 from fedlayers.flower.contents import BUFFERS, START
 from fedlayers.flower.orders import OBEYED, Orders, orders
 from fedlayers.flower.session import MODEL, Scalars, Session
-from metrics.measure import measure_step
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,11 @@ class Trained:
 class FedAvgClient(Participant):
     """Trains and measures; an algorithm overrides what it changes.
 
-    Hooks, in the order in which they are called. Before and while it trains: :meth:`initial` (where training starts),
-    :meth:`training_examples`, :meth:`extra_loss` (a term added to the loss), :meth:`adjust_gradients`,
-    :meth:`after_step`. After it: :meth:`keep` (what stays with the client), :meth:`sent` and :meth:`beside` (what goes
-    to the strategy, of the model and beside it), :meth:`trained_models` (which models are measured). In an evaluation:
-    :meth:`evaluated_models`.
+    Hooks, in the order in which they are called. Before it trains: :meth:`initial` (where training starts),
+    :meth:`training_examples`, :meth:`learner` (what a step does, and to which weights), :meth:`observers` (what looks
+    on). In every step: :meth:`extra_loss` (a term added to the loss), :meth:`adjust_gradients`. After training:
+    :meth:`keep` (what stays with the client), :meth:`sent` and :meth:`beside` (what goes to the strategy, of the model
+    and beside it), :meth:`trained_models` (which models are measured). In an evaluation: :meth:`evaluated_models`.
 
     A layer that the strategy does not send is the client's own: it goes on from its personal state, before its first
     training from the weights that the run's seed draws, is kept after training, and is not sent back.
@@ -89,15 +92,26 @@ class FedAvgClient(Participant):
         """Return the examples this client trains on."""
         return self.session.data()["client_train"]
 
+    def learner(self, network: Network, hooks: Hooks, names: Iterable[str] | None = None) -> Learner:
+        """Return what a step of local training does, and to which weights; FedAvg moves all of them at once.
+
+        Args:
+            network: the model, with the weights that training starts from.
+            hooks: the client's own: :meth:`extra_loss`, :meth:`adjust_gradients`, and what the strategy tells.
+            names: which weights are trained; None for all that require gradients.
+        """
+        return EndToEnd(network, self.told.training, self.lr, names=names, hooks=hooks)
+
+    def observers(self, start: Weights) -> Sequence[Observer]:
+        """Return what looks on while it trains from ``start``, beside the run's metrics."""
+        return ()
+
     def extra_loss(self, parameters: Weights, reference: Weights) -> Tensor | None:
         """Return a term that is added to the loss of every batch, or None; ``reference`` is what was received."""
         return None
 
     def adjust_gradients(self, gradients: dict[str, Tensor], parameters: Weights, reference: Weights) -> None:
         """Change the gradients of a step in place, by name; ``reference`` is what was received."""
-
-    def after_step(self, step: Step, parameters: Weights) -> None:
-        """Look at the weights after a step of training, and leave them as they are."""
 
     def keep(self, trained: Trained) -> None:
         """Keep what belongs to this client in its state: the buffers of its own layers.
@@ -136,13 +150,11 @@ class FedAvgClient(Participant):
         start, buffers = self.initial(received), self.buffers()
         weights = {name: tensor.clone() for name, tensor in start.items()}
         examples = self.training_examples()
-        watched: list[Row] = []
+        metrics = step_metrics(session, start)
         began = time.perf_counter()
-        result = self.train(
-            weights, buffers, received, self._own_extra_loss, self._own_adjust, self._watch(start, watched)
-        )
-        measuring = sum(row.value for row in watched if isinstance(row, Resource))
-        seconds = time.perf_counter() - began - measuring
+        learner = self.learner(Network(session.workspace.module, weights, buffers), self._hooks(received))
+        result = self.train(learner, [*self.observers(start), *metrics])
+        seconds = time.perf_counter() - began - result.observed_s
         found: dict[str, Any] = {"loss": result.loss, "train_loss": result.loss}
         if self.told.clipping_norm is not None:
             came = {name: weights[name] for name in session.received}
@@ -154,6 +166,7 @@ class FedAvgClient(Participant):
         session.sent[:] = sent
         found |= self.beside(trained)
         measured = self._measured(trained, examples)
+        watched = [row for observer in metrics for row in observer.rows]
         measured.rows.extend(training_rows(session, self.pooled, measured.model, result, seconds, watched))
         found |= measured.packed()
         plan = session.workspace.plan
@@ -192,33 +205,19 @@ class FedAvgClient(Participant):
         scheduled = learning_rate(self.told.training, session.round, session.last_round)
         return scheduled if self.told.lr is None else self.told.lr
 
-    def train(
-        self,
-        weights: dict[str, Tensor],
-        buffers: dict[str, Tensor],
-        reference: Weights,
-        extra_loss: ExtraLoss | None = None,
-        adjust_gradients: AdjustGradients | None = None,
-        after_step: AfterStep | None = None,
-    ) -> LocalResult:
-        """Train a model in place as the run's configuration says, but for what the strategy told.
+    def train(self, learner: Learner, observers: Sequence[Observer] = ()) -> LocalResult:
+        """Train on this client's examples as the run's configuration says, but for what the strategy told.
 
-        Also a second model of a client: its batches come in the same order. See :func:`clients.training.train_locally`.
+        Also with another learner after the first: its batches come in the same order.
         """
         session, workspace = self.session, self.session.workspace
         return train_locally(
-            workspace.module,
-            weights,
-            buffers,
+            learner,
             self.training_examples(),
             self.told.training,
-            lr=self.lr,
             generator=torch_generator(workspace.config.seed, "batches", session.round, session.client),
             augment=workspace.augment,
-            extra_loss=extra_loss,
-            adjust_gradients=adjust_gradients,
-            after_step=after_step,
-            reference=reference,
+            observers=observers,
             device=workspace.device,
         )
 
@@ -240,9 +239,13 @@ class FedAvgClient(Participant):
         came = set(self.session.received)
         return any(name not in came or start[name] is not received[name] for name in start)
 
-    @property
+    def _hooks(self, received: Weights) -> Hooks:
+        """Return the client's own hooks; one that it does not have costs nothing."""
+        adjusts = type(self).adjust_gradients is not FedAvgClient.adjust_gradients
+        return Hooks(received, self._own_extra_loss(), self.adjust_gradients if adjusts else None)
+
     def _own_extra_loss(self) -> ExtraLoss | None:
-        """The client's own extra loss and the proximal term of a strategy, None if there is neither."""
+        """Return the client's own extra loss and the proximal term of a strategy, None if there is neither."""
         own = self.extra_loss if type(self).extra_loss is not FedAvgClient.extra_loss else None
         mu = self.told.mu
         if mu == 0 or not self.session.received:
@@ -255,11 +258,6 @@ class FedAvgClient(Participant):
 
         return both
 
-    @property
-    def _own_adjust(self) -> AdjustGradients | None:
-        """The client's own hook; None if it has none: copies of all gradients are made for it."""
-        return self.adjust_gradients if type(self).adjust_gradients is not FedAvgClient.adjust_gradients else None
-
     def _compared(self) -> bool:
         """Say whether the server compares the clients in this round: then it has to know what they started from."""
         session = self.session
@@ -267,22 +265,3 @@ class FedAvgClient(Participant):
             metric.compares_clients and metric.schedule.is_due(session.round, session.last_round, session.moment)
             for metric in session.workspace.metrics.values()
         )
-
-    def _watch(self, start: Weights, watched: list[Row]) -> AfterStep | None:
-        """Return what looks at the weights inside training; None if neither metric nor algorithm does so."""
-        session, workspace = self.session, self.session.workspace
-        due = {
-            name: metric
-            for name, metric in workspace.metrics.items()
-            if metric.schedule.steps and metric.schedule.is_due(session.round, session.last_round, session.moment)
-        }
-        on_error = str(workspace.config.metrics.get("on_error", "record"))
-        seed = derive(workspace.config.seed, "measure/step", session.round, session.client)
-
-        own = type(self).after_step is not FedAvgClient.after_step
-
-        def look(step: Step, parameters: Weights) -> None:
-            self.after_step(step, parameters)
-            watched.extend(measure_step(due, workspace.layers, parameters, start, step, seed, on_error))
-
-        return look if due or own else None

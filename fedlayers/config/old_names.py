@@ -24,6 +24,7 @@ HOOKS = {
     "training_records": "training_examples",
     "evaluated": "evaluated_models",
     "evaluated_model": "evaluated_models",
+    "after_step": "observers",
 }
 # Halves of a metric -> what they are now.
 HALVES = {"epoch": "step"}

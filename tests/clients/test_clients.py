@@ -13,6 +13,9 @@ from torch import nn
 
 import fedlayers
 from clients.fedprox import FedProxClient
+from clients.learners.base import Hooks
+from clients.learners.end_to_end import EndToEnd
+from clients.network import Network
 from clients.training import train_locally
 from fedlayers import read
 from fedlayers.config.training import Training
@@ -87,17 +90,13 @@ def test_one_step_of_fedprox_by_hand() -> None:
     expected = w - 0.1 * ((softmax - np.array([0, 1, 0])) * x + 0.4 * (w - w0))
     # Examples are float32 and so is the pass through the network.
     parameters = {name: tensor.float() for name, tensor in parameters.items()}
-    train_locally(
-        module.float(),
-        parameters,
-        {},
-        examples,
-        Training(momentum=0.0),
-        lr=0.1,
-        generator=torch.Generator(),
-        extra_loss=FedProxClient(SimpleNamespace(received=["weight"]), mu=0.4).extra_loss,  # type: ignore[arg-type]
-        reference={name: tensor.float() for name, tensor in reference.items()},
+    session: Any = SimpleNamespace(received=["weight"])
+    hooks = Hooks(
+        {name: tensor.float() for name, tensor in reference.items()}, FedProxClient(session, mu=0.4).extra_loss
     )
+    training = Training(momentum=0.0)
+    learner = EndToEnd(Network(module.float(), parameters, {}), training, 0.1, hooks=hooks)
+    train_locally(learner, examples, training, generator=torch.Generator())
     assert parameters["weight"].flatten().tolist() == pytest.approx(expected.tolist(), abs=1e-6)
 
 

@@ -62,7 +62,7 @@ def test_two_steps_of_scaffold_by_hand() -> None:
     session = session_on_three_weights(content, state)
     client = ScaffoldClient(session)
     sent, count, found = client.fit([w0[:, None].copy()], {})
-    assert client.steps == (1, 2)
+    assert client.counted.steps == (1, 2)
 
     def gradient(w: np.ndarray) -> np.ndarray:
         softmax = np.exp(3 * w) / np.exp(3 * w).sum()

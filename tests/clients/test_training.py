@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,17 @@ import yaml
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from clients.batches import Augment, positions
+from clients.learners.base import Hooks
+from clients.learners.end_to_end import EndToEnd
+from clients.network import Network
+from clients.observers import Observer
 from clients.optimizers import clipped
-from clients.training import LocalResult, batches, learning_rate, train_locally
+from clients.schedules import learning_rate
+from clients.training import LocalResult, train_locally
 from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples
-from fedlayers.core.schedule import Step
 from fedlayers.core.seeding import torch_generator
 from fedlayers.core.weights import load_state, split_state
 from fedlayers.models import build_model
@@ -46,11 +51,19 @@ def network(*layers: nn.Module) -> nn.Sequential:
 
 
 def trained(
-    module: nn.Module, examples: Examples, training: Training, lr: float = 0.1, seed: int = 0, **hooks: Any
+    module: nn.Module,
+    examples: Examples,
+    training: Training,
+    lr: float = 0.1,
+    seed: int = 0,
+    augment: Augment | None = None,
+    observers: Sequence[Observer] = (),
+    **hooks: Any,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], LocalResult]:
     parameters, buffers = split_state(module)
+    learner = EndToEnd(Network(module, parameters, buffers), training, lr, hooks=Hooks(**hooks))
     generator = torch_generator(seed, "batches")
-    result = train_locally(module, parameters, buffers, examples, training, lr=lr, generator=generator, **hooks)
+    result = train_locally(learner, examples, training, generator=generator, augment=augment, observers=observers)
     return parameters, buffers, result
 
 
@@ -142,8 +155,9 @@ def test_the_given_tensors_themselves_change() -> None:
     parameters, buffers = split_state(module)
     leaves = {name: tensor.requires_grad_() for name, tensor in parameters.items()}
     addresses = {name: tensor.data_ptr() for name, tensor in leaves.items()}
-    generator = torch_generator(0, "batches")
-    train_locally(module, leaves, buffers, examples_of(9), Training(optimizer="adam"), lr=0.1, generator=generator)
+    training = Training(optimizer="adam")
+    learner = EndToEnd(Network(module, leaves, buffers), training, 0.1)
+    train_locally(learner, examples_of(9), training, generator=torch_generator(0, "batches"))
     assert {name: tensor.data_ptr() for name, tensor in leaves.items()} == addresses
     assert all(tensor.requires_grad and tensor.grad is None for tensor in leaves.values())
     assert all(not torch.equal(leaves[name], own) for name, own in module.named_parameters())
@@ -158,7 +172,7 @@ def test_same_generator_same_weights() -> None:
 
 def drawn(count: int, size: int, smallest: int = 1, **changes: Any) -> list[list[int]]:
     training = Training(batch_size=size, **changes)
-    return [chosen.tolist() for chosen in batches(count, training, torch_generator(0, "batches"), smallest)]
+    return [chosen.tolist() for chosen in positions(count, training, torch_generator(0, "batches"), smallest)]
 
 
 @pytest.mark.parametrize("smallest", [1, 2])
@@ -235,10 +249,9 @@ class Counting(nn.Module):
 def test_a_replaced_buffer_is_written_back() -> None:
     module = Counting()
     parameters, buffers = split_state(module)
-    given = buffers["calls"]
-    train_locally(
-        module, parameters, buffers, examples_of(6), Training(batch_size=2), lr=0.1, generator=torch_generator(0, "b")
-    )
+    given, training = buffers["calls"], Training(batch_size=2)
+    learner = EndToEnd(Network(module, parameters, buffers), training, 0.1)
+    train_locally(learner, examples_of(6), training, generator=torch_generator(0, "b"))
     assert buffers["calls"] is given
     assert given.item() == 3
     assert module.calls.item() == 0
@@ -415,32 +428,7 @@ def test_no_examples_and_nothing_to_train_are_refused() -> None:
 
 def test_names_of_another_model_are_refused() -> None:
     parameters, buffers = split_state(network())
+    given = Network(network(), {**parameters, "other": torch.zeros(1)}, buffers)
+    learner = EndToEnd(given, Training(), 0.1)
     with pytest.raises(RuntimeError, match="Unexpected key"):
-        train_locally(
-            network(),
-            {**parameters, "other": torch.zeros(1)},
-            buffers,
-            examples_of(3),
-            Training(),
-            lr=0.1,
-            generator=torch_generator(0, "batches"),
-        )
-
-
-@pytest.mark.parametrize(("count", "norm", "per_epoch"), [(10, False, 3), (9, False, 3), (9, True, 2), (3, True, 1)])
-def test_every_step_is_told_with_where_epochs_end(count: int, norm: bool, per_epoch: int) -> None:
-    module = network(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)) if norm else network()
-    before = {name: tensor.clone() for name, tensor in module.named_parameters()}
-    told: list[tuple[Step, bool]] = []
-
-    def after_step(step: Step, parameters: Mapping[str, Tensor]) -> None:
-        told.append((step, torch.equal(parameters["0.weight"], before["0.weight"])))
-        before["0.weight"] = parameters["0.weight"].detach().clone()
-
-    training = Training(batch_size=4, epochs=2.5)
-    parameters, _, result = trained(module, examples_of(count), training, after_step=after_step)
-    plain = trained(module, examples_of(count), training)[0]
-    assert all(torch.equal(plain[name], tensor) for name, tensor in parameters.items())
-    steps = round(2.5 * per_epoch)
-    assert told == [(Step(number, steps, per_epoch), False) for number in range(1, steps + 1)]
-    assert result.steps == steps
+        train_locally(learner, examples_of(3), Training(), generator=torch_generator(0, "batches"))

@@ -103,9 +103,20 @@ class OlderClient(FedAvgClient):
     evaluated_model = "personal"
 
 
+class WatchingClient(FedAvgClient):
+    """Looks at every step as was done before there were observers."""
+
+    def after_step(self, *_: object) -> None:
+        """Never called."""
+
+
 @pytest.mark.parametrize(
     ("client", "old", "new"),
-    [("OldClient", "training_records", "training_examples"), ("OlderClient", "evaluated_model", "evaluated_models")],
+    [
+        ("WatchingClient", "after_step", "observers"),
+        ("OldClient", "training_records", "training_examples"),
+        ("OlderClient", "evaluated_model", "evaluated_models"),
+    ],
 )
 def test_a_hook_that_is_called_otherwise_now_is_told(client: str, old: str, new: str) -> None:
     config = compose_config([f"algorithm.client._target_=tests.config.test_old_names.{client}"])

@@ -4,7 +4,7 @@ Karimireddy et al. 2020, SCAFFOLD: Stochastic Controlled Averaging for Federated
 option II.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from clients.fedavg import FedAvgClient, Trained
 from clients.measuring import Model
-from clients.training import Weights
-from fedlayers.core.schedule import Step
+from clients.network import Weights
+from clients.observers import Observer, View
 from fedlayers.flower.adapter import Grid
 from fedlayers.flower.contents import array_record
 from fedlayers.flower.session import Scalars
@@ -22,19 +22,30 @@ from fedlayers.flower.strategy_contract import arrays_named
 from strategies.fedavg import FedAvg
 
 
+class StepNumbers(Observer):
+    """Counts the steps."""
+
+    def __init__(self) -> None:
+        self.steps: tuple[int, ...] = ()
+
+    def on_batch(self, view: View) -> None:
+        self.steps = (*self.steps, view.step.number)
+
+
 class ScaffoldClient(FedAvgClient):
     """Corrects every gradient by c − c_i and sends how its c_i changed; measures the global model beside its own."""
 
     reads = (*FedAvgClient.reads, "control")
-    steps: tuple[int, ...] = ()
+    counted: StepNumbers
+
+    def observers(self, start: Weights) -> Sequence[Observer]:
+        self.counted = StepNumbers()
+        return [self.counted]
 
     def adjust_gradients(self, gradients: dict[str, Tensor], parameters: Weights, reference: Weights) -> None:
         server, own = self.session.arrays("control"), self.session.stored("control")
         for name, gradient in gradients.items():
             gradient.add_(server[name] - own.get(name, 0.0))
-
-    def after_step(self, step: Step, parameters: Weights) -> None:
-        self.steps = (*self.steps, step.number)
 
     def beside(self, trained: Trained) -> Mapping[str, Weights]:
         server, own = self.session.arrays("control"), self.session.stored("control")

@@ -1,0 +1,62 @@
+"""What the loop over batches asks of a learner."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from clients.batches import Batch
+from clients.network import Network, Weights
+from fedlayers.core.schedule import Step
+
+ExtraLoss = Callable[[Weights, Weights], Tensor | None]
+AdjustGradients = Callable[[dict[str, Tensor], Weights, Weights], None]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What an algorithm changes about a step.
+
+    Attributes:
+        reference: name -> weights that the hooks compare with; None for those that training starts from.
+        extra_loss: maps (parameters, reference) to a scalar that is added to every batch's loss, or to None.
+        adjust_gradients: changes the mapping name -> gradient it is given, after (parameters, reference), in place,
+            before clipping. It runs without autograd.
+    """
+
+    reference: Weights | None = None
+    extra_loss: ExtraLoss | None = None
+    adjust_gradients: AdjustGradients | None = None
+
+
+class Learner(ABC):
+    """What a step does, and to which weights: one object for one local training, with its optimizers.
+
+    A learner may hold several networks, train some of their weights, and be made of other learners.
+
+    Args:
+        networks: the networks it uses, each with a module of its own.
+        trained: name -> the weights that it changes in place; names are its own choice where it has several networks.
+    """
+
+    def __init__(self, networks: Sequence[Network], trained: Weights) -> None:
+        self.networks = tuple(networks)
+        self.trained = trained
+        # Whether somebody reads the gradients of a step after it: then it leaves them here, by name.
+        self.is_watched = False
+        self.gradients: Weights = {}
+
+    @property
+    def weights(self) -> Weights:
+        """Name -> the weights that observers see: all of the only network, or those that are trained."""
+        return self.networks[0].parameters if len(self.networks) == 1 else self.trained
+
+    @abstractmethod
+    def step(self, batch: Batch, step: Step) -> Tensor:
+        """Take one step, and return the mean loss of the batch before it, a scalar without graph on the device.
+
+        Args:
+            batch: what to train on.
+            step: which step of the local training it is, from 1.
+        """

@@ -1,0 +1,100 @@
+"""The learner of one network and one optimizer: the gradient of a batch's loss, and a step along it."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from clients.batches import Batch
+from clients.learners.base import Hooks, Learner
+from clients.network import Network
+from clients.optimizers import clipped, make_optimizer
+from fedlayers.config.training import Training
+from fedlayers.core.errors import UserError
+from fedlayers.core.schedule import Step
+
+
+class EndToEnd(Learner):
+    """Moves all chosen weights of a network at once.
+
+    Args:
+        network: what is trained.
+        training: optimizer (its state is fresh) and clipping.
+        lr: the learning rate.
+        names: which weights are trained, some of the network's; None for all that require gradients in its module.
+            The others stay: they have neither gradient nor decay.
+        hooks: what an algorithm changes about a step.
+
+    Raises:
+        UserError: there is nothing to train, or a name is none of the network's.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        training: Training,
+        lr: float,
+        *,
+        names: Iterable[str] | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        chosen = _chosen(network, names)
+        super().__init__([network], {name: network.parameters[name] for name in chosen})
+        self.network = network
+        self.clip_norm = training.clip_norm
+        self.hooks = hooks or Hooks()
+        hooked = self.hooks.extra_loss or self.hooks.adjust_gradients
+        copied = self.hooks.reference is None and hooked
+        start = {name: tensor.detach().clone() for name, tensor in network.parameters.items()} if copied else {}
+        self.reference = start if self.hooks.reference is None else self.hooks.reference
+        self.leaves = list(self.trained.values())
+        self.optimizer = make_optimizer(training, self.leaves, lr)
+
+    def step(self, batch: Batch, step: Step) -> Tensor:
+        """Take one step along the gradient of the batch's mean loss."""
+        loss = cross_entropy(self.network(batch.features), batch.labels)
+        gradients = self._gradients(self._with_extra(loss))
+        if self.clip_norm is not None:
+            gradients = clipped(gradients, self.clip_norm)
+        self.optimizer.step(gradients)
+        if self.is_watched:
+            self.gradients = dict(zip(self.trained, gradients, strict=True))
+        return loss.detach()
+
+    def _with_extra(self, loss: Tensor) -> Tensor:
+        if self.hooks.extra_loss is None:
+            return loss
+        extra = self.hooks.extra_loss(self.network.parameters, self.reference)
+        return loss if extra is None else loss + extra
+
+    def _gradients(self, loss: Tensor) -> Sequence[Tensor]:
+        found = torch.autograd.grad(loss, self.leaves, materialize_grads=True)
+        adjust = self.hooks.adjust_gradients
+        if adjust is None:
+            return found
+        # Copies, because gradients of different weights may share memory and the hook may change them in place.
+        named = {name: gradient.clone() for name, gradient in zip(self.trained, found, strict=True)}
+        with torch.no_grad():
+            adjust(named, self.network.parameters, self.reference)
+        return [named[name] for name in self.trained]
+
+
+def _chosen(network: Network, names: Iterable[str] | None) -> list[str]:
+    """Return the names to train, in the module's order."""
+    known = dict(network.module.named_parameters())
+    if names is None:
+        found = [name for name, own in known.items() if own.requires_grad]
+        if not found:
+            kind = type(network.module).__name__
+            raise UserError(f"model must have parameters that require gradients, got none in {kind}")
+        return found
+    wanted = set(names)
+    strange = sorted(wanted - known.keys())
+    if strange or not wanted:
+        got = repr(strange[0]) if strange else "none"
+        raise UserError(
+            f"names must be of weights of the model that are trained, such as {next(iter(known))!r}, got {got}; "
+            "leave them out to train all"
+        )
+    return [name for name in known if name in wanted]
