@@ -220,7 +220,7 @@ class Metric(Described):
     A half that raises yields a missing value with the reason; ``metrics.on_error=raise`` makes that fatal.
     """
 
-    # Whether the client half also measures the global model on the server, where ``server_test`` is all data.
+    # Whether the client half also measures the global model on the server: on ``server_test``, when that is tested on.
     on_server: ClassVar[bool] = False
     # Whether the run needs a probe for it.
     uses_probe: bool = False

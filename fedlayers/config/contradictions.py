@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from fedlayers.config.planted_groups import Plant
+from fedlayers.config.examples import Plant
 from fedlayers.config.settings import Config, Engine
 from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError

@@ -11,8 +11,8 @@ import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
+from fedlayers.config.examples import Plant, ServerTest
 from fedlayers.config.old_names import new_value
-from fedlayers.config.planted_groups import Plant
 from fedlayers.config.training import Training
 from fedlayers.core.checks import (
     LARGEST,
@@ -137,6 +137,7 @@ class Config:
     probe: Probe = field(default_factory=Probe)
     training: Training = field(default_factory=Training)
     split: Split = field(default_factory=Split)
+    server_test: ServerTest = field(default_factory=ServerTest)
     plan: Plan = field(default_factory=Plan)
     plant: Plant = field(default_factory=Plant)
     engine: Engine = field(default_factory=Engine)

@@ -21,6 +21,7 @@ from fedlayers.core.federation_plan import FederationPlan
 from fedlayers.core.layers import Layer
 from fedlayers.core.schedule import Schedule, check_due
 from fedlayers.core.weights import split_state
+from fedlayers.data.server_examples import server_examples
 from fedlayers.execution.assembly import assembled, parts_of, workspace_of
 from fedlayers.execution.rehearsal import check_observed, check_plan, check_strategy, rehearse
 from fedlayers.flower.client_contract import declared_client
@@ -42,6 +43,8 @@ class Built:
 
     workspace: Workspace
     strategy: Strategy
+    # What the server tests the global model on.
+    tested: Examples
     # What is strange about the model or never due, a sentence each.
     notes: tuple[str, ...]
 
@@ -101,6 +104,7 @@ def build(config: Config) -> Built:
     check_strategy(strategy, federation.num_clients)
     most = f"at most {federation.num_clients}, the number of clients"
     check((config.surveyed_clients or 1) <= federation.num_clients, "surveyed_clients", most, config.surveyed_clients)
+    tested = server_examples(config, federation)
     check_observed(strategy, declared_client(config.algorithm["client"]), parts.metrics)
     check_stock_among(config.algorithm, max(1, int(config.fraction * federation.num_clients)))
     _rehearse(config, workspace)
@@ -111,7 +115,7 @@ def build(config: Config) -> Built:
         trial.metrics(workspace.metrics, workspace.probe)
     sizes = federation.splits["client_train"].sizes
     unreached = _unreached(config, workspace.metrics, [sizes.sum()] if declared(strategy).pooled else np.unique(sizes))
-    return Built(workspace, strategy, (*trial.remarks(), *unreached))
+    return Built(workspace, strategy, tested, (*trial.remarks(), *unreached))
 
 
 def check_parts(config: Config) -> None:
@@ -125,7 +129,7 @@ def check_parts(config: Config) -> None:
             _try_strategy,
             (config.algorithm, config.fraction, config.weighting, config.training.lr, config.plan),
         ),
-        "metrics": (_build_metrics, (config.metrics, config.rounds, config.snapshots)),
+        "metrics": (_build_metrics, (config.metrics, config.rounds, config.snapshots, config.server_test)),
     }
     check_plugins(config)
     try_client(config.algorithm["client"])
@@ -150,6 +154,8 @@ def _check_due(config: Config, metrics: Mapping[str, Metric]) -> None:
         check_due(metric.schedule, config.rounds, f"metrics.{name}")
     if config.snapshots.rounds:
         check_due(Schedule(config.snapshots.rounds, ["after_aggregate"]), config.rounds, "snapshots")
+    if config.server_test.rounds:
+        check_due(config.server_test.schedule(), config.rounds, "server_test")
 
 
 def _unreached(config: Config, metrics: Mapping[str, Metric], sizes: Iterable[int]) -> Iterator[str]:

@@ -178,6 +178,7 @@ def _server_measuring(
     return ServerMeasuring(
         config=config,
         federation=built.federation,
+        tested=built.tested,
         module=built.module,
         layers=built.layers,
         plan=built.plan,

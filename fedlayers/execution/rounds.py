@@ -34,6 +34,9 @@ from fedlayers.runs.snapshots import SnapshotChoice
 from fedlayers.runs.writer import RoundWriter
 from metrics.measure import Payload
 
+# Where the scores that are shown come from, the first of them that was measured.
+_SHOWN = ("server_test", "client_test", "client_val")
+
 
 @dataclass
 class RoundLoop:
@@ -55,6 +58,8 @@ class RoundLoop:
     wall_s: Callable[[], float]
     writer: RoundWriter = field(default_factory=RoundWriter)
     _seconds: dict[str, float] = field(default_factory=dict)
+    # What scores that are shown were measured on: on the same in every round, whenever the server tests.
+    _scope: str | None = None
     # What metrics asked to keep in the current round, by moment.
     _kept: dict[str, Payload] = field(default_factory=dict)
 
@@ -87,8 +92,9 @@ class RoundLoop:
         tables = train.merged(evaluate)
         self._add_own(tables, server_round, "after_aggregate", time.perf_counter() - began)
         self._save(server_round, f"round={server_round:06d}", tables, snapshots)
-        scopes = ("server_test", "client_test", "client_val")
-        self.progress.round_done(server_round, means.of("accuracy", *scopes), means.of("loss", *scopes))
+        self._scope = self._scope or next((scope for scope in _SHOWN if means.of("loss", scope) is not None), None)
+        shown = (self._scope,) if self._scope else ()
+        self.progress.round_done(server_round, means.of("accuracy", *shown), means.of("loss", *shown))
 
     def _train(self, server_round: int) -> Replies:
         """Let clients train, move the global model, and compare the clients."""

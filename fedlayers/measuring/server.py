@@ -34,6 +34,7 @@ class ServerMeasuring:
     """Measures what the server knows at a round and moment.
 
     Attributes:
+        tested: the examples that the global model is tested on.
         plan: which layers are shared; where some are not, no model is whole on the server.
         strategy: what the strategy declares.
         concurrent: whether the server's test runs beside the clients, which then go first.
@@ -42,6 +43,7 @@ class ServerMeasuring:
 
     config: Config
     federation: Federation
+    tested: Examples
     module: nn.Module
     layers: Sequence[Layer]
     plan: FederationPlan
@@ -55,7 +57,9 @@ class ServerMeasuring:
 
     def test(self, model: GlobalModel, server_round: int, moment: str) -> list[Row]:
         """Return what is measured on the global model: on the server's test set, on the probe, of its weights."""
-        chosen = {name: metric for name, metric in self.metrics.items() if metric.on_server}
+        chosen = self._on_server(server_round, moment)
+        if not chosen:
+            return []
         if not self.plan.is_whole:
             return self._untested(chosen, server_round, moment)
         if self.concurrent:
@@ -159,7 +163,7 @@ class ServerMeasuring:
             parameters=weights,
             buffers=model.buffers,
             reference=weights,
-            data={"server_test": self.federation.server_test},
+            data={"server_test": self.tested},
             classes=self.federation.classes,
             seed=derive(self.config.seed, f"measure/{moment}", server_round),
             round=server_round,
@@ -171,14 +175,21 @@ class ServerMeasuring:
             probe_limit=most_examples(self.config.probe, self.federation),
         )
 
+    def _on_server(self, server_round: int, moment: str) -> dict[str, Metric]:
+        """Return the metrics that are due on the global model; its test may be due in fewer rounds than theirs."""
+        last, schedule = self.config.rounds, self.config.server_test.schedule()
+        tests = moment != "after_aggregate" or schedule.is_due_round(server_round, last)
+        return {
+            name: metric
+            for name, metric in self.metrics.items()
+            if metric.on_server and metric.schedule.is_due(server_round, last, moment) and (metric.uses_probe or tests)
+        }
+
     def _untested(self, metrics: Mapping[str, Metric], server_round: int, moment: str) -> list[Row]:
         """Return a missing value for all that is due on the server, which has no whole model."""
-        due = [
-            metric for metric in metrics.values() if metric.schedule.is_due(server_round, self.config.rounds, moment)
-        ]
         rows: list[Row] = [
             missing(facts.name, self.plan.why_no_model, scope="probe" if metric.uses_probe else "server_test")
-            for metric in due
+            for metric in metrics.values()
             for facts in metric.facts
         ]
         return addressed(rows, owner="server", model="global", round=server_round, moment=moment)

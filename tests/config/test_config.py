@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fedlayers.config.compose import compose_config
-from fedlayers.config.planted_groups import Plant
+from fedlayers.config.examples import Plant, ServerTest
 from fedlayers.config.settings import NOT_IDENTITY, Config, Engine, Plan, Probe, Snapshots, Split, canonical, identity
 from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError
@@ -52,6 +52,10 @@ BAD = [
     (Engine, "workers", 0, "engine.workers must be 1 or more"),
     (Engine, "client_cpus", 0.0, "engine.client_cpus must be positive"),
     (Engine, "client_gpus", -0.5, "engine.client_gpus must be 0 or more"),
+    (ServerTest, "examples", 0, "server_test.examples must be 1 or more, or null for all, got 0"),
+    (ServerTest, "rounds", ["every 0"], "server_test.rounds must be .* got 'every 0'"),
+    (ServerTest, "rounds", [1.5], "server_test.rounds must be .* got 1.5"),
+    (ServerTest, "rounds", "all", r"server_test.rounds must be a list, got 'all'; write \[all\]"),
     (Snapshots, "rounds", [0], "snapshots.rounds must be .* got 0"),
     (Snapshots, "rounds", ["every 0"], "snapshots.rounds must be .* got 'every 0'"),
     (Snapshots, "rounds", [1.5], "snapshots.rounds must be .* got 1.5"),
@@ -142,6 +146,7 @@ NUMBERS: dict[str, Any] = {
     "examples_per_client": 9, "weighting": "uniform", "deterministic": True, "client_threads": 2, "server_threads": 2,
     "init": "weights.safetensors", "probe": Probe("pooled", 50), "surveyed_clients": 2,
     "plant": Plant("rotation"), "plan": Plan("personal", ["fc2"]),
+    "server_test": ServerTest(9),
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fedlayers.config.compose import compose_config
-from fedlayers.config.planted_groups import Plant
+from fedlayers.config.examples import Plant
 from fedlayers.config.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.data import Examples, Federation, load_federation

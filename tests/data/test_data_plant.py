@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fedlayers import read
-from fedlayers.config.planted_groups import Plant
+from fedlayers.config.examples import Plant
 from fedlayers.config.settings import Probe
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fedlayers.config.settings import Config
+from fedlayers.config.settings import Config, Split
 from fedlayers.core.seeding import numpy_generator
 from fedlayers.data import tabular
 from fedlayers.data.cache import build_once, cache_root, open_array, save_array, save_text
@@ -100,7 +100,7 @@ def _write(draft: Path, prepared: Prepared, config: Config) -> None:
     request = resolve(config.partition, config.clients, config.seed)
     pool, server_test = _pool(prepared, request, config)
     parts = partition(pool, request, len(prepared.arrays.facts.classes), prepared.name)
-    notes = _notes(prepared, request, pool, parts)
+    notes = [*_notes(prepared, request, pool, parts), *_unread_share(prepared, config)]
     names = _names(prepared, request, pool)
     splits = split(cap(parts, config.examples_per_client, config.seed), config.split, config.seed)
     pieces = [*splits["client_train"], *splits["client_val"], *splits["client_test"], server_test]
@@ -144,6 +144,16 @@ def _notes(prepared: Prepared, request: Request, pool: Pool, parts: Sequence[np.
     if used < len(pool.positions):
         notes.append(f"{request.name} leaves out {len(pool.positions) - used} of {len(pool.positions)} examples")
     return notes
+
+
+def _unread_share(prepared: Prepared, config: Config) -> list[str]:
+    """Return what to say of a share of examples for a test set that is there already."""
+    if not prepared.arrays.facts.num_test or config.split.server_test == Split.server_test:
+        return []
+    return [
+        f"split.server_test={config.split.server_test:g} does nothing: {prepared.name} has an official test set of "
+        f"{prepared.arrays.facts.num_test} examples; server_test.examples says on how many of them the server tests"
+    ]
 
 
 def _names(prepared: Prepared, request: Request, pool: Pool) -> list[str]:

@@ -43,6 +43,27 @@ def hold_out(strata: np.ndarray, share: float, generator: np.random.Generator) -
     return mask
 
 
+def spread_evenly(strata: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return an order of examples whose beginnings, of any length, hold about the same share of every stratum.
+
+    A beginning of m of n examples holds m·size/n of a stratum, give or take one.
+
+    Args:
+        strata: code of each example's stratum, shape (n,).
+        generator: draws the order within strata, and of strata that are equal.
+
+    Returns:
+        The positions of the examples, shape (n,).
+    """
+    shuffled = generator.permutation(len(strata))
+    by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    _, sizes = np.unique(strata, return_counts=True)
+    rank = np.arange(len(strata)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    place = np.empty(len(strata))
+    place[by_stratum] = (rank + 0.5) / np.repeat(sizes, sizes)
+    return shuffled[np.argsort(place[shuffled], kind="stable")]
+
+
 def cap(parts: Sequence[np.ndarray], limit: int | None, seed: int) -> list[np.ndarray]:
     """Return every client's examples, at most ``limit`` of them, drawn at random.
 
