@@ -1,7 +1,7 @@
 """Mean and scatter of per-example gradients, per layer, with standard errors."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,10 +9,13 @@ from torch import Tensor
 
 from fedlayers.core.layers import Layer
 from metrics.example_gradients.per_example import ExamplePass
+from metrics.example_gradients.taps import Tap, held_bytes
 from metrics.statistics.jackknife import jackknife_error
 
 # Sums of squares of float32 gradients agree to about this many units in the last place.
 _ROUNDING = 16
+# What passed the layers is kept up to this size, about as much as the weights of a large model and its gradients.
+_KEPT_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,9 @@ class GradientSample:
 def sample_gradients(
     gradients: ExamplePass, layers: Sequence[Layer], blocks: Sequence[tuple[Tensor, Tensor]]
 ) -> GradientSample:
-    """Run the per-example pass over blocks of examples, after a plain one for the direction of their mean.
+    """Run the per-example pass over blocks of examples, and take its products with the mean that it gave.
+
+    What passed the layers is kept for the products while there is room; further blocks pass the model again.
 
     Args:
         gradients: the pass over the model.
@@ -46,17 +51,40 @@ def sample_gradients(
         blocks: features and labels of each block.
     """
     n = sum(len(labels) for _, labels in blocks)
-    directions = {name: total / n for name, total in _added([gradients.sums(*block) for block in blocks]).items()}
-    found = [gradients(*block, directions) for block in blocks]
+    # To replay layers twice would cost more than a plain pass for the mean.
+    known = _plain_mean(gradients, blocks) if gradients.replayed else {}
+    sums, squares, products = dict[str, Tensor](), [], []
+    kept, room = list[dict[str, Tap] | None](), _KEPT_BYTES
+    for block in blocks:
+        taps = gradients.observe(*block)
+        part = gradients(*block, known, taps)
+        _add(sums, part.sums)
+        squares.append(part.squares)
+        products.append(part.products)
+        room -= held_bytes(taps)
+        kept.append(taps if room >= 0 and not known else None)
+    mean = {name: total.div_(n) for name, total in sums.items()}
+    if not known:
+        products = [gradients.products(*block, mean, taps) for block, taps in zip(blocks, kept, strict=True)]
     return GradientSample(
-        mean={name: total / n for name, total in _added([part.sums for part in found]).items()},
-        squares={layer.name: torch.cat([part.squares[layer.name] for part in found]).cpu() for layer in layers},
-        products={layer.name: torch.cat([part.products[layer.name] for part in found]).cpu() for layer in layers},
+        mean=mean,
+        squares={layer.name: torch.cat([part[layer.name] for part in squares]).cpu() for layer in layers},
+        products={layer.name: torch.cat([part[layer.name] for part in products]).cpu() for layer in layers},
     )
 
 
-def _added(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: sum((part[name] for part in parts[1:]), parts[0][name]) for name in parts[0]}
+def _plain_mean(gradients: ExamplePass, blocks: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    sums: dict[str, Tensor] = {}
+    for block in blocks:
+        _add(sums, gradients.sums(*block))
+    n = sum(len(labels) for _, labels in blocks)
+    return {name: total.div_(n) for name, total in sums.items()}
+
+
+def _add(sums: dict[str, Tensor], part: Mapping[str, Tensor]) -> None:
+    """Add sums to those of earlier blocks, which are as large as the model, in place."""
+    for name, tensor in part.items():
+        sums[name] = sums[name].add_(tensor) if name in sums else tensor
 
 
 @dataclass(frozen=True)

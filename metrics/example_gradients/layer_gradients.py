@@ -57,12 +57,22 @@ def outer_products(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         >>> squares.tolist(), total.flatten().tolist()
         ([45.0], [3.0, 6.0])
     """
-    rows, columns, positions = left.shape[2], right.shape[2], left.shape[3]
-    if positions**2 * (rows + columns) < _MEMORY_COST * rows * columns:
+    if _by_grams(left.shape[2], right.shape[2], left.shape[3]):
         grams = (left.mT @ left) * (right.mT @ right)
         return grams.flatten(1).sum(1, dtype=torch.float64), torch.einsum("igrp,igcp->grc", left, right)
     matrices = left @ right.mT
     return _squares(matrices), matrices.sum(0)
+
+
+def _by_grams(rows: int, columns: int, positions: int) -> bool:
+    """Say whether Gram matrices over positions are cheaper than the matrices of single examples."""
+    return positions**2 * (rows + columns) < _MEMORY_COST * rows * columns
+
+
+def _held(rows: int, columns: int, positions: int, blocks: int = 1) -> int:
+    """Return how many numbers :func:`outer_products` holds for an example: factors, and Gram matrices or matrices."""
+    inner = positions**2 if _by_grams(rows, columns, positions) else rows * columns
+    return blocks * max((rows + columns) * positions, inner)
 
 
 def linear_gradients(module: nn.Linear, inputs: Tensor, outputs: Tensor) -> LayerGradients:
@@ -82,7 +92,7 @@ def linear_gradients(module: nn.Linear, inputs: Tensor, outputs: Tensor) -> Laye
     n, columns, rows = len(inputs), inputs.shape[-1], outputs.shape[-1]
     right = inputs.reshape(n, 1, -1, columns).mT
     left = outputs.reshape(n, 1, -1, rows).mT
-    size = max(rows * columns, left[0].numel() + right[0].numel())
+    size = _held(rows, columns, left.shape[3])
     squares, weight = _in_slices(lambda part: outer_products(left[part], right[part]), inputs, size)
     return _with_bias(module, squares, weight[0], left.sum((1, 3)))
 
@@ -99,7 +109,7 @@ def conv_gradients(module: _ConvNd, inputs: Tensor, outputs: Tensor) -> LayerGra
     padded = F.pad(inputs, _padding(module), mode)
     left = outputs.reshape(len(outputs), module.groups, outputs.shape[1] // module.groups, -1)
     columns = math.prod(module.weight.shape[1:])
-    size = max(module.weight.numel(), columns * module.groups * left.shape[3])
+    size = _held(left.shape[2], columns, left.shape[3], module.groups)
     squares, weight = _in_slices(lambda part: outer_products(left[part], _patches(module, padded[part])), inputs, size)
     return _with_bias(module, squares, weight.reshape(module.weight.shape), outputs.flatten(2).sum(2))
 
@@ -157,11 +167,13 @@ def _in_slices(part_of: Callable[[slice], tuple[Tensor, Tensor]], inputs: Tensor
     """Run ``part_of`` on slices of the examples; ``size`` is how many numbers it holds for one of them."""
     budget = _SLICE_ELEMENTS if inputs.device.type == "cpu" else 128 * _SLICE_ELEMENTS
     step = max(1, budget // size)
-    parts = [part_of(slice(start, start + step)) for start in range(0, len(inputs), step)]
-    total = parts[0][1]
-    for _, part in parts[1:]:
+    first, total = part_of(slice(0, step))
+    squares = [first]
+    for start in range(step, len(inputs), step):
+        further, part = part_of(slice(start, start + step))
+        squares.append(further)
         total += part
-    return torch.cat([squares for squares, _ in parts]), total
+    return torch.cat(squares), total
 
 
 def _with_bias(module: Any, squares: Tensor, weight: Tensor, bias: Tensor) -> LayerGradients:

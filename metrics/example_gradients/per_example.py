@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -55,8 +55,7 @@ class ExamplePass:
     :mod:`metrics.example_gradients.layer_gradients`; autograd is never asked for the gradient of a weight. What has no
     formula, is called more than once or not as a module, shares parameters, or is not batched along the first axis goes
     through :func:`metrics.example_gradients.replayed_gradients.replayed_gradients`. A rehearsal on three examples finds
-    those
-    layers: it compares every sum with what autograd gives.
+    those layers: it compares every sum with what autograd gives.
 
     Args:
         module: in evaluation mode; examples must not influence each other.
@@ -90,9 +89,9 @@ class ExamplePass:
         _check_independent(module, features)
         self.module, self.layers, self.loss = module, layers, loss
         self._direct = _candidates(module, layers)
-        for size in (2, 3):  # no other axis has both of these lengths
-            chosen = torch.arange(size, device=features.device) % len(features)
-            self._rehearse(features[chosen], labels[chosen])
+        two, three = (torch.arange(size, device=features.device) % len(features) for size in (2, 3))
+        self._look(features[two])
+        self._rehearse(features[three], labels[three])
 
     @property
     def replayed(self) -> tuple[Layer, ...]:
@@ -104,15 +103,12 @@ class ExamplePass:
         names = [name for layer in self.layers for name in layer.names]
         return _sums_by_autograd(self.module, names, self.loss, features, labels)
 
-    def __call__(
-        self, features: Tensor, labels: Tensor, directions: Mapping[str, Tensor] | None = None
-    ) -> ExampleGradients:
-        """Return the gradients of a batch.
+    def observe(self, features: Tensor, labels: Tensor) -> dict[str, Tap]:
+        """Run one forward and one backward pass and return what passed each layer with a formula.
 
         Args:
             features: shape (n, *shape), n ≥ 1.
             labels: shape (n,).
-            directions: parameter name -> v in its shape, for inner products with every g_i; none if not given.
 
         Raises:
             ValueError: if the model uses a layer more often than for the examples of the rehearsal.
@@ -121,19 +117,53 @@ class ExamplePass:
         for name, tap in taps.items():
             if tap.calls > 1:
                 raise ValueError(f"layer {name} must be used alike in all batches, got one where it is not")
-        along = directions or {}
-        # A layer that sees some of the examples only (an expert among several) has no formula in this batch.
-        batched = {name: tap for name, tap in taps.items() if tap.is_batched(len(features))}
-        found = self._reduced(batched, along)
-        others = [layer for layer in self.layers if layer.name not in batched]
+        return taps
+
+    def __call__(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        directions: Mapping[str, Tensor] | None = None,
+        taps: Mapping[str, Tap] | None = None,
+    ) -> ExampleGradients:
+        """Return the gradients of a batch.
+
+        Args:
+            features: shape (n, *shape), n ≥ 1.
+            labels: shape (n,).
+            directions: parameter name -> v in its shape, for inner products with every g_i; none if not given.
+            taps: what :meth:`observe` returned for this batch; it is observed now if they are not given.
+        """
+        batched, others = self._parted(features, self.observe(features, labels) if taps is None else taps)
+        found = self._reduced(batched)
+        products = _along_all(self._direct, batched, directions) if directions else {}
         if others:
-            parts = replayed_gradients(self.module, others, features, labels, self.loss, along)
-            both = zip((found.sums, found.squares, found.products), parts, strict=True)
-            found = ExampleGradients(*({**direct, **replayed} for direct, replayed in both))
+            parts = replayed_gradients(self.module, others, features, labels, self.loss, directions or {})
+            both = zip((found.sums, found.squares, products), parts, strict=True)
+            return ExampleGradients(*({**direct, **replayed} for direct, replayed in both))
+        return replace(found, products=products)
+
+    def products(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        directions: Mapping[str, Tensor],
+        taps: Mapping[str, Tap] | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the products of :meth:`__call__` alone, for less where every layer has a formula."""
+        batched, others = self._parted(features, self.observe(features, labels) if taps is None else taps)
+        found = _along_all(self._direct, batched, directions)
+        if others:
+            found |= replayed_gradients(self.module, others, features, labels, self.loss, directions)[2]
         return found
 
+    def _parted(self, features: Tensor, taps: Mapping[str, Tap]) -> tuple[dict[str, Tap], list[Layer]]:
+        """Return the taps that the formulas fit and the layers that have none in this batch."""
+        # A layer that sees some of the examples only (an expert among several) has no formula in this batch.
+        batched = {name: tap for name, tap in taps.items() if tap.is_batched(len(features))}
+        return batched, [layer for layer in self.layers if layer.name not in batched]
+
     def _observe(self, features: Tensor, labels: Tensor) -> dict[str, Tap]:
-        """Run one forward and one backward pass and return what passed each layer with a formula."""
         anchor = torch.zeros((), device=features.device, requires_grad=True)
         with torch.enable_grad(), tapped(self._direct, anchor) as taps:
             total = self.loss(self.module(features), labels).sum()
@@ -141,25 +171,26 @@ class ExamplePass:
                 torch.autograd.grad(total, anchor, allow_unused=True)
         return taps
 
-    def _reduced(self, taps: Mapping[str, Tap], directions: Mapping[str, Tensor]) -> ExampleGradients:
+    def _reduced(self, taps: Mapping[str, Tap]) -> ExampleGradients:
         found = ExampleGradients({}, {}, {})
         for name, tap in taps.items():
             module = self._direct[name]
-            assert tap.inputs is not None
-            gradient = tap.inputs.new_zeros(tap.output_shape) if tap.gradient is None else tap.gradient
-            part = FORMULAS[type(module)](module, tap.inputs, gradient)
+            part = FORMULAS[type(module)](module, *_passed(tap))
             found.squares[name] = part.squares
             found.sums.update({_full(name, attribute): total for attribute, total in part.sums.items()})
-            if directions:
-                own = {attribute: directions[_full(name, attribute)] for attribute in part.sums}
-                found.products[name] = _along(module, own, tap.inputs, gradient)
         return found
+
+    def _look(self, features: Tensor) -> None:
+        """Keep the formulas of layers that hold as many examples as there are; with three no other axis would, too."""
+        with torch.no_grad(), tapped(self._direct, torch.zeros((), device=features.device)) as taps:
+            self.module(features)
+        self._direct = {name: part for name, part in self._direct.items() if taps[name].is_batched(len(features))}
 
     def _rehearse(self, features: Tensor, labels: Tensor) -> None:
         """Keep the formulas of those layers for which they give what autograd gives."""
         taps = self._observe(features, labels)
         usable = {name: tap for name, tap in taps.items() if tap.is_batched(len(features))}
-        found = self._reduced(usable, {})
+        found = self._reduced(usable)
         names = [name for layer in self.layers if layer.name in usable for name in layer.names]
         expected = _sums_by_autograd(self.module, names, self.loss, features, labels)
         kept = {}
@@ -171,11 +202,24 @@ class ExamplePass:
         self._direct = kept
 
 
-def _along(module: nn.Module, direction: Mapping[str, Tensor], inputs: Tensor, gradient: Tensor) -> Tensor:
-    """Return ⟨g_i, v⟩ of a layer with a formula: its output is linear in its parameters, so v is put in their place."""
-    with torch.no_grad():
-        moved: Tensor = functional_call(module, dict(direction), (inputs,))
-    return (moved * gradient).flatten(1).sum(1, dtype=torch.float64)
+def _passed(tap: Tap) -> tuple[Tensor, Tensor]:
+    """Return a layer's input and the gradient at its output, zero if none arrived."""
+    assert tap.inputs is not None
+    return tap.inputs, tap.inputs.new_zeros(tap.output_shape) if tap.gradient is None else tap.gradient
+
+
+def _along_all(
+    modules: Mapping[str, nn.Module], taps: Mapping[str, Tap], directions: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return ⟨g_i, v⟩ of layers with a formula: they are linear in their parameters, so v is put in their place."""
+    found = {}
+    for name, tap in taps.items():
+        (inputs, gradient), module = _passed(tap), modules[name]
+        own = {attribute: directions[_full(name, attribute)] for attribute, _ in module.named_parameters(recurse=False)}
+        with torch.no_grad():
+            moved: Tensor = functional_call(module, own, (inputs,))
+        found[name] = (moved * gradient).flatten(1).sum(1, dtype=torch.float64)
+    return found
 
 
 def _full(layer: str, attribute: str) -> str:

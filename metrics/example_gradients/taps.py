@@ -32,6 +32,13 @@ class Tap:
         return len(self.inputs) == size and self.output_shape[:1] == (size,)
 
 
+def held_bytes(taps: Mapping[str, Tap]) -> int:
+    """Return the bytes that some taps keep in memory; layers in a row share theirs."""
+    tensors = [tensor for tap in taps.values() for tensor in (tap.inputs, tap.gradient) if tensor is not None]
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    return sum(storages.values())
+
+
 @contextmanager
 def tapped(modules: Mapping[str, nn.Module], anchor: Tensor) -> Iterator[dict[str, Tap]]:
     """Watch modules for a block of code that runs a model forward and differentiates by ``anchor``.

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from fedlayers.core.layers import Layer, Parameter, layers_of
+from metrics.example_gradients import gradient_statistics
 from metrics.example_gradients.gradient_statistics import GradientSample, GradientScatter, sample_gradients, scatter
 from metrics.example_gradients.per_example import ExamplePass, cross_entropy
+from metrics.example_gradients.taps import held_bytes
 from metrics.gradients import Gradients, gradient_sample
 from metrics.measure import measure_clients, measure_server
 from metrics.statistics.between_clients import decompose
@@ -99,6 +101,27 @@ def test_blocks_change_no_value() -> None:
         assert other.trace == pytest.approx(found[0].trace, rel=1e-5)
         assert other.norm == pytest.approx(found[0].norm, rel=1e-5)
         assert other.errors["trace"] == pytest.approx(found[0].errors["trace"], rel=1e-3)
+
+
+@pytest.mark.parametrize("room", [0, 3000, 2**20])
+def test_what_passed_the_layers_is_kept_or_passes_again(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gradient_statistics, "_KEPT_BYTES", room)
+    module = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)).eval()
+    torch.manual_seed(0)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter)
+    features, labels = torch.randn(40, 4), torch.arange(40) % 3
+    layers, passes = layers_of(module), []
+    blocks = list(zip(torch.split(features, 8), torch.split(labels, 8), strict=True))
+    run = ExamplePass(module, layers, *blocks[0])
+    held = held_bytes(run.observe(*blocks[0]))
+    handle = module.register_forward_hook(lambda *_: passes.append(1))
+    found = sample_gradients(run, layers, blocks)
+    handle.remove()
+    assert len(passes) == 5 + 5 - min(5, room // held)
+    direct = [run(*block, found.mean).products for block in blocks]
+    for layer in layers:
+        assert torch.equal(found.products[layer.name], torch.cat([part[layer.name] for part in direct]))
 
 
 def test_estimates_are_unbiased_and_errors_cover() -> None:
