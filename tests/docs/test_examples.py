@@ -2,10 +2,12 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -24,12 +26,29 @@ def test_all_are_tested() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == SHOWN.keys()
 
 
+# Their classes are found by the script's name, from its folder.
+WITH_CLASSES = ["own_model", "own_metric"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SHOWN)
-def test_it_runs(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", WITH_CLASSES)
+def test_one_with_classes_runs_as_a_program(name: str, tmp_path: Path) -> None:
     command = [sys.executable, str(EXAMPLES / f"{name}.py")]
     environment = {**os.environ, "MPLBACKEND": "agg"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(SHOWN[name], done.stdout), done.stdout
+    assert next(tmp_path.glob("results/*/*/done.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(SHOWN.keys() - set(WITH_CLASSES)))
+def test_it_runs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    plt.close("all")
+    shown = capsys.readouterr().out
+    assert re.search(SHOWN[name], shown), shown
     assert next(tmp_path.glob("results/*/*/done.json"))

@@ -47,15 +47,14 @@ def test_there_is_a_recipe_for_every_kind() -> None:
 
 
 @pytest.mark.slow
-def test_what_the_recipes_add_passes_its_tests(checkout: Path) -> None:
+def test_what_the_recipes_add_passes_its_tests_and_keeps_to_the_contracts(checkout: Path) -> None:
     tests = [name for name in FILES if name.startswith("tests/")]
-    run(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
-
-
-@pytest.mark.slow
-def test_what_the_recipes_add_keeps_to_the_contracts(checkout: Path) -> None:
-    options = " or ".join(Path(name).stem for name in FILES if name.startswith("conf/"))
     contracts = ["tests/config/test_contract_yaml.py", "tests/metrics/distances/test_distances_contract.py"]
-    run(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", *contracts, "-k", f"{options} or max_dst")
+    added = [Path(name).stem for name in FILES if name.startswith(("conf/", "tests/"))]
+    chosen = " or ".join([*added, "max_dst"])
+    run(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, *contracts, "-k", chosen)
+
+
+def test_what_the_recipes_add_is_in_the_house_style(checkout: Path) -> None:
     run(checkout, "-m", "ruff", "check", "--no-cache", *[name for name in FILES if name.endswith(".py")])
     run(checkout, "-m", "ruff", "format", "--no-cache", "--diff", *[name for name in FILES if name.endswith(".py")])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fedlayers.figures import draw
 from fedlayers.report import page
 
 RunOf = Callable[..., Path]
@@ -30,6 +31,7 @@ def test_a_report_that_fails_leaves_the_run_complete(
         raise RuntimeError("no room")
 
     monkeypatch.setattr(page, "write_report", fail)
+    monkeypatch.setattr(draw, "draw_main", lambda folder: None)
     run = quick_run("figures=true")
     assert (run / "done.json").exists() and not (run / "report.html").exists()
     assert "the report could not be written (log.txt says why); the tables are complete" in capsys.readouterr().err
