@@ -44,19 +44,24 @@ def test_ray_equals_local_bit_for_bit(everything: Path, quick_run: Run, tables: 
     assert tables(run) == tables(everything)
 
 
-def test_workers_add_up_cheap_clients_and_the_numbers_stay(quick_run: Run, tables: Tables) -> None:
+@pytest.mark.parametrize("dispatch_s", [1e9, 0.0], ids=["cheap", "costly"])
+def test_workers_add_up_whole_blocks_and_the_numbers_stay(quick_run: Run, tables: Tables, dispatch_s: float) -> None:
     overrides = ["clients=23", "rounds=3", "examples_per_client=30", "metrics=[evaluation]"]
-    seen: list[str] = []
+    models: list[int] = []
 
     def noted(replies: list[Message], *rest: Any) -> list[Message]:
-        seen.extend(name for reply in replies for name in reply.content if name.startswith("sum/"))
+        models.append(sum("arrays" in reply.content for reply in replies))
         return averaged(replies, *rest)
 
-    with mock.patch("fedlayers.execution.rounds.averaged", noted):
+    with (
+        mock.patch("fedlayers.execution.rounds.averaged", noted),
+        mock.patch("fedlayers.engines.ray.engine.DISPATCH_S", dispatch_s),
+        mock.patch("fedlayers.engines.ray.engine.blocks_pay", lambda *_: True),
+    ):
         alone = quick_run("engine=local", *overrides)
-        assert seen == []
+        assert models == [23] * 3
         shared = quick_run(*RAY, "engine.workers=2", *overrides)
-    assert seen
+    assert models[3:] == [0] * 3
     assert tables(shared) == tables(alone)
 
 

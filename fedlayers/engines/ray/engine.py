@@ -19,7 +19,7 @@ from fedlayers.engines.ray import worker_pool
 from fedlayers.engines.ray.cluster import INLINE_BYTES, RAYS_INLINE_BYTES, connect
 from fedlayers.engines.ray.mapped_work import ItemWorker, MappedWork
 from fedlayers.engines.ray.phase import Chunk, Contents, InFlight
-from fedlayers.engines.ray.placement import Chunks
+from fedlayers.engines.ray.placement import Chunks, blocks_pay
 from fedlayers.engines.ray.resources import resources
 from fedlayers.engines.ray.shared_files import check_shared
 from fedlayers.engines.ray.workers import ATTEMPTS, WorkerDied, Workers, answer
@@ -172,18 +172,22 @@ class RayGrid(EngineGrid):
                     phase.running[self._send(chunk, phase)] = chunk
 
     def _plan(self, messages: list[Message]) -> InFlight:
-        """Cut a phase into units: blocks of clients if those are cheap, else single clients, costliest first."""
+        """Cut a phase into units: blocks of clients if those are cheap or sums of them pay, else single clients."""
         blocks = block_of(messages)
         per_cost = self._seconds_per_cost.get(messages[0].metadata.message_type, math.inf)
         expected_s = per_cost * sum(map(self._cost, messages))
         smallest = DISPATCH_S / per_cost
+        workers = math.ceil(min(max(expected_s / WORKER_S, 1), len(self._workers)))
         members: dict[int, list[Message]] = {}
         for message in sorted(messages, key=lambda m: m.metadata.dst_node_id):
             members.setdefault(blocks[message.metadata.dst_node_id], []).append(message)
         units = list(members.values())
-        if max(sum(map(self._cost, unit)) for unit in units) > smallest:
-            units = sorted(([message] for unit in units for message in unit), key=lambda unit: -self._cost(unit[0]))
-        workers = math.ceil(min(max(expected_s / WORKER_S, 1), len(self._workers)))
+        costs = [list(map(self._cost, unit)) for unit in units]
+        if max(map(sum, costs)) > smallest:
+            sums = bool(self.average_by)
+            if not (sums and blocks_pay(costs, workers, per_cost, size_bytes(messages[0].content))):
+                units = [[message] for unit in units for message in unit]
+            units.sort(key=lambda unit: -sum(map(self._cost, unit)))
         return InFlight(units, Chunks(workers, smallest), blocks, Contents(self._inline_bytes))
 
     def _next_chunk(self, phase: InFlight) -> list[Message]:
