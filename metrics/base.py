@@ -147,8 +147,7 @@ class ServerView:
         """The layers of which not every client sent its weights, in order -> why they cannot be compared."""
         sent = set.intersection(*map(set, self.weights.values())) if self.weights else set()
         kept = [layer for layer in self.layers if not sent.issuperset(layer.names)]
-        unsent = "the clients keep this layer"
-        return {layer: unsent if self.plan.shares(layer) else self.plan.why_missing(layer) for layer in kept}
+        return {x: "the clients keep this layer" if self.plan.shares(x) else self.plan.why_missing(x) for x in kept}
 
     def model(self, name: str) -> Mapping[str, Tensor]:
         """Return the weights of a model that clients were given."""
@@ -226,6 +225,7 @@ class Metric(Described):
     uses_probe: bool = False
     # Whether model and probe alone decide its values: the global model is then measured once, on the server.
     per_model: ClassVar[bool] = False
+    common: frozenset[str] = frozenset()  # quantities that another metric may measure, too: a value stands once
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fedlayers.core.quantities import told
 from fedlayers.core.records import Pair, Record, missing
 from fedlayers.core.seeding import derive
 from metrics.base import SHARED, ClientView, Facts, Measurement, Metric, ServerView, measured
@@ -110,19 +111,20 @@ class ClientClusters(Metric):
             raise ValueError(f"resamples must be 0 or more, got {resamples}")
         check_moments(moments)
         self.metric = MetricSet(built_in_metrics()).get_metric(distance)
+        self.renamed = told([distance])
         self.uses_probe = isinstance(self.metric, RepresentationMetric)
         self.of, self.positions, self.resamples = of, check_positions(positions), resamples
         self.method: Clustering = method or Agglomerative()
         self.similarity: SimilarityOfDistance = similarity or _SIMILARITY
 
     def remarks(self, view: ClientView) -> list[str]:
-        """Say where the probe is small for a layer's width, if there are representations."""
+        """Say if the name is old and, if there are representations, where the probe is small for a layer's width."""
         if not isinstance(self.metric, RepresentationMetric):
             return []
-        return probe_remark(view, self.positions, {self.metric.name: self.metric.comparison})
+        return self.renamed + probe_remark(view, self.positions, {self.metric.name: self.metric.comparison})
 
     def client(self, view: ClientView) -> Measurement:
-        """Return the representations as payload, if the distance is between them."""
+        """Return the representations, if the distance is between them."""
         return send_representations(view, self.positions, ["cluster_distance"]) if self.uses_probe else Measurement()
 
     def server(self, view: ServerView) -> Measurement:

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from fedlayers.core.layers import Layer
+from fedlayers.core.quantities import Quantities, told
 from fedlayers.core.records import Row, missing
 from metrics.base import SHARED, ClientView, Facts, Measurement, Metric, ServerView, at, measured
 from metrics.distances.built_in import built_in_metrics
@@ -38,8 +39,8 @@ RELATIONS = ("clients", "received", "aggregated", "layers")
 class Distances(Metric):
     """Distances between weights, or between what layers compute, a row in ``pairs/`` for each of them.
 
-    Client half, if a distance is one between representations: the layers' outputs on the probe as payload, whole; of
-    layers above the payload limit nothing is sent, and their distances are missing.
+    Client half, if a distance is one between representations: the layers' outputs on the probe, whole, sent once with
+    other metrics; of layers above the payload limit nothing is sent, and their distances are missing.
 
     Server half: ``subject`` names the relation:
 
@@ -75,7 +76,7 @@ class Distances(Metric):
         ValueError: a name or a relation is not known.
     """
 
-    facts: tuple[Facts, ...] = tuple(metric.facts for metric in built_in_metrics())
+    facts: tuple[Facts, ...] = tuple(Quantities.of(metric.facts for metric in built_in_metrics()).values())
 
     def __init__(
         self,
@@ -103,24 +104,26 @@ class Distances(Metric):
         every = MetricSet([*built_in_metrics(), *(own or {}).values()])
         self.metrics = {metric.name: metric for metric in every.get_metrics(names)}
         used = dict.fromkeys(parse_name(name).base for name in self.metrics)
-        self.facts = tuple(every.get_metric(base).facts for base in used)
+        self.facts = tuple(Quantities.of(every.get_metric(base).facts for base in used).values())
+        self.renamed = told(names)
         self.relations = tuple(relations)
         self.positions = check_positions(positions)
         self._on_probe = [name for name, metric in self.metrics.items() if isinstance(metric, RepresentationMetric)]
         self.uses_probe = bool(self._on_probe)
+        self.common = frozenset(self.metrics[name].quantity for name in self._on_probe)
         self.tree = self._tree([name for name in self.metrics if name not in self._on_probe], max_sets)
         self.probe_tree = self._tree(self._on_probe, max_sets)
 
     def remarks(self, view: ClientView) -> list[str]:
-        """Say where the probe is small for a layer's width, if there are representations."""
+        """Say which names are old and, if there are representations, where the probe is small for a layer's width."""
         every = {name: self.metrics[name] for name in self._on_probe}
         found = {name: one.comparison for name, one in every.items() if isinstance(one, RepresentationMetric)}
-        return probe_remark(view, self.positions, found) if found else []
+        return [*self.renamed, *(probe_remark(view, self.positions, found) if found else [])]
 
     def client(self, view: ClientView) -> Measurement:
-        """Return the representations as payload, if there is a distance between them."""
-        bases = dict.fromkeys(parse_name(name).base for name in self._on_probe)
-        return send_representations(view, self.positions, bases) if bases else Measurement()
+        """Return the representations, if there is a distance between them."""
+        quantities = dict.fromkeys(self.metrics[name].quantity for name in self._on_probe)
+        return send_representations(view, self.positions, quantities) if quantities else Measurement()
 
     def step(
         self, layers: Sequence[Layer], parameters: Mapping[str, Tensor], reference: Mapping[str, Tensor]
@@ -135,12 +138,14 @@ class Distances(Metric):
                 continue
             naming = Naming.of(name, metric)
             value = metric.client_distance_matrix(both)[0, 1]
-            rows.append(measured(naming.base, value, INCOMPARABLE, variant=naming.whole or None))
-            if isinstance(metric, LayerMetric) and (naming.base, naming.steps) not in done:
-                done.add((naming.base, naming.steps))
+            rows.append(measured(naming.quantity, value, INCOMPARABLE, variant=naming.whole or None))
+            if isinstance(metric, LayerMetric) and (naming.quantity, naming.steps) not in done:
+                done.add((naming.quantity, naming.steps))
                 for layer, table in zip(both[0].model, metric.layer_distances([b.model for b in both]), strict=False):
                     variant = naming.by_layer or None
-                    rows.append(measured(naming.base, table[0, 1], INCOMPARABLE, variant=variant, **places[layer.name]))
+                    rows.append(
+                        measured(naming.quantity, table[0, 1], INCOMPARABLE, variant=variant, **places[layer.name])
+                    )
         return rows
 
     def server(self, view: ServerView) -> Measurement:
@@ -162,9 +167,12 @@ class Distances(Metric):
 
     def _without_global_model(self, names: Sequence[str], why: str) -> list[Row]:
         relations = [relation for relation in self.relations if relation != "clients"]
+        whose = dict.fromkeys(
+            (self.metrics[name].quantity, "probe" if name in self._on_probe else None) for name in names
+        )
         return [
-            missing(name, why, subject=relation, owner="server")
-            for name in dict.fromkeys(parse_name(name).base for name in names)
+            missing(quantity, why, subject=relation, scope=scope, owner="server")
+            for quantity, scope in whose
             for relation in relations
         ]
 
@@ -173,7 +181,7 @@ class Distances(Metric):
         by_layer = [n for n, one in self.metrics.items() if isinstance(one, LayerMetric) and n not in self._on_probe]
         return [
             missing(name, why, subject=relation, owner="server", **at(layer))
-            for name in dict.fromkeys(parse_name(name).base for name in by_layer)
+            for name in dict.fromkeys(self.metrics[name].quantity for name in by_layer)
             for relation in self.relations
             for layer, why in view.kept_layers.items()
         ]
@@ -194,9 +202,9 @@ class Distances(Metric):
                 naming = replace(naming, whole=", ".join(filter(None, (naming.whole, SHARED))))
             if participants.refusal is not None:
                 address = {"variant": naming.whole, "scope": participants.scope, "owner": "server"}
-                measurement.rows.append(missing(naming.base, participants.refusal, **address))
+                measurement.rows.append(missing(naming.quantity, participants.refusal, **address))
                 continue
-            rows, key = PairRows(naming, participants, view.layers, view.round), (naming.base, naming.steps)
+            rows, key = PairRows(naming, participants, view.layers, view.round), (parse_name(name).base, naming.steps)
             # Ways of aggregation differ in the whole model only.
             if key not in done:
                 done[key] = LayerTables.of(metric, participants)

@@ -17,6 +17,7 @@ from fedlayers.core.seeding import global_state
 from metrics.answers import checked, weights_kept
 from metrics.base import ClientView, Measurement, Metric, ServerView
 from metrics.parallel import mapped_by
+from metrics.twin_rows import without_twins
 
 Payload = dict[str, np.ndarray]
 
@@ -49,7 +50,7 @@ def measure_clients(
     Returns:
         The rows, with one resource row ``measure_<name>`` in seconds for each metric that ran, and the payloads.
     """
-    rows: list[Row] = []
+    found: list[list[Row]] = []
     sent = Sent()
     due = {
         name: metric for name, metric in metrics.items() if metric.schedule.is_due(view.round, last_round, view.moment)
@@ -58,11 +59,11 @@ def measure_clients(
     for name, metric in due.items():
         half = partial(_client_half, metric, view, kept, sent.shared)
         measurement = _timed(name, half, view.device, on_error)
-        rows += measurement.rows
+        found.append(measurement.rows)
         sent.shared.update(measurement.shared)
         if measurement.payload:
             sent.own[name] = measurement.payload
-    return rows, sent
+    return without_twins(found), sent
 
 
 def measure_step(
@@ -123,16 +124,16 @@ def measure_server(
         The rows, owned by the server where a metric names no other owner, and what is to be kept for later rounds,
         named ``<metric>/<array>``.
     """
-    rows: list[Row] = []
+    found: list[list[Row]] = []
     kept: Payload = {}
     for name, metric in metrics.items():
         if not metric.compares_clients or not metric.schedule.is_due(view.round, last_round, view.moment):
             continue
         own = replace(view, payloads=payloads.get(name, {}), earlier=partial(view.earlier, name))
         measurement = _timed(name, partial(_server_half, metric, own), torch.device("cpu"), on_error)
-        rows += measurement.rows
+        found.append(measurement.rows)
         kept |= {f"{name}/{key}": array for key, array in measurement.kept.items()}
-    return addressed(rows, owner="server"), kept
+    return addressed(without_twins(found), owner="server"), kept
 
 
 def _timed(name: str, half: Callable[[], Measurement], device: torch.device, on_error: str) -> Measurement:

@@ -111,6 +111,7 @@ class Similarity(Metric):
         self.relations, self.permutations = tuple(relations), permutations
         self.send, self.sketch_numbers = send, sketch_numbers
         self.facts: tuple[Facts, ...] = tuple(fact for measure in self.measures.values() for fact in measure.facts)
+        self.common = frozenset(fact.name for fact in self.facts)
 
     def remarks(self, view: ClientView) -> list[str]:
         """Say where the probe is small for a layer's width."""

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fedlayers.core.quantities import in_new_names
+
 # The last part of a dotted key -> what it is now.
 _KEYS = {
     "records_per_client": "examples_per_client",
@@ -17,6 +19,8 @@ _VALUES = {
     ("metrics.distances.epochs", True): '["every epoch"]',
     ("metrics.distances.epochs", False): "[]",
 }
+# Keys that name distances, of which old names are understood.
+_OF_DISTANCES = ("metrics.distances.names", "metrics.clusters.distance")
 # Keys that runs of before had not -> the value that stands for what they did.
 _ADDED = {"metrics.weights.steps": "[]"}
 # Hooks of a client -> what they are now. One that is no longer called would change numbers without a word.
@@ -42,6 +46,8 @@ def new_key(key: str) -> str | None:
 
 def new_value(key: str, value: object) -> str | None:
     """Return what a key's value is called now, None if it has no other name."""
+    if key in _OF_DISTANCES and isinstance(value, str):
+        return now if (now := in_new_names(value)) != value else None
     return _VALUES.get((key, value)) if isinstance(value, str | bool) else None
 
 

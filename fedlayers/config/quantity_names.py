@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from fedlayers.config.class_names import locate
 from fedlayers.config.options import LISTS, options, target_of
+from fedlayers.core.quantities import quantity_now
 from fedlayers.core.spelling import nearest
 
 
@@ -15,7 +16,7 @@ def asks_for(quantity: str) -> tuple[str, str, str] | None:
     Args:
         quantity: a value of the column ``metric``, upper and lower case alike, perhaps misspelt.
     """
-    known = _options_by_quantity()
+    known, quantity = _options_by_quantity(), quantity_now(quantity)
     close = nearest(quantity, known, cutoff=0.8)
     return (close, *known[close]) if close else None
 
@@ -37,7 +38,8 @@ def with_option(word: str, wrong: str, group: str, option: str) -> str:
 
 def _options_by_quantity() -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
-    for group in LISTS:
+    # What both measure is asked of the similarity, whose values have errors and chance beside them.
+    for group in reversed(LISTS):
         for option in options()[group]:
             facts: Sequence[object] = getattr(locate(target_of(group, option), f"{group}.{option}"), "facts", ())
             for fact in facts if isinstance(facts, Sequence) else ():

@@ -1,8 +1,9 @@
-"""What a reader has to know of a quantity to read its values: unit, range, direction, symmetry, reference."""
+"""What a reader has to know of a quantity: unit, range, direction, symmetry, reference, and its name of before."""
 
 import math
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 DIRECTIONS = ("higher", "lower", "neutral")
 
@@ -61,10 +62,69 @@ class Quantities(dict[str, Facts]):
         return found
 
     def __missing__(self, name: str) -> Facts:
-        """Return what holds for a quantity about which nothing is stated."""
+        """Return what holds for a quantity about which nothing is stated, unless it is by its name of now."""
+        if name in RENAMED and RENAMED[name].quantity in self:
+            return replace(self[RENAMED[name].quantity], name=name)
         return Facts(name, "", -math.inf, math.inf, "neutral", "")
 
 
 def stated_by(plugin: type) -> list[Facts]:
     """Return what a class states in ``facts``, and those that it is derived from: their rows are its own, too."""
     return [facts for cls in plugin.__mro__ for facts in vars(cls).get("facts", ())]
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """What the old name of a distance of representations stands for; it is understood wherever one is given.
+
+    Attributes:
+        name: what the distance is called where distances are chosen.
+        quantity: the column ``metric`` of its rows.
+        estimator: what ``variant`` of its rows holds that tells it from others of the quantity; empty if nothing does.
+    """
+
+    name: str
+    quantity: str
+    estimator: str = ""
+
+
+RENAMED = {
+    "cka_dst": Renamed("cka_distance", "cka_distance", "debiased"),
+    "cka_biased_dst": Renamed("cka_biased_distance", "cka_distance", "biased"),
+    "activation_procrustes_dst": Renamed("procrustes_distance", "procrustes_distance"),
+    "shape_0_dst": Renamed("shape_0_distance", "shape_distance", "alpha=0"),
+    "shape_05_dst": Renamed("shape_05_distance", "shape_distance", "alpha=0.5"),
+    "svcca_dst": Renamed("svcca_distance", "svcca_distance"),
+    "pwcca_dst": Renamed("pwcca_distance", "pwcca_distance"),
+    "rsa_dst": Renamed("rsa_distance", "rsa_distance"),
+}
+_OLD = re.compile(rf"(?<!\w)({'|'.join(RENAMED)})(?!\w)")
+
+
+def in_new_names(text: str) -> str:
+    """Return a text with the old names in it as they are now.
+
+    >>> in_new_names("mean&full-cka_dst"), in_new_names("l2_dst")
+    ('mean&full-cka_distance', 'l2_dst')
+    """
+    return _OLD.sub(lambda found: RENAMED[found[0]].name, text)
+
+
+def quantity_now(metric: str) -> str:
+    """Return what the column ``metric`` says now in place of a name.
+
+    >>> quantity_now("shape_05_dst"), quantity_now("loss")
+    ('shape_distance', 'loss')
+    """
+    return RENAMED[metric].quantity if metric in RENAMED else metric
+
+
+def told(names: Iterable[str]) -> list[str]:
+    """Return a sentence for each distance that is chosen by an old name, such as ``mean-cka_dst``."""
+    old = dict.fromkeys(base for name in names if (base := name.rpartition("-")[2]) in RENAMED)
+    sentences = []
+    for base in old:
+        now = RENAMED[base]
+        rows = now.quantity + (f", {now.estimator}" if now.estimator else "")
+        sentences.append(f"the distance {base} is called {now.name} now, and its rows in the tables {rows}")
+    return sentences

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fedlayers.core.errors import UserError
-from fedlayers.core.quantities import Quantities
+from fedlayers.core.quantities import RENAMED, Quantities, quantity_now
 from fedlayers.core.spelling import in_brackets
 from fedlayers.figures.clients.client_matrix import client_matrices
 from fedlayers.figures.clients.clusters import client_clusters
@@ -84,15 +84,17 @@ def chosen(figures: Sequence[Drawing], names: Sequence[str], metric: str | None,
     """
     if metric is not None:
         metrics = sorted({figure.metric for figure in figures if figure.metric})
-        if metric not in metrics:
+        shown = metric if metric in metrics else quantity_now(metric)
+        if shown not in metrics:
             raise UserError(
                 f"{folder} has no figure of --metric {metric}{in_brackets(metric, metrics)}; "
                 f"there are figures of {_listed(metrics)}"
             )
-        figures = [figure for figure in figures if figure.metric == metric]
+        figures = [figure for figure in figures if figure.metric == shown]
     found = []
     for name in names:
-        matching = [figure for figure in figures if name in (figure.name, figure.family)]
+        known_as = (name, _name_now(name))
+        matching = [figure for figure in figures if figure.family == name or figure.name in known_as]
         if not matching:
             known = list(dict.fromkeys(figure.family for figure in figures))
             of_metric = f" of {metric}" if metric else ""
@@ -100,6 +102,13 @@ def chosen(figures: Sequence[Drawing], names: Sequence[str], metric: str | None,
             raise UserError(f"{folder} has no figure {name}{of_metric}{meant}; there are {_listed(known)} (see --list)")
         found += [figure for figure in matching if figure not in found]
     return found if names else list(figures)
+
+
+def _name_now(name: str) -> str:
+    """Return a figure's name with the quantity in it as it is called now."""
+    return next(
+        (name.removesuffix(old) + now.quantity for old, now in RENAMED.items() if name.endswith(f"_{old}")), name
+    )
 
 
 def _of_run(tables: Tables, only_round: int | None, layers: Sequence[str]) -> list[Drawing]:

@@ -43,7 +43,7 @@ def _check_names(metrics: Mapping[str, Metric]) -> None:
             )
         for facts in metric.facts:
             other = whose.setdefault(facts.name, name)
-            if other != name:
+            if other != name and not {facts.name} <= metric.common & metrics[other].common:
                 raise UserError(
                     f"metrics.{name} must state quantities of its own in its facts, got {facts.name}, which "
                     f"metrics.{other} measures; give it another name"

@@ -62,7 +62,10 @@ def layer_matrices(pairs: pd.DataFrame, metric: str) -> pd.DataFrame:
         The usable rows of all rounds at one moment, of the first variant, with columns ``panel, panel_name`` (the
         round, −1 for those between) and ``variant_name``.
     """
-    _, rows = one_moment(in_relations(pairs, metric, ("layers",)))
+    every = in_relations(pairs, metric, ("layers",))
+    # A distance to the layers of another model may go by the same name.
+    within = every[every["other"].notna()]
+    _, rows = one_moment(every if within.empty else within)
     variant, rows = by_variant(rows)[0]
     rounds = _rounds(rows)
     panels = [(f"round {number}", rows[rows["round"] == number]) for number in dict.fromkeys([rounds[0], rounds[-1]])]

@@ -45,7 +45,12 @@ class Comparison(Described):
     A representation is a float32 tensor of shape (n, units), or (n, positions, units) where positions are further
     samples; its n rows are the same n examples for all. Rows of one example are never torn apart by a permutation, and
     n, not n · positions, is the sample size.
+
+    Attributes:
+        variant: the estimator and its parameters, empty if there is only one.
     """
+
+    variant: str = ""
 
     def compare(
         self, representations: Sequence[Tensor], pairs: Pairs, permutations: int, seed: int

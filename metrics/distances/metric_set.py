@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterable, Iterator
 
+from fedlayers.core.quantities import in_new_names
 from metrics.distances.families import ClientMatrixMetric, LayerMatrixMetric, LayerMetric
 from metrics.distances.families.aggregation import AGGREGATIONS
 from metrics.distances.names import DIAGONAL, NO_BIAS, Argument, check_base_name, known_names, parse_name
@@ -65,7 +66,7 @@ class MetricSet:
         self._metrics[metric.name] = metric
 
     def get_metric(self, name: str) -> ClientMatrixMetric:
-        """Return the metric of a name, the same object every time.
+        """Return the metric of a name, or of the one that it had before; the same object every time.
 
         A variant is made as a copy and kept under its full name, and so are the variants on the way to it; what it is
         made from does not change.
@@ -74,7 +75,7 @@ class MetricSet:
             ValueError: if the name does not follow the grammar, there is no metric of its base name, or an argument
                 does not apply to the metric. Nothing is added then.
         """
-        parsed = parse_name(name)
+        parsed = parse_name(name if parse_name(name).base in self._metrics else in_new_names(name))
         made: dict[str, ClientMatrixMetric] = {}
         full, metric = parsed.base, self._metrics.get(parsed.base)
         for argument in reversed(parsed.arguments):
@@ -97,9 +98,10 @@ class MetricSet:
         """
         chosen = MetricSet(default=self._default)
         for name in names:
-            if name in chosen:
-                raise ValueError(f"metric {name!r} is named twice; leave one")
-            chosen._metrics[name] = self.get_metric(name)
+            metric = self.get_metric(name)
+            if metric.name in chosen:
+                raise ValueError(f"metric {metric.name!r} is named twice; leave one")
+            chosen._metrics[metric.name] = metric
         return chosen
 
 

@@ -22,13 +22,13 @@ class Naming:
     """What the rows of one distance are called.
 
     Attributes:
-        base: the metric's base name, the column ``metric``.
+        quantity: the column ``metric``.
         steps: what a name puts before it but aggregation.
         whole: ``variant`` of distances between whole models.
-        by_layer: ``variant`` of distances between layers; both end in ``positions``, if there are any.
+        by_layer: ``variant`` of distances between layers; both end in estimator and ``positions``, if there are any.
     """
 
-    base: str
+    quantity: str
     steps: str
     whole: str
     by_layer: str
@@ -47,8 +47,10 @@ class Naming:
         heads = [str(one) for one in parsed.arguments]
         if isinstance(metric, LayerMatrixMetric) and not any(one.head in AGGREGATIONS for one in parsed.arguments):
             heads.append(metric.aggregation)
-        whole, by_layer = (", ".join(filter(None, (variant, positions))) for variant in ("-".join(heads), steps))
-        return cls(parsed.base, steps, whole, by_layer)
+        whole, by_layer = (
+            ", ".join(filter(None, (variant, metric.variant, positions))) for variant in ("-".join(heads), steps)
+        )
+        return cls(metric.quantity, steps, whole, by_layer)
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class PairRows:
         known, naming = bool(np.isfinite(value)), self.naming
         named: Mapping[str, Layer] = {layer.name: layer for layer in self.layers}
         return Pair(
-            naming.base,
+            naming.quantity,
             float(value) if known else math.nan,
             subject=relation,
             variant=(naming.whole if layers[0] is None else naming.by_layer) or None,

@@ -35,6 +35,7 @@ class RepresentationMetric(LayerMetric):
 
     Args:
         name: see :class:`metrics.distances.families.ClientMatrixMetric`.
+        quantity: what tables call its values, the measure's own name where it reports them, too; None for ``name``.
         comparison: the measure; it must be symmetric.
         angular: whether a similarity s becomes arccos s, else 1 − s.
         scale: see :class:`metrics.distances.families.Declarations`.
@@ -52,6 +53,7 @@ class RepresentationMetric(LayerMetric):
         name: str,
         comparison: Comparison,
         *,
+        quantity: str | None = None,
         angular: bool = True,
         scale: Scale = "invariant",
         preprocessing_steps: Steps = (),
@@ -59,16 +61,20 @@ class RepresentationMetric(LayerMetric):
         super().__init__(name, scale=scale, preprocessing_steps=preprocessing_steps, pairwise=True)
         if not isinstance(comparison, Comparison):
             raise ValueError(f"comparison of {name} must be a metrics.compare.base.Comparison, got {comparison!r}")
-        self.comparison, self.angular = comparison, angular
+        self.comparison, self.angular, self.variant = comparison, angular, comparison.variant
+        self.quantity = quantity or name
 
     @property
     def facts(self) -> Facts:
         """How to read its values: those of the measure if it is a distance, else of the angle or of 1 − s."""
-        fact = self.comparison.facts[0]
+        fact, *others = self.comparison.facts
+        stated = [one for one in others if one.name == self.quantity and one.direction == "lower"]
+        if stated and self.angular:
+            return stated[0]
         if fact.direction == "lower":
-            return replace(fact, name=self.name)
+            return replace(fact, name=self.quantity)
         unit, high, done = ("rad", math.acos(fact.low), "arccos") if self.angular else ("1", 1.0 - fact.low, "1 −")
-        fact = replace(fact, name=self.name, reference=f"{fact.reference}; {done} {fact.name}")
+        fact = replace(fact, name=self.quantity, reference=f"{fact.reference}; {done} {fact.name}")
         return replace(fact, unit=unit, low=0.0, high=high, direction="lower")
 
     def reasons(self, layers: Sequence[LayerWeights], pairs: Pairs) -> dict[tuple[int, int], str]:

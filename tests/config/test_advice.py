@@ -71,6 +71,8 @@ def test_every_quantity_leads_to_the_option_that_measures_it() -> None:
         "effective_rank": "representation", "sensitivity_cumulative": "sensitivity",
     }.items():  # fmt: skip
         assert asks_for(quantity) == (quantity, "metrics", option)
+    # Both measure it: the similarity with errors and chance.
+    assert asks_for("cka_distance") == asks_for("cka_dst") == ("cka_distance", "similarity", "cka")
     assert asks_for("Accuracy") == ("accuracy", "metrics", "evaluation")
     assert asks_for("no_such_thing_at_all") is None
     assert (

@@ -145,6 +145,15 @@ def test_runs_from_before_steps_stand_beside_others(before: bool, now: str) -> N
     assert in_new_words({"seed": 0}) == {"seed": 0}
 
 
+def test_old_names_of_distances_in_a_configuration_are_those_of_now() -> None:
+    old = {"metrics.distances.names": '["mean-cka_dst", "l2_dst"]', "metrics.clusters.distance": "shape_0_dst"}
+    new = {
+        "metrics.distances.names": '["mean-cka_distance", "l2_dst"]',
+        "metrics.clusters.distance": "shape_0_distance",
+    }
+    assert in_new_words(old) == in_new_words(new) == new
+
+
 @pytest.fixture(scope="module")
 def study(quick_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with a run as it was written before, and one with the same settings and another seed."""

@@ -26,7 +26,7 @@ Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
 Case = tuple[Path, int]
 NAMES = (
-    "l2_dst,mean-cka_dst,model_cosine_dst,'mean&full-procrustes_dst',nb-l1_dst,symmetric_trusted_dst,wasserstein_dst,"
+    "l2_dst,mean-cka_distance,model_cosine_dst,'mean&full-procrustes_dst',nb-l1_dst,symmetric_trusted_dst,wasserstein_dst,"
     "sign_dst"
 )
 COMPARED = ("metrics=[distances,clusters]", f"metrics.distances.names=[{NAMES}]", "clients=5")

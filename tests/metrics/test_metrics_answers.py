@@ -127,6 +127,20 @@ def test_a_metric_without_a_step_half_refuses_steps() -> None:
         build_metrics(entries)
 
 
+def test_distances_on_the_probe_may_be_measured_as_similarities_too() -> None:
+    cka = {"_target_": "metrics.compare.measures.cka.CKA"}
+    entries: dict[str, Any] = {
+        "distances": {"_target_": "metrics.client_distances.Distances", "names": ["cka_dst", "l2_dst"]},
+        "similarity": {"_target_": "metrics.similarity.Similarity", "measures": {"cka": cka}},
+    }
+    assert list(build_metrics(entries)) == ["distances", "similarity"]
+    entries["more"] = entries["distances"]
+    with pytest.raises(
+        UserError, match=r"metrics.more must state quantities of its own in its facts, got l2_dst, which"
+    ):
+        build_metrics(entries)
+
+
 def test_two_metrics_of_one_quantity_are_refused() -> None:
     entries = {
         "evaluation": {"_target_": "metrics.evaluation.Evaluation"},

@@ -132,23 +132,23 @@ def on_probe(metric: ClientClusters, noise: float = 0.3, **changes: Any) -> Serv
 
 
 def test_planted_groups_are_found_by_what_clients_compute() -> None:
-    metric = ClientClusters("mean-cka_dst", resamples=5)
+    metric = ClientClusters("mean-cka_distance", resamples=5)
     assert metric.uses_probe and not ClientClusters().uses_probe
     found = metric.server(on_probe(metric))
     assert_in_range(metric, found.rows)
     assert rows_of(found, "adjusted_rand_index")[0].value == 1
     address = {(row.variant, row.scope) for row in found.rows if isinstance(row, Record)}
-    assert address == {("mean-cka_dst of representations, pooled", "probe")}
+    assert address == {("mean-cka_distance of representations, pooled", "probe")}
     assert {row.n for row in found.rows if isinstance(row, Pair)} == {60}
-    distances = Distances(["mean-cka_dst"], relations=["clients"]).server(on_probe(metric)).kept
-    assert found.kept["distances"] == pytest.approx(distances["mean-cka_dst"], rel=1e-12)
+    distances = Distances(["mean-cka_distance"], relations=["clients"]).server(on_probe(metric)).kept
+    assert found.kept["distances"] == pytest.approx(distances["mean-cka_distance"], rel=1e-12)
     # There are no updates of representations.
-    again = ClientClusters("mean-cka_dst", of="weights", resamples=5).server(on_probe(metric))
+    again = ClientClusters("mean-cka_distance", of="weights", resamples=5).server(on_probe(metric))
     assert (again.kept["distances"] == found.kept["distances"]).all()
 
 
 def test_a_client_without_representations_leaves_no_clusters_but_a_reason() -> None:
-    metric = ClientClusters("cka_dst")
+    metric = ClientClusters("cka_distance")
     view = on_probe(metric)
     ((name, shared),) = view.shared.items()
     nothing = {client: sent for client, sent in shared.items() if client != 5}
@@ -157,7 +157,7 @@ def test_a_client_without_representations_leaves_no_clusters_but_a_reason() -> N
     assert row.reason == (
         "a distance between clients is missing, 0 and 5: layer 0: there is no output of it on the probe"
     )
-    both = ClientClusters("mean&full-cka_dst", positions="samples")
+    both = ClientClusters("mean&full-cka_distance", positions="samples")
     convolution = nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 3, 3), nn.Flatten(), nn.Linear(12, 4)).eval()
     sent = both.client(replace(client_view(convolution, {}), probe=some_rows(60)))
     odd = with_sent(server_view(convolution, {}, {0: 1, 1: 1}), {0: sent, 1: sent})
@@ -171,14 +171,14 @@ def test_a_client_without_representations_leaves_no_clusters_but_a_reason() -> N
 def test_a_small_probe_is_remarked_where_there_is_one() -> None:
     view = replace(client_view(network(), {}), probe=some_rows(20))
     assert ClientClusters().remarks(view) == [] and not ClientClusters().client(view).shared
-    assert "the probe has 20 examples" in ClientClusters("cka_dst").remarks(view)[0]
+    assert "the probe has 20 examples" in ClientClusters("cka_distance").remarks(view)[0]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"positions": "all"}, "positions must be one of pooled, flattened, samples, got 'all'"),
-        ({"distance": "fb-cka_dst"}, "metric name 'fb-cka_dst' has 'fb', but representations have no biases"),
+        ({"distance": "fb-cka_distance"}, "metric name 'fb-cka_distance' has 'fb', but representations have no biases"),
         ({"distance": "nearness"}, "there is no metric 'nearness'"),
         ({"of": "hopes"}, "of must be one of updates, weights, got 'hopes'"),
         ({"resamples": -1}, "resamples must be 0 or more, got -1"),

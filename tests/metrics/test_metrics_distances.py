@@ -177,7 +177,7 @@ def test_without_a_global_model_clients_are_compared_alone() -> None:
 
 
 def test_every_distance_of_the_package_says_how_its_values_are_read() -> None:
-    metrics = {metric.name: metric for metric in built_in_metrics()}
+    metrics = {metric.quantity: metric for metric in built_in_metrics()}
     assert {fact.name for fact in Distances.facts} == metrics.keys()
     for fact in Distances.facts:
         assert fact.symmetric == metrics[fact.name].symmetric
@@ -187,9 +187,9 @@ def test_every_distance_of_the_package_says_how_its_values_are_read() -> None:
     assert found["model_l0.1_dst"] == ("1", math.inf, "cheap")
     assert found["edc_dst"] == ("1", math.sqrt(2), "cheap")
     assert found["wasserstein_dst"] == ("1", math.inf, "heavy")
-    assert found["cka_dst"] == ("rad", math.pi, "pass")
-    assert found["shape_05_dst"] == ("rad", math.pi / 2, "pass")
-    assert found["svcca_dst"] == ("1", 1.0, "pass")
+    assert found["cka_distance"] == ("rad", math.pi, "pass")
+    assert found["shape_distance"] == ("rad", math.pi / 2, "pass")
+    assert found["svcca_distance"] == ("1", 1.0, "pass")
 
 
 def test_a_metric_states_what_it_measures_a_distance_of_ones_own_included() -> None:

@@ -31,8 +31,8 @@ def view_of(seed: int) -> ClientView:
 def measures(**similarity: Any) -> dict[str, Metric]:
     return {
         "similarity": Similarity({"cka": CKA()}, relations=["clients"], **similarity),
-        "distances": Distances(["cka_dst", "activation_procrustes_dst"], relations=["clients"]),
-        "clusters": ClientClusters("rsa_dst", resamples=2),
+        "distances": Distances(["cka_distance", "procrustes_distance"], relations=["clients"]),
+        "clusters": ClientClusters("rsa_distance", resamples=2),
     }
 
 

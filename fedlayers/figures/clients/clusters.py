@@ -41,7 +41,7 @@ def client_clusters(records: pd.DataFrame, pairs: pd.DataFrame, facts: Mapping[s
     _graph(right, distances, shown, found["cluster"].to_numpy())
     number = int(found["cluster"].nunique())
     counted = f"{number} cluster{'' if number == 1 else 's'}"
-    variant = str(first["variant"]).replace("_dst", " distance")
+    variant = str(first["variant"]).replace("_dst", " distance").replace("_distance", " distance")
     headline(figure, facts, MOMENT_NAMES[str(first["moment"])], f"round {last}", variant, counted)
     return figure
 

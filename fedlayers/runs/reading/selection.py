@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numbers
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fedlayers.core.errors import UserError
+from fedlayers.core.quantities import RENAMED, Renamed, quantity_now
 from fedlayers.core.records import SCHEMAS
 from fedlayers.core.spelling import in_brackets
 from fedlayers.runs.reading.run_columns import FACT_COLUMNS
@@ -97,6 +99,8 @@ class Selection:
         for column, values in self.values.items():
             if column in schema.names and (of_study or column != "run"):
                 one = pc.field(column).isin(list(values))
+                for now in _renamed(values) if column == "metric" else ():
+                    one = one | _rows_of(now, schema)
                 found = one if found is None else found & one
         return found
 
@@ -130,12 +134,12 @@ def check_values(selection: Selection, found: pa.Table, there: Callable[[str, Se
     for column, asked in selection.values.items():
         has = column in found.column_names
         present = {value.as_py() for value in found.column(column).unique()} if has else set[Value]()
-        absent = [value for value in asked if value not in present]
+        absent = [value for value in asked if value not in present and _now(column, value) not in present]
         # First what costs nothing, then where it is likely to be, then everywhere.
         near = {name: values for name, values in selection.values.items() if name == "round" != column}
         for rows in [STATED, Selection(near), EVERYTHING] if absent else ():
             known = there(column, rows)
-            absent = [value for value in absent if value not in known]
+            absent = [value for value in absent if value not in known and _now(column, value) not in known]
             if absent and rows is EVERYTHING:
                 raise refused(column, absent[0], known)
             if not absent:
@@ -184,6 +188,27 @@ def _choosable(schema: pa.Schema) -> dict[str, str]:
         for item in schema
         if kinds.is_dictionary(item.type) or kinds.is_integer(item.type)
     }
+
+
+def _now(column: str, value: Value) -> Value:
+    """Return what a column says now in place of a value."""
+    return quantity_now(value) if column == "metric" and isinstance(value, str) else value
+
+
+def _renamed(values: Iterable[Value]) -> list[Renamed]:
+    return [RENAMED[value] for value in values if isinstance(value, str) and value in RENAMED]
+
+
+def _rows_of(now: Renamed, schema: pa.Schema) -> ds.Expression:
+    """Return what the rows of a distance fulfil that is asked for by an old name."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rows = pc.field("metric") == now.quantity
+    if not now.estimator or "variant" not in schema.names:
+        return rows
+    variant = pc.field("variant").cast(pa.string())
+    return rows & pc.match_substring_regex(variant, rf"(^|, ){re.escape(now.estimator)}(,|$)")
 
 
 def _checked(name: str, asked: Any, kind: str) -> tuple[Value, ...]:

@@ -51,7 +51,7 @@ class CKA(Comparison):
     def __init__(self, estimator: str = "debiased") -> None:
         if estimator not in ESTIMATORS:
             raise ValueError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
-        self.debiased = estimator == "debiased"
+        self.debiased, self.variant = estimator == "debiased", estimator
 
     def compare(
         self, representations: Sequence[Tensor], pairs: Pairs, permutations: int, seed: int
@@ -108,8 +108,7 @@ class CKA(Comparison):
         return groups, reasons
 
     def _variant(self, groups: Sequence["_Group"]) -> str:
-        estimator = "debiased" if self.debiased else "biased"
-        return f"{estimator}, minibatches" if any(group.minibatches for group in groups) else estimator
+        return f"{self.variant}, minibatches" if any(group.minibatches for group in groups) else self.variant
 
     def _null(
         self, items: Sequence[Centred], pairs: Pairs, values: np.ndarray, permutations: int, seed: int

@@ -32,11 +32,9 @@ class PairwiseComparison(Comparison, Generic[Prepared]):
 
     Attributes:
         is_similarity: whether large values mean agreement.
-        variant: the estimator and its parameters, empty if there is only one.
     """
 
     is_similarity: ClassVar[bool] = False
-    variant: str = ""
 
     def prepare(self, features: Tensor, item: Centred) -> Prepared:
         """Return what all pairs of one representation need of it.

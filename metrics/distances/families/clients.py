@@ -58,10 +58,15 @@ class ClientMatrixMetric:
         symmetric, zero_self, scale: see :class:`Declarations`.
         preprocessing_steps: what happens to the clients first, in this order.
 
+    Attributes:
+        quantity: what tables call its values, whatever a variant's name puts before that of the metric.
+        variant: what the column ``variant`` says of how they are estimated.
+
     Raises:
         ValueError: if ``scale`` is none of the three.
     """
 
+    variant = ""
     # What a reader has to know beside what is declared: the unit, the largest value, the cost, and what defines it.
     unit = "1"
     high = math.inf
@@ -79,7 +84,7 @@ class ClientMatrixMetric:
     ) -> None:
         if scale not in get_args(Scale):
             raise ValueError(f"scale must be one of {', '.join(get_args(Scale))}, got {scale!r}")
-        self.name = name
+        self.name = self.quantity = name
         self.symmetric = symmetric
         self.zero_self = zero_self
         self.scale: Scale = scale
@@ -89,7 +94,7 @@ class ClientMatrixMetric:
     def facts(self) -> Facts:
         """How to read its values in tables."""
         return Facts(
-            self.name, self.unit, 0.0, self.high, "lower", self.reference, symmetric=self.symmetric, cost=self.cost
+            self.quantity, self.unit, 0.0, self.high, "lower", self.reference, symmetric=self.symmetric, cost=self.cost
         )
 
     @property

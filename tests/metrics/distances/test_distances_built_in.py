@@ -75,7 +75,7 @@ def test_names_are_the_documented_ones_and_new_ones() -> None:
     documented = ["cosine_dst", "model_cosine_dst", "procrustes_dst", "trusted_dst", "log_trusted_dst"]
     new = ["symmetric_trusted_dst", "sign_dst", "model_sign_dst", "wasserstein_dst", "edc_dst"]
     by_power = [f"{prefix}l{p}_dst" for p in powers for prefix in ("", "model_")]
-    assert sorted(METRICS) == sorted(documented + new + by_power)
+    assert METRICS.keys() >= {*documented, *new, *by_power}
     assert len({metric.name for metric in built_in_metrics()}) == len(built_in_metrics())
 
 

@@ -97,12 +97,12 @@ def ranks(x: np.ndarray, y: np.ndarray) -> float:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("cka_dst", debiased),
-        ("cka_biased_dst", biased),
-        ("activation_procrustes_dst", rotated),
-        ("shape_0_dst", whitened),
-        ("svcca_dst", svcca),
-        ("rsa_dst", ranks),
+        ("cka_distance", debiased),
+        ("cka_biased_distance", biased),
+        ("procrustes_distance", rotated),
+        ("shape_0_distance", whitened),
+        ("svcca_distance", svcca),
+        ("rsa_distance", ranks),
     ],
 )
 @pytest.mark.parametrize("units", [(4, 4), (3, 6)])
@@ -126,19 +126,24 @@ def test_rotations_translations_and_copies_are_at_distance_zero(metric: Represen
     assert metric.layer_distance(layer(x), layer(x.copy())) == 0
     far = metric.layer_distance(layer(x), layer(related(2, 4)))
     # Projection weights are those of the units.
-    assert metric.layer_distance(layer(x), layer(turned)) < (1e-7 if metric.name != "pwcca_dst" else 1e-3) < far
+    assert metric.layer_distance(layer(x), layer(turned)) < (1e-7 if metric.name != "pwcca_distance" else 1e-3) < far
 
 
 def test_independent_representations_are_orthogonal_to_debiased_cka() -> None:
     random = np.random.default_rng(3)
     pairs = [(random.standard_normal((50, 80)), random.standard_normal((50, 80))) for _ in range(8)]
-    found = [[METRICS[n].layer_distance(layer(x), layer(y)) for x, y in pairs] for n in ("cka_dst", "cka_biased_dst")]
+    found = [
+        [METRICS[n].layer_distance(layer(x), layer(y)) for x, y in pairs]
+        for n in ("cka_distance", "cka_biased_distance")
+    ]
     assert np.mean(found[0]) == pytest.approx(math.pi / 2, abs=0.02)
     assert np.mean(found[1]) < 1.1
 
 
 # The others have no value, or 0, with more units than examples.
-@pytest.mark.parametrize("name", ["cka_dst", "cka_biased_dst", "activation_procrustes_dst", "shape_05_dst", "rsa_dst"])
+@pytest.mark.parametrize(
+    "name", ["cka_distance", "cka_biased_distance", "procrustes_distance", "shape_05_distance", "rsa_distance"]
+)
 def test_more_units_than_examples_and_other_widths_keep_the_contract(name: str) -> None:
     clients = [Client(probe_model(seed, examples=12, widths=(20, 3, 15))) for seed in range(4)]
     doubled = [Client(tuple(replace(own, arrays=(as_double(own),)) for own in client.model)) for client in clients]
@@ -221,15 +226,15 @@ def test_layers_by_layers_with_a_true_diagonal(metric: RepresentationMetric) -> 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("cka_dst", np.mean),
-        ("sum-cka_dst", np.sum),
-        ("product&diag-cka_dst", np.prod),
-        ("mean_squared-sum-cka_dst", lambda cells: np.mean(cells**2)),
+        ("cka_distance", np.mean),
+        ("sum-cka_distance", np.sum),
+        ("product&diag-cka_distance", np.prod),
+        ("mean_squared-sum-cka_distance", lambda cells: np.mean(cells**2)),
     ],
 )
 def test_models_aggregate_their_layers(name: str, expected: Any) -> None:
     a, b = probe_clients(2)
-    cells = METRICS["cka_dst"].layer_distances([a.model, b.model])[:, 0, 1]
+    cells = METRICS["cka_distance"].layer_distances([a.model, b.model])[:, 0, 1]
     metric = metric_named(name)
     assert metric.client_distance_matrix([a, b])[0, 1] == pytest.approx(expected(cells), rel=1e-12)
     assert metric.client_distance(a, b) == pytest.approx(expected(cells), rel=1e-9)
@@ -241,7 +246,7 @@ def test_a_layer_without_distance_leaves_the_model_without_one(aggregation: str)
     models: list[Model] = [probe_model(seed) for seed in range(3)]
     constant = layer(np.ones((40, 4), dtype=np.float32))
     models[1] = (models[1][0], constant, *models[1][2:])
-    metric = metric_named(f"{aggregation}-cka_dst")
+    metric = metric_named(f"{aggregation}-cka_distance")
     found = metric.model_distance_matrix(models)
     assert np.isnan(found[[0, 1, 1, 2], [1, 0, 2, 1]]).all()
     assert np.isfinite(found[0, 2]) and math.isnan(metric.model_distance(models[0], models[1]))
@@ -250,15 +255,15 @@ def test_a_layer_without_distance_leaves_the_model_without_one(aggregation: str)
 
 def test_why_there_is_no_distance() -> None:
     layers = [layer(related(1, 3)), layer(np.ones((60, 2))), layer(related(2, 3)), layer(np.full((60, 1), np.nan))]
-    found = METRICS["cka_dst"].reasons(layers, [(0, 1), (0, 2), (2, 3)])
+    found = METRICS["cka_distance"].reasons(layers, [(0, 1), (0, 2), (2, 3)])
     assert found == {
         (0, 1): "a representation is the same for all examples", (2, 3): "a representation is not finite",
     }  # fmt: skip
-    assert METRICS["cka_dst"].reasons(layers, []) == {}
+    assert METRICS["cka_distance"].reasons(layers, []) == {}
 
 
 def test_few_models_or_layers() -> None:
-    metric = METRICS["cka_dst"]
+    metric = METRICS["cka_distance"]
     assert metric.client_distance_matrix([]).shape == (0, 0)
     assert metric.client_distance_matrix(probe_clients(1)).tolist() == [[0.0]]
     assert math.isnan(metric.model_distance((), ()))
@@ -278,9 +283,9 @@ def test_steps_of_weights_are_refused(name: str, step: str) -> None:
 
 def test_weights_are_refused() -> None:
     with pytest.raises(ValueError, match=r"layer 'fc0' must hold one array of role 'activation', got weight, bias; "):
-        METRICS["cka_dst"].client_distance_matrix(small_clients(2))
+        METRICS["cka_distance"].client_distance_matrix(small_clients(2))
     with pytest.raises(ValueError, match="layer 'fc' must hold one array of role 'activation', got none"):
-        METRICS["cka_dst"].layer_distance(LayerWeights("fc", "linear", ()), layer(related(0, 2)))
+        METRICS["cka_distance"].layer_distance(LayerWeights("fc", "linear", ()), layer(related(0, 2)))
 
 
 def test_something_else_is_refused() -> None:
@@ -293,7 +298,7 @@ def test_the_preprocessing_tree_serves_representations() -> None:
     step = NormaliseStep()
     metrics = [RepresentationMetric(name, CKA(), preprocessing_steps=[step]) for name in ("one", "two")]
     tree: PreprocessingTree[Any] = PreprocessingTree({metric.name: metric.preprocessing_steps for metric in metrics})
-    expected = METRICS["cka_dst"].client_distance_matrix(probe_clients())
+    expected = METRICS["cka_distance"].client_distance_matrix(probe_clients())
     for (_, clients), metric in zip(tree.run(probe_clients()), metrics, strict=True):
         found = metric.client_distance_matrix(clients, metric.preprocessing_steps)
         assert found == pytest.approx(expected, rel=1e-5)
