@@ -34,7 +34,7 @@ def _plot(words: argparse.Namespace) -> int:
     from fedlayers.figures.available import chosen, figures_of
     from fedlayers.figures.draw import draw
     from fedlayers.figures.drawing.paper import Paper
-    from fedlayers.figures.drawing.style import FORMATS
+    from fedlayers.figures.drawing.saving import FORMATS
 
     folder: Path = words.folder
     formats = tuple(dict.fromkeys(words.formats.split(",")))

@@ -8,7 +8,7 @@ from fedlayers.core.disk import DiskError
 from fedlayers.figures.available import figures_of
 from fedlayers.figures.drawing.drawable import Drawing
 from fedlayers.figures.drawing.paper import Paper
-from fedlayers.figures.drawing.style import MAIN_FORMATS, save
+from fedlayers.figures.drawing.saving import MAIN_FORMATS, save
 
 logger = logging.getLogger(__name__)
 # Embedding fonts into a PDF is told at INFO, glyph by glyph.

@@ -17,7 +17,8 @@ from fedlayers.figures.clients.learning import learning_curves
 from fedlayers.figures.clients.partition import partition_matrix
 from fedlayers.figures.draw import draw_main
 from fedlayers.figures.drawing.axes import label_categories
-from fedlayers.figures.drawing.style import new_figure, save
+from fedlayers.figures.drawing.saving import save
+from fedlayers.figures.drawing.style import new_figure
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.tables import Tables, read
 from fedlayers.views.quantities import axis_label

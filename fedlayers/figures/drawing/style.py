@@ -1,19 +1,13 @@
-"""How all figures look: colours, sizes, names of moments, and the files they are saved to."""
+"""How all figures look: colours, sizes, names of moments, titles and legends."""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-
-from fedlayers.core.disk import make_folder, whole_file
 
 # Okabe & Ito 2008, Color universal design: told apart with every kind of colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
@@ -26,9 +20,6 @@ MOMENT_COLOURS: Mapping[str, str] = {
 MARKERS: Mapping[str, str] = {"start": "v", "after_local": "o", "after_aggregate": "s", "final": "D"}
 SERVER_COLOUR = "#000000"
 BAND_ALPHA = 0.2
-FORMATS = ("png", "pdf", "svg")
-# Those in which a run leaves its figures.
-MAIN_FORMATS = ("png", "pdf")
 _DPI = 150
 _BETWEEN = " · "
 # How wide a letter of a title is.
@@ -69,29 +60,6 @@ class ShownFigure(Figure):
 def new_figure(width_in: float, height_in: float) -> Figure:
     """Return an empty figure of the given size in inches, laid out so that nothing overlaps."""
     return ShownFigure(figsize=(width_in, height_in), layout="constrained", dpi=_DPI)
-
-
-def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = MAIN_FORMATS) -> Path:
-    """Write a file ``name.<format>`` for every one of ``formats``; equal figures give equal files.
-
-    Returns:
-        The file of the first format.
-    """
-    make_folder(folder)
-    # Laying out costs as much as drawing, and Figure.savefig would do both twice for each file.
-    if engine := figure.get_layout_engine():
-        engine.execute(figure)
-    figure.set_layout_engine("none")
-    if "png" in formats:
-        with whole_file(folder / f"{name}.png") as file:
-            FigureCanvasAgg(figure).print_png(file)  # type: ignore[no-untyped-call]
-    if "pdf" in formats:
-        with whole_file(folder / f"{name}.pdf") as file:
-            FigureCanvasPdf(figure).print_pdf(file, metadata={"CreationDate": None})  # type: ignore[no-untyped-call]
-    if "svg" in formats:
-        with whole_file(folder / f"{name}.svg") as file, rc_context({"svg.hashsalt": name}):
-            FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})  # type: ignore[no-untyped-call]
-    return folder / f"{name}.{formats[0]}"
 
 
 def headline(figure: Figure, facts: Mapping[str, Any], *more: str) -> None:
