@@ -7,7 +7,7 @@ well, and figures of a run stay as they are when the program states something el
 import json
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,17 +77,22 @@ def quantities_of(runs: Sequence[Path]) -> Quantities:
     Raises:
         UserError: the file of one of them is missing or not as it was written.
     """
+    return merged({run.name: load_quantities(run) for run in runs})
+
+
+def merged(stated: Mapping[str, Quantities]) -> Quantities:
+    """Return what runs, by name, state in one; where they differ see :func:`quantities_of`."""
     found, whose = Quantities(), dict[str, str]()
-    for run in runs:
-        for name, facts in load_quantities(run).items():
+    for run, quantities in stated.items():
+        for name, facts in quantities.items():
             if not found.setdefault(name, facts).reads_like(facts):
                 warnings.warn(
-                    f"{run.name} states other facts of {name} than {whose[name]} ({_told(facts)}, "
+                    f"{run} states other facts of {name} than {whose[name]} ({_told(facts)}, "
                     f"{_told(found[name])}): those of {whose[name]} count",
                     ClashWarning,
                     stacklevel=2,
                 )
-            whose.setdefault(name, run.name)
+            whose.setdefault(name, run)
     return found
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fedlayers.core.quantities import Quantities
 from fedlayers.runs.quantities import quantities_of
-from fedlayers.runs.reading.run_columns import FlatSettings, config_of, full_columns
+from fedlayers.runs.reading.run_columns import FlatSettings, config_of, fact_columns, full_columns
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.views.numbered import numbered
 
@@ -60,9 +60,8 @@ def settings_of(runs: Sequence[Path]) -> list[Setting]:
     Args:
         runs: run folders with a readable run.json and config.yaml.
     """
-    columns: dict[str, dict[str, Any]] = {
-        run.name: dict(facts) for run, facts in full_columns({run: config_of(run) for run in runs}).items()
-    }
+    known, configs = {run: fact_columns(run_facts(run)) for run in runs}, {run: config_of(run) for run in runs}
+    columns: dict[str, dict[str, Any]] = {run.name: dict(own) for run, own in full_columns(known, configs).items()}
     folders = {run.name: run for run in runs}
     layers = {run.name: run_facts(run).get("layers") for run in runs}
     found: dict[tuple[Any, ...], list[str]] = {}

@@ -10,6 +10,7 @@ import pytest
 from filelock import FileLock
 
 import fedlayers.studies.aggregate
+import fedlayers.studies.study_table
 from fedlayers.commands.aggregate import main
 from fedlayers.core.errors import UserError
 from fedlayers.runs.reading.tables import read
@@ -84,7 +85,7 @@ def test_row_groups_of_large_runs_hold_whole_metrics(study: Path, monkeypatch: p
     aggregate(study)
     whole = pd.concat(groups_of(study / "study.parquet"), ignore_index=True)
     least = 30
-    monkeypatch.setattr(fedlayers.studies.aggregate, "ROW_GROUP_ROWS", least)
+    monkeypatch.setattr(fedlayers.studies.study_table, "ROW_GROUP_ROWS", least)
     report = aggregate(study)
     groups = groups_of(study / "study.parquet")
     places = pd.concat(
@@ -104,7 +105,7 @@ def test_row_groups_of_large_runs_hold_whole_metrics(study: Path, monkeypatch: p
 def test_readers_skip_row_groups(
     study: Path, monkeypatch: pytest.MonkeyPatch, column: str, value: str | float, share: float
 ) -> None:
-    monkeypatch.setattr(fedlayers.studies.aggregate, "ROW_GROUP_ROWS", 30)
+    monkeypatch.setattr(fedlayers.studies.study_table, "ROW_GROUP_ROWS", 30)
     aggregate(study)
     (file,) = ds.dataset(study / "study.parquet").get_fragments()
     chosen = file.split_by_row_group(ds.field(column) == value)

@@ -36,10 +36,15 @@ def short_column(run: Path) -> dict[str, Any]:
     return {column: facts.get(key) for key, column in FACT_COLUMNS.items()}
 
 
-def full_columns(configs: Mapping[Path, FlatSettings]) -> FactColumns:
-    """Return for each run its facts and, by dotted key, the configuration entries in which they differ."""
+def full_columns(facts: FactColumns, configs: Mapping[Path, FlatSettings]) -> FactColumns:
+    """Return for each run its facts and, by dotted key, the configuration entries in which they differ.
+
+    Args:
+        facts: of each run, see :func:`fact_columns`.
+        configs: of the same runs.
+    """
     runs = list(configs)
-    columns = {run: _facts(run_facts(run)) for run in runs}
+    columns = {run: dict(facts[run]) for run in runs}
     known = [config for config in configs.values() if config]
     for key in sorted({key for config in known for key in config}):
         # As text, 1 differs from True and from "1".
@@ -82,8 +87,8 @@ def constant(value: Any, kind: pa.DataType, length: int) -> pa.Array:
     return pa.repeat(pa.scalar(value, kind), length)
 
 
-def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the run facts that become columns; a run that moved between hosts lists them all."""
+def fact_columns(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a run's facts that become columns; a run that moved between hosts lists them all."""
     stretches = facts.get("stretches") or []
     packages = sorted({name for stretch in stretches for name in stretch.get("versions") or {}})
     chosen = {column: facts.get(key) for key, column in FACT_COLUMNS.items()}

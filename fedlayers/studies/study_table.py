@@ -1,0 +1,158 @@
+"""The tables of a study: rows of its complete runs one after the other, with the run facts as columns."""
+
+import filecmp
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedlayers.core import VERSION
+from fedlayers.core.errors import UserError
+from fedlayers.core.records import SCHEMAS, typed_for_pandas
+from fedlayers.core.seals import digest
+from fedlayers.runs.quantities import merged, noted
+from fedlayers.runs.reading.parts import load
+from fedlayers.runs.reading.run_columns import full_columns, types_of, with_columns
+from fedlayers.studies.last_aggregation import TABLES, CompleteRun, Groups
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# A column of a row group takes 0.1 kB of the footer, which readers load whole: groups this large keep it below 2 %.
+ROW_GROUP_ROWS = 16_384
+# Another number whenever rows, their order, row groups or columns of the tables are made in another way.
+_LAYOUT = 1
+
+
+class UnreadableRunError(Exception):
+    """A complete run of which a part cannot be read."""
+
+    def __init__(self, run: Path, error: UserError) -> None:
+        super().__init__(str(error))
+        self.run = run
+        self.reason = str(error)
+
+
+def made_by() -> list[str]:
+    """Return what the bytes of tables depend on beside the runs."""
+    import pyarrow as pa
+
+    rows = [digest(str(SCHEMAS[name]).encode()) for name in TABLES]
+    return [str(_LAYOUT), str(ROW_GROUP_ROWS), VERSION, pa.__version__, *rows]
+
+
+def write_table(study: Path, name: str, runs: Mapping[Path, CompleteRun]) -> tuple[int, bool, dict[Path, Groups]]:
+    """Write one table of all runs, run by run; those that the old file has as they are now are copied from it.
+
+    A table without rows is no file, also if there was one before. The old file stays in place until the new one
+    is on disk.
+
+    Args:
+        study: the study folder.
+        name: of the table, one of ``TABLES``.
+        runs: by folder, in the order of the table.
+
+    Returns:
+        The number of rows, whether the file has changed, and where each run's row groups are.
+
+    Raises:
+        UnreadableRunError: a run is damaged.
+    """
+    import pyarrow.parquet as pq
+
+    columns = full_columns(
+        {run: one.columns for run, one in runs.items()}, {run: one.config for run, one in runs.items()}
+    )
+    types = types_of(columns)
+    schema = typed_for_pandas(_metric_as_text(with_columns(SCHEMAS[name].empty_table(), {}, types))).schema
+    schema = noted(schema, merged({run.name: one.quantities for run, one in runs.items()}))
+    target = study / TABLES[name]
+    unfinished = target.with_name(f".{target.name}")
+    rows, places = 0, dict[Path, Groups]()
+    try:
+        with unfinished.open("wb") as sink:
+            statistics = _columns_with_statistics(name, schema)
+            with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=statistics) as writer:
+                place = 0
+                for run, one in runs.items():
+                    first = place
+                    for group in _pieces(run, name, target, one):
+                        writer.write_table(with_columns(group, columns[run], types), row_group_size=group.num_rows)
+                        rows, place = rows + group.num_rows, place + 1
+                    places[run] = (first, place)
+            sink.flush()
+            os.fsync(sink.fileno())
+        if not rows:
+            target.unlink(missing_ok=True)
+        elif target.is_file() and filecmp.cmp(unfinished, target, shallow=False):
+            return rows, False, places
+        else:
+            unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return rows, rows > 0, places
+
+
+def _pieces(run: Path, name: str, table: Path, one: CompleteRun) -> Iterator["pa.Table"]:
+    """Yield a run's rows in pieces for a row group each: from the old table if it has them, else from the run."""
+    import pyarrow.parquet as pq
+
+    if name not in one.groups:
+        yield from _row_groups(_metric_as_text(_by_metric(_loaded(run, name))))
+        return
+    first, end = one.groups[name]
+    if first < end:
+        with pq.ParquetFile(table) as file:
+            for group in range(first, end):
+                yield file.read_row_group(group, columns=SCHEMAS[name].names)
+
+
+def _loaded(run: Path, name: str) -> "pa.Table":
+    try:
+        return load(run, name)
+    except UserError as error:
+        raise UnreadableRunError(run, error) from error
+
+
+def _by_metric(table: "pa.Table") -> "pa.Table":
+    """Return the rows sorted by metric, otherwise in their order: readers skip what they do not ask for."""
+    import numpy as np
+
+    if not table.num_rows:
+        return table
+    table = table.unify_dictionaries().combine_chunks()
+    metrics = table.column("metric").chunk(0)
+    places = np.argsort(np.asarray(metrics.dictionary.to_pylist()))
+    rank = np.empty_like(places)
+    rank[places] = np.arange(len(places))
+    return table.take(np.argsort(rank[metrics.indices.to_numpy()], kind="stable"))
+
+
+def _metric_as_text(table: "pa.Table") -> "pa.Table":
+    """Return the table with metrics as plain texts: Arrow skips no row groups by a column of dictionaries."""
+    import pyarrow as pa
+
+    place = table.schema.get_field_index("metric")
+    return table.set_column(place, pa.field("metric", pa.string()), table.column(place).cast(pa.string()))
+
+
+def _columns_with_statistics(name: str, schema: "pa.Schema") -> list[str]:
+    """Return all columns but the measured numbers.
+
+    The least and the largest number leave NaN out, from which DuckDB concludes that there is none: with them,
+    ``isnan(value)`` holds nowhere and ``value < 1`` also for missing values (duckdb/duckdb#25521).
+    """
+    measured = {field.name for field in SCHEMAS[name] if field.type == "double"}
+    return [column for column in schema.names if column not in measured]
+
+
+def _row_groups(table: "pa.Table") -> Iterator["pa.Table"]:
+    """Yield the table, which is sorted by metric, in pieces of whole metrics; all but the last are large enough."""
+    first = last = 0
+    for rows in table.column("metric").value_counts().field("counts").to_pylist():
+        last += rows
+        if last - first >= ROW_GROUP_ROWS:
+            yield table.slice(first, last - first)
+            first = last
+    if last > first:
+        yield table.slice(first)
