@@ -35,7 +35,7 @@ def test_the_picture_is_the_one_that_matplotlib_draws_by_itself(tmp_path: Path) 
         plain = FigureCanvasAgg(example())
         plain.draw()  # type: ignore[no-untyped-call]
         saved = imread(save(example(), tmp_path, "example", ["png"]))
-    assert np.array_equal(np.round(255 * saved), np.asarray(plain.buffer_rgba()))
+    assert np.array_equal(np.round(255 * saved), np.asarray(plain.buffer_rgba()))  # type: ignore[no-untyped-call]
 
 
 def test_text_in_a_pdf_is_text_in_fonts_that_are_embedded(tmp_path: Path) -> None:
