@@ -19,7 +19,7 @@ from clients.measuring import Measured, Model, measure, training_rows
 from clients.network import Network, Weights
 from clients.obedience import clip_update, proximal_term
 from clients.observers import Observer
-from clients.schedules import learning_rate
+from clients.schedules import Rate, mean_rate, scheduled
 from clients.step_metrics import step_metrics
 from clients.training import LocalResult, train_locally
 from fedlayers.core.federation import Examples
@@ -29,7 +29,7 @@ from fedlayers.core.weights import to_safetensors_bytes
 from fedlayers.flower.client_contract import Participant
 from fedlayers.flower.contents import BUFFERS, START
 from fedlayers.flower.orders import OBEYED, Orders, orders
-from fedlayers.flower.session import MODEL, Scalars, Session
+from fedlayers.flower.session import MODEL, OPTIMIZER, Scalars, Session
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Trained:
         start: name -> weights that training started from.
         weights, buffers: name -> what training made of them.
         result: loss, records seen and steps.
-        lr: the learning rate.
+        lr: the learning rate, the mean over its steps if they have one each.
     """
 
     received: Weights
@@ -159,7 +159,7 @@ class FedAvgClient(Participant):
         if self.told.clipping_norm is not None:
             came = {name: weights[name] for name in session.received}
             found["norm_bit"] = int(clip_update(came, received, self.told.clipping_norm))
-        trained = Trained(received, start, weights, buffers, result, self.lr)
+        trained = Trained(received, start, weights, buffers, result, mean_rate(self.lr, result.steps))
         self._keep_layers(weights)
         self.keep(trained)
         sent = self.sent(trained)
@@ -199,19 +199,25 @@ class FedAvgClient(Participant):
         return {name: tensor.clone() for name, tensor in source.items()} | session.stored(BUFFERS)
 
     @property
-    def lr(self) -> float:
-        """The learning rate of this round."""
-        session = self.session
-        scheduled = learning_rate(self.told.training, session.round, session.last_round)
-        return scheduled if self.told.lr is None else self.told.lr
+    def lr(self) -> Rate:
+        """The learning rate of this round, or what gives that of each step: the strategy's, else the schedule's."""
+        session, told = self.session, self.told
+        return scheduled(told.training, session.round, session.last_round) if told.lr is None else told.lr
 
-    def train(self, learner: Learner, observers: Sequence[Observer] = ()) -> LocalResult:
+    def train(self, learner: Learner, observers: Sequence[Observer] = (), state: str = OPTIMIZER) -> LocalResult:
         """Train on this client's examples as the run's configuration says, but for what the strategy told.
 
-        Also with another learner after the first: its batches come in the same order.
+        Args:
+            learner: what a step does. Also another one after the first: its batches come in the same order.
+            observers: what looks on.
+            state: which record of the client's personal state keeps what the learner's optimizers remember, if that is
+                carried from round to round; each learner needs one of its own.
         """
         session, workspace = self.session, self.session.workspace
-        return train_locally(
+        carried = self.told.training.optimizer_state == "carried"
+        kept = session.stored(state) if carried else {}
+        learner.load(kept)
+        result = train_locally(
             learner,
             self.training_examples(),
             self.told.training,
@@ -220,6 +226,9 @@ class FedAvgClient(Participant):
             observers=observers,
             device=workspace.device,
         )
+        if carried and (now := kept | learner.state()):
+            session.store(state, now)
+        return result
 
     def _measured(self, trained: Trained, examples: Examples) -> Measured:
         session, models = self.session, self.trained_models(trained)

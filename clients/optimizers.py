@@ -1,6 +1,6 @@
 """Optimizers of local training: they take gradients as a list and change the weights in place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -13,10 +13,20 @@ _CLIP_EPSILON = 1e-6
 
 
 class Optimizer(Protocol):
-    """What local training asks of an optimizer; its state lives as long as the object."""
+    """What local training asks of an optimizer."""
+
+    lr: float
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Change the weights in place by one step along gradients given in the order of the weights."""
+        ...
+
+    def state(self) -> list[dict[str, Tensor]]:
+        """Return what is remembered of each weight, in their order: tensors by name, {} before the first step."""
+        ...
+
+    def load(self, state: Sequence[Mapping[str, Tensor]]) -> None:
+        """Go on from what :meth:`state` returned, taking over its tensors; a weight with {} starts afresh."""
         ...
 
 
@@ -27,7 +37,7 @@ def make_optimizer(training: Training, weights: Sequence[Tensor], lr: float) -> 
         training: ``optimizer``, ``momentum`` (SGD alone) and ``weight_decay`` are read. With ``sgd`` and ``adam`` the
             decay is an L2 term in the gradient, with ``adamw`` it is decoupled. Adam's β are 0.9 and 0.999.
         weights: the tensors to change.
-        lr: this round's learning rate η.
+        lr: the learning rate η, until it is changed.
     """
     if training.optimizer == "sgd":
         return SGD(weights, lr, training.momentum, training.weight_decay)
@@ -61,6 +71,18 @@ class SGD:
             if self.momentum:
                 direction = self._accelerated(direction)
             torch._foreach_add_(self.weights, direction, alpha=-self.lr)
+
+    def state(self) -> list[dict[str, Tensor]]:
+        """Return each weight's b as ``momentum``."""
+        return [{"momentum": own} for own in self.velocity] or [{} for _ in self.weights]
+
+    def load(self, state: Sequence[Mapping[str, Tensor]]) -> None:
+        """Go on from each weight's ``momentum``; where there is none, b = 0 is as good as none."""
+        if any(state):
+            pairs = zip(self.weights, state, strict=True)
+            self.velocity = [
+                kept["momentum"] if kept else torch.zeros_like(weight, requires_grad=False) for weight, kept in pairs
+            ]
 
     def _accelerated(self, direction: list[Tensor]) -> list[Tensor]:
         if self.velocity:
@@ -100,6 +122,25 @@ class Adam:
         self.optimizer.step()
         for weight in self.weights:
             weight.grad = None
+
+    @property
+    def lr(self) -> float:
+        """The learning rate."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self.optimizer.param_groups[0]["lr"] = value
+
+    def state(self) -> list[dict[str, Tensor]]:
+        """Return each weight's moments, ``exp_avg`` and ``exp_avg_sq``, and ``step``, how many steps they are of."""
+        return [dict(self.optimizer.state.get(weight, {})) for weight in self.weights]
+
+    def load(self, state: Sequence[Mapping[str, Tensor]]) -> None:
+        """Go on from each weight's moments and number of steps."""
+        for weight, kept in zip(self.weights, state, strict=True):
+            if kept:
+                self.optimizer.state[weight] = dict(kept)
 
 
 def clipped(gradients: Sequence[Tensor], clip_norm: float) -> list[Tensor]:

@@ -88,7 +88,8 @@ def train_locally(
 
 def _descend(learner: Learner, drawn: Iterator[Batch], length: Length, audience: Audience, total: Tensor) -> int:
     """Take one step a batch, add the losses of all examples to ``total``, and return how many there were."""
-    learner.is_watched = audience.follows
+    if audience.follows:
+        learner.watch()
     audience.started(learner.weights, length)
     seen = 0
     for number, batch in enumerate(drawn, 1):
@@ -98,6 +99,5 @@ def _descend(learner: Learner, drawn: Iterator[Batch], length: Length, audience:
         total.add_(loss, alpha=len(batch))
         seen += len(batch)
         if audience.follows:
-            audience.stepped(step, learner.gradients, loss)
-            learner.gradients = {}
+            audience.stepped(step, learner.release(), loss)
     return seen

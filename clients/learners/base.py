@@ -43,9 +43,8 @@ class Learner(ABC):
     def __init__(self, networks: Sequence[Network], trained: Weights) -> None:
         self.networks = tuple(networks)
         self.trained = trained
-        # Whether somebody reads the gradients of a step after it: then it leaves them here, by name.
-        self.is_watched = False
-        self.gradients: Weights = {}
+        self._is_watched = False
+        self._gradients: Weights = {}
 
     @property
     def weights(self) -> Weights:
@@ -60,3 +59,19 @@ class Learner(ABC):
             batch: what to train on.
             step: which step of the local training it is, from 1.
         """
+
+    def watch(self) -> None:
+        """Keep the gradients of every step from now on until they are asked for."""
+        self._is_watched = True
+
+    def release(self) -> Weights:
+        """Return the gradients of the last step by name, where they are kept, and forget them."""
+        found, self._gradients = self._gradients, {}
+        return found
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what its optimizers remember, tensors by name, to go on from in a later training; {} if nothing."""
+        return {}
+
+    def load(self, state: Weights) -> None:  # noqa: B027
+        """Go on from a state that :meth:`state` returned, whose tensors it takes over; what it lacks is fresh."""

@@ -8,8 +8,9 @@ from torch.nn.functional import cross_entropy
 
 from clients.batches import Batch
 from clients.learners.base import Hooks, Learner
-from clients.network import Network
+from clients.network import Network, Weights
 from clients.optimizers import clipped, make_optimizer
+from clients.schedules import Rate
 from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError
 from fedlayers.core.schedule import Step
@@ -20,8 +21,8 @@ class EndToEnd(Learner):
 
     Args:
         network: what is trained.
-        training: optimizer (its state is fresh) and clipping.
-        lr: the learning rate.
+        training: optimizer (its state is fresh, unless one is loaded) and clipping.
+        lr: the learning rate, or what gives that of each step.
         names: which weights are trained, some of the network's; None for all that require gradients in its module.
             The others stay: they have neither gradient nor decay.
         hooks: what an algorithm changes about a step.
@@ -34,7 +35,7 @@ class EndToEnd(Learner):
         self,
         network: Network,
         training: Training,
-        lr: float,
+        lr: Rate,
         *,
         names: Iterable[str] | None = None,
         hooks: Hooks | None = None,
@@ -42,6 +43,7 @@ class EndToEnd(Learner):
         chosen = _chosen(network, names)
         super().__init__([network], {name: network.parameters[name] for name in chosen})
         self.network = network
+        self.training, self.lr = training, lr
         self.clip_norm = training.clip_norm
         self.hooks = hooks or Hooks()
         hooked = self.hooks.extra_loss or self.hooks.adjust_gradients
@@ -49,18 +51,33 @@ class EndToEnd(Learner):
         start = {name: tensor.detach().clone() for name, tensor in network.parameters.items()} if copied else {}
         self.reference = start if self.hooks.reference is None else self.hooks.reference
         self.leaves = list(self.trained.values())
-        self.optimizer = make_optimizer(training, self.leaves, lr)
+        self.optimizer = make_optimizer(training, self.leaves, 0.0 if callable(lr) else lr)
 
     def step(self, batch: Batch, step: Step) -> Tensor:
         """Take one step along the gradient of the batch's mean loss."""
         loss = cross_entropy(self.network(batch.features), batch.labels)
-        gradients = self._gradients(self._with_extra(loss))
+        gradients = self._gradients_of(self._with_extra(loss))
         if self.clip_norm is not None:
             gradients = clipped(gradients, self.clip_norm)
+        if callable(self.lr):
+            self.optimizer.lr = self.lr(step)
         self.optimizer.step(gradients)
-        if self.is_watched:
-            self.gradients = dict(zip(self.trained, gradients, strict=True))
+        if self._is_watched:
+            self._gradients = dict(zip(self.trained, gradients, strict=True))
         return loss.detach()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what the optimizer remembers of each weight, under ``<what>/<name>``."""
+        pairs = zip(self.trained, self.optimizer.state(), strict=True)
+        return {f"{what}/{name}": own for name, kept in pairs for what, own in kept.items()}
+
+    def load(self, state: Weights) -> None:
+        """Go on from a state that :meth:`state` returned; weights of which it has nothing start afresh."""
+        kept: dict[str, dict[str, Tensor]] = {name: {} for name in self.trained}
+        for key, own in state.items():
+            what, _, name = key.partition("/")
+            kept.get(name, {})[what] = own
+        self.optimizer.load(list(kept.values()))
 
     def _with_extra(self, loss: Tensor) -> Tensor:
         if self.hooks.extra_loss is None:
@@ -68,7 +85,7 @@ class EndToEnd(Learner):
         extra = self.hooks.extra_loss(self.network.parameters, self.reference)
         return loss if extra is None else loss + extra
 
-    def _gradients(self, loss: Tensor) -> Sequence[Tensor]:
+    def _gradients_of(self, loss: Tensor) -> Sequence[Tensor]:
         found = torch.autograd.grad(loss, self.leaves, materialize_grads=True)
         adjust = self.hooks.adjust_gradients
         if adjust is None:

@@ -32,12 +32,15 @@ class _Rule:
     harmless: Any = None
 
 
-def _schedule(*kinds: str) -> Callable[[Config], bool]:
-    return lambda config: config.training.schedule in kinds
+def _schedule(*kinds: str, by: tuple[str, ...] = ("round", "step")) -> Callable[[Config], bool]:
+    return lambda config: config.training.schedule in kinds and config.training.schedule_by in by
 
 
 def _under_schedule(config: Config) -> str:
-    return f"training.schedule={config.training.schedule} does not use it"
+    training = config.training
+    # A constant rate has no length, whatever it is counted in.
+    counted = "" if training.schedule == "constant" else f" with training.schedule_by={training.schedule_by}"
+    return f"training.schedule={training.schedule}{counted} does not use it"
 
 
 def _engine(name: str) -> _Rule:
@@ -69,8 +72,30 @@ _RULES = (
         0,
     ),
     _Rule(
-        "training.schedule_rounds", None, _schedule("step", "exponential", "cosine"), _under_schedule,
-        "choose training.schedule=step",
+        "training.optimizer_state", Training.optimizer_state,
+        lambda config: config.training.optimizer != "sgd" or config.training.momentum > 0,
+        lambda config: "training.optimizer=sgd with training.momentum=0 remembers nothing",
+        "give training.momentum", Training.optimizer_state,
+    ),
+    _Rule(
+        "training.schedule", Training.schedule,
+        lambda config: config.training.schedule_by == "step" or config.training.warmup < config.rounds,
+        lambda config: f"training.warmup={config.training.warmup} lasts for all rounds, rounds={config.rounds}",
+        "shorten training.warmup", Training.schedule,
+    ),
+    _Rule(
+        "training.schedule_by", Training.schedule_by,
+        lambda config: config.training.schedule != "constant" or config.training.warmup > 0,
+        lambda config: "training.schedule=constant without training.warmup is the same at every step",
+        "choose training.schedule=cosine", Training.schedule_by,
+    ),
+    _Rule(
+        "training.schedule_rounds", None, _schedule("step", "exponential", "cosine", by=("round",)), _under_schedule,
+        "choose training.schedule=step training.schedule_by=round",
+    ),
+    _Rule(
+        "training.schedule_steps", None, _schedule("step", "exponential", "cosine", by=("step",)), _under_schedule,
+        "choose training.schedule=step training.schedule_by=step",
     ),
     _Rule(
         "training.schedule_factor", Training.schedule_factor, _schedule("step", "exponential"), _under_schedule,

@@ -246,7 +246,9 @@ def canonical(config: Config) -> dict[str, Any]:
     plain = {key: value for key, value in asdict(config).items() if key not in NOT_IDENTITY}
     measured = {name: plugin for name, plugin in plain["metrics"].items() if plugin is not None}
     plain["metrics"] = {name: plugin for name, plugin in measured.items() if name != "on_error"}
-    if config.training.schedule == "cosine" and config.training.schedule_rounds is None:
+    training = config.training
+    length = training.schedule_rounds if training.schedule_by == "round" else training.schedule_steps
+    if training.schedule == "cosine" and length is None:
         plain["training"]["schedule_rounds"] = config.rounds
     for item in fields(Config):
         value = getattr(config, item.name)

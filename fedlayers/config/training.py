@@ -31,9 +31,13 @@ class Training:
     batch_size: int = 64
     epochs: float = 1.0
     steps: int | None = None
+    optimizer_state: str = "fresh"
     schedule: str = "constant"
+    schedule_by: str = "round"
     schedule_rounds: int | None = None
+    schedule_steps: int | None = None
     schedule_factor: float = 0.1
+    warmup: int = 0
     augment: list[str] = field(default_factory=list)
     buffers: str = "average"
 
@@ -60,6 +64,7 @@ class Training:
     def _check_optimizer(self) -> None:
         decay, clip = self.weight_decay, self.clip_norm
         one_of("training.optimizer", self.optimizer, ("sgd", "adam", "adamw"))
+        one_of("training.optimizer_state", self.optimizer_state, ("fresh", "carried"))
         check(positive(self.lr), "training.lr", "a positive number", self.lr)
         check(0 <= self.momentum < 1, "training.momentum", "in [0, 1)", self.momentum)
         check(not_negative(decay), "training.weight_decay", "0 or more", decay)
@@ -71,9 +76,16 @@ class Training:
         count("training.steps", self.steps, otherwise=", or null to train by epochs")
 
     def _check_schedule(self) -> None:
-        kind, drops, factor = self.schedule, self.schedule_rounds, self.schedule_factor
+        kind, warmup = self.schedule, self.warmup
         one_of("training.schedule", kind, ("constant", "step", "exponential", "cosine"))
-        count("training.schedule_rounds", drops)
-        given = kind != "step" or drops is not None
-        check(given, "training.schedule_rounds", "1 or more with training.schedule=step", drops)
-        check(0 < factor <= 1, "training.schedule_factor", "in (0, 1]", factor)
+        one_of("training.schedule_by", self.schedule_by, ("round", "step"))
+        count("training.warmup", warmup, least=0)
+        count("training.schedule_rounds", self.schedule_rounds)
+        count("training.schedule_steps", self.schedule_steps)
+        by_round = self.schedule_by == "round"
+        key, length = ("rounds", self.schedule_rounds) if by_round else ("steps", self.schedule_steps)
+        given = kind != "step" or length is not None
+        check(given, f"training.schedule_{key}", "1 or more with training.schedule=step", length)
+        longer = kind != "cosine" or length is None or length > warmup
+        check(longer, f"training.schedule_{key}", f"more than training.warmup={warmup}, which it includes", length)
+        check(0 < self.schedule_factor <= 1, "training.schedule_factor", "in (0, 1]", self.schedule_factor)

@@ -159,12 +159,24 @@ def _check_due(config: Config, metrics: Mapping[str, Metric]) -> None:
 
 
 def _unreached(config: Config, metrics: Mapping[str, Metric], sizes: Iterable[int]) -> Iterator[str]:
-    """Yield a sentence for each metric whose steps no participant comes to, given how many examples they have."""
+    """Yield a sentence for each metric, and for a warm-up, whose steps no participant comes to.
+
+    Args:
+        config: the configuration.
+        metrics: name -> metric.
+        sizes: how many examples participants train on.
+    """
     lengths = [config.training.length(int(size)) for size in sizes if size]
+    training, most = config.training, max((length.steps for length in lengths), default=0)
+    whole = config.rounds * most if training.schedule_by == "step" else config.rounds
+    if 0 < training.warmup >= whole:
+        yield (
+            f"training.warmup={training.warmup} takes all {training.schedule_by}s of the run, at most {whole}: "
+            f"training.schedule={training.schedule} does not begin"
+        )
     for name, metric in metrics.items():
         schedule = metric.schedule
         if schedule.steps and not any(schedule.is_reached(length.steps, length.per_epoch) for length in lengths):
-            most = max(length.steps for length in lengths)
             yield (
                 f"metrics.{name}.steps={list(schedule.steps)} names no step of a local training, which has at most "
                 f"{most}: nothing is measured there"

@@ -25,6 +25,8 @@ Scalars = dict[str, Any]
 
 # The record of a client's state that holds the model's arrays that are its own; its buffers are in BUFFERS.
 MODEL = "model"
+# What the optimizer of its training remembers, if that is carried from round to round.
+OPTIMIZER = "optimizer"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from clients.learners.end_to_end import EndToEnd
 from clients.network import Network
 from clients.observers import Observer
 from clients.optimizers import clipped
-from clients.schedules import learning_rate
 from clients.training import LocalResult, train_locally
 from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError
@@ -397,26 +396,6 @@ def test_every_model_learns_a_batch(name: str) -> None:
     load_state(module, parameters, buffers)
     module.train(mode="bn" in name)
     assert cross_entropy(module(features), labels) < 0.7 * before
-
-
-def test_schedules_in_closed_form() -> None:
-    def rates(rounds: int = 5, **changes: Any) -> list[float]:
-        training = Training(lr=0.8, schedule_factor=0.5, **changes)
-        return [learning_rate(training, server_round, rounds) for server_round in range(1, 6)]
-
-    assert rates() == [0.8] * 5
-    assert rates(schedule="step", schedule_rounds=2) == pytest.approx([0.8, 0.8, 0.4, 0.4, 0.2])
-    assert rates(schedule="exponential") == pytest.approx([0.8, 0.4, 0.2, 0.1, 0.05])
-    assert rates(schedule="exponential", schedule_rounds=4)[4] == pytest.approx(0.4)
-    assert rates(schedule="exponential", schedule_rounds=4)[1] == pytest.approx(0.8 * 0.5**0.25)
-    cosine = [0.4 * (1 + math.cos(math.pi * r / 4)) for r in range(5)]
-    assert rates(rounds=4, schedule="cosine") == pytest.approx(cosine)
-    assert rates(rounds=99, schedule="cosine", schedule_rounds=2) == pytest.approx([0.8, 0.4, 0.0, 0.0, 0.0])
-
-
-def test_a_step_schedule_needs_its_length() -> None:
-    with pytest.raises(UserError, match=r"schedule_rounds must be 1 or more with training\.schedule=step, got None"):
-        learning_rate(Training(schedule="step"), 1, 10)
 
 
 def test_no_examples_and_nothing_to_train_are_refused() -> None:

@@ -162,6 +162,10 @@ def test_rounds_count_where_the_learning_rate_depends_on_them() -> None:
     assert identity(config(training=cosine, rounds=10)) != identity(config(training=cosine, rounds=20))
     fixed = Training(schedule="cosine", schedule_rounds=10)
     assert identity(config(training=fixed, rounds=20)) == identity(config(training=cosine, rounds=10))
+    steps = Training(schedule="cosine", schedule_by="step")
+    assert identity(config(training=steps, rounds=10)) != identity(config(training=steps, rounds=20))
+    counted = Training(schedule="cosine", schedule_by="step", schedule_steps=10)
+    assert identity(config(training=counted, rounds=10)) == identity(config(training=counted, rounds=20))
 
 
 PROX = ["metrics=[weights]", "algorithm=fedprox"]

@@ -166,3 +166,20 @@ def test_steps_that_nobody_comes_to_are_remarked(words: list[str], remarked: boo
         f"metrics.weights.steps=['every 6'] names no step of a local training, which has at most {most}: nothing is "
     )
     assert [note.startswith(sentence) for note in built.notes] == [True] * remarked
+
+
+@pytest.mark.parametrize(
+    ("words", "remark"),
+    [
+        (
+            ["training.schedule_by=step", "training.warmup=12"],
+            "takes all steps of the run, at most 12: training.schedule=c",
+        ),
+        (["training.schedule_by=step", "training.warmup=11"], None),
+        (["training.warmup=4"], "takes all rounds of the run, at most 4: training.schedule=constant does not begin"),
+        (["training.warmup=3"], None),
+    ],
+)
+def test_a_warm_up_that_never_ends_is_remarked(words: list[str], remark: str | None) -> None:
+    notes = build(compose_config([*TINY, "metrics=[weights]", "rounds=4", "training.steps=3", *words])).notes
+    assert [remark in note for note in notes] == [True] if remark else not notes
