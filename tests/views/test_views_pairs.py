@@ -81,6 +81,11 @@ def test_layers_are_compared_in_the_first_and_the_last_round(pairs: pd.DataFrame
     rows = layer_matrices(pairs, "cka")
     assert names_in(rows, "panel") == {0: "round 1", 1: "round 10"} and layer_names(rows) == MEASURED.fake.layer_names
     assert set(rows["variant_name"]) == {""}
+    # A distance from the layers of the model that a client received goes by the same name; it is not within a client.
+    received = pairs[pairs["subject"] == "layers"].assign(other=None)
+    within = layer_matrices(pd.concat([pairs, received]), "cka")
+    assert len(within) == len(rows) and within["other"].notna().all()
+    assert len(layer_matrices(received, "cka")) == len(rows)
 
 
 def test_squares_are_mirrored_only_if_that_is_true() -> None:
