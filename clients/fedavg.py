@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,13 +24,14 @@ from clients.schedules import Rate, mean_rate, scheduled
 from clients.step_metrics import step_metrics
 from clients.training import LocalResult, train_locally
 from fedlayers.core.federation import Examples
-from fedlayers.core.quantities import Facts
+from fedlayers.core.quantities import Facts, LossFacts
 from fedlayers.core.seeding import torch_generator
 from fedlayers.core.weights import to_safetensors_bytes
 from fedlayers.flower.client_contract import Participant
 from fedlayers.flower.contents import BUFFERS, START
 from fedlayers.flower.orders import OBEYED, Orders, orders
 from fedlayers.flower.session import MODEL, OPTIMIZER, Scalars, Session
+from fedlayers.objectives.objective import Objective, failures_told
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class FedAvgClient(Participant):
     sends: ClassVar[tuple[str, ...]] = ("loss", "train_loss", "norm_bit")
     # How to read the values of its own rows.
     facts: ClassVar[tuple[Facts, ...]] = (
-        Facts("training_loss", "nat", 0.0, math.inf, "lower", "mean over the examples trained on, of all epochs"),
+        LossFacts("training_loss", "nat", 0.0, math.inf, "lower", "mean over the examples trained on, of all epochs"),
     )
     # Whether training uses all clients' examples, so that what it measures belongs to no single client.
     pooled: ClassVar[bool] = False
@@ -100,7 +102,7 @@ class FedAvgClient(Participant):
             hooks: the client's own: :meth:`extra_loss`, :meth:`adjust_gradients`, and what the strategy tells.
             names: which weights are trained; None for all that require gradients.
         """
-        return EndToEnd(network, self.told.training, self.lr, names=names, hooks=hooks)
+        return EndToEnd(network, self.told.training, self.lr, names=names, hooks=hooks, objective=self.objective)
 
     def observers(self, start: Weights) -> Sequence[Observer]:
         """Return what looks on while it trains from ``start``, beside the run's metrics."""
@@ -198,6 +200,11 @@ class FedAvgClient(Participant):
         source = {**session.workspace.initial_buffers, **session.global_buffers}
         return {name: tensor.clone() for name, tensor in source.items()} | session.stored(BUFFERS)
 
+    @cached_property
+    def objective(self) -> Objective:
+        """What is minimised, given the examples that training uses."""
+        return self.session.workspace.objective_of(None if self.pooled else self.session.client)
+
     @property
     def lr(self) -> Rate:
         """The learning rate of this round, or what gives that of each step: the strategy's, else the schedule's."""
@@ -217,15 +224,16 @@ class FedAvgClient(Participant):
         carried = self.told.training.optimizer_state == "carried"
         kept = session.stored(state) if carried else {}
         learner.load(kept)
-        result = train_locally(
-            learner,
-            self.training_examples(),
-            self.told.training,
-            generator=torch_generator(workspace.config.seed, "batches", session.round, session.client),
-            augment=workspace.augment,
-            observers=observers,
-            device=workspace.device,
-        )
+        with failures_told(f"of client {session.client} in round {session.round}"):
+            result = train_locally(
+                learner,
+                self.training_examples(),
+                self.told.training,
+                generator=torch_generator(workspace.config.seed, "batches", session.round, session.client),
+                augment=workspace.augment,
+                observers=observers,
+                device=workspace.device,
+            )
         if carried and (now := kept | learner.state()):
             session.store(state, now)
         return result

@@ -20,7 +20,7 @@ _BATCH = 128
 
 
 class IFCAClient(ClusteredClient):
-    """Chooses the model with the lowest mean cross entropy on its training examples, the first of equal ones.
+    """Chooses the model with the lowest mean loss on its training examples, the first of equal ones.
 
     A model whose loss is not finite is chosen only if no loss is. The choice is made afresh whenever models arrive,
     also before an evaluation. Messages hold the k models' arrays stacked, shape (k, …), or one model alone.
@@ -64,5 +64,12 @@ class IFCAClient(ClusteredClient):
         workspace = self.session.workspace
         load_state(workspace.module, self.whole(parameters), self.buffers())
         classes = len(workspace.federation.classes)
-        found = evaluate_model(workspace.module, self.training_examples(), classes, _BATCH, workspace.device)
+        found = evaluate_model(
+            workspace.module,
+            self.training_examples(),
+            classes,
+            _BATCH,
+            workspace.device,
+            objective=self.objective,
+        )
         return float(found.losses.mean())

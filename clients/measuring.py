@@ -146,6 +146,7 @@ def _measure_one(
         device=workspace.device,
         payload_limit_bytes=workspace.config.payload_limit_bytes,
         probe=workspace.probe,
+        objective=workspace.objective_of(client),
     )
     on_error = str(workspace.config.metrics.get("on_error", "record"))
     # The server measures the global model itself; with buffers of its own, or trained here, a client's is another.

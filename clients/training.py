@@ -66,6 +66,8 @@ def train_locally(
 
     Raises:
         UserError: if there are no examples, or two of the learner's networks are one module.
+        ObjectiveError: the objective gives something else than one loss for each example, or NaN for outputs that are
+            numbers; the text names the step.
     """
     count = len(examples)
     check(count > 0, "examples", "at least one to train on", count, "leave out clients without examples")
@@ -83,6 +85,8 @@ def train_locally(
     alone = min(count, training.batch_size) == 1
     with training_mode(modules, frozen_norms=alone), leaves(list(learner.trained.values())):
         seen = hold(learner.networks, lambda: _descend(learner, drawn, length, audience, total))
+    for losses in learner.losses:
+        losses.check()
     return LocalResult(total.item() / seen, seen, length.steps, audience.seconds)
 
 

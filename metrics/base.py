@@ -14,6 +14,8 @@ from fedlayers.core.federation_plan import FederationPlan
 from fedlayers.core.layers import Layer
 from fedlayers.core.records import Record, Row, missing
 from fedlayers.core.schedule import Schedule
+from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
+from fedlayers.objectives.objective import Objective
 from metrics.parallel import ParallelMap, map_here
 
 Facts = quantities.Facts
@@ -43,11 +45,11 @@ class ClientView:
         probe: the examples on which representations are compared, always the same; label -1 where there is none.
         probe_limit: the most examples that the probe could have; None: as many as asked for.
         classes: the class names, in the order of the labels.
-        seed: seed for this client, round and moment; derive generators from it with a purpose.
-        round, moment: when this is.
+        round, moment, seed: when this is, and this client's seed then; derive generators from it with a purpose.
         batch_size: examples per forward pass when a pass runs over a whole split.
         batches_at_once: batches that such a pass computes at the same time: 1 on a client, which has one core.
         payload_limit_bytes: the most one metric may send to the server, what it shares with others included.
+        objective: what the client minimises, its training examples known; on the server those of all clients.
         cache: results shared by the metrics of this view, keyed by what they are.
     """
 
@@ -67,6 +69,7 @@ class ClientView:
     payload_limit_bytes: int = 64 * 2**20
     probe: ExampleSet | None = None
     probe_limit: int | None = None
+    objective: Objective = CROSS_ENTROPY
     cache: dict[Any, Any] = field(default_factory=dict)
 
 
@@ -83,8 +86,7 @@ class ServerView:
         examples: client -> number of training examples; what the mean weighs clients with is :meth:`shares`.
         payloads: client -> what this metric's client half sent, name -> array.
         shared: name -> client -> what several metrics' client halves sent once, see :class:`Measurement`.
-        seed: seed for this round and moment on the server.
-        round, moment: when this is.
+        round, moment, seed: when this is, and the server's seed then.
         global_views: ``received`` (the global model that went out) and, at ``after_local``, ``aggregated`` (the one
             made of the replies), and every other model in ``given`` -> a function that returns a view of it, which
             holds until the next call. Empty where the server has no whole model: :attr:`why_no_model`.
@@ -94,8 +96,7 @@ class ServerView:
         given: ``received`` (what a client started from) or ``aggregated`` (what was made for it) -> client -> the
             model's name in ``models``; a client that is not there was given the global one, named as the relation.
         models: name -> weights.
-        earlier: returns what this metric kept at the same moment of the first round that kept something and of the
-            last one before this round: round -> name -> array.
+        earlier: returns what it kept at this moment in its first round and the last one before this: round -> arrays.
         planted: client -> the group that was planted in its data; empty if none was.
         parallel_map: how the run's workers compute a function of many, for :func:`metrics.parallel.map_if_large`.
         cache: results shared by the metrics of this view, keyed by what they are.
@@ -221,8 +222,7 @@ class Metric(Described):
 
     # Whether the client half also measures the global model on the server: on ``server_test``, when that is tested on.
     on_server: ClassVar[bool] = False
-    # Whether the run needs a probe for it.
-    uses_probe: bool = False
+    uses_probe: bool = False  # whether the run needs a probe for it
     # Whether model and probe alone decide its values: the global model is then measured once, on the server.
     per_model: ClassVar[bool] = False
     common: frozenset[str] = frozenset()  # quantities that another metric may measure, too: a value stands once

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from fedlayers.core.layers import Layer, total
+from fedlayers.core.quantities import LossFacts
 from fedlayers.core.records import Row, Spectrum
 from fedlayers.core.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
@@ -22,7 +23,7 @@ _SUMMARIES = ("hessian_negative_share", "hessian_nuclear", "hessian_singular_ske
 
 
 class Curvature(Metric):
-    """The Hessian block of each layer: second derivatives of the mean cross entropy of a batch of a client's examples.
+    """The Hessian block of each layer: second derivatives of the mean loss of a batch of a client's examples.
 
     In evaluation mode (no dropout, no augmentation, running batch norm statistics), with respect to all d parameters
     of the layer, in nat of loss per squared unit of the parameters; λ_i its eigenvalues, |λ_i| its singular values:
@@ -65,12 +66,12 @@ class Curvature(Metric):
     """
 
     facts = (
-        Facts("hessian_eigenvalue", "nat", -math.inf, math.inf, "neutral", _YAO, cost="heavy"),
-        Facts("hessian_operator_norm", "nat", 0.0, math.inf, "neutral", _YAO, cost="heavy"),
-        Facts("hessian_trace", "nat", -math.inf, math.inf, "neutral", _HUTCHINSON, cost="heavy"),
-        Facts("hessian_trace_per_parameter", "nat", -math.inf, math.inf, "neutral", _HUTCHINSON, cost="heavy"),
-        Facts("hessian_frobenius", "nat", 0.0, math.inf, "neutral", _HUTCHINSON, cost="heavy"),
-        Facts("hessian_nuclear", "nat", 0.0, math.inf, "neutral", _GHORBANI, cost="heavy"),
+        LossFacts("hessian_eigenvalue", "nat", -math.inf, math.inf, "neutral", _YAO, cost="heavy"),
+        LossFacts("hessian_operator_norm", "nat", 0.0, math.inf, "neutral", _YAO, cost="heavy"),
+        LossFacts("hessian_trace", "nat", -math.inf, math.inf, "neutral", _HUTCHINSON, cost="heavy"),
+        LossFacts("hessian_trace_per_parameter", "nat", -math.inf, math.inf, "neutral", _HUTCHINSON, cost="heavy"),
+        LossFacts("hessian_frobenius", "nat", 0.0, math.inf, "neutral", _HUTCHINSON, cost="heavy"),
+        LossFacts("hessian_nuclear", "nat", 0.0, math.inf, "neutral", _GHORBANI, cost="heavy"),
         Facts("hessian_negative_share", "1", 0.0, 1.0, "neutral", _GHORBANI, cost="heavy"),
         Facts("hessian_singular_skewness", "1", -math.inf, math.inf, "neutral", _GHORBANI, cost="heavy"),
         Facts("hessian_singular_share_small", "1", 0.0, 1.0, "neutral", _GHORBANI, cost="heavy"),
@@ -123,7 +124,9 @@ class Curvature(Metric):
         examples = view.data[self.scope]
         order = torch.randperm(len(examples), generator=torch_generator(view.seed, "curvature/batch"))
         features, labels = examples.batch(order[: self.batch_examples])
-        graph = GradientGraph(view.module, view.layers, features.to(view.device), labels.to(view.device))
+        graph = GradientGraph(
+            view.module, view.layers, features.to(view.device), labels.to(view.device), view.objective
+        )
         rows: list[Row] = []
         blocks: list[HessianBlock] = []
         for layer in view.layers:
@@ -141,7 +144,9 @@ class Curvature(Metric):
     def rehearse(self, view: ClientView) -> None:
         """Take the gradient and one product of every layer."""
         features, labels = next(iter(view.data.values())).batch(torch.arange(1))
-        graph = GradientGraph(view.module, view.layers, features.to(view.device), labels.to(view.device))
+        graph = GradientGraph(
+            view.module, view.layers, features.to(view.device), labels.to(view.device), view.objective
+        )
         for layer in view.layers:
             graph.product(layer, [view.parameters[name] for name in layer.names])
 

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fedlayers.core.quantities import LossFacts
 from fedlayers.core.records import MOMENTS, Row, Spectrum
+from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
+from fedlayers.objectives.objective import Objective
 from metrics.base import ClientView, ExampleSet, Facts, Measurement, Metric, measured
 from metrics.classification import SCORES, confusion_matrix, scores_from_confusion
 
@@ -24,7 +26,8 @@ _UNDEFINED = {"mcc": "0/0: the labels or the predictions are all of one class"}
 class Evaluation(Metric):
     """Loss and scores of each client's model on its own examples, with the confusion matrix they come from.
 
-    - loss: mean cross entropy in nats; stderr = standard deviation / √n.
+    - loss: mean over examples of the run's objective, cross entropy in nats unless another one is chosen; stderr =
+      standard deviation / √n.
     - accuracy, balanced_accuracy, macro_f1, weighted_f1, mcc: defined, with their standard errors and chance
       levels, in :func:`metrics.classification.scores_from_confusion` and
       :func:`metrics.statistics.score_errors.score_errors`.
@@ -41,7 +44,7 @@ class Evaluation(Metric):
     """
 
     facts = (
-        Facts("loss", "nat", 0.0, math.inf, "lower", "Goodfellow et al. 2016, Deep Learning, ch. 6", cost="pass"),
+        LossFacts("loss", "nat", 0.0, math.inf, "lower", "Goodfellow et al. 2016, Deep Learning, ch. 6", cost="pass"),
         Facts("accuracy", "1", 0.0, 1.0, "higher", _BRODERSEN, cost="pass"),
         Facts("balanced_accuracy", "1", 0.0, 1.0, "higher", _BRODERSEN, cost="pass"),
         Facts("macro_f1", "1", 0.0, 1.0, "higher", _OPITZ, cost="pass"),
@@ -81,8 +84,8 @@ class Predictions:
 
     Attributes:
         labels: true classes, shape (n,), int64, on the CPU.
-        logits: outputs before the softmax, shape (n, C), in the model's precision, on its device.
-        losses: cross entropy of each example in nats, shape (n,), float64, on the CPU.
+        logits: the model's outputs, shape (n, C), in the model's precision, on its device.
+        losses: the objective's loss of each example, shape (n,), float64, on the CPU.
         confusion: counts, shape (C, C), int64, rows true, on the CPU.
         unusable: the number of examples with a logit that is NaN or infinite, which is no prediction: scores
             mean something only if this is 0.
@@ -96,7 +99,13 @@ class Predictions:
 
 
 def evaluate_model(
-    module: nn.Module, examples: ExampleSet, num_classes: int, batch_size: int, device: torch.device, at_once: int = 1
+    module: nn.Module,
+    examples: ExampleSet,
+    num_classes: int,
+    batch_size: int,
+    device: torch.device,
+    at_once: int = 1,
+    objective: Objective = CROSS_ENTROPY,
 ) -> Predictions:
     """Run a model over examples in evaluation mode and compare its predictions with the labels.
 
@@ -107,6 +116,7 @@ def evaluate_model(
         batch_size: examples a forward pass; part of the numbers' last bits.
         device: where the model is.
         at_once: batches computed at the same time, each part of them by a copy of the model; changes no number.
+        objective: whose losses they are.
 
     Returns:
         The predictions; nothing is read back from the device before the last batch.
@@ -131,7 +141,7 @@ def evaluate_model(
     return Predictions(
         labels=labels,
         logits=logits,
-        losses=F.cross_entropy(logits.double(), labels.to(device), reduction="none").cpu(),
+        losses=objective(logits.double(), labels.to(device)).detach().cpu(),
         confusion=confusion_matrix(labels, logits.argmax(1).cpu(), num_classes),
         unusable=int((~logits.isfinite()).any(1).sum()),
     )
@@ -157,7 +167,9 @@ def predictions_of(view: ClientView, scope: str) -> Predictions | None:
     if key not in view.cache:
         examples, classes = view.data[scope], len(view.classes)
         at_once = view.batches_at_once
-        view.cache[key] = evaluate_model(view.module, examples, classes, view.batch_size, view.device, at_once)
+        view.cache[key] = evaluate_model(
+            view.module, examples, classes, view.batch_size, view.device, at_once, view.objective
+        )
     found: Predictions = view.cache[key]
     return found
 
@@ -183,6 +195,7 @@ def evaluation_rows(
     *,
     batch_size: int = 128,
     device: torch.device | None = None,
+    objective: Objective = CROSS_ENTROPY,
 ) -> list[Row]:
     """Return the rows of :class:`Evaluation` for any model and examples, such as the server's test set.
 
@@ -193,11 +206,13 @@ def evaluation_rows(
         scope: what the examples are, one of ``fedlayers.core.records.SCOPES``.
         batch_size: examples a forward pass.
         device: where the model is; the CPU by default.
+        objective: whose loss is told.
     """
     if not len(examples):
         return _nothing(scope)
     where = device or torch.device("cpu")
-    return rows_of(evaluate_model(module, examples, len(classes), batch_size, where), classes, scope)
+    found = evaluate_model(module, examples, len(classes), batch_size, where, objective=objective)
+    return rows_of(found, classes, scope)
 
 
 def rows_of(predictions: Predictions, classes: Sequence[str], scope: str) -> list[Row]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fedlayers.core.layers import Layer
+from fedlayers.core.quantities import LossFacts
 from fedlayers.core.records import Row
 from fedlayers.core.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, at, measured
@@ -33,7 +34,7 @@ class Gradients(Metric):
     """Gradient statistics of each client on a batch of its examples, and their variance between clients.
 
     Client half, per layer and for the whole model, in evaluation mode (no dropout, no augmentation, running batch
-    norm statistics), on n examples drawn without replacement; g_i the gradient of example i's cross entropy with
+    norm statistics), on n examples drawn without replacement; g_i the gradient of example i's loss with
     respect to all parameters of the layer, ḡ their mean, v the numbers of ḡ that belong to no bias, N of them:
 
     - gradient_norm: ‖ḡ‖₂. Since E ‖ḡ‖² = |G|² + tr Σ / n it is the larger the fewer the examples; ``chance`` is
@@ -74,15 +75,19 @@ class Gradients(Metric):
     """
 
     facts = (
-        Facts("gradient_norm", "nat", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass"),
-        Facts("gradient_norm_debiased", "nat", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass", minimum_n=2),
-        Facts("gradient_mean", "nat", -math.inf, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
-        Facts("gradient_variance_parameters", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
-        Facts("gradient_variance_examples", "nat^2", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass", minimum_n=2),
+        LossFacts("gradient_norm", "nat", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass"),
+        LossFacts("gradient_norm_debiased", "nat", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass", minimum_n=2),
+        LossFacts("gradient_mean", "nat", -math.inf, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
+        LossFacts("gradient_variance_parameters", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
+        LossFacts(
+            "gradient_variance_examples", "nat^2", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass", minimum_n=2
+        ),
         Facts("gradient_noise_scale", "examples", 0.0, math.inf, "neutral", _MCCANDLISH, cost="pass", minimum_n=2),
         Facts("gradient_snr", "1", -0.5, math.inf, "neutral", _MCCANDLISH, cost="pass", minimum_n=2),
-        Facts("between_client_variance", "nat^2", -math.inf, math.inf, "neutral", _SEARLE, cost="pass", minimum_n=2),
-        Facts("within_client_variance", "nat^2", 0.0, math.inf, "neutral", _SEARLE, cost="pass", minimum_n=2),
+        LossFacts(
+            "between_client_variance", "nat^2", -math.inf, math.inf, "neutral", _SEARLE, cost="pass", minimum_n=2
+        ),
+        LossFacts("within_client_variance", "nat^2", 0.0, math.inf, "neutral", _SEARLE, cost="pass", minimum_n=2),
         Facts("variance_ratio", "1", -math.inf, 1.0, "neutral", _SEARLE, cost="pass", minimum_n=2),
     )
 
@@ -185,7 +190,7 @@ def gradient_sample(view: ClientView, scope: str, batch_examples: int, blocks: i
         for part in parts:
             features, labels = examples.batch(part)
             batches.append((features.to(view.device), labels.to(view.device)))
-        run = ExamplePass(view.module, view.layers, *batches[0])
+        run = ExamplePass(view.module, view.layers, *batches[0], loss=view.objective)
         view.cache[key] = sample_gradients(run, view.layers, batches)
     found: GradientSample = view.cache[key]
     return found

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fedlayers.core.layers import Layer
+from fedlayers.core.quantities import LossFacts
 from fedlayers.core.records import Row
 from fedlayers.core.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
@@ -32,7 +33,7 @@ _SINGULAR = (
 class Originals(Metric):
     """What PLayer-FL's release computes for each weight tensor of a client's model, as it computes it.
 
-    For every parameter w that is no bias, norm layers included, with N numbers: g = ∂L/∂w of the mean cross entropy L
+    For every parameter w that is no bias, norm layers included, with N numbers: g = ∂L/∂w of the mean loss L
     of one batch; v a random normal tensor of w's shape, scaled to norm 1; h = ∂⟨g, v⟩/∂w, one product of v with the
     Hessian block of w alone; σ the singular values of h as a matrix (out, rest). For convolutions (tensors with four
     axes) σ are those of the ``in`` matrices (out, height · width) together, divided by ``in``.
@@ -61,10 +62,10 @@ class Originals(Metric):
     generators seeded by the round alone, so that all clients and runs draw the same positions (where they have equally
     many examples) and all tensors of a shape have the same v; one batch and one v, hence no standard errors; no value
     about σ if none is above 10⁻¹². Unlike there: other random numbers; evaluation mode, so no dropout, and no
-    augmentation; cross entropy also where the release took focal loss; singular values in float64, and those that are
-    zero up to the product's rounding left out of the condition; embeddings like all other tensors; zero slopes where
-    L does not depend on w, which the release leaves out; a missing value where it divides by 10⁻⁸ (no σ above) or
-    replaces a failed decomposition by zeros.
+    augmentation; the run's objective, cross entropy by default, also where the release took focal loss; singular values
+    in float64, and those that are zero up to the product's rounding left out of the condition; embeddings like all
+    other tensors; zero slopes where L does not depend on w, which the release leaves out; a missing value where it
+    divides by 10⁻⁸ (no σ above) or replaces a failed decomposition by zeros.
 
     The better-founded quantities are those of :mod:`metrics.sensitivity`, :mod:`metrics.gradients`,
     :mod:`metrics.weights` and, for the Hessian, its trace and eigenvalues. Variant: the parameter, if a layer has
@@ -82,17 +83,17 @@ class Originals(Metric):
         Facts("original_mean_abs_weight", "1", 0.0, math.inf, "neutral", _ELHUSSEIN),
         Facts("original_weight_variance", "1", 0.0, math.inf, "neutral", _ELHUSSEIN, minimum_n=2),
         Facts("original_percent_weights_below", "%", 0.0, 100.0, "neutral", _ELHUSSEIN),
-        Facts("original_sensitivity", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
-        Facts("original_sensitivity_per_parameter", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
-        Facts("original_gradient_variance", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
-        Facts("original_product_nuclear_norm", "nat", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="heavy"),
-        Facts("original_product_operator_norm", "nat", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="heavy"),
+        LossFacts("original_sensitivity", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
+        LossFacts("original_sensitivity_per_parameter", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
+        LossFacts("original_gradient_variance", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
+        LossFacts("original_product_nuclear_norm", "nat", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="heavy"),
+        LossFacts("original_product_operator_norm", "nat", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="heavy"),
         Facts("original_product_condition", "1", 1.0, math.inf, "neutral", _ELHUSSEIN, cost="heavy"),
         Facts("original_product_skewness", "1", -math.inf, math.inf, "neutral", _ELHUSSEIN, cost="heavy"),
         Facts("original_product_percent_small", "%", 0.0, 100.0, "neutral", _ELHUSSEIN, cost="heavy"),
-        Facts("original_second_order", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="heavy"),
-        Facts("original_second_order_per_parameter", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="heavy"),
-        Facts("original_product_variance", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="heavy"),
+        LossFacts("original_second_order", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="heavy"),
+        LossFacts("original_second_order_per_parameter", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="heavy"),
+        LossFacts("original_product_variance", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="heavy"),
     )
 
     def __init__(
@@ -123,7 +124,7 @@ class Originals(Metric):
 
     def rehearse(self, view: ClientView) -> None:
         """Take the gradient and one product of every weight tensor, without the singular values."""
-        graph = GradientGraph(view.module, view.layers, *_one_example(view))
+        graph = GradientGraph(view.module, view.layers, *_one_example(view), view.objective)
         for layer in view.layers:
             for weight in layer.weights:
                 graph.product(layer, [view.parameters[weight.name]], [weight.name])
@@ -136,7 +137,7 @@ class Originals(Metric):
         # Seed 0 in place of the view's: the release seeds by the round and nothing else.
         generator = torch_generator(0, "originals/batch", view.round)
         features, labels = examples.batch(torch.randint(len(examples), (self.batch_examples,), generator=generator))
-        return GradientGraph(view.module, view.layers, features.to(view.device), labels.to(view.device))
+        return GradientGraph(view.module, view.layers, features.to(view.device), labels.to(view.device), view.objective)
 
     def _data_rows(
         self, view: ClientView, graph: GradientGraph | None, layer: Layer, name: str, address: dict[str, Any]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fedlayers.core.layers import Layer
+from fedlayers.core.quantities import LossFacts
 from fedlayers.core.records import Row
 from fedlayers.core.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
@@ -26,7 +27,7 @@ class Sensitivity(Metric):
     Per layer, in evaluation mode (no dropout, no augmentation, running batch norm statistics). b = 1 … B are batches
     of equal size without an example in common; w the parameters of the layer that are no biases (roles other than
     ``bias`` and ``norm_bias``), N numbers; g_b and H_b first and second derivatives with respect to w of the mean
-    cross entropy of batch b:
+    loss of batch b:
 
     - sensitivity: mean over b of Σ (w ⊙ g_b)².
     - sensitivity_per_parameter: the same / N, the s_k of PLayer-FL.
@@ -61,10 +62,12 @@ class Sensitivity(Metric):
     """
 
     facts = (
-        Facts("sensitivity", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
-        Facts("sensitivity_per_parameter", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
-        Facts("sensitivity_second_order", "nat^2", 0.0, math.inf, "neutral", _MOLCHANOV, cost="heavy"),
-        Facts("sensitivity_second_order_per_parameter", "nat^2", 0.0, math.inf, "neutral", _MOLCHANOV, cost="heavy"),
+        LossFacts("sensitivity", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
+        LossFacts("sensitivity_per_parameter", "nat^2", 0.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
+        LossFacts("sensitivity_second_order", "nat^2", 0.0, math.inf, "neutral", _MOLCHANOV, cost="heavy"),
+        LossFacts(
+            "sensitivity_second_order_per_parameter", "nat^2", 0.0, math.inf, "neutral", _MOLCHANOV, cost="heavy"
+        ),
         Facts("sensitivity_cumulative", "1", 1.0, math.inf, "neutral", _ELHUSSEIN, cost="pass"),
     )
 
@@ -98,7 +101,7 @@ class Sensitivity(Metric):
         layers = [layer for layer in view.layers if _numbers(layer)]
         first, second = BatchScores(len(layers)), BatchScores(len(layers))
         for index, (features, labels) in enumerate(batches):
-            graph = GradientGraph(view.module, view.layers, features, labels)
+            graph = GradientGraph(view.module, view.layers, features, labels, view.objective)
             for place, layer in enumerate(layers):
                 names = [parameter.name for parameter in layer.weights]
                 weights = [view.parameters[name] for name in names]

@@ -9,6 +9,7 @@ from torch import Tensor
 from clients.batches import Batch
 from clients.network import Network, Weights
 from fedlayers.core.schedule import Step
+from fedlayers.objectives.step_losses import StepLosses
 
 ExtraLoss = Callable[[Weights, Weights], Tensor | None]
 AdjustGradients = Callable[[dict[str, Tensor], Weights, Weights], None]
@@ -44,6 +45,8 @@ class Learner(ABC):
         self.networks = tuple(networks)
         self.trained = trained
         self._is_watched = False
+        # What it minimises, asked after the last step whether it gave numbers.
+        self.losses: Sequence[StepLosses] = ()
         self._gradients: Weights = {}
 
     @property

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from clients.batches import Batch
 from clients.learners.base import Hooks, Learner
@@ -14,6 +13,9 @@ from clients.schedules import Rate
 from fedlayers.config.training import Training
 from fedlayers.core.errors import UserError
 from fedlayers.core.schedule import Step
+from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
+from fedlayers.objectives.objective import Objective
+from fedlayers.objectives.step_losses import StepLosses
 
 
 class EndToEnd(Learner):
@@ -26,6 +28,7 @@ class EndToEnd(Learner):
         names: which weights are trained, some of the network's; None for all that require gradients in its module.
             The others stay: they have neither gradient nor decay.
         hooks: what an algorithm changes about a step.
+        objective: what is minimised.
 
     Raises:
         UserError: there is nothing to train, or a name is none of the network's.
@@ -39,6 +42,7 @@ class EndToEnd(Learner):
         *,
         names: Iterable[str] | None = None,
         hooks: Hooks | None = None,
+        objective: Objective = CROSS_ENTROPY,
     ) -> None:
         chosen = _chosen(network, names)
         super().__init__([network], {name: network.parameters[name] for name in chosen})
@@ -52,10 +56,12 @@ class EndToEnd(Learner):
         self.reference = start if self.hooks.reference is None else self.hooks.reference
         self.leaves = list(self.trained.values())
         self.optimizer = make_optimizer(training, self.leaves, 0.0 if callable(lr) else lr)
+        self.loss = StepLosses(objective, self.leaves[0].device)
+        self.losses = (self.loss,)
 
     def step(self, batch: Batch, step: Step) -> Tensor:
         """Take one step along the gradient of the batch's mean loss."""
-        loss = cross_entropy(self.network(batch.features), batch.labels)
+        loss = self.loss(self.network(batch.features), batch.labels, step)
         gradients = self._gradients_of(self._with_extra(loss))
         if self.clip_norm is not None:
             gradients = clipped(gradients, self.clip_norm)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fedlayers.config.building import check_plugin
+from fedlayers.config.building import check_plugin, located
 from fedlayers.config.settings import Config
 
 CLIENT, STRATEGY = "algorithm.client", "algorithm.strategy"
@@ -17,8 +17,21 @@ def check_plugins(config: Config) -> None:
     """
     above = decided_above(config.algorithm)
     for key, node in _plugins(config):
-        # A client is given its session by position.
-        check_plugin(key, node, above if key in (CLIENT, STRATEGY) else {}, by_position=int(key == CLIENT))
+        check_plugin(key, node, above if key in (CLIENT, STRATEGY) else {}, by_position=given_by_position(key, node))
+
+
+def given_by_position(key: str, node: Any) -> int:
+    """Return how many arguments a run gives by position: a client its session, a function that is an objective two.
+
+    Args:
+        key: the plug-in's dotted key.
+        node: ``_target_`` and its arguments.
+
+    Raises:
+        UserError: what it names does not exist.
+    """
+    is_function = key == "objective" and not isinstance(located(key, node), type)
+    return 2 if is_function else int(key == CLIENT)
 
 
 def decided_above(algorithm: Mapping[str, Any]) -> dict[str, str]:
@@ -28,7 +41,7 @@ def decided_above(algorithm: Mapping[str, Any]) -> dict[str, str]:
 
 def _plugins(config: Config) -> Iterator[tuple[str, Any]]:
     """Yield the dotted key and content of every plug-in, but for those among another's arguments."""
-    yield from {"dataset": config.dataset, "partition": config.partition, "model": config.model}.items()
+    yield from ((group, getattr(config, group)) for group in ("dataset", "partition", "model", "objective"))
     yield from ((f"algorithm.{part}", config.algorithm.get(part, {})) for part in ("strategy", "client"))
     # Similarities first: the metric that compares by them has them among its arguments.
     for group in ("similarity", "metrics"):

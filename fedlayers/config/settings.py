@@ -1,6 +1,6 @@
 """The typed configuration of a run: what ``conf/`` holds, with types, ranges and an identity.
 
-Groups whose options share their fields are dataclasses here. ``dataset``, ``partition``, ``model``,
+Groups whose options share their fields are dataclasses here. ``dataset``, ``partition``, ``model``, ``objective``,
 ``algorithm`` and ``metrics`` hold plug-ins (``_target_`` and its arguments): the constructors are the schema.
 """
 
@@ -124,6 +124,15 @@ class Plan:
             check(bool(self.personal), "plan.personal", "one layer or more with plan=personal", self.personal, advice)
 
 
+# What clients minimise unless another objective is chosen, as conf/objective/cross_entropy.yaml has it.
+_CROSS_ENTROPY = {
+    "name": "cross_entropy",
+    "_target_": "fedlayers.objectives.cross_entropy.CrossEntropy",
+    "label_smoothing": 0.0,
+    "class_weights": None,
+}
+
+
 @dataclass(frozen=True)
 class Config:
     """One run: everything that decides its numbers, and where and how it is carried out."""
@@ -136,6 +145,7 @@ class Config:
     similarity: dict[str, Any] = field(default_factory=dict)
     probe: Probe = field(default_factory=Probe)
     training: Training = field(default_factory=Training)
+    objective: dict[str, Any] = field(default_factory=dict)
     split: Split = field(default_factory=Split)
     server_test: ServerTest = field(default_factory=ServerTest)
     plan: Plan = field(default_factory=Plan)
@@ -164,6 +174,9 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check every range that needs no data."""
+        if not self.objective:
+            # Runs from before there were objectives do not say; a default of the field would be merged with others.
+            object.__setattr__(self, "objective", dict(_CROSS_ENTROPY))
         self._check_sizes()
         self._check_places()
         self._check_groups()
@@ -200,7 +213,7 @@ class Config:
                 check_path(key, place)
 
     def _check_groups(self) -> None:
-        for group in ("dataset", "partition", "model", "algorithm"):
+        for group in ("dataset", "partition", "model", "algorithm", "objective"):
             name = getattr(self, group).get("name")
             proper = isinstance(name, str) and re.fullmatch(r"\w[\w.+-]*", name) is not None
             proper = proper and len(name.encode()) <= 80
@@ -259,6 +272,8 @@ def canonical(config: Config) -> dict[str, Any]:
             plain[item.name] = {k: v for k, v in plain[item.name].items() if v != defaults[k]}
         if plain[item.name] == {} or plain[item.name] == item.default:
             del plain[item.name]
+    if plain["objective"] == _CROSS_ENTROPY:
+        del plain["objective"]
     normal: dict[str, Any] = _normal(plain)
     return normal
 

@@ -191,6 +191,12 @@ class Federation:
         found = {scope: parts[client] for scope, parts in self.splits.items()}
         return {scope: examples for scope, examples in found.items() if len(examples)}
 
+    def class_counts(self, client: int | None) -> Tensor:
+        """Return how many training examples of each class a client has, or all together (None); shape (C,), int64."""
+        parts = self.splits["client_train"]
+        examples = parts.together(parts.features) if client is None else parts[client]
+        return torch.bincount(examples.targets(), minlength=len(self.classes))
+
     def label_counts(self, listed: Sequence[int] | None = None) -> pd.DataFrame:
         """Return the label counts: columns client, client_name, scope, label, label_name, examples.
 

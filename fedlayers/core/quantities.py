@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 DIRECTIONS = ("higher", "lower", "neutral")
 
@@ -21,6 +22,8 @@ class Facts:
         symmetric: for pairs, whether swapping the two changes nothing.
         cost: ``cheap`` (no pass over data), ``pass`` (forward or backward passes) or ``heavy``.
         minimum_n: the smallest sample for which the value is defined.
+        of_loss: whether it is measured in the loss's unit or its square, which is ``nat`` unless a run's objective has
+            another one: the run then states that.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Facts:
     symmetric: bool = False
     cost: str = "cheap"
     minimum_n: int = 1
+    of_loss: bool = False
 
     def __post_init__(self) -> None:
         if self.direction not in DIRECTIONS:
@@ -48,6 +52,10 @@ class Facts:
         """Say whether values of both are read in the same way; where that is written and what it costs is no part."""
         mine, others = ((f.unit, f.low, f.high, f.direction, f.symmetric) for f in (self, other))
         return mine == others
+
+
+# Facts of what is measured in the loss's unit.
+LossFacts = partial(Facts, of_loss=True)
 
 
 class Quantities(dict[str, Facts]):

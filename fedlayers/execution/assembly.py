@@ -17,6 +17,8 @@ from fedlayers.flower.session import Augmentation, Workspace
 from fedlayers.measuring.build import build_metrics
 from fedlayers.measuring.probe import probe_for
 from fedlayers.models import build_model
+from fedlayers.objectives.build import build_objective
+from fedlayers.objectives.objective import Objective
 from metrics.base import Metric
 
 
@@ -28,6 +30,7 @@ class Parts:
     device: torch.device
     augment: Augmentation | None
     metrics: Mapping[str, Metric]
+    objective: Objective
 
 
 def parts_of(config: Config) -> Parts:
@@ -38,7 +41,8 @@ def parts_of(config: Config) -> Parts:
     """
     device = resolve_device(config.device)
     prepare_process(config.deterministic)
-    return Parts(config, device, make_augmentation(config.training.augment), build_metrics(config.metrics))
+    augment = make_augmentation(config.training.augment)
+    return Parts(config, device, augment, build_metrics(config.metrics), build_objective(config.objective))
 
 
 def workspace_of(parts: Parts) -> Workspace:
@@ -63,6 +67,7 @@ def workspace_of(parts: Parts) -> Workspace:
         module,
         forward_layers(module, torch.zeros(2, *federation.shape, device=device)),
         parts.metrics,
+        parts.objective,
         device,
         parts.augment,
         buffers,

@@ -31,6 +31,7 @@ from fedlayers.flower.session import Workspace
 from fedlayers.flower.strategy_contract import check_declared, declared
 from fedlayers.measuring.build import build_metrics
 from fedlayers.measuring.trial import Trial
+from fedlayers.objectives.build import build_objective
 from metrics.base import Metric
 
 # What check_parts found to be right, in words.
@@ -108,7 +109,7 @@ def build(config: Config) -> Built:
     check_observed(strategy, declared_client(config.algorithm["client"]), parts.metrics)
     check_stock_among(config.algorithm, max(1, int(config.fraction * federation.num_clients)))
     _rehearse(config, workspace)
-    trial = Trial(federation, workspace.module, layers, workspace.device, config.seed)
+    trial = Trial(federation, workspace.module, layers, workspace.device, config.seed, workspace.objective_of)
     trial.training()
     # Elsewhere a metric that cannot measure this model is missing in the run, with the reason.
     if config.metrics.get("on_error") == "raise":
@@ -133,6 +134,7 @@ def check_parts(config: Config) -> None:
     }
     check_plugins(config)
     try_client(config.algorithm["client"])
+    build_objective(config.objective)
     for name, (part, content) in parts.items():
         # The runs of a sweep share most of their parts.
         if (seen := f"{name}: {content}") not in _checked:

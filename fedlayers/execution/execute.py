@@ -187,6 +187,7 @@ def _server_measuring(
         kept=folder.kept,
         device=built.device,
         strategy=declared(built.strategy),
+        objective=built.workspace.objective_of(None),
         # In one process clients and server share the model.
         concurrent=engine != "local",
         parallel_map=grid.parallel_map,

@@ -40,6 +40,7 @@ def facts_of(folder: RunFolder, config: Config, built: Built, engine: str) -> di
         "partition": config.partition["name"],
         "model": config.model["name"],
         "algorithm": config.algorithm["name"],
+        "objective": config.objective["name"],
         "engine": engine,
         "seed": config.seed,
         "clients": built.federation.num_clients,
@@ -133,7 +134,8 @@ def stated(config: Config, built: Built) -> list[Facts]:
     metrics = [facts for metric in built.metrics.values() for facts in metric.facts]
     client = declared_client(config.algorithm["client"])
     of_survey = [] if config.surveyed_clients is None else [survey.FACTS]
-    return [*metrics, *stated_by(type(declared(built.strategy))), *stated_by(client), *of_survey]
+    facts = [*metrics, *stated_by(type(declared(built.strategy))), *stated_by(client), *of_survey]
+    return built.workspace.objective.read(facts)
 
 
 def draw(folder: RunFolder, config: Config) -> None:

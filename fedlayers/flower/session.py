@@ -18,6 +18,7 @@ from fedlayers.core.layers import Layer
 from fedlayers.flower.adapter import records_of
 from fedlayers.flower.arrays import decode
 from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, array_record
+from fedlayers.objectives.objective import ClassCounts, Objective
 from metrics.base import Metric
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
@@ -38,6 +39,8 @@ class Workspace:
     module: nn.Module
     layers: tuple[Layer, ...]
     metrics: Mapping[str, Metric]
+    # As configured: without the class counts of a client.
+    objective: Objective
     device: torch.device
     augment: Augmentation | None
     initial_buffers: Mapping[str, Tensor]
@@ -54,6 +57,22 @@ class Workspace:
             UserError: ``plan.personal`` names a layer that the model does not have.
         """
         return FederationPlan.keeping(self.config.plan.personal, self.layers, "plan.personal")
+
+    def objective_of(self, client: int | None) -> Objective:
+        """Return what a client minimises, given its training examples; None: given those of all clients together.
+
+        Raises:
+            UserError: the objective does not fit the data's classes.
+        """
+
+        def count(whose: str) -> Tensor:
+            return self._all_counts if client is None or whose == "federation" else self.federation.class_counts(client)
+
+        return self.objective.bound(ClassCounts(len(self.federation.classes), count))
+
+    @cached_property
+    def _all_counts(self) -> Tensor:
+        return self.federation.class_counts(None)
 
 
 @dataclass(frozen=True)

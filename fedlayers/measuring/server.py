@@ -23,6 +23,7 @@ from fedlayers.flower.client_models import given_models
 from fedlayers.flower.global_model import GlobalModel
 from fedlayers.flower.replies import Replies
 from fedlayers.flower.strategy_contract import Declared
+from fedlayers.objectives.objective import Objective
 from fedlayers.runs.metric_memory import MetricMemory
 from metrics.base import ClientView, Metric, ServerView
 from metrics.measure import Payload, measure_clients, measure_server
@@ -37,6 +38,7 @@ class ServerMeasuring:
         tested: the examples that the global model is tested on.
         plan: which layers are shared; where some are not, no model is whole on the server.
         strategy: what the strategy declares.
+        objective: what is minimised, given the training examples of all clients together.
         concurrent: whether the server's test runs beside the clients, which then go first.
         parallel_map: the engine's way to let its workers compute a function of many items.
     """
@@ -52,6 +54,7 @@ class ServerMeasuring:
     kept: MetricMemory
     device: torch.device
     strategy: Declared
+    objective: Objective
     concurrent: bool
     parallel_map: ParallelMap
 
@@ -172,6 +175,7 @@ class ServerMeasuring:
             batches_at_once=min(available_cpus(), 4) if self.device.type == "cpu" else 1,
             payload_limit_bytes=self.config.payload_limit_bytes,
             probe=self.probe,
+            objective=self.objective,
             probe_limit=most_examples(self.config.probe, self.federation),
         )
 

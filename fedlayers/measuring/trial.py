@@ -1,11 +1,10 @@
 """Tries a model out on two examples before there is a run folder: a training step, and metrics that must not fail."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fedlayers.core.errors import UserError, one_line
@@ -13,6 +12,7 @@ from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.forward_order import left_alone
 from fedlayers.core.layers import Layer, as_written
 from fedlayers.core.seeding import derive
+from fedlayers.objectives.objective import Objective, ObjectiveError, failures_told, nan_error
 from metrics.base import ClientView, Metric
 
 _EXAMPLES = 2
@@ -27,19 +27,26 @@ class Trial:
     layers: tuple[Layer, ...]
     device: torch.device
     seed: int
+    # Client -> what it minimises.
+    objective_of: Callable[[int | None], Objective]
+
+    @property
+    def client(self) -> int:
+        """The first client that has two examples to train on, or as many as any."""
+        sizes = self.federation.splits["client_train"].sizes
+        return int(np.argmax(sizes >= min(_EXAMPLES, sizes.max())))
 
     @property
     def data(self) -> dict[str, Examples]:
-        """Two examples of the first client that has as many, by scope."""
-        sizes = self.federation.splits["client_train"].sizes
-        client = int(np.argmax(sizes >= min(_EXAMPLES, sizes.max())))
-        return {scope: _first(examples) for scope, examples in self.federation.of(client).items()}
+        """Two examples of that client, by scope."""
+        return {scope: _first(examples) for scope, examples in self.federation.of(self.client).items()}
 
     def training(self) -> None:
         """Take the gradient of one step in training mode.
 
         Raises:
-            UserError: the model's outputs cannot be differentiated, or computing them fails in training mode.
+            UserError: the model's outputs cannot be differentiated, computing them fails in training mode, or the
+                objective gives something else than a number for each example, with a gradient of numbers.
         """
         features, labels = self._batch(self.data["client_train"])
         trained = [tensor for tensor in self.module.parameters() if tensor.requires_grad]
@@ -50,8 +57,11 @@ class Trial:
             if len(labels) == 1:
                 self.module.eval()
             try:
-                loss = F.cross_entropy(self.module(features), labels)
+                outputs = self.module(features)
+                loss = self._loss(outputs, labels)
                 found = torch.autograd.grad(loss, trained, allow_unused=True)
+            except UserError:
+                raise
             except Exception as error:
                 raise UserError(
                     f"model must be one that can be trained, got an error from a step of {name} on {len(labels)} "
@@ -61,6 +71,31 @@ class Trial:
             raise UserError(
                 f"model must have outputs that depend on its parameters, got a loss of {name} without any gradient"
             )
+
+    def _loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean loss, once losses and slopes are known to be numbers where outputs are.
+
+        Raises:
+            UserError: the objective gives something else, or an error.
+        """
+        objective = self.objective_of(self.client)
+        place = f"of client {self.client} before the first round"
+        leaf = outputs.detach().requires_grad_()
+        with failures_told(place):
+            try:
+                losses = objective(leaf, labels)
+                (slopes,) = torch.autograd.grad(losses.sum(), leaf)
+            except ObjectiveError:
+                raise
+            except Exception as error:
+                raise UserError(
+                    f"objective must take outputs of shape {tuple(outputs.shape)} and labels of shape "
+                    f"{tuple(labels.shape)}, and be differentiable, got an error from {objective.name} {place}: "
+                    f"{one_line(error)}"
+                ) from error
+            if bool(outputs.isfinite().all()) and bool(losses.isnan().any() or slopes.isnan().any()):
+                raise nan_error(objective.name) if losses.isnan().any() else nan_error(objective.name).at("as a slope")
+            return objective.mean(outputs, labels)
 
     def metrics(self, metrics: Mapping[str, Metric], probe: Examples | None) -> None:
         """Rehearse the client half of metrics whose failure would end the run.
@@ -83,6 +118,7 @@ class Trial:
             moment="after_local",
             device=self.device,
             probe=None if probe is None else _first(probe),
+            objective=self.objective_of(self.client),
         )
         for name, metric in metrics.items():
             with left_alone(self.module), as_written(self.module):
@@ -108,7 +144,9 @@ class Trial:
             first = self.module(features)
             changed = any(not torch.equal(buffers[name], own) for name, own in self.module.named_buffers())
             second, alone = self.module(features), self._alone(features)
-            found = [_values(first, self._wide(features)), None if changed else _repeats(first, second, alone)]
+            takes_logits = self.objective_of(None).takes_logits
+            values = _values(first, self._wide(features), takes_logits)
+            found = [values, None if changed else _repeats(first, second, alone)]
         if changed:
             found.append("the model changes its buffers in evaluation mode; every metric sees those from before")
         return [text for text in found if text]
@@ -137,19 +175,21 @@ def _first(examples: Examples) -> Examples:
     return examples.take(torch.arange(min(_EXAMPLES, len(examples))))
 
 
-def _values(outputs: Tensor, wide: Tensor | None) -> str | None:
-    """Return a sentence about outputs that are no logits."""
+def _values(outputs: Tensor, wide: Tensor | None, takes_logits: bool) -> str | None:
+    """Return a sentence about outputs that are no numbers, or no logits where the objective takes those."""
     if not bool(outputs.isfinite().all()):
         return "the model's outputs on the first examples are NaN or infinite before any training"
+    if not takes_logits:
+        return None
     if bool((outputs >= 0).all()) and bool(((outputs.sum(1) - 1).abs() < 1e-3).all()):
         return (
-            "the model's outputs are positive and sum to 1: cross entropy takes logits and applies softmax itself; "
+            "the model's outputs are positive and sum to 1: the objective takes logits and applies softmax itself; "
             "leave the model's softmax out"
         )
     both = [outputs] if wide is None else [outputs, wide]
     if wide is not None and all(bool(((part >= 0) & (part <= 1)).all()) for part in both):
         return (
-            "the model's outputs lie between 0 and 1 whatever the examples: cross entropy takes logits; leave the "
+            "the model's outputs lie between 0 and 1 whatever the examples: the objective takes logits; leave the "
             "model's last activation function out"
         )
     return None

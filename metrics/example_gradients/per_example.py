@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedlayers.core.layers import ROOT, Layer
+from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
 from metrics.example_gradients.layer_gradients import FORMULAS
 from metrics.example_gradients.replayed_gradients import replayed_gradients
 from metrics.example_gradients.taps import Tap, tapped
@@ -20,17 +20,6 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 # Formulas are trusted for a layer if they are this close to autograd (relative to the gradients' size): far above
 # rounding, also of the ten-bit products of some GPUs, far below what a layer used twice is off by.
 _TOLERANCE = 1e-2
-
-
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return each example's cross entropy in nats, shape (n,).
-
-    Examples:
-        >>> import torch
-        >>> cross_entropy(torch.zeros(2, 4), torch.tensor([0, 3])).double().round(decimals=4).tolist()
-        [1.3863, 1.3863]
-    """
-    return F.cross_entropy(logits, labels, reduction="none")
 
 
 @dataclass(frozen=True)
@@ -62,7 +51,7 @@ class ExamplePass:
         layers: the layers to measure.
         features: some examples, shape (n, *shape), n ≥ 1, for the rehearsal.
         labels: their labels, shape (n,).
-        loss: (outputs, labels) -> one loss an example, shape (n,).
+        loss: an objective, or (outputs, labels) -> one loss an example, shape (n,).
 
     Raises:
         ValueError: if the module is in training mode, or examples influence each other.
@@ -84,7 +73,7 @@ class ExamplePass:
         features: Tensor,
         labels: Tensor,
         *,
-        loss: Loss = cross_entropy,
+        loss: Loss = CROSS_ENTROPY,
     ) -> None:
         _check_independent(module, features)
         self.module, self.layers, self.loss = module, layers, loss

@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fedlayers.core.layers import Layer
+from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
+from fedlayers.objectives.objective import Objective
 from metrics.hessian.convolutions import LeanConvolutions
 from metrics.hessian.twice import OnceDifferentiable
 
 
 class GradientGraph:
-    """The gradient of one batch's mean cross entropy, with the graph that differentiates it once more.
+    """The gradient of one batch's mean loss, with the graph that differentiates it once more.
 
     The graph is built once; the product of a layer's Hessian block with a vector then walks only the part of the graph
     behind that layer: a product for every layer together costs about one gradient, where building the graph for each
@@ -25,12 +26,20 @@ class GradientGraph:
         layers: its layers.
         features: shape (n, *shape), on the model's device.
         labels: shape (n,), int64.
+        objective: whose loss it is.
 
     References:
         Pearlmutter 1994, Fast Exact Multiplication by the Hessian, Neural Computation 6.
     """
 
-    def __init__(self, module: nn.Module, layers: Sequence[Layer], features: Tensor, labels: Tensor) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        layers: Sequence[Layer],
+        features: Tensor,
+        labels: Tensor,
+        objective: Objective = CROSS_ENTROPY,
+    ) -> None:
         own = dict(module.named_parameters())
         self._weights = {name: own[name].detach().requires_grad_() for layer in layers for name in layer.names}
         own_layer = {self._weights[name]: layer.name for layer in layers for name in layer.names}
@@ -41,7 +50,7 @@ class GradientGraph:
                 logits = functional_call(module, self._weights, (features,))
             if self._convolutions.any_shared:
                 logits = functional_call(module, self._weights, (features,))
-            loss = F.cross_entropy(logits, labels)
+            loss = objective.mean(logits, labels)
             functions = OnceDifferentiable(loss)
             found = torch.autograd.grad(loss, list(self._weights.values()), create_graph=True, allow_unused=True)
         self._gradients = dict(zip(self._weights, found, strict=True))

@@ -22,6 +22,7 @@ from fedlayers.core.layers import layers_of
 from fedlayers.flower.contents import array_record, reply_content
 from fedlayers.flower.global_model import GlobalModel
 from fedlayers.flower.session import Session, Workspace
+from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
 from fedlayers.runs.client_state import unpack
 from fedlayers.runs.folder import RunFolder
 from tests.support.control_variates import ScaffoldClient
@@ -49,7 +50,9 @@ def session_on_three_weights(content: RecordDict, state: RecordDict) -> Session:
         ["metrics=[]", "training.lr=0.1", "training.momentum=0", "training.steps=2", "device=cpu", "clients=1"]
     )
     layers = tuple(layers_of(module))
-    workspace = Workspace(config, federation, module, layers, {}, torch.device("cpu"), None, {}, None, dict)
+    workspace = Workspace(
+        config, federation, module, layers, {}, CROSS_ENTROPY, torch.device("cpu"), None, {}, None, dict
+    )
     return Session(workspace, 0, 1, 1, "after_local", {}, state, content)
 
 

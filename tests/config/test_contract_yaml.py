@@ -20,7 +20,7 @@ from fedlayers.studies.study import compose_sweep
 from metrics.base import Metric
 from metrics.similarity import Similarity
 
-GROUPS = ("algorithm", "dataset", "engine", "metrics", "model", "partition", "plan", "similarity")
+GROUPS = ("algorithm", "dataset", "engine", "metrics", "model", "objective", "partition", "plan", "similarity")
 OPTIONS = [(group, option) for group in GROUPS for option in options()[group]]
 # What an option leaves for the user to say.
 ASKED = {
@@ -28,6 +28,7 @@ ASKED = {
     "dataset=hub": ["dataset.path=owner/name"],
     "plan=personal": ["plan.personal=[fc2]"],
     "model=custom": ["model._target_=fedlayers.models.mlp.MLP"],
+    "objective=custom": ["objective._target_=torch.nn.CrossEntropyLoss", "+objective.reduction=none"],
 }
 
 

@@ -104,7 +104,7 @@ def test_a_model_that_cannot_be_trained_leaves_no_folder(
     ("part", "sentence"),
     [
         (Two, None),
-        (Probabilities, "outputs are positive and sum to 1: cross entropy takes logits"),
+        (Probabilities, "outputs are positive and sum to 1: the objective takes logits"),
         (Sigmoid, "outputs lie between 0 and 1 whatever the examples"),
         (Infinite, "outputs on the first examples are NaN or infinite before any training"),
         (Random, "outputs for the same examples differ in evaluation mode"),

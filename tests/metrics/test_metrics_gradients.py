@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from fedlayers.core.layers import Layer, Parameter, layers_of
+from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
 from metrics.example_gradients import gradient_statistics
 from metrics.example_gradients.gradient_statistics import GradientSample, GradientScatter, sample_gradients, scatter
-from metrics.example_gradients.per_example import ExamplePass, cross_entropy
+from metrics.example_gradients.per_example import ExamplePass
 from metrics.example_gradients.taps import held_bytes
 from metrics.gradients import Gradients, gradient_sample
 from metrics.measure import measure_clients, measure_server
@@ -25,7 +26,7 @@ ONE = (Layer("w", 0, "other", "w", (Parameter("w", "weight", (3,)),), ()),)
 
 def naive_gradients(module: nn.Module, rows: Rows) -> dict[str, Tensor]:
     def loss(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-        return cross_entropy(functional_call(module, weights, (x[None],)), y[None]).sum()
+        return CROSS_ENTROPY(functional_call(module, weights, (x[None],)), y[None]).sum()
 
     weights = {name: tensor.detach() for name, tensor in module.named_parameters()}
     found: dict[str, Tensor] = vmap(grad(loss), (None, 0, 0))(weights, rows.features, rows.labels)
@@ -34,7 +35,7 @@ def naive_gradients(module: nn.Module, rows: Rows) -> dict[str, Tensor]:
 
 def sampled(module: nn.Module, rows: Rows, blocks: int = 4, scale: float = 1.0) -> GradientSample:
     def loss(outputs: Tensor, labels: Tensor) -> Tensor:
-        return scale * cross_entropy(outputs, labels)
+        return scale * CROSS_ENTROPY(outputs, labels)
 
     layers = layers_of(module)
     run = ExamplePass(module, layers, rows.features, rows.labels, loss=loss)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from fedlayers.core.layers import layers_of
+from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
 from metrics.example_gradients.layer_gradients import outer_products
-from metrics.example_gradients.per_example import ExamplePass, cross_entropy
+from metrics.example_gradients.per_example import ExamplePass
 
 
 def build(make: Callable[[], nn.Module]) -> nn.Module:
@@ -35,7 +36,7 @@ def naive(module: nn.Module, features: Tensor, labels: Tensor) -> dict[str, Tens
     rows = []
     for i in range(len(labels)):
         outputs = functional_call(module, leaves, (features[i : i + 1],))
-        loss = cross_entropy(outputs, labels[i : i + 1]).sum()
+        loss = CROSS_ENTROPY(outputs, labels[i : i + 1]).sum()
         rows.append(torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True))
     return {name: torch.stack(column) for name, column in zip(leaves, zip(*rows, strict=True), strict=True)}
 
