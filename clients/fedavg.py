@@ -74,6 +74,8 @@ class FedAvgClient(Participant):
     reads: ClassVar[tuple[str, ...]] = OBEYED
     # norm_bit where the strategy clips updates.
     sends: ClassVar[tuple[str, ...]] = ("loss", "train_loss", "norm_bit")
+    # An evaluation that looks at the session's moment, or draws, says False.
+    repeats: ClassVar[bool] = True
     # How to read the values of its own rows.
     facts: ClassVar[tuple[Facts, ...]] = (
         LossFacts("training_loss", "nat", 0.0, math.inf, "lower", "mean over the examples trained on, of all epochs"),

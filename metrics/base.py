@@ -220,12 +220,12 @@ class Metric(Described):
     A half that raises yields a missing value with the reason; ``metrics.on_error=raise`` makes that fatal.
     """
 
-    # Whether the client half also measures the global model on the server: on ``server_test``, when that is tested on.
-    on_server: ClassVar[bool] = False
+    on_server: ClassVar[bool] = False  # whether the client half also measures the global model, on ``server_test``
     uses_probe: bool = False  # whether the run needs a probe for it
     # Whether model and probe alone decide its values: the global model is then measured once, on the server.
     per_model: ClassVar[bool] = False
     common: frozenset[str] = frozenset()  # quantities that another metric may measure, too: a value stands once
+    repeats: ClassVar[bool] = False  # whether the same model and examples give the same values, at whatever moment
 
     def __init__(
         self,

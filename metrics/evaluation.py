@@ -54,6 +54,7 @@ class Evaluation(Metric):
     )
 
     on_server = True
+    repeats = True
 
     def __init__(
         self,

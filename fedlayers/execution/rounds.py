@@ -20,8 +20,10 @@ from fedlayers.core.signals import interruptible
 from fedlayers.core.survey import survey_rows, surveyed
 from fedlayers.core.weights import to_safetensors_bytes
 from fedlayers.engines.base import EngineGrid
+from fedlayers.execution.last_evaluation import LastEvaluation
 from fedlayers.execution.progress import Progress
 from fedlayers.flower.adapter import records_of
+from fedlayers.flower.client_contract import declared_client
 from fedlayers.flower.global_model import GlobalModel
 from fedlayers.flower.replies import Replies, read_replies
 from fedlayers.flower.strategy_contract import average_by, declared
@@ -60,6 +62,7 @@ class RoundLoop:
     _seconds: dict[str, float] = field(default_factory=dict)
     # What scores that are shown were measured on: on the same in every round, whenever the server tests.
     _scope: str | None = None
+    _last: LastEvaluation | None = None
     # What metrics asked to keep in the current round, by moment.
     _kept: dict[str, Payload] = field(default_factory=dict)
 
@@ -89,6 +92,8 @@ class RoundLoop:
         snapshots = self.snapshots.of_round(
             server_round, means.of("loss", "client_val"), self.model, train, self.folder.states
         )
+        if server_round == self.config.rounds:
+            self._last = LastEvaluation({m.metadata.dst_node_id - 1: m.content for m in messages}, evaluate)
         tables = train.merged(evaluate)
         self._add_own(tables, server_round, "after_aggregate", time.perf_counter() - began)
         self._save(server_round, f"round={server_round:06d}", tables, snapshots)
@@ -127,11 +132,11 @@ class RoundLoop:
             self._show(phase, server_round, "after_local")
         return phase
 
-    def _evaluate(self, server_round: int, moment: str, messages: list[Message]) -> Replies:
-        """Let clients evaluate while the server tests the global model itself."""
+    def _evaluate(self, server_round: int, moment: str, messages: list[Message], tested: bool = False) -> Replies:
+        """Let clients evaluate while the server tests the global model itself, unless that is done."""
         with ThreadPoolExecutor(1) as pool, self._timed("evaluate_phase_s"):
             test: Future[list[Any]] | None = None
-            if self.snapshots.has_global_model or moment == "start":
+            if not tested and (self.snapshots.has_global_model or moment == "start"):
                 test = pool.submit(self.measuring.test, self.model, server_round, moment)
                 if not self.measuring.concurrent:
                     test.result()
@@ -157,7 +162,7 @@ class RoundLoop:
         contents = declared(self.strategy).contents(chosen, self.model.record(), settings)
         messages = [Message(content, node, MessageType.EVALUATE) for node, content in contents.items()]
         check_messages(messages, self.config.algorithm["client"], self.config.training)
-        phase = self._evaluate(server_round, moment, messages)
+        phase = self._final(messages) if moment == "final" else self._evaluate(server_round, moment, messages)
         phase.add(addressed(survey_rows(wanted, len(nodes)), owner="server", round=server_round, moment=moment))
         part = "final" if moment == "final" else f"round={server_round:06d}"
         self._add_own(phase.tables, server_round, moment, time.perf_counter() - began)
@@ -166,7 +171,25 @@ class RoundLoop:
         else:
             self.writer.later(partial(self.folder.write_part, part, phase.tables))
 
+    def _final(self, messages: list[Message]) -> Replies:
+        """Take over what the last round measured on the same models, and measure the rest."""
+        last, server_round, repeats = self._last, self.config.rounds, self.measuring.repeats(self.config.rounds)
+        if last is None or not repeats:
+            return self._evaluate(server_round, "final", messages)
+        alike = declared_client(self.config.algorithm["client"]).repeats
+        known = last.covers(messages) if alike else set()
+        tested = self.measuring.tests(server_round, "after_aggregate")
+        rest = [message for message in messages if message.metadata.dst_node_id - 1 not in known]
+        phase = self._evaluate(server_round, "final", rest, tested)
+        away = self.measuring.not_due(server_round, "final")
+        phase.take(last.rows(known, "final", away))
+        if tested:
+            phase.take(last.server_rows("final", away))
+        return phase
+
     def _send(self, name: str, server_round: int, moment: str, messages: list[Message]) -> Replies:
+        if not messages:
+            return Replies()
         self.progress.phase(server_round, name, len(messages))
         # Before they are sent: an engine may have other ids for the nodes.
         sent = {m.metadata.dst_node_id - 1: records_of(m.content, ArrayRecord)["arrays"] for m in messages}

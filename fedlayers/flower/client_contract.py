@@ -23,6 +23,8 @@ class Participant(NumPyClient):
     reads: ClassVar[tuple[str, ...] | None] = None
     # The metrics in its replies to training beside the counts. None: nobody knows.
     sends: ClassVar[tuple[str, ...] | None] = None
+    # Whether evaluations of the same message give the same rows, whatever moment it names: they are then made once.
+    repeats: ClassVar[bool] = False
     # How to read the values of the client's own rows.
     facts: ClassVar[tuple[Facts, ...]] = ()
 

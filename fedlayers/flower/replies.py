@@ -84,6 +84,12 @@ class Replies:
         for name, group in sorted_rows.items():
             self.tables.setdefault(name, []).append(to_table(name, group))
 
+    def take(self, tables: Mapping[str, Iterable[pa.Table]]) -> None:
+        """Add rows of tables."""
+        for name, pieces in tables.items():
+            if added := list(pieces):
+                self.tables.setdefault(name, []).extend(added)
+
     def unseen(self, metrics: Collection[str]) -> list[Row]:
         """Return the rows of some metrics that were added since this was called last, sorted; times are not among them.
 

@@ -137,6 +137,29 @@ class ServerMeasuring:
             if metric.compares_clients and metric.schedule.is_due(server_round, self.config.rounds, moment)
         }
 
+    def repeats(self, server_round: int) -> bool:
+        """Say whether all that is due at ``final`` is known where it was measured after a round's aggregation."""
+        last = self.config.rounds
+        due = [metric for metric in self.metrics.values() if metric.schedule.is_due(last, last, "final")]
+        return all(
+            metric.repeats
+            and not metric.compares_clients
+            and metric.schedule.is_due(server_round, last, "after_aggregate")
+            for metric in due
+        )
+
+    def not_due(self, server_round: int, moment: str) -> set[str]:
+        """Return the quantities that no metric measures at a round and moment, and the names of metrics that do not."""
+        last = self.config.rounds
+        due = {name for name, metric in self.metrics.items() if metric.schedule.is_due(server_round, last, moment)}
+        quantities = {name: {name, *(facts.name for facts in metric.facts)} for name, metric in self.metrics.items()}
+        return set().union(*quantities.values()) - set().union(*(quantities[name] for name in due))
+
+    def tests(self, server_round: int, moment: str) -> bool:
+        """Say whether the server's test of the global model is due at a round and moment, if a metric makes it."""
+        schedule = self.config.server_test.schedule()
+        return moment != "after_aggregate" or schedule.is_due_round(server_round, self.config.rounds)
+
     def shown(self, quantities: Collection[str], server_round: int, moment: str) -> set[str]:
         """Return those quantities that are measured at a round and moment however long the run is."""
         away = {
@@ -181,8 +204,7 @@ class ServerMeasuring:
 
     def _on_server(self, server_round: int, moment: str) -> dict[str, Metric]:
         """Return the metrics that are due on the global model; its test may be due in fewer rounds than theirs."""
-        last, schedule = self.config.rounds, self.config.server_test.schedule()
-        tests = moment != "after_aggregate" or schedule.is_due_round(server_round, last)
+        last, tests = self.config.rounds, self.tests(server_round, moment)
         return {
             name: metric
             for name, metric in self.metrics.items()

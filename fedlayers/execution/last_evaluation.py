@@ -1,0 +1,87 @@
+"""What the evaluation of the last round measured already, for the end of the run: same model, client and rows."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from flwr.app import ConfigRecord, Message, RecordDict
+
+from fedlayers.core.records import SCHEMAS
+from fedlayers.flower.replies import Replies
+
+
+@dataclass(frozen=True)
+class LastEvaluation:
+    """The evaluation after a round's aggregation.
+
+    Attributes:
+        sent: client -> the content of its message.
+        phase: what came back, the server's test included.
+    """
+
+    sent: Mapping[int, RecordDict]
+    phase: Replies
+
+    def covers(self, messages: Collection[Message]) -> set[int]:
+        """Return the clients that answered the very same message, but for the moment it named."""
+        answered = set(self.phase.clients)
+        same: dict[tuple[int, int], bool] = {}
+        found = set()
+        for message in messages:
+            client = message.metadata.dst_node_id - 1
+            if client in answered:
+                before, now = self.sent[client], message.content
+                key = id(before), id(now)
+                # Most strategies send everybody the same object.
+                if key not in same:
+                    same[key] = _plain(before) == _plain(now)
+                found |= {client} if same[key] else set()
+        return found
+
+    def rows(self, clients: Collection[int], moment: str, without: Collection[str]) -> dict[str, list[pa.Table]]:
+        """Return what was measured, as of another moment; the time that it took is not among it.
+
+        Args:
+            clients: whose rows.
+            moment: the other moment.
+            without: quantities that are not due then.
+        """
+        return self._moved(_of_clients(clients), moment, without)
+
+    def server_rows(self, moment: str, without: Collection[str]) -> dict[str, list[pa.Table]]:
+        """Return what the server measured on the global model, as of another moment."""
+        by_server = (pc.field("owner") == "server") & (pc.field("model") == "global")
+        return self._moved(by_server, moment, without)
+
+    def _moved(self, rows: pc.Expression, moment: str, without: Collection[str]) -> dict[str, list[pa.Table]]:
+        left_out = pc.field("metric").isin(pa.array(sorted(without), pa.string()))
+        found = {
+            name: [piece.filter(rows & ~left_out) for piece in self.phase.tables.get(name, [])]
+            for name in ("records", "pairs", "spectra")
+        }
+        return {name: [_at(moment, piece) for piece in pieces if piece.num_rows] for name, pieces in found.items()}
+
+
+def _of_clients(clients: Collection[int]) -> pc.Expression:
+    own = pc.field("client").isin(pa.array(sorted(clients), SCHEMAS["records"].field("client").type))
+    return (pc.field("owner") == "client") & own
+
+
+def _at(moment: str, table: pa.Table) -> pa.Table:
+    place = table.schema.get_field_index("moment")
+    field = table.schema.field(place)
+    return table.set_column(place, field, pa.array([moment] * table.num_rows, field.type))
+
+
+def _plain(content: RecordDict) -> dict[str, Any]:
+    """Return a content's records as they compare, without the moment."""
+    return {
+        name: (type(record), {key: value for key, value in record.items() if not _is_moment(record, key)})
+        for name, record in content.items()
+    }
+
+
+def _is_moment(record: object, key: str) -> bool:
+    return isinstance(record, ConfigRecord) and key == "moment"
