@@ -54,11 +54,14 @@ def _trace_by_units(item: Centred) -> float:
     x, u, c = item.rows, item.shift, item.constant
     diagonal = item.squares + 2 * u - c
     w = torch.cat([x, torch.ones_like(u)[:, None], u[:, None]], 1)
-    s = torch.eye(w.shape[1], dtype=x.dtype)
-    s[-2, -2], s[-1, -1], s[-2, -1], s[-1, -2] = -c, 0.0, 1.0, 1.0
-    inner = s @ (w.T @ w)
-    square = ((w @ s @ inner.T) * w).sum(1)
+    inner = _last_two(w.T @ w, c)
+    square = ((_last_two(w.T, c).T @ inner.T) * w).sum(1)
     return float(torch.trace(inner @ inner @ inner) - 3 * square @ diagonal + 2 * diagonal.pow(3).sum())
+
+
+def _last_two(matrix: Tensor, c: Tensor) -> Tensor:
+    """Return S M, S being the identity but for its last two rows, which are (−c, 1) and (1, 0)."""
+    return torch.cat([matrix[:-2], (-c * matrix[-2] + matrix[-1])[None], matrix[-2:-1]])
 
 
 def _trace_by_rows(item: Centred) -> float:

@@ -1,6 +1,7 @@
 """Linear CKA: the cosine of the angle between two centred Gram matrices."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,11 @@ from torch import Tensor
 
 from metrics.base import Facts
 from metrics.compare.base import Compared, Comparison, Pairs
-from metrics.compare.chance.permutation_null import SMALLEST_P, cubes, null_band, null_deviation, skewness
+from metrics.compare.chance.permutation_null import SMALLEST_P, Cubes, cubes, null_band, null_deviation, skewness
 from metrics.compare.chance.permutations import example_permutations, sampled_null
 from metrics.compare.products.centred import Centred, centred, pair_reason
 from metrics.compare.products.gram_products import gram_products, row_products
+from metrics.compare.products.pair_groups import pair_groups
 
 ESTIMATORS = ("debiased", "biased")
 _KORNBLITH = "Kornblith et al. 2019, Similarity of Neural Network Representations Revisited, arXiv 1905.00414"
@@ -57,20 +59,21 @@ class CKA(Comparison):
         self, representations: Sequence[Tensor], pairs: Pairs, permutations: int, seed: int
     ) -> Sequence[Compared]:
         """Return ``cka`` and ``cka_distance`` of pairs; see :class:`metrics.compare.base.Comparison`."""
-        table = _Table.empty(len(pairs))
-        groups, reasons = self._groups(representations, pairs)
-        for group in groups:
-            null = self._null(group.items, group.pairs, group.values, permutations, seed)
+        table, reasons, minibatches = _Table.empty(len(pairs)), dict[int, str](), False
+        known: dict[int, Cubes] = {}
+        for group in self._groups(representations, pairs, reasons):
+            null = self._null(group, permutations, seed, known)
             table.fill(group.places, group.values, group.errors, *null)
-        return table.columns(self._variant(groups), reasons)
+            minibatches |= group.minibatches
+        return table.columns(self._named(minibatches), reasons)
 
     def values(self, representations: Sequence[Tensor], pairs: Pairs) -> Compared:
         """Return ``cka`` of pairs with standard errors, without the null band; see :meth:`compare`."""
-        groups, reasons = self._groups(representations, pairs)
-        value, stderr = np.full((2, len(pairs)), np.nan)
-        for group in groups:
+        (value, stderr), reasons, minibatches = np.full((2, len(pairs)), np.nan), dict[int, str](), False
+        for group in self._groups(representations, pairs, reasons):
             value[group.places], stderr[group.places] = group.values, group.errors
-        return Compared("cka", self._variant(groups), value, stderr, reasons=reasons)
+            minibatches |= group.minibatches
+        return Compared("cka", self._named(minibatches), value, stderr, reasons=reasons)
 
     def compare_sketches(self, sketches: Sequence[Tensor], pairs: Pairs) -> Sequence[Compared] | None:
         """Return both quantities from :func:`metrics.compare.products.gram_sketch.gram_sketch`; nothing if biased.
@@ -92,31 +95,42 @@ class CKA(Comparison):
         table.fill(list(range(len(pairs))), values, errors, np.zeros(len(pairs)), high, p)
         return table.columns(f"debiased, sketch of {width}", reasons)
 
-    def _groups(self, representations: Sequence[Tensor], pairs: Pairs) -> tuple[list["_Group"], dict[int, str]]:
-        """Return the pairs that can be compared with their values, by number of rows, and why the others cannot."""
-        items = [centred(features) for features in representations]
-        reasons = {index: reason for index, (a, b) in enumerate(pairs) if (reason := pair_reason(items[a], items[b]))}
-        groups = []
-        for indices in _by_rows(items, pairs, reasons).values():
-            used = sorted({place for index in indices for place in pairs[index]})
-            place_of = {place: new for new, place in enumerate(used)}
-            chosen = [(place_of[pairs[index][0]], place_of[pairs[index][1]]) for index in indices]
-            own = [items[place] for place in used]
-            products = gram_products(own, chosen, self.debiased)
-            values, errors = _cosines(products.own, products.pair, chosen)
-            groups.append(_Group(indices, own, chosen, values, errors, products.minibatches))
-        return groups, reasons
+    def _groups(self, representations: Sequence[Tensor], pairs: Pairs, reasons: dict[int, str]) -> Iterator["_Group"]:
+        """Yield the pairs that can be compared with their values, one group in memory at a time.
 
-    def _variant(self, groups: Sequence["_Group"]) -> str:
-        return f"{self.variant}, minibatches" if any(group.minibatches for group in groups) else self.variant
+        Args:
+            representations: see :meth:`compare`.
+            pairs: likewise.
+            reasons: filled in with why the others cannot be compared.
+        """
+        rows = max((math.prod(representations[place].shape[:-1]) for pair in pairs for place in pair), default=0)
+        for places in pair_groups(pairs, rows):
+            sides = sorted({place for index in places for place in pairs[index]})
+            items = {place: centred(representations[place]) for place in sides}
+            why = {index: pair_reason(*(items[place] for place in pairs[index])) for index in places}
+            reasons |= {index: reason for index, reason in why.items() if reason}
+            comparable = [index for index in places if not why[index]]
+            for indices in _by_rows(items, pairs, comparable).values():
+                used = sorted({place for index in indices for place in pairs[index]})
+                place_of = {place: new for new, place in enumerate(used)}
+                chosen = [(place_of[pairs[index][0]], place_of[pairs[index][1]]) for index in indices]
+                own = [items[place] for place in used]
+                products = gram_products(own, chosen, self.debiased)
+                values, errors = _cosines(products.own, products.pair, chosen)
+                yield _Group(indices, used, own, chosen, values, errors, products.minibatches)
+
+    def _named(self, minibatches: bool) -> str:
+        return f"{self.variant}, minibatches" if minibatches else self.variant
 
     def _null(
-        self, items: Sequence[Centred], pairs: Pairs, values: np.ndarray, permutations: int, seed: int
+        self, group: "_Group", permutations: int, seed: int, known: dict[int, Cubes]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return mean, 95 % quantile and p value of what chance alone produces."""
+        """Return mean, 95 % quantile and p value of what chance alone produces; ``known`` are items of other groups."""
+        items, pairs, values = group.items, group.pairs, group.values
         examples = items[0].examples
         if self.debiased and len(items[0].rows) == examples and examples >= 6:
-            found = [cubes(item) for item in items]
+            known |= {place: cubes(item) for place, item in zip(group.used, items, strict=True) if place not in known}
+            found = [known[place] for place in group.used]
             skews = np.array([skewness(found[a], found[b], examples) for a, b in pairs])
             high, p = null_band(values, skews, null_deviation(examples))
             return np.zeros(len(pairs)), high, p
@@ -135,9 +149,13 @@ class CKA(Comparison):
 
 @dataclass(frozen=True)
 class _Group:
-    """Pairs of representations with equally many rows: their places, their two sides among the items, their values."""
+    """Pairs of representations with equally many rows: their places, their two sides among the items, their values.
+
+    ``used`` are the items' places among the representations.
+    """
 
     places: list[int]
+    used: list[int]
     items: list[Centred]
     pairs: list[tuple[int, int]]
     values: np.ndarray
@@ -180,12 +198,11 @@ def _angle(cosines: np.ndarray) -> np.ndarray:
     return found
 
 
-def _by_rows(items: Sequence[Centred], pairs: Pairs, reasons: dict[int, str]) -> dict[int, list[int]]:
+def _by_rows(items: Mapping[int, Centred], pairs: Pairs, indices: Sequence[int]) -> dict[int, list[int]]:
     """Return the places of comparable pairs, grouped by their number of rows."""
     groups: dict[int, list[int]] = {}
-    for index, (a, _) in enumerate(pairs):
-        if index not in reasons:
-            groups.setdefault(len(items[a].rows), []).append(index)
+    for index in indices:
+        groups.setdefault(len(items[pairs[index][0]].rows), []).append(index)
     return groups
 
 

@@ -110,7 +110,8 @@ def _from_gram(items: Sequence[Centred], pairs: Pairs, debiased: bool, dtype: to
                 part[torch.arange(end - start), torch.arange(start, end)] = 0
             rows[:, place] = part
         products = torch.bmm(rows, rows.transpose(1, 2)).double()
-        own.append(products.diagonal(dim1=1, dim2=2))
+        # A view of it would keep all products.
+        own.append(products.diagonal(dim1=1, dim2=2).clone())
         pair.append(products[:, first, second])
     by_example = items[0].by_example
     return GramProducts(by_example(torch.cat(own).T), by_example(torch.cat(pair).T))
