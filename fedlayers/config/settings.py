@@ -99,12 +99,12 @@ class Probe:
     """The fixed examples on which representations are compared: where they come from and how many."""
 
     policy: str = "server"
-    size: int = 1000
+    size: int | None = None
 
     def __post_init__(self) -> None:
         """Check every range."""
         one_of("probe.policy", self.policy, ("server", "pooled", "synthetic"))
-        count("probe.size", self.size, least=4)
+        count("probe.size", self.size, least=4, otherwise=", or null for a thousand, fewer for large networks")
 
 
 @dataclass(frozen=True)

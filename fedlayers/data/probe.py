@@ -7,6 +7,9 @@ from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.seeding import torch_generator
 
+# As many as are drawn if nobody says how many.
+MOST_EXAMPLES = 1000
+
 
 def probe_examples(probe: Probe, federation: Federation, seed: int) -> Examples:
     """Return the probe of a run, normalised as the server's examples are, in an order that never changes.
@@ -17,7 +20,7 @@ def probe_examples(probe: Probe, federation: Federation, seed: int) -> Examples:
     - ``synthetic``: independent standard normal features (what normalised features are on average), without labels.
 
     Args:
-        probe: the policy and the number of examples; fewer come if there are fewer.
+        probe: the policy and the number of examples, 1,000 if none is given; fewer come if there are fewer.
         federation: the run's data.
         seed: the run's seed.
 
@@ -25,12 +28,13 @@ def probe_examples(probe: Probe, federation: Federation, seed: int) -> Examples:
         UserError: there are fewer than four examples to draw from.
     """
     generator = torch_generator(seed, f"probe/{probe.policy}")
+    size = MOST_EXAMPLES if probe.size is None else probe.size
     if probe.policy == "synthetic":
-        return _synthetic(probe.size, federation, generator)
+        return _synthetic(size, federation, generator)
     if probe.policy == "server":
-        source, chosen = federation.server_test, _some(len(federation.server_test), probe.size, generator)
+        source, chosen = federation.server_test, _some(len(federation.server_test), size, generator)
     else:
-        source, chosen = federation.pooled_train, _shares(federation, probe.size, generator)
+        source, chosen = federation.pooled_train, _shares(federation, size, generator)
     if len(chosen) < 4:
         held = "split.server_test" if probe.policy == "server" else "examples_per_client"
         raise UserError(

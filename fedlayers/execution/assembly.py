@@ -71,7 +71,7 @@ def workspace_of(parts: Parts) -> Workspace:
         device,
         parts.augment,
         buffers,
-        probe_for(parts.metrics, config, federation),
+        probe_for(parts.metrics, config, federation, module),
         cache(lambda: split_state(fresh())[0]),
     )
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from fedlayers.config.compose import compose_config
 from fedlayers.config.settings import Config, Probe
@@ -12,7 +13,8 @@ from fedlayers.core.federation import Examples, Federation
 from fedlayers.data import load_federation
 from fedlayers.data.probe import most_examples, probe_examples
 from fedlayers.measuring.build import build_metrics
-from fedlayers.measuring.probe import probe_for
+from fedlayers.measuring.probe import affordable_examples, probe_for
+from fedlayers.models.resnet18 import ResNet18
 
 
 @pytest.fixture(scope="module")
@@ -79,15 +81,29 @@ def test_too_few_examples_are_refused(federation: Federation) -> None:
 
 
 def test_only_runs_whose_metrics_ask_for_one_have_one(config: Config, federation: Federation) -> None:
-    assert probe_for(build_metrics({}), config, federation) is None
+    module = nn.Flatten()
+    assert probe_for(build_metrics({}), config, federation, module) is None
     asks = build_metrics(compose_config(["metrics=[similarity]"]).metrics)
-    assert len(probe_for(asks, config, federation) or ()) == len(federation.server_test)
+    assert len(probe_for(asks, config, federation, module) or ()) == len(federation.server_test)
+
+
+def test_large_networks_have_a_smaller_probe_unless_a_size_is_given(config: Config, federation: Federation) -> None:
+    wide = nn.Conv2d(3, 64, 3)
+    multiplications = 64 * 27 * 400 * 400
+    assert affordable_examples(wide, torch.zeros(2, 3, 402, 402)) == 2**37 // (2 * multiplications) == 248
+    assert affordable_examples(wide, torch.zeros(2, 3, 66, 66)) == 1000
+    assert affordable_examples(nn.Flatten(), torch.zeros(2, 3, 8, 8)) == 1000
+    resnet = ResNet18((3, 32, 32), 10).eval()
+    assert affordable_examples(resnet, torch.zeros(2, 3, 32, 32)) == 128
+    asks = build_metrics(compose_config(["metrics=[similarity]"]).metrics)
+    given = replace(config, probe=Probe(size=40))
+    assert len(probe_for(asks, given, federation, wide) or ()) == 40  # no pass through the model
 
 
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
-        ("probe.size=3", "probe.size must be 4 or more, got 3"),
+        ("probe.size=3", "probe.size must be 4 or more, or null for a thousand, fewer for large networks, got 3"),
         ("probe.policy=public", "probe.policy must be one of server, pooled, synthetic, got 'public'"),
     ],
 )

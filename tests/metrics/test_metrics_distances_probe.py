@@ -160,7 +160,7 @@ def test_weights_alone_need_no_probe() -> None:
     metric = Distances(["l2_dst"])
     assert not metric.uses_probe and metric.client(client_view(network(), {})) == Measurement()
     assert metric.remarks(view_of(network())) == []
-    assert probe_for({"distances": metric}, nothing, nothing) is None
+    assert probe_for({"distances": metric}, nothing, nothing, nothing) is None
     on_probe = Distances(["l2_dst", "mean-cka_distance"])
     assert on_probe.uses_probe and not Distances.uses_probe
     assert "the probe has 20 examples" in on_probe.remarks(replace(view_of(network()), probe=some_rows(20)))[0]
