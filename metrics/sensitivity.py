@@ -109,6 +109,7 @@ class Sensitivity(Metric):
                 first.add(place, weights, [slopes[name] for name in names])
                 if index < self.second_order_batches:
                     second.add(place, weights, _product(graph, layer, weights, names))
+            del graph  # it is as large as all intermediate values twice; the next batch makes its own
         reason = "no parameters that are not biases"
         rows = [row for layer in view.layers if layer not in layers for row in self._missing(layer, reason)]
         for index, layer in enumerate(layers):

@@ -229,6 +229,7 @@ class RoundLoop:
         # It may take minutes, and a job that ends has none.
         with interruptible():
             kept = self.measuring.compare(phase, received, self.model, server_round, moment)
+        phase.forget_payloads()
         if kept and moment != "final":
             self._kept[moment] = kept
 

@@ -64,6 +64,10 @@ class Replies:
             client: {name: tensor_of(array) for name, array in arrays.items()} for client, arrays in self.arrays.items()
         }
 
+    def forget_payloads(self) -> None:
+        """Let go of what only the metrics' server halves read: for every client up to several times its weights."""
+        self.payloads, self.shared = {}, {}
+
     def mean_buffers(self, key: str) -> dict[str, Tensor]:
         """Return the mean of the clients' buffers, weighted by a metric of their replies, in the buffers' own types."""
         weights = {client_of(m): number(records_of(m.content, MetricRecord)[METRICS][key]) for m in self.messages}
