@@ -2,9 +2,10 @@
 
 import filecmp
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from fedlayers.core import VERSION
 from fedlayers.core.errors import UserError
@@ -12,11 +13,12 @@ from fedlayers.core.records import SCHEMAS, typed_for_pandas
 from fedlayers.core.seals import digest
 from fedlayers.runs.quantities import merged, noted
 from fedlayers.runs.reading.parts import load
-from fedlayers.runs.reading.run_columns import full_columns, types_of, with_columns
+from fedlayers.runs.reading.run_columns import FactColumns, full_columns, types_of, with_columns
 from fedlayers.studies.last_aggregation import TABLES, CompleteRun, Groups
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 # A column of a row group takes 0.1 kB of the footer, which readers load whole: groups this large keep it below 2 %.
 ROW_GROUP_ROWS = 16_384
@@ -58,28 +60,14 @@ def write_table(study: Path, name: str, runs: Mapping[Path, CompleteRun]) -> tup
     Raises:
         UnreadableRunError: a run is damaged.
     """
-    import pyarrow.parquet as pq
-
     columns = full_columns(
         {run: one.columns for run, one in runs.items()}, {run: one.config for run, one in runs.items()}
     )
-    types = types_of(columns)
-    schema = typed_for_pandas(_metric_as_text(with_columns(SCHEMAS[name].empty_table(), {}, types))).schema
-    schema = noted(schema, merged({run.name: one.quantities for run, one in runs.items()}))
     target = study / TABLES[name]
     unfinished = target.with_name(f".{target.name}")
-    rows, places = 0, dict[Path, Groups]()
     try:
-        with unfinished.open("wb") as sink:
-            statistics = _columns_with_statistics(name, schema)
-            with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=statistics) as writer:
-                place = 0
-                for run, one in runs.items():
-                    first = place
-                    for group in _pieces(run, name, target, one):
-                        writer.write_table(with_columns(group, columns[run], types), row_group_size=group.num_rows)
-                        rows, place = rows + group.num_rows, place + 1
-                    places[run] = (first, place)
+        with unfinished.open("wb") as sink, _opened(target, name, runs.values()) as old:
+            rows, places = _write_runs(sink, name, runs, columns, old)
             sink.flush()
             os.fsync(sink.fileno())
         if not rows:
@@ -93,18 +81,58 @@ def write_table(study: Path, name: str, runs: Mapping[Path, CompleteRun]) -> tup
     return rows, rows > 0, places
 
 
-def _pieces(run: Path, name: str, table: Path, one: CompleteRun) -> Iterator["pa.Table"]:
-    """Yield a run's rows in pieces for a row group each: from the old table if it has them, else from the run."""
+@contextmanager
+def _opened(table: Path, name: str, runs: Iterable[CompleteRun]) -> Iterator["pq.ParquetFile | None"]:
+    """Open the old table, once for all runs (its footer is large), if there is something in it to copy."""
     import pyarrow.parquet as pq
 
-    if name not in one.groups:
-        yield from _row_groups(_metric_as_text(_by_metric(_loaded(run, name))))
+    if not any(first < end for first, end in (one.groups.get(name, (0, 0)) for one in runs)):
+        yield None
         return
-    first, end = one.groups[name]
-    if first < end:
-        with pq.ParquetFile(table) as file:
-            for group in range(first, end):
-                yield file.read_row_group(group, columns=SCHEMAS[name].names)
+    with pq.ParquetFile(table) as file:
+        yield file
+
+
+def _write_runs(
+    sink: IO[bytes], name: str, runs: Mapping[Path, CompleteRun], columns: FactColumns, old: "pq.ParquetFile | None"
+) -> tuple[int, dict[Path, Groups]]:
+    """Write the rows of all runs; return their number and where each run's row groups are."""
+    import pyarrow.parquet as pq
+
+    types = types_of(columns)
+    schema = typed_for_pandas(_metric_as_text(with_columns(SCHEMAS[name].empty_table(), {}, types))).schema
+    schema = noted(schema, merged({run.name: one.quantities for run, one in runs.items()}))
+    statistics = _columns_with_statistics(name, schema)
+    rows, places = 0, dict[Path, Groups]()
+    with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=statistics) as writer:
+        end = 0
+        for run, one in runs.items():
+            first = end
+            copied = _copied(old, name, one)
+            for group in _read(run, name) if copied is None else copied:
+                writer.write_table(with_columns(group, columns[run], types), row_group_size=group.num_rows)
+                rows, end = rows + group.num_rows, end + 1
+            places[run] = (first, end)
+    return rows, places
+
+
+def _copied(old: "pq.ParquetFile | None", name: str, one: CompleteRun) -> "list[pa.Table] | None":
+    """Return the row groups that the old table has of a run as it is now, None if they are to be read from the run."""
+    import pyarrow as pa
+
+    if name not in one.groups:
+        return None
+    if old is None:
+        return []
+    try:
+        return [old.read_row_group(place, columns=SCHEMAS[name].names) for place in range(*one.groups[name])]
+    except (OSError, pa.ArrowException):  # damaged by what changes no times
+        return None
+
+
+def _read(run: Path, name: str) -> Iterator["pa.Table"]:
+    """Yield a run's rows in pieces for a row group each."""
+    return _row_groups(_metric_as_text(_by_metric(_loaded(run, name))))
 
 
 def _loaded(run: Path, name: str) -> "pa.Table":

@@ -11,7 +11,7 @@ import pytest
 from fedlayers.runs.reading.parts import load
 from fedlayers.studies import last_aggregation, study_table
 from fedlayers.studies.aggregate import AggregateReport, aggregate
-from tests.support.fake_run import write_run
+from tests.support.fake_run import Fake, write_run
 
 TABLES = ("study.parquet", "study_pairs.parquet")
 
@@ -20,7 +20,7 @@ TABLES = ("study.parquet", "study_pairs.parquet")
 def study(tmp_path: Path) -> Path:
     folder = tmp_path / "grid"
     for seed, lr in ((0, 0.05), (1, 0.05), (0, 0.1)):
-        write_run(folder, seed=seed, lr=lr)
+        write_run(folder, Fake(clients=2, rounds=3, layers=2, seed=seed, lr=lr))
     write_run(folder, seed=7, status="running")
     return folder
 
@@ -140,6 +140,21 @@ def test_a_last_aggregation_that_is_not_to_be_trusted_is_left_alone(
     assert read_again((study / TABLES[1]).unlink) == everything
     assert read_again(lambda: monkeypatch.setattr(study_table, "_LAYOUT", 2)) == everything
     assert read_again(lambda: None) == []
+
+
+def test_rows_that_cannot_be_copied_are_read(study: Path, loaded: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk may lose what it keeps without a change of times."""
+    monkeypatch.setattr(last_aggregation, "_tables", lambda _: ["as they were"])
+    first = aggregate(study)
+    rewritten(study / TABLES[0], lambda sound: b"PAR1" + b"0" * 5000 + sound[5004:])
+    new = write_run(study, seed=5)
+    loaded.clear()
+    assert aggregate(study).rows > first.rows
+    assert new.name in loaded and first.complete[0] in loaded
+    found = contents(study)
+    (study / last_aggregation.FILE).unlink()
+    aggregate(study)
+    assert contents(study) == found
 
 
 def test_what_was_interrupted_between_the_tables_is_done_again(
