@@ -14,7 +14,7 @@ from fedlayers.views import curves
 from fedlayers.views.moments import MOMENT_NAMES
 from fedlayers.views.numbered import parts_of
 from fedlayers.views.places import LayerAxis
-from fedlayers.views.profiles import layer_metrics, layer_profile
+from fedlayers.views.profiles import every_round, layer_metrics
 from fedlayers.views.quantities import axis_label
 from fedlayers.views.thinning import evenly
 from fedlayers.views.values import usable
@@ -128,7 +128,7 @@ def profiles(
     found: dict[str, list[Profile]] = {str(run): [] for run in records["run"].unique()}
     of_metric = {str(metric): rows for metric, rows in records.groupby("metric", observed=True)}
     for metric in layer_metrics(records):
-        rows = layer_profile(of_metric[metric], metric, facts)
+        rows = every_round(of_metric[metric], metric, facts)
         for run, profile in _profiles(rows, quantities[metric], most_rounds):
             found[run].append(profile)
     return found

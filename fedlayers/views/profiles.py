@@ -31,6 +31,16 @@ def layer_metrics(records: pd.DataFrame) -> list[str]:
 
 
 def layer_profile(records: pd.DataFrame, metric: str, facts: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a metric's values over the layers in one run, the first and the last round side by side.
+
+    Returns:
+        The rows and columns of :func:`every_round`, with ``column, column_name``: see
+        :func:`fedlayers.views.rounds.in_columns`.
+    """
+    return in_columns(every_round(records, metric, facts))
+
+
+def every_round(records: pd.DataFrame, metric: str, facts: Mapping[str, Any]) -> pd.DataFrame:
     """Return a metric's values over the layers in one run, a panel per model, scope and variant.
 
     Values are those of all examples at moments, or else at the last step measured inside local training; else those of
@@ -41,14 +51,13 @@ def layer_profile(records: pd.DataFrame, metric: str, facts: Mapping[str, Any]) 
 
         - ``place, norm``: of the layer, see :func:`fedlayers.views.places.placed`;
         - ``panel, panel_name``: −1 in normalisation layers that lines pass over;
-        - ``column, column_name``: the first and the last round, see :func:`fedlayers.views.rounds.in_columns`;
         - ``line, who``: a number per moment and who was measured, ``clients`` or ``server``;
         - ``note``: what the values are if not those of all examples at moments, the same in all rows.
     """
     rows, note = _layer_rows(records, metric)
     rows = placed(rows, facts)
     shown = rows[rows["place"].isin(LayerAxis.of(rows).lined(rows))]
-    return _measured(in_columns(numbered(rows, _panels(shown), "panel"))).assign(note=note)
+    return _measured(numbered(rows, _panels(shown), "panel")).assign(note=note)
 
 
 def study_profile(records: pd.DataFrame, metric: str, setting: Setting) -> pd.DataFrame:

@@ -16,9 +16,9 @@ def draw_chance(axes: Axes, rows: pd.DataFrame) -> None:
         axes: where.
         rows: usable rows with ``place``, ``chance`` and ``chance_hi``; each layer shows the mean over its rows.
     """
-    chance = mean_chance(rows, "place")
-    if chance.empty:
+    if rows["chance"].isna().all():
         return
+    chance = mean_chance(rows, "place")
     band = chance.dropna(subset="chance_hi")
     axes.plot(chance.index, chance["chance"], color=_COLOUR, ls=(0, (1, 1)), lw=1.2, label="chance level", zorder=1)
     if band.empty:
