@@ -86,7 +86,8 @@ class Predictions:
     Attributes:
         labels: true classes, shape (n,), int64, on the CPU.
         logits: the model's outputs, shape (n, C), in the model's precision, on its device.
-        losses: the objective's loss of each example, shape (n,), float64, on the CPU.
+        losses: the loss of each example, shape (n,), float64, on the CPU.
+        objective: whose losses they are.
         confusion: counts, shape (C, C), int64, rows true, on the CPU.
         unusable: the number of examples with a logit that is NaN or infinite, which is no prediction: scores
             mean something only if this is 0.
@@ -97,6 +98,7 @@ class Predictions:
     losses: Tensor
     confusion: Tensor
     unusable: int
+    objective: str
 
 
 def evaluate_model(
@@ -145,6 +147,7 @@ def evaluate_model(
         losses=objective(logits.double(), labels.to(device)).detach().cpu(),
         confusion=confusion_matrix(labels, logits.argmax(1).cpu(), num_classes),
         unusable=int((~logits.isfinite()).any(1).sum()),
+        objective=objective.name,
     )
 
 
@@ -223,7 +226,9 @@ def rows_of(predictions: Predictions, classes: Sequence[str], scope: str) -> lis
         reason = f"{predictions.unusable} of {n} examples have outputs that are NaN or infinite"
         return [measured(name, math.nan, reason, scope=scope, n=n) for name in ("loss", *SCORES)]
     error = float(predictions.losses.std()) / math.sqrt(n) if n > 1 else None
-    rows: list[Row] = [measured("loss", float(predictions.losses.mean()), scope=scope, n=n, stderr=error)]
+    wrong = int((~predictions.losses.isfinite()).sum())
+    reason = f"objective {predictions.objective} gave NaN or an infinite loss for {wrong} of {n} examples"
+    rows: list[Row] = [measured("loss", float(predictions.losses.mean()), reason, scope=scope, n=n, stderr=error)]
     for name, score in scores_from_confusion(predictions.confusion).items():
         extra = {"stderr": score.stderr, "chance": score.chance, "chance_hi": score.chance_hi}
         rows.append(measured(name, score.value, _UNDEFINED.get(name, ""), scope=scope, n=n, **extra))

@@ -23,6 +23,7 @@ class Composed(Learner):
             networks += [network for network in part.networks if all(network is not own for own in networks)]
         self._one = len(networks) == 1
         super().__init__(networks, self._named({name: part.trained for name, part in parts.items()}))
+        self.losses = [losses for part in parts.values() for losses in part.losses]
 
     def watch(self) -> None:
         """Keep the gradients of every step from now on until they are asked for."""

@@ -11,7 +11,13 @@ from fedlayers.views.numbered import names_in
 
 # Name and value.
 Fact = tuple[str, str]
-_FACTS = {"dataset": "data set", "partition": "partition", "model": "model", "algorithm": "algorithm"}
+_FACTS = {
+    "dataset": "data set",
+    "partition": "partition",
+    "model": "model",
+    "algorithm": "algorithm",
+    "objective": "objective",
+}
 
 
 def about(facts: Mapping[str, Any], partition: pd.DataFrame) -> list[Fact]:

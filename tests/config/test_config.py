@@ -146,7 +146,7 @@ NUMBERS: dict[str, Any] = {
     "examples_per_client": 9, "weighting": "uniform", "deterministic": True, "client_threads": 2, "server_threads": 2,
     "init": "weights.safetensors", "probe": Probe("pooled", 50), "surveyed_clients": 2,
     "plant": Plant("rotation"), "plan": Plan("personal", ["fc2"]),
-    "server_test": ServerTest(9),
+    "server_test": ServerTest(9), "objective": {"name": "mse", "_target_": "x.M"},
 }  # fmt: skip
 
 

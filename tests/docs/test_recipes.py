@@ -41,9 +41,9 @@ def run(checkout: Path, *words: str) -> None:
 
 def test_there_is_a_recipe_for_every_kind() -> None:
     kinds = [name.split("/")[1] for name in FILES if name.startswith("conf/")]
-    assert kinds == ["metrics", "similarity", "algorithm", "dataset", "model"]
+    assert kinds == ["metrics", "similarity", "objective", "algorithm", "dataset", "model"]
     assert [name for name in FILES if name.startswith("metrics/distances/measures/")]
-    assert sum(name.startswith("tests/") for name in FILES) == 6
+    assert sum(name.startswith("tests/") for name in FILES) == 7
 
 
 @pytest.mark.slow
