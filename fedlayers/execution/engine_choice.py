@@ -1,9 +1,8 @@
 """Which engine runs: the one asked for, or for ``auto`` the one that suits the size of the job."""
 
-from torch import nn
-
 from fedlayers.config.settings import Config
-from fedlayers.core.federation import Federation
+from fedlayers.execution.measuring_cost import Timed, client_seconds, measuring_seconds
+from fedlayers.flower.session import Workspace
 from fedlayers.models.cost import multiply_adds
 
 # Below this estimate a job is done before Ray and its workers are up and have saved that time again.
@@ -13,25 +12,36 @@ MULTIPLY_ADDS_PER_S = 5e10
 STEP_S = 5e-4
 
 
-def choose(config: Config, federation: Federation, module: nn.Module) -> tuple[str, str]:
+def choose(config: Config, workspace: Workspace, timed: Timed = client_seconds) -> tuple[str, str]:
     """Return the engine's name and why it was chosen.
 
-    ``auto`` takes ``local`` for a tiny job, one whose training is estimated to take less than ``TINY_S`` seconds on one
-    core, and ``ray`` otherwise. The choice changes no number.
+    ``auto`` takes ``local`` for a tiny job, one whose training and measuring are estimated to take less than ``TINY_S``
+    seconds on one core, and ``ray`` otherwise. The choice changes no number.
+
+    Args:
+        config: the run's configuration.
+        workspace: its data, model and metrics.
+        timed: how long a metric takes on a client, tried out where it matters.
     """
     if config.engine.name != "auto":
         return config.engine.name, "as asked"
     if config.engine.address is not None:
         return "ray", "engine.address is given"
-    seconds = _training_seconds(config, federation, module)
-    if seconds < TINY_S:
-        return "local", f"a tiny job: about {max(seconds, 1):.0f} s of training, less than starting Ray is worth"
-    return "ray", f"about {seconds:,.0f} s of training on one core"
+    example_s = multiply_adds(workspace.module, workspace.federation.shape) / MULTIPLY_ADDS_PER_S
+    training = _training_seconds(config, workspace, example_s)
+    if training >= TINY_S:
+        return "ray", f"about {training:,.0f} s of training on one core"
+    measuring = measuring_seconds(config, workspace, example_s, TINY_S - training, timed)
+    both = training + measuring
+    if both < TINY_S:
+        told = f"about {max(both, 1):.0f} s of training and measuring"
+        return "local", f"a tiny job: {told}, less than starting Ray is worth"
+    return "ray", f"about {training:,.0f} s of training and {measuring:,.0f} s or more of measuring on one core"
 
 
-def _training_seconds(config: Config, federation: Federation, module: nn.Module) -> float:
-    """Return a rough estimate of the run's training time on one core."""
-    training = config.training
+def _training_seconds(config: Config, workspace: Workspace, example_s: float) -> float:
+    """Return a rough estimate of the run's training time on one core; an example passes through in ``example_s``."""
+    training, federation = config.training, workspace.federation
     if training.steps is not None:
         steps = training.steps * federation.num_clients * config.rounds * config.fraction
         examples = steps * training.batch_size
@@ -39,4 +49,4 @@ def _training_seconds(config: Config, federation: Federation, module: nn.Module)
         examples = len(federation.pooled_train) * config.rounds * training.epochs * config.fraction
         steps = examples / training.batch_size
     # A backward pass costs about two forward passes.
-    return steps * STEP_S + 3 * examples * multiply_adds(module, federation.shape) / MULTIPLY_ADDS_PER_S
+    return steps * STEP_S + 3 * examples * example_s

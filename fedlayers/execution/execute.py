@@ -58,7 +58,7 @@ def _execute(config: Config) -> Path:
             return folder.path
         config = replace(config, device=settled_device(config))
         built = build(config)
-        name, why = choose(config, built.federation, built.module)
+        name, why = choose(config, built.workspace)
         # Whatever else can turn out to be a mistake is tried before there is a folder.
         if config.force or folder.last_round() is None:
             fresh_model(config, built)

@@ -5,23 +5,43 @@ import torch
 from torch import nn
 
 from fedlayers.config.compose import compose_config
-from fedlayers.data import load_federation
+from fedlayers.execution.assembly import assembled
 from fedlayers.execution.engine_choice import choose
-from fedlayers.models import build_model
+from fedlayers.execution.measuring_cost import client_seconds, measuring_seconds, times_due
+from fedlayers.flower.session import Workspace
 from fedlayers.models.cost import multiply_adds
+from metrics.base import Metric
+from metrics.evaluation import Evaluation
+
+tried: list[str] = []
+
+
+def quick(metric: Metric, _workspace: Workspace) -> float:
+    """Say that each metric takes 1 ms."""
+    tried.append(type(metric).__name__)
+    return 0.001
+
+
+def slow(metric: Metric, _workspace: Workspace) -> float:
+    """Say that each metric takes a second."""
+    tried.append(type(metric).__name__)
+    return 1.0
+
+
+def workspace(*overrides: str) -> Workspace:
+    tried.clear()
+    return assembled(compose_config(overrides))
 
 
 def chosen(*overrides: str) -> tuple[str, str]:
-    config = compose_config(overrides)
-    federation = load_federation(config)
-    module = build_model(config.model, federation.shape, len(federation.classes), config.seed)
-    return choose(config, federation, module)
+    made = workspace(*overrides)
+    return choose(made.config, made, quick)
 
 
 def test_a_tiny_job_runs_here_and_says_why() -> None:
-    name, why = chosen()
+    name, why = chosen("rounds=2")
     assert name == "local"
-    assert "a tiny job: about 1 s of training" in why
+    assert "a tiny job: about " in why and "s of training and measuring" in why
 
 
 @pytest.mark.parametrize(
@@ -30,7 +50,45 @@ def test_a_tiny_job_runs_here_and_says_why() -> None:
 def test_a_real_job_runs_on_ray(overrides: list[str]) -> None:
     name, why = chosen(*overrides)
     assert name == "ray"
-    assert "s of training on one core" in why
+    assert "s of training on one core" in why and not tried
+
+
+def test_what_will_be_measured_counts() -> None:
+    measured = ("clients=100", "rounds=2", "partition=iid")
+    assert chosen(*measured, "metrics=[]")[0] == "local" and not tried
+    assert chosen(*measured)[0] == "local" and len(tried) == 6  # those that pass over data, each once
+    made = workspace(*measured)
+    name, why = choose(made.config, made, slow)
+    assert (name, len(tried)) == ("ray", 1) and " s of training and 200 s or more of measuring on one core" in why
+
+
+def test_few_small_jobs_are_not_tried() -> None:
+    made = workspace("clients=3", "rounds=1", "metrics=[evaluation]")
+    assert choose(made.config, made, slow)[0] == "local" and not tried
+
+
+def test_a_large_model_is_not_tried_either_where_its_class_says_enough() -> None:
+    made = workspace("clients=10", "rounds=1", "metrics=[curvature]")
+    assert measuring_seconds(made.config, made, 0.01, 20.0, slow) > 20 and not tried
+
+
+def test_how_often_a_metric_is_due() -> None:
+    made = workspace("clients=10", "rounds=4", "fraction=0.5", "surveyed_clients=3")
+    assert times_due(made.config, made, Evaluation()) == 3 + 3 + 4 * 2 * 5
+    assert times_due(made.config, made, Evaluation(rounds=["first", "last"], moments=["after_local"])) == 2 * 5
+
+
+def test_a_metric_is_timed_as_a_client_measures_it_and_one_that_fails_takes_no_time() -> None:
+    made = workspace("clients=4", "metrics=[evaluation]")
+    before = {name: tensor.clone() for name, tensor in made.module.state_dict().items()}
+    assert 0 < client_seconds(made.metrics["evaluation"], made) < 60
+    assert all(torch.equal(tensor, before[name]) for name, tensor in made.module.state_dict().items())
+
+    class Fails(Evaluation):
+        def client(self, view: object) -> None:  # type: ignore[override]
+            raise RuntimeError
+
+    assert client_seconds(Fails(), made) == 0
 
 
 def test_what_is_asked_for_is_taken() -> None:
