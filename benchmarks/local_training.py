@@ -2,8 +2,8 @@
 
 Both sides train the same network on the same batches on one thread. The textbook loop is ``module(x)``,
 ``loss.backward()`` and ``torch.optim`` with ``foreach=True`` on batches gathered beforehand. ``loop`` is
-``train_locally`` on the same gathered batches, ``whole`` is ``train_locally`` gathering them from uint8 examples.
-Times are minima of processor time over interleaved repetitions, in microseconds a step.
+``train_locally`` with the learner ``EndToEnd`` on the same gathered batches, ``whole`` is the same gathering them from
+uint8 examples. Times are minima of processor time over interleaved repetitions, in microseconds a step.
 
 Convolutions allocate megabytes a step, and what the page faults cost depends on the heap's history: for figures that
 repeat, keep freed memory with ``MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296`` (glibc).

@@ -67,7 +67,8 @@ def test_flowers_fedprox_is_ours_bit_for_bit(quick_run: Run, tables: Tables) -> 
     ],
 )  # fmt: skip
 def test_settings_told_are_settings_made(quick_run: Run, tables: Tables, told: str, ours: list[str]) -> None:
-    obeyed = quick_run("engine=local", "algorithm=flower", *telling(told), "training.schedule=exponential")
+    scheduled = ["training.schedule=exponential", "training.schedule_by=step", "training.warmup=2"]
+    obeyed = quick_run("engine=local", "algorithm=flower", *telling(told), *scheduled)
     assert tables(obeyed) == tables(quick_run("engine=local", *ours))
 
 
