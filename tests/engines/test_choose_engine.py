@@ -59,7 +59,7 @@ def test_what_will_be_measured_counts() -> None:
     assert chosen(*measured)[0] == "local" and len(tried) == 6  # those that pass over data, each once
     made = workspace(*measured)
     name, why = choose(made.config, made, slow)
-    assert (name, len(tried)) == ("ray", 1) and " s of training and 200 s or more of measuring on one core" in why
+    assert (name, len(tried)) == ("ray", 1) and " s of training and 600 s or more of measuring on one core" in why
 
 
 def test_few_small_jobs_are_not_tried() -> None:
