@@ -9,7 +9,7 @@ from torch import Tensor
 from fedlayers.config.training import Training
 
 # As in torch.nn.utils.clip_grad_norm_: keeps the factor finite where all gradients are 0.
-_CLIP_EPSILON = 1e-6
+CLIP_EPSILON = 1e-6
 
 
 class Optimizer(Protocol):
@@ -118,7 +118,10 @@ class Adam:
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Change the weights by one step."""
         for weight, gradient in zip(self.weights, gradients, strict=True):
-            weight.grad = gradient
+            # The fused kernels take it for granted that a gradient lies in memory as its weight does, as backward()
+            # leaves it; that of a convolution may lie otherwise.
+            alike = gradient.stride() == weight.stride()
+            weight.grad = gradient if alike else torch.empty_like(weight).copy_(gradient)
         self.optimizer.step()
         for weight in self.weights:
             weight.grad = None
@@ -154,5 +157,5 @@ def clipped(gradients: Sequence[Tensor], clip_norm: float) -> list[Tensor]:
     """
     # In double precision: on the CPU a float32 norm of a large tensor is wrong in the third digit.
     norms = [torch.linalg.vector_norm(gradient, dtype=torch.float64) for gradient in gradients]
-    factor = (clip_norm / (torch.linalg.vector_norm(torch.stack(norms)) + _CLIP_EPSILON)).clamp(max=1.0)
+    factor = (clip_norm / (torch.linalg.vector_norm(torch.stack(norms)) + CLIP_EPSILON)).clamp(max=1.0)
     return list(torch._foreach_mul(list(gradients), factor.to(gradients[0].dtype)))

@@ -26,6 +26,7 @@ from fedlayers.core.federation import Examples
 from fedlayers.core.seeding import torch_generator
 from fedlayers.core.weights import load_state, split_state
 from fedlayers.models import build_model
+from fedlayers.models.cnn import CNN
 
 MODEL_FOLDER = Path(__file__).parents[2] / "conf" / "model"
 
@@ -113,6 +114,26 @@ def test_adam_equals_torch(name: str, weight_decay: float) -> None:
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
     plain_loop(twin, examples, training, kind(twin.parameters(), lr=0.01, weight_decay=weight_decay))
     agree(parameters, twin, 1e-6)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_adam_equals_torch_where_gradients_lie_otherwise_in_memory(name: str) -> None:
+    """Behind our pooling a convolution's gradient is in the channels-last layout; that of a sum is one number."""
+    training = Training(optimizer=name, batch_size=8, epochs=2)
+    module, examples = CNN((1, 8, 8), 3, channels=(4, 3), kernel_size=3, hidden=5), examples_of(20, shape=(1, 8, 8))
+    twin = copy.deepcopy(module)
+    parameters, _, _ = trained(module, examples, training, lr=0.01, extra_loss=lambda own, _: own["conv1.bias"].sum())
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    optimizer = kind(twin.parameters(), lr=0.01, weight_decay=0.0, fused=False)
+    generator = torch_generator(0, "batches")
+    for _ in range(2):
+        for chosen in torch.split(torch.randperm(20, generator=generator), 8):
+            features, labels = examples.batch(chosen)
+            optimizer.zero_grad()
+            loss = cross_entropy(twin(features), labels) + twin.get_parameter("conv1.bias").sum()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    agree(parameters, twin, 1e-5)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
