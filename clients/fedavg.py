@@ -5,7 +5,6 @@ References:
 """
 
 import math
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
+from clients.cohorts.jobs import TrainingJob
+from clients.cohorts.training import train_together
 from clients.learners.base import ExtraLoss, Hooks, Learner
 from clients.learners.end_to_end import EndToEnd
 from clients.measuring import Measured, Model, measure, training_rows
@@ -22,13 +23,14 @@ from clients.obedience import clip_update, proximal_term
 from clients.observers import Observer
 from clients.schedules import Rate, mean_rate, scheduled
 from clients.step_metrics import step_metrics
-from clients.training import LocalResult, train_locally
+from clients.training import LocalResult
+from fedlayers.core.cohorts.meeting import meet, own_time
 from fedlayers.core.federation import Examples
 from fedlayers.core.quantities import Facts, LossFacts
 from fedlayers.core.seeding import torch_generator
 from fedlayers.core.weights import to_safetensors_bytes
 from fedlayers.flower.client_contract import Participant
-from fedlayers.flower.contents import BUFFERS, START
+from fedlayers.flower.contents import BUFFERS, REMARK, START
 from fedlayers.flower.orders import OBEYED, Orders, orders
 from fedlayers.flower.session import MODEL, OPTIMIZER, Scalars, Session
 from fedlayers.objectives.objective import Objective, failures_told
@@ -82,6 +84,9 @@ class FedAvgClient(Participant):
     )
     # Whether training uses all clients' examples, so that what it measures belongs to no single client.
     pooled: ClassVar[bool] = False
+    # Whether extra_loss, given the weights of several clients of this class stacked along a leading axis, is the sum of
+    # theirs and the same whichever of them is asked: a cohort then asks once.
+    extra_loss_adds_up: ClassVar[bool] = False
     # What the strategy tells it to do otherwise than the configuration says, from where fit begins.
     told: Orders
 
@@ -155,11 +160,13 @@ class FedAvgClient(Participant):
         weights = {name: tensor.clone() for name, tensor in start.items()}
         examples = self.training_examples()
         metrics = step_metrics(session, start)
-        began = time.perf_counter()
+        began = own_time()
         learner = self.learner(Network(session.workspace.module, weights, buffers), self._hooks(received))
         result = self.train(learner, [*self.observers(start), *metrics])
-        seconds = time.perf_counter() - began - result.observed_s
+        seconds = max(own_time() - began - result.observed_s, 0.0)
         found: dict[str, Any] = {"loss": result.loss, "train_loss": result.loss}
+        if result.remark:
+            found[REMARK] = result.remark.encode()
         if self.told.clipping_norm is not None:
             came = {name: weights[name] for name in session.received}
             found["norm_bit"] = int(clip_update(came, received, self.told.clipping_norm))
@@ -216,6 +223,8 @@ class FedAvgClient(Participant):
     def train(self, learner: Learner, observers: Sequence[Observer] = (), state: str = OPTIMIZER) -> LocalResult:
         """Train on this client's examples as the run's configuration says, but for what the strategy told.
 
+        Clients of a cohort meet here, and train as one where they can.
+
         Args:
             learner: what a step does. Also another one after the first: its batches come in the same order.
             observers: what looks on.
@@ -226,16 +235,17 @@ class FedAvgClient(Participant):
         carried = self.told.training.optimizer_state == "carried"
         kept = session.stored(state) if carried else {}
         learner.load(kept)
+        job = TrainingJob(
+            learner,
+            self.training_examples(),
+            self.told.training,
+            torch_generator(workspace.config.seed, "batches", session.round, session.client),
+            workspace.augment,
+            observers,
+            workspace.device,
+        )
         with failures_told(f"of client {session.client} in round {session.round}"):
-            result = train_locally(
-                learner,
-                self.training_examples(),
-                self.told.training,
-                generator=torch_generator(workspace.config.seed, "batches", session.round, session.client),
-                augment=workspace.augment,
-                observers=observers,
-                device=workspace.device,
-            )
+            result = meet(job, train_together, size=job.steps)
         if carried and (now := kept | learner.state()):
             session.store(state, now)
         return result
@@ -260,8 +270,11 @@ class FedAvgClient(Participant):
 
     def _hooks(self, received: Weights) -> Hooks:
         """Return the client's own hooks; one that it does not have costs nothing."""
-        adjusts = type(self).adjust_gradients is not FedAvgClient.adjust_gradients
-        return Hooks(received, self._own_extra_loss(), self.adjust_gradients if adjusts else None)
+        kind = type(self)
+        adjust = self.adjust_gradients if kind.adjust_gradients is not FedAvgClient.adjust_gradients else None
+        one = kind.extra_loss is FedAvgClient.extra_loss or kind.extra_loss_adds_up
+        common = (kind, self.told.mu, tuple(self.session.received)) if one else None
+        return Hooks(received, self._own_extra_loss(), adjust, common)
 
     def _own_extra_loss(self) -> ExtraLoss | None:
         """Return the client's own extra loss and the proximal term of a strategy, None if there is neither."""

@@ -25,6 +25,7 @@ class FedProxClient(FedAvgClient):
     """
 
     # Not proximal-mu: its strength is mu.
+    extra_loss_adds_up: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = tuple(key for key in OBEYED if key != "proximal-mu")
 
     def __init__(self, session: Session, mu: float) -> None:

@@ -27,12 +27,14 @@ class LocalResult:
         examples_seen: examples trained on, counted once for every time they were seen.
         steps: optimizer steps.
         observed_s: how many seconds observers have looked.
+        remark: what the user should know of how it went; told once in a run.
     """
 
     loss: float
     examples_seen: int
     steps: int
     observed_s: float = field(default=0.0, compare=False)
+    remark: str = field(default="", compare=False)
 
 
 def train_locally(

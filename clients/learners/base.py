@@ -24,11 +24,14 @@ class Hooks:
         extra_loss: maps (parameters, reference) to a scalar that is added to every batch's loss, or to None.
         adjust_gradients: changes the mapping name -> gradient it is given, after (parameters, reference), in place,
             before clipping. It runs without autograd.
+        adds_up: equal in hooks whose extra loss is one function, which of weights that are stacked along a leading axis
+            of clients is the sum of theirs; None if it is asked client by client.
     """
 
     reference: Weights | None = None
     extra_loss: ExtraLoss | None = None
     adjust_gradients: AdjustGradients | None = None
+    adds_up: object = None
 
 
 class Learner(ABC):

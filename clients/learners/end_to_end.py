@@ -47,7 +47,7 @@ class EndToEnd(Learner):
         chosen = _chosen(network, names)
         super().__init__([network], {name: network.parameters[name] for name in chosen})
         self.network = network
-        self.training, self.lr = training, lr
+        self.training, self.lr, self.objective = training, lr, objective
         self.clip_norm = training.clip_norm
         self.hooks = hooks or Hooks()
         hooked = self.hooks.extra_loss or self.hooks.adjust_gradients

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
+from fedlayers.config.class_names import locate
 from fedlayers.config.examples import Plant
 from fedlayers.config.settings import Config, Engine
-from fedlayers.config.training import Training
+from fedlayers.config.training import AUTO, Training
 from fedlayers.core.errors import UserError
 
 
@@ -53,6 +54,17 @@ def _engine(name: str) -> _Rule:
         "choose engine=ray",
         default,
     )
+
+
+def _why_no_cohort(config: Config) -> str | None:
+    """Return why clients of a run cannot train as one whatever their network, None if they may."""
+    if config.engine.name == "flower":
+        return "engine=flower sends clients one by one"
+    strategy = str(config.algorithm["strategy"]["_target_"])
+    # A strategy that declares nothing trains clients.
+    if getattr(locate(strategy, "algorithm.strategy._target_"), "pooled", False):
+        return f"{strategy.rpartition('.')[2]} trains one participant on all clients' examples"
+    return None
 
 
 _RULES = (
@@ -109,6 +121,10 @@ _RULES = (
         "init", None, lambda config: config.plan.name == "all",
         lambda config: "plan=personal starts personal layers on clients, which do not have that model",
         "choose plan=all",
+    ),
+    _Rule(
+        "training.cohort", AUTO, lambda config: _why_no_cohort(config) is None,
+        lambda config: _why_no_cohort(config) or "", "choose engine=ray and algorithm=fedavg", 1,
     ),
     *map(_engine, ("workers", "client_cpus", "client_gpus", "address")),
 )  # fmt: skip

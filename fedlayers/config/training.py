@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 
 from fedlayers.core.checks import MOST, check, count, not_negative, one_of, positive
 
+# What training.cohort may be beside a number.
+AUTO = "auto"
+_COHORTS = "auto or a whole number of clients, 1 or more, that train as one"
+
 
 @dataclass(frozen=True)
 class Length:
@@ -40,6 +44,7 @@ class Training:
     warmup: int = 0
     augment: list[str] = field(default_factory=list)
     buffers: str = "average"
+    cohort: int | str = AUTO
 
     def __post_init__(self) -> None:
         """Check every range."""
@@ -49,6 +54,13 @@ class Training:
         for name in self.augment:
             one_of("training.augment", name, ("crop", "flip", "rotation"))
         one_of("training.buffers", self.buffers, ("average", "local"))
+        whole = isinstance(self.cohort, int) and not isinstance(self.cohort, bool) and 1 <= self.cohort <= MOST
+        check(whole or self.cohort == AUTO, "training.cohort", _COHORTS, self.cohort)
+
+    @property
+    def cohort_size(self) -> int:
+        """How many clients train as one; ``auto`` is one unless a trial has found another number."""
+        return self.cohort if isinstance(self.cohort, int) else 1
 
     def length(self, count: int, smallest: int = 1) -> Length:
         """Return how many steps a round is: ``steps``, or the nearest number to ``epochs``, at least one.

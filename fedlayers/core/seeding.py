@@ -2,11 +2,14 @@
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 
 def derive(seed: int, purpose: str, server_round: int = 0, client: int = -1) -> int:
@@ -35,6 +38,30 @@ def numpy_generator(seed: int, purpose: str, server_round: int = 0, client: int 
     return np.random.default_rng(derive(seed, purpose, server_round, client))
 
 
+@dataclass(frozen=True)
+class GlobalGenerators:
+    """The states of the global generators of ``random``, numpy and torch, those of all GPUs among them."""
+
+    python: Any
+    numpy: Any
+    torch: Tensor
+    gpus: Sequence[Tensor]
+
+    @classmethod
+    def now(cls) -> "GlobalGenerators":
+        """Return the states that they are in."""
+        gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ()
+        return cls(random.getstate(), np.random.get_state(), torch.get_rng_state(), gpus)
+
+    def put_back(self) -> None:
+        """Let them go on from these states."""
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)
+        torch.set_rng_state(self.torch)
+        for device, state in enumerate(self.gpus):
+            torch.cuda.set_rng_state(state, device)
+
+
 @contextmanager
 def global_state(seed: int, purpose: str, server_round: int = 0, client: int = -1) -> Iterator[None]:
     """Seed the global generators of ``random``, numpy and torch for a block of code, then put them back.
@@ -42,15 +69,12 @@ def global_state(seed: int, purpose: str, server_round: int = 0, client: int = -
     For code that draws from global generators: dropout, and Flower's stock strategies.
     """
     stream = derive(seed, purpose, server_round, client)
-    before = random.getstate(), np.random.get_state()
-    gpus = torch.cuda.is_available()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if gpus else ()):
-        random.seed(stream)
-        np.random.seed(stream % 2**32)
-        # Without a GPU torch.manual_seed costs a millisecond: it remembers its caller's stack for CUDA's sake.
-        (torch if gpus else torch.default_generator).manual_seed(stream)
-        try:
-            yield
-        finally:
-            random.setstate(before[0])
-            np.random.set_state(before[1])
+    before = GlobalGenerators.now()
+    random.seed(stream)
+    np.random.seed(stream % 2**32)
+    # Without a GPU torch.manual_seed costs a millisecond: it remembers its caller's stack for CUDA's sake.
+    (torch if before.gpus else torch.default_generator).manual_seed(stream)
+    try:
+        yield
+    finally:
+        before.put_back()

@@ -4,6 +4,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from flwr.clientapp import ClientApp
 from fedlayers.core.errors import Stopped
 from fedlayers.core.signals import interruptible
 from fedlayers.flower.adapter import RUN_ID, Grid, Run, integer, records_of, set_identity, set_message_id
+from fedlayers.flower.clientapp import CohortApp
 from fedlayers.runs.client_state import StateStore
 
 S = TypeVar("S")
@@ -160,3 +162,20 @@ def run_message(app: ClientApp, message: Message, client: int, store: StateStore
     if training and context.state and not reply.has_error():
         store.propose(client, server_round, context.state)
     return reply
+
+
+def run_cohort(app: ClientApp, messages: Sequence[Message], store: StateStore, num_clients: int) -> list[Message]:
+    """Run the messages of one cohort, its clients side by side, and return the replies in the same order."""
+    works = [
+        partial(run_message, app, message, message.metadata.dst_node_id - 1, store, num_clients) for message in messages
+    ]
+    if len(works) > 1 and isinstance(app, CohortApp):
+        return app.side_by_side(works)
+    return [work() for work in works]
+
+
+def cohorts_of(app: ClientApp, messages: Iterable[Message]) -> list[list[Message]]:
+    """Return the messages by cohort: each so many clients in ascending order, however they are spread over workers."""
+    size = app.size if isinstance(app, CohortApp) else 1
+    ordered = sorted(messages, key=lambda message: message.metadata.dst_node_id)
+    return [ordered[first : first + size] for first in range(0, len(ordered), size)]

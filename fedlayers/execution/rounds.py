@@ -65,6 +65,8 @@ class RoundLoop:
     _last: LastEvaluation | None = None
     # What metrics asked to keep in the current round, by moment.
     _kept: dict[str, Payload] = field(default_factory=dict)
+    # What clients said to the user and was told.
+    _told: set[str] = field(default_factory=set)
 
     def run(self, committed: int | None) -> None:
         """Run what is missing after the committed round (None: nothing is committed yet)."""
@@ -196,6 +198,9 @@ class RoundLoop:
         replies = self.grid.send_and_receive(messages)
         phase = read_replies(replies, server_round, moment, self.config.on_client_error, self.progress.note)
         phase.sent = sent
+        for remark in phase.remarks.keys() - self._told:
+            self.progress.note(remark)
+        self._told |= phase.remarks.keys()
         return phase
 
     def _show(self, phase: Replies, server_round: int, moment: str) -> None:

@@ -1,15 +1,17 @@
 """Binds a NumPyClient to Flower's Message API: the ClientApp that every engine runs."""
 
+import copy
 import json
 import traceback
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedlayers.config.settings import Config
+from fedlayers.core.cohorts.meeting import place, side_by_side
 from fedlayers.core.devices import threads
 from fedlayers.core.errors import UserError
 from fedlayers.core.seeding import global_state
@@ -34,7 +36,27 @@ class _Run:
     key: str
 
 
-def client_app(config: Config, assemble: Assemble, data: str | None = None) -> ClientApp:
+class CohortApp(ClientApp):
+    """A ClientApp whose clients may run side by side.
+
+    Args:
+        size: the clients of a cohort.
+        client_threads: the threads that clients compute with.
+    """
+
+    def __init__(self, size: int, client_threads: int) -> None:
+        super().__init__()
+        self.size = size
+        self.client_threads = client_threads
+
+    def side_by_side(self, works: Sequence[Callable[[], Message]]) -> list[Message]:
+        """Return the replies of the clients of one cohort, each of which is a piece of work that calls this app."""
+        # Each sets its threads and puts back those that it found: it must find its own.
+        with threads(self.client_threads):
+            return side_by_side(works)
+
+
+def client_app(config: Config, assemble: Assemble, data: str | None = None) -> CohortApp:
     """Return the ClientApp of a run; it carries the configuration and nothing else.
 
     Args:
@@ -42,7 +64,7 @@ def client_app(config: Config, assemble: Assemble, data: str | None = None) -> C
         assemble: what makes a worker's workspace of it.
         data: the digest of the run's data: a worker that finds others, which were replaced meanwhile, refuses them.
     """
-    app = ClientApp()
+    app = CohortApp(config.training.cohort_size, config.client_threads)
     run = _Run(config, assemble, data, json.dumps({**asdict(config), "data": data}, sort_keys=True))
 
     @app.train()
@@ -74,13 +96,14 @@ def _handle(run: _Run, message: Message, context: Context, training: bool) -> Me
             global_state(run.config.seed, f"client/{moment}", server_round, client),
         ):
             station = _station(run)
+            workspace = station.workspace()
             session = Session(
-                station.workspace,
+                workspace,
                 client,
                 server_round,
                 integer(settings["last-round"]),
                 moment,
-                _buffers(settings, station.workspace.device),
+                _buffers(settings, workspace.device),
                 context.state,
                 message.content,
             )
@@ -116,10 +139,22 @@ def _buffers(settings: ConfigRecord, device: torch.device) -> dict[str, torch.Te
 
 @dataclass(frozen=True)
 class _Station:
-    """What a worker keeps for one configuration."""
+    """What a worker keeps for one configuration.
 
-    workspace: Workspace
+    Attributes:
+        workspaces: one for each place in a cohort, with a module of its own.
+        client: makes the client of a session.
+    """
+
+    workspaces: list[Workspace]
     client: Callable[[Session], NumPyClient]
+
+    def workspace(self) -> Workspace:
+        """Return the workspace of the place that calls."""
+        first, wanted = self.workspaces[0], place() + 1
+        while len(self.workspaces) < wanted:
+            self.workspaces.append(replace(first, module=copy.deepcopy(first.module)))
+        return self.workspaces[wanted - 1]
 
 
 _stations: dict[str, _Station] = {}
@@ -138,5 +173,5 @@ def _station(run: _Run) -> _Station:
                 f"dataset: the data must stay as they were when the run started (digest {run.data}), got other content "
                 f"(digest {found}); put the old one back and start the same command again"
             )
-        _stations[run.key] = _Station(workspace, client)
+        _stations[run.key] = _Station([workspace], client)
     return _stations[run.key]

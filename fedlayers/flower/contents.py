@@ -20,9 +20,11 @@ METRICS = "metrics"
 # Our rows and payloads in a reply, beside the records that strategies insist on.
 EXTRA = "fedlayers"
 BUFFERS, PAYLOADS, START = "buffers", "payloads", "start"
+# What a client wants the user to know.
+REMARK = "remark"
 # What several metrics send and travels once.
 SHARED = "shared_payloads"
-_PARTS = (*SCHEMAS, PAYLOADS, SHARED, BUFFERS, START)
+_PARTS = (*SCHEMAS, PAYLOADS, SHARED, BUFFERS, START, REMARK)
 # A record of a reply that holds a sum over clients in the place of their arrays: "sum/<level>/<place>".
 SUM = "sum/"
 # Which arrays of that sum a reply lacked.

@@ -19,7 +19,18 @@ from fedlayers.core.records import SCHEMAS, Pair, Record, Row, Spectrum, from_by
 from fedlayers.core.weights import from_safetensors_bytes
 from fedlayers.flower.adapter import number, records_of
 from fedlayers.flower.arrays import tensor_of
-from fedlayers.flower.contents import ARRAYS, BUFFERS, EXTRA, METRICS, PAYLOADS, SHARED, START, SUM, unpacked_payloads
+from fedlayers.flower.contents import (
+    ARRAYS,
+    BUFFERS,
+    EXTRA,
+    METRICS,
+    PAYLOADS,
+    REMARK,
+    SHARED,
+    START,
+    SUM,
+    unpacked_payloads,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +49,7 @@ class Replies:
         buffers: client -> its buffers after training.
         starts: client -> the weights that its training started from, where it keeps its own.
         sent: client -> the arrays of the model that it was sent.
+        remarks: what clients want the user to know, each once.
         beside: client -> records for the strategy beside the model and the metrics, of clients that sent any.
     """
 
@@ -50,6 +62,7 @@ class Replies:
     starts: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
     sent: dict[int, ArrayRecord] = field(default_factory=dict)
     beside: dict[int, RecordDict] = field(default_factory=dict)
+    remarks: dict[str, None] = field(default_factory=dict)
     # Table name -> how many of its tables were asked for already.
     _seen: dict[str, int] = field(default_factory=dict)
 
@@ -205,6 +218,8 @@ def _take(phase: Replies, client: int, extra: ConfigRecord) -> None:
                 held.setdefault(whose, {})[client] = payload
         elif name == BUFFERS:
             phase.buffers[client] = from_safetensors_bytes(data)
+        elif name == REMARK:
+            phase.remarks[data.decode()] = None
         elif name == START:
             phase.starts[client] = load(data)
         else:

@@ -1,6 +1,5 @@
 """Max-pooling that is fast on a CPU."""
 
-import torch
 from torch import Tensor, nn
 
 
@@ -14,5 +13,6 @@ class MaxPool2d(nn.MaxPool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the maxima, shape (b, c, h', w')."""
-        pooled: Tensor = super().forward(input.contiguous(memory_format=torch.channels_last))
+        # The layout by permutation, because vmap knows no memory formats.
+        pooled: Tensor = super().forward(input.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2))
         return pooled

@@ -157,6 +157,8 @@ MISTAKES = {
     "training.schedule=cosine training.schedule_factor=0.5": "training.schedule_factor must be left out because",
     "plant.groups=2": "plant.groups must be left out because plant.kind=null plants no groups, got 2; .*choose plant",
     "engine=local engine.workers=2": "engine.workers must be left out because engine=local runs clients one after",
+    "engine=flower training.cohort=4": "training.cohort must be left out because engine=flower sends clients one by",
+    "algorithm=centralized training.cohort=2": "training.cohort must be left out because Centralized trains one part",
     "-m seed=0,1 training.epochs=3 training.steps=5": "training.epochs must be left out because",
     "snapshots.clients=true snapshots.rounds=[]": r"snapshots.rounds must be a round or more with .*, got \[\]",
     "study=a/b": "study must be a folder name without '/'",

@@ -252,3 +252,8 @@ def test_pooling_equals_torchs_in_value_and_gradient() -> None:
     assert torch.equal(ours(plain), torch.nn.functional.max_pool2d(same, 2))
     torch.autograd.backward([ours(plain).square().sum(), torch.nn.functional.max_pool2d(same, 2).square().sum()])
     assert torch.equal(plain.grad, same.grad)  # type: ignore[arg-type]
+
+
+def test_pooling_is_the_same_for_stacked_networks() -> None:
+    stacked = torch.randn(2, 3, 4, 9, 8)
+    assert torch.equal(torch.vmap(MaxPool2d(2))(stacked), torch.stack([MaxPool2d(2)(one) for one in stacked]))

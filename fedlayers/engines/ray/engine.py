@@ -1,5 +1,6 @@
 """The ``ray`` engine: persistent Ray actors, weights shared through the object store, longest clients first."""
 
+import itertools
 import logging
 import math
 import os
@@ -14,7 +15,7 @@ from flwr.clientapp import ClientApp
 
 from fedlayers.config.settings import Engine
 from fedlayers.core.errors import WorkerLost, one_line
-from fedlayers.engines.base import EngineGrid, R, S, T, Workplace, run_message
+from fedlayers.engines.base import EngineGrid, R, S, T, Workplace, cohorts_of, run_cohort
 from fedlayers.engines.ray import worker_pool
 from fedlayers.engines.ray.cluster import INLINE_BYTES, RAYS_INLINE_BYTES, connect
 from fedlayers.engines.ray.mapped_work import ItemWorker, MappedWork
@@ -61,6 +62,7 @@ class Worker(ItemWorker):
     def run(
         self,
         tasks: Sequence[tuple[Metadata, int]],
+        cohorts: Sequence[int],
         blocks: Mapping[int, Sequence[int]],
         average_by: str | None,
         *contents: tuple[Any, ...],
@@ -69,22 +71,17 @@ class Worker(ItemWorker):
 
         Args:
             tasks: each message's metadata and the place of its content.
+            cohorts: how many of the tasks are one cohort, one after another.
             blocks: block -> the places among the tasks of its messages, for the blocks that are here as a whole.
             average_by: the metric that weighs clients when whole blocks are added up here; None sends all arrays.
             *contents: the packed contents.
         """
         began = time.perf_counter()
         unpacked = [unpack(content) for content in contents]
-        replies = [
-            run_message(
-                self.app,
-                make_message(content=unpacked[place], metadata=metadata),
-                metadata.dst_node_id - 1,
-                self.store,
-                self.num_clients,
-            )
-            for metadata, place in tasks
-        ]
+        messages = iter([make_message(content=unpacked[place], metadata=metadata) for metadata, place in tasks])
+        replies: list[Message] = []
+        for size in cohorts:
+            replies += run_cohort(self.app, list(itertools.islice(messages, size)), self.store, self.num_clients)
         if average_by:
             members = {block: [replies[place] for place in places] for block, places in blocks.items()}
             failed = {block for block, found in members.items() if any(reply.has_error() for reply in found)}
@@ -172,7 +169,7 @@ class RayGrid(EngineGrid):
                     phase.running[self._send(chunk, phase)] = chunk
 
     def _plan(self, messages: list[Message]) -> InFlight:
-        """Cut a phase into units: blocks of clients if those are cheap or sums of them pay, else single clients."""
+        """Cut a phase into units: cohorts; of single clients, blocks if those are cheap or sums of them pay."""
         blocks = block_of(messages)
         per_cost = self._seconds_per_cost.get(messages[0].metadata.message_type, math.inf)
         expected_s = per_cost * sum(map(self._cost, messages))
@@ -181,14 +178,17 @@ class RayGrid(EngineGrid):
         members: dict[int, list[Message]] = {}
         for message in sorted(messages, key=lambda m: m.metadata.dst_node_id):
             members.setdefault(blocks[message.metadata.dst_node_id], []).append(message)
-        units = list(members.values())
+        cohorts = cohorts_of(self.workplace.app, messages)
+        alone = len(cohorts) == len(messages)
+        units = list(members.values()) if alone else cohorts
         costs = [list(map(self._cost, unit)) for unit in units]
         if max(map(sum, costs)) > smallest:
             sums = bool(self.average_by)
-            if not (sums and blocks_pay(costs, workers, per_cost, size_bytes(messages[0].content))):
-                units = [[message] for unit in units for message in unit]
+            if alone and not (sums and blocks_pay(costs, workers, per_cost, size_bytes(messages[0].content))):
+                units = cohorts
             units.sort(key=lambda unit: -sum(map(self._cost, unit)))
-        return InFlight(units, Chunks(workers, smallest), blocks, Contents(self._inline_bytes))
+        numbers = {m.metadata.dst_node_id: number for number, cohort in enumerate(cohorts) for m in cohort}
+        return InFlight(units, Chunks(workers, smallest), blocks, numbers, Contents(self._inline_bytes))
 
     def _next_chunk(self, phase: InFlight) -> list[Message]:
         if phase.suspects([]):  # alone, as _replace put it back, to learn which client kills its worker
@@ -206,7 +206,8 @@ class RayGrid(EngineGrid):
         tasks = [(m.metadata, used.index(place)) for m, place in zip(chunk.messages, places, strict=True)]
         contents = [phase.contents.packed[place] for place in used]
         blocks = phase.whole_blocks(chunk.messages) if self.average_by else {}
-        return chunk.actor.run.remote(tasks, blocks, self.average_by, *contents)
+        cohorts = [len(cohort) for cohort in phase.cohorts_in(chunk.messages)]
+        return chunk.actor.run.remote(tasks, cohorts, blocks, self.average_by, *contents)
 
     def _receive(self, phase: InFlight, reference: Any, chunk: Chunk) -> None:
         """Take in a chunk's replies; if its worker died, start another and send the chunk again."""
@@ -240,5 +241,5 @@ class RayGrid(EngineGrid):
                     "most likely it needs more memory than there is: use fewer workers (engine.workers) or a smaller "
                     "training.batch_size"
                 )
-        phase.waiting = [[message] for message in chunk.messages] + phase.waiting
+        phase.waiting = phase.cohorts_in(chunk.messages) + phase.waiting
         self._workers.replace(chunk.worker, chunk.actor)

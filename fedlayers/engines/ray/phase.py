@@ -54,6 +54,8 @@ class InFlight:
     waiting: list[list[Message]]
     chunks: Chunks
     blocks: dict[int, int]
+    # Node id -> the number of its cohort.
+    cohorts: dict[int, int]
     contents: Contents
     running: dict[Any, Chunk] = field(default_factory=dict)
     replies: list[Message] = field(default_factory=list)
@@ -63,6 +65,11 @@ class InFlight:
         """Say whether a message that is next, or one of a queue, was in a worker that died: those run alone."""
         messages = itertools.chain(self.waiting[0], *(chunk.messages for chunk in queue))
         return any(message.metadata.message_id in self.attempts for message in messages)
+
+    def cohorts_in(self, messages: Sequence[Message]) -> list[list[Message]]:
+        """Return the messages by cohort; those of one stand side by side."""
+        groups = itertools.groupby(messages, key=lambda message: self.cohorts[message.metadata.dst_node_id])
+        return [list(cohort) for _, cohort in groups]
 
     def whole_blocks(self, messages: Sequence[Message]) -> dict[int, list[int]]:
         """Return block -> places of its members, by node id, for the blocks that are complete among the messages."""

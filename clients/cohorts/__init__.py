@@ -1,0 +1,1 @@
+"""Cohorts: clients that train as one, their weights stacked along a leading axis."""

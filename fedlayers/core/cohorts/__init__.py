@@ -1,0 +1,1 @@
+"""How do the clients of a cohort run side by side?"""
