@@ -60,7 +60,8 @@ def read(path: str | Path, *, columns: Sequence[str] = (), **filters: Any) -> Ta
         Tables that are read when first asked for; call ``read`` again to see what a running run added since.
 
     Raises:
-        UserError: if there is nothing at ``path``, it is neither of the three, or a file cannot be read.
+        UserError: if there is nothing at ``path``, it is neither of the three, a file cannot be read, or nobody has a
+            value that is asked for.
 
     Examples:
         >>> import fedlayers

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import in_new_names
 
 # The last part of a dotted key -> what it is now.
@@ -23,15 +24,16 @@ _VALUES = {
 _OF_DISTANCES = ("metrics.distances.names", "metrics.clusters.distance")
 # Keys that runs of before had not -> the value that stands for what they did.
 _ADDED = {"metrics.weights.steps": "[]"}
-# Hooks of a client -> what they are now. One that is no longer called would change numbers without a word.
-HOOKS = {
-    "training_records": "training_examples",
-    "evaluated": "evaluated_models",
-    "evaluated_model": "evaluated_models",
-    "after_step": "observers",
+# Methods of a plug-in -> what they are now. One that is no longer called would change numbers without a word.
+_METHODS = {
+    "hooks": {
+        "training_records": "training_examples",
+        "evaluated": "evaluated_models",
+        "evaluated_model": "evaluated_models",
+        "after_step": "observers",
+    },
+    "halves": {"epoch": "step"},
 }
-# Halves of a metric -> what they are now.
-HALVES = {"epoch": "step"}
 # Columns of partition.parquet.
 _COLUMNS = {"records": "examples"}
 
@@ -49,6 +51,25 @@ def new_value(key: str, value: object) -> str | None:
     if key in _OF_DISTANCES and isinstance(value, str):
         return now if (now := in_new_names(value)) != value else None
     return _VALUES.get((key, value)) if isinstance(value, str | bool) else None
+
+
+def refuse_old_methods(key: str, target: str, found: object, kind: str) -> None:
+    """Refuse a plug-in with a method that is called otherwise now.
+
+    Args:
+        key: its dotted key.
+        target: its ``_target_``.
+        found: the plug-in or its class.
+        kind: of its methods: ``hooks`` of a client or ``halves`` of a metric.
+
+    Raises:
+        UserError: it has such a method.
+    """
+    now = _METHODS[kind]
+    if old := next((name for name in now if name in dir(found)), None):
+        raise UserError(
+            f"{key}._target_ must have {kind} that are called, got {old} in {target}; it is called {now[old]} now"
+        )
 
 
 def in_new_words(settings: Mapping[str, Any]) -> dict[str, Any]:

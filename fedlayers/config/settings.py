@@ -258,6 +258,8 @@ def canonical(config: Config) -> dict[str, Any]:
     """
     plain = {key: value for key, value in asdict(config).items() if key not in NOT_IDENTITY}
     measured = {name: plugin for name, plugin in plain["metrics"].items() if plugin is not None}
+    # Which layers, not in which order they were named.
+    plain["plan"]["personal"] = sorted({*config.plan.personal})
     plain["metrics"] = {name: plugin for name, plugin in measured.items() if name != "on_error"}
     training = config.training
     length = training.schedule_rounds if training.schedule_by == "round" else training.schedule_steps

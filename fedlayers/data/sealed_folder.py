@@ -1,7 +1,6 @@
 """Sealed folders: a manifest says size and digest of every file, so that damage is found before the content is used."""
 
 import contextlib
-import hashlib
 import json
 import os
 import platform
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlayers.core.disk import fsync
+from fedlayers.core.seals import Seal, digest, seal_of
 
 MANIFEST = "manifest.json"
 # A file that was written this short a time ago may be written again without getting another time stamp.
@@ -22,7 +22,8 @@ _compared: dict[Path, dict[str, list[int]]] = {}
 def seal(folder: Path) -> None:
     """Write the manifest of a folder's files, and wait until all of them are on the disk."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    content = {path.name: {"size": path.stat().st_size, "sha256": _sha256(path)} for path in files}
+    seals = {path.name: seal_of(path) for path in files}
+    content = {name: {"size": found.size, "sha256": found.digest} for name, found in seals.items()}
     manifest = folder / MANIFEST
     manifest.write_text(json.dumps({"files": content}), encoding="utf-8")
     for path in (*files, manifest, folder):
@@ -43,28 +44,24 @@ def damage(folder: Path) -> str | None:
     """
     try:
         sealed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        expected = {str(name): (int(entry["size"]), str(entry["sha256"])) for name, entry in sealed.items()}
+        # Older versions wrote all 64 digits.
+        expected = {name: Seal(int(entry["size"]), str(entry["sha256"])[:32]) for name, entry in sealed.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return f"{MANIFEST} is missing or damaged"
     try:
         stamps = {name: _stamp(folder / name) for name in expected}
-        for name, (size, _) in expected.items():
-            if (folder / name).stat().st_size != size:
+        for name, sealed_as in expected.items():
+            if (folder / name).stat().st_size != sealed_as.size:
                 return f"{name} has another size"
         if stamps in (_compared.get(folder), _noted(folder)):
             return None
-        wrong = next((name for name, (_, digest) in expected.items() if _sha256(folder / name) != digest), None)
+        wrong = next((name for name, sealed_as in expected.items() if seal_of(folder / name) != sealed_as), None)
     except OSError as error:
         return f"{Path(error.filename or folder).name} cannot be read"
     if wrong is not None:
         return f"{wrong} has another content"
     _note(folder, stamps)
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stamp(path: Path) -> list[int]:
@@ -80,7 +77,7 @@ def _boot() -> str:
 
 
 def _note_path(folder: Path) -> Path:
-    return folder / f".compared-{hashlib.sha256(platform.node().encode()).hexdigest()[:12]}"
+    return folder / f".compared-{digest(platform.node().encode())[:12]}"
 
 
 def _noted(folder: Path) -> Any:

@@ -13,7 +13,7 @@ from torch import nn
 
 from fedlayers.config.building import build_plugin, located
 from fedlayers.config.plugins import STRATEGY, check_plugins, decided_above
-from fedlayers.config.settings import Config
+from fedlayers.config.settings import Config, Plan
 from fedlayers.config.stock_strategies import DECIDED, check_stock_among, is_stock
 from fedlayers.core.checks import check
 from fedlayers.core.federation import Examples, Federation
@@ -23,7 +23,7 @@ from fedlayers.core.schedule import Schedule, check_due
 from fedlayers.core.weights import split_state
 from fedlayers.data.server_examples import server_examples
 from fedlayers.execution.assembly import assembled, parts_of, workspace_of
-from fedlayers.execution.rehearsal import check_observed, check_plan, check_strategy, rehearse
+from fedlayers.execution.rehearsal import check_observed, check_plan, check_strategy, reads_plan, rehearse
 from fedlayers.flower.client_contract import declared_client
 from fedlayers.flower.client_plugin import try_client
 from fedlayers.flower.clientapp import client_app
@@ -140,6 +140,16 @@ def check_parts(config: Config) -> None:
         if (seen := f"{name}: {content}") not in _checked:
             part(config)
             _checked.add(seen)
+
+
+def without_unread_plan(config: Config) -> Config:
+    """Return the configuration of a run of a sweep, without the plan if that is of other runs, whose strategy reads it.
+
+    Raises:
+        UserError: the strategy cannot be built.
+    """
+    is_read = config.plan.name == "all" or reads_plan(build_strategy(config))
+    return config if is_read else replace(config, plan=Plan())
 
 
 def _try_strategy(config: Config) -> None:

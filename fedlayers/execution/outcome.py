@@ -41,6 +41,7 @@ def facts_of(folder: RunFolder, config: Config, built: Built, engine: str) -> di
         "model": config.model["name"],
         "algorithm": config.algorithm["name"],
         "objective": config.objective["name"],
+        "plan": config.plan.name,
         "engine": engine,
         "seed": config.seed,
         "clients": built.federation.num_clients,
@@ -56,6 +57,7 @@ def facts_of(folder: RunFolder, config: Config, built: Built, engine: str) -> di
                 "kind": layer.kind,
                 "group": layer.group,
                 "parameters": total([layer]),
+                "shared": built.plan.shares(layer),
             }
             for layer in built.layers
         ],

@@ -73,11 +73,16 @@ def check_strategy(strategy: Strategy, clients: int) -> None:
         key = f"{key}.strategy"
 
 
+def reads_plan(strategy: Strategy) -> bool:
+    """Say whether it matters to a strategy which layers stay with the clients: not if all do, or it has none."""
+    said = declared(strategy)
+    return said.has_global_model and not said.pooled
+
+
 def check_plan(strategy: Strategy, plan: Plan) -> None:
     """Raise UserError if layers are to stay with clients where a strategy leaves them all, or has no clients."""
-    said = declared(strategy)
-    why = "trains one participant on all clients' examples" if said.pooled else "shares no layer anyway"
-    if plan.name != "all" and (said.pooled or not said.has_global_model):
+    why = "trains one participant on all clients' examples" if declared(strategy).pooled else "shares no layer anyway"
+    if plan.name != "all" and not reads_plan(strategy):
         raise UserError(
             f"plan must be left out because {type(strategy).__name__} {why}, got {plan.name!r}; leave it out, or "
             "choose algorithm=fedavg"

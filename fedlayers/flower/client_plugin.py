@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from fedlayers.config.building import located, plugin_maker, refusals_told
-from fedlayers.config.old_names import HOOKS
+from fedlayers.config.old_names import refuse_old_methods
 from fedlayers.config.plugins import CLIENT
 from fedlayers.core.errors import UserError
 from fedlayers.flower.adapter import NumPyClient
@@ -54,11 +54,7 @@ def try_client(node: Mapping[str, Any]) -> None:
         UserError: it is no client, or refuses its arguments.
     """
     found = _client_class(node)
-    if old := next((name for name in HOOKS if name in dir(found)), None):
-        raise UserError(
-            f"{CLIENT}._target_ must have hooks that are called, got {old} in {node['_target_']}; it is called "
-            f"{HOOKS[old]} now"
-        )
+    refuse_old_methods(CLIENT, node["_target_"], found, "hooks")
     make: Callable[[Any], NumPyClient] = client_maker(node)
     # A constructor that looks at its session gets no further.
     with refusals_told(CLIENT, node), suppress(AttributeError, TypeError):

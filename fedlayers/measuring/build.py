@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedlayers.config.building import build_plugin
-from fedlayers.config.old_names import HALVES
+from fedlayers.config.old_names import refuse_old_methods
 from fedlayers.core.errors import UserError
 from metrics.base import Facts, Metric
 
@@ -59,11 +59,7 @@ def _build(name: str, entry: Any) -> Metric:
         if not str(error).startswith(own):
             raise
         raise UserError(f"metrics.{name}.{str(error).removeprefix(own)}") from None
-    if old := next((half for half in HALVES if half in dir(metric)), None):
-        raise UserError(
-            f"metrics.{name}._target_ must have halves that are called, got {old} in {entry['_target_']}; it is called "
-            f"{HALVES[old]} now"
-        )
+    refuse_old_methods(f"metrics.{name}", entry["_target_"], metric, "halves")
     return metric
 
 

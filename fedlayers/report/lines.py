@@ -106,12 +106,11 @@ def learning_charts(records: pd.DataFrame, quantities: Quantities) -> dict[str, 
 
 def _curve(rows: pd.DataFrame, spread: Spread) -> Line:
     first = rows.iloc[0]
-    name, kind = str(first["line_name"]), str(first["kind"])
+    name = str(first["line_name"])
     if first["who"] == "server":
         return _line(spread, name, "server", "dotted")
-    several = first["kinds"] > 1
-    style = "dashed" if several and kind == "personal" else "solid"
-    return _line(spread, f"{name}, {kind} models" if several else name, str(first["at"]), style)
+    style = "dashed" if first["kinds"] > 1 and first["kind"] == "personal" else "solid"
+    return _line(spread, name, str(first["at"]), style)
 
 
 def profiles(

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.seals import Seal, digest, seal_of
-from fedlayers.runs.file_names import CLIENT, run_files
+from fedlayers.runs.file_names import CLIENT, drop_after, rounds_of
 
 # Stands in a file's header for its own digest while that is computed.
 _OPEN_DIGEST = "0" * 32
@@ -106,19 +106,13 @@ class StateStore:
 
     def rewind(self, server_round: int) -> None:
         """Forget proposals and every state later than the given round."""
-        for file in run_files(self.folder, CLIENT):
-            if file.unfinished or (file.round or 0) > server_round:
-                file.path.unlink()
+        drop_after(self.folder, CLIENT, server_round)
         self._known = self._unsealed = self._unpruned = None
 
     def _committed(self) -> dict[int, list[int]]:
         """Return client -> rounds of its committed states, ascending."""
         if self._known is None:
-            rounds: dict[int, list[int]] = {}
-            for file in run_files(self.folder, CLIENT):
-                if not file.unfinished and file.round is not None:
-                    rounds.setdefault(int(file.text), []).append(file.round)
-            self._known = {client: sorted(found) for client, found in rounds.items()}
+            self._known = {int(client): rounds for client, rounds in rounds_of(self.folder, CLIENT).items()}
         return self._known
 
 

@@ -51,6 +51,27 @@ def snapshot_of(name: str) -> tuple[int, str] | None:
     return int(match["round"]), name.partition("@")[0].removeprefix("client")
 
 
+def rounds_of(folder: Path, names: str) -> dict[str, list[int]]:
+    """Return which rounds the finished files in a folder are of, ascending, by the names' other part.
+
+    Args:
+        folder: one of the folders in a run's folder.
+        names: the pattern of their names, one of this module's.
+    """
+    found: dict[str, list[int]] = {}
+    for file in run_files(folder, names):
+        if not file.unfinished and file.round is not None:
+            found.setdefault(file.text, []).append(file.round)
+    return {text: sorted(rounds) for text, rounds in found.items()}
+
+
+def drop_after(folder: Path, names: str, last: int) -> None:
+    """Delete the files in a folder that are of a round later than the last one, or unfinished."""
+    for file in run_files(folder, names):
+        if file.unfinished or (file.round or 0) > last:
+            file.path.unlink()
+
+
 def run_files(folder: Path, names: str) -> Iterator[RunFile]:
     """Yield the files in a folder that are called as a run calls them; nothing if there is no such folder.
 

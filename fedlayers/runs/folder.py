@@ -21,7 +21,7 @@ from fedlayers.runs.client_state import StateStore
 from fedlayers.runs.commits import Commit, DamagedError, read_commit
 from fedlayers.runs.damage import WRITTEN_ANEW
 from fedlayers.runs.done import known_end, read_done, write_done
-from fedlayers.runs.file_names import PART, SERVER, SNAPSHOT, run_files
+from fedlayers.runs.file_names import PART, SERVER, SNAPSHOT, rounds_of, run_files
 from fedlayers.runs.integrity import problem_of
 from fedlayers.runs.manifest import BEST, Manifest
 from fedlayers.runs.metric_memory import MetricMemory
@@ -152,10 +152,7 @@ class RunFolder:
 
     def last_round(self) -> int | None:
         """Return the last committed round, None if there is none."""
-        found = run_files(self.path / "state", SERVER)
-        return max(
-            (f.round for f in found if f.text == "json" and not f.unfinished and f.round is not None), default=None
-        )
+        return max(rounds_of(self.path / "state", SERVER).get("json", ()), default=None)
 
     def commit_clients(self, server_round: int, clients: Sequence[int]) -> None:
         """Make what the clients proposed in a round their states."""

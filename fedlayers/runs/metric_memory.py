@@ -9,7 +9,7 @@ from safetensors.numpy import save
 
 from fedlayers.core.disk import disk_errors, write_bytes
 from fedlayers.core.seals import Seal, digest, seal_of
-from fedlayers.runs.file_names import KEPT, run_files
+from fedlayers.runs.file_names import KEPT, drop_after, rounds_of
 
 
 class MetricMemory:
@@ -54,17 +54,11 @@ class MetricMemory:
 
     def rewind(self, last: int) -> None:
         """Delete what is later than a round, or unfinished."""
-        for file in run_files(self.path, KEPT):
-            if file.unfinished or (file.round or 0) > last:
-                file.path.unlink()
+        drop_after(self.path, KEPT, last)
 
     def _moments(self) -> dict[str, list[int]]:
         """Return moment -> rounds of which something is kept, ascending."""
-        found: dict[str, list[int]] = {}
-        for file in run_files(self.path, KEPT):
-            if not file.unfinished and file.round is not None:
-                found.setdefault(file.text, []).append(file.round)
-        return {moment: sorted(rounds) for moment, rounds in found.items()}
+        return rounds_of(self.path, KEPT)
 
     def _rounds(self, moment: str) -> list[int]:
         return self._moments().get(moment, [])

@@ -82,10 +82,13 @@ def compose_sweep(words: Sequence[str]) -> Sweep:
         settings = [word for word, one in zip(words, given, strict=True) if one.is_hydra_override()]
         composing = Points(settings)
         configs = [composing.config(point) for point in points]
-    from fedlayers.execution.build import check_parts
+    from fedlayers.execution.build import check_parts, without_unread_plan
 
     given_words = [[*point, *(word for word in words if "=" in word)] for point in points]
     refuse_contradictions([contradictions(*run) for run in zip(configs, given_words, strict=True)])
+    own = [without_unread_plan(config) for config in configs]
+    # A plan that none of the runs reads is refused as in a run by itself.
+    configs = own if any(config.plan.name != "all" for config in own) else configs
     for config in configs:
         check_parts(config)
     return Sweep(configs, points, settings, master)
@@ -98,9 +101,10 @@ def job(content: DictConfig) -> None:
         KeyboardInterrupt: the run was stopped, and with it the sweep: no Exception, for Hydra would go on.
         SystemExit: the job's time has ended and it is queued again.
     """
+    from fedlayers.execution.build import without_unread_plan
     from fedlayers.runs.folder import run_folder
 
-    config = typed(content)
+    config = without_unread_plan(typed(content))
     folder = run_folder(config)
     forget_failure(folder)
     try:

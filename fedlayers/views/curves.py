@@ -34,10 +34,10 @@ def learning_curves(records: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The rows of :func:`curve_rows` that are on a line, by metric (in the order of ``CURVES``) and line, with columns
-        ``panel, panel_name`` (the metric), ``line`` (number), ``line_name`` (``clients, after aggregation``), ``who``
-        (``clients`` or ``server``), ``at`` (the moment of the line), ``kind`` (of the line's models: ``global``,
-        ``personal``, or empty) and ``kinds`` (how many kinds of models clients have at that moment or have been sent
-        before training).
+        ``panel, panel_name`` (the metric), ``line`` (number), ``line_name`` (``clients, after aggregation, personal
+        models``; the models only where there are several kinds), ``who`` (``clients`` or ``server``), ``at`` (the
+        moment of the line), ``kind`` (of the line's models: ``global``, ``personal``, or empty) and ``kinds`` (how many
+        kinds of models clients have at that moment or have been sent before training).
     """
     rows = curve_rows(records)
     lines = [line for metric in CURVES for line in _lines(rows[rows["metric"] == metric])]
@@ -61,11 +61,13 @@ def _lines(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
         then = clients[_at(clients, moment)]
         for kind, line in then.groupby(then["model"].astype(object).fillna(""), sort=True):
             if (line["moment"] == moment).any():
-                name = f"clients, {MOMENT_NAMES[moment]}"
-                yield line.assign(name=name, who="clients", at=moment, kind=kind, kinds=then["model"].nunique())
+                kinds = then["model"].nunique()
+                name = f"clients, {MOMENT_NAMES[moment]}" + (f", {kind} models" if kinds > 1 else "")
+                yield line.assign(name=name, who="clients", at=moment, kind=kind, kinds=kinds)
     server = rows[(rows["scope"] == "server_test") & _at(rows, "after_aggregate")]
     if not server.empty:
-        yield server.assign(name="server's test set", who="server", at="after_aggregate", kind="global", kinds=1)
+        name = "server's test set, global model"
+        yield server.assign(name=name, who="server", at="after_aggregate", kind="global", kinds=1)
 
 
 def evaluations(records: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:

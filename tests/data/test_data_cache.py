@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from fedlayers.core.errors import UserError
+from fedlayers.core.seals import Seal, seal_of
 from fedlayers.data import Federation, load_federation, prepare
 from fedlayers.data import sealed_folder as sealed
 from fedlayers.data.cache import build_once, save_array, save_text
@@ -165,13 +166,12 @@ def sealed_folder(tmp_path: Path) -> Path:
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files whose digests are computed, all of them old enough."""
     calls: list[Path] = []
-    digest = sealed._sha256
 
-    def noted(path: Path) -> str:
+    def noted(path: Path) -> Seal:
         calls.append(path)
-        return digest(path)
+        return seal_of(path)
 
-    monkeypatch.setattr(sealed, "_sha256", noted)
+    monkeypatch.setattr(sealed, "seal_of", noted)
     monkeypatch.setattr(sealed, "SETTLED_NS", -(10**12))
     return calls
 

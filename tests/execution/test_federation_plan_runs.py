@@ -11,12 +11,14 @@ from safetensors.torch import load
 
 from fedlayers import open as open_run
 from fedlayers import read
+from fedlayers import run as run_sweep
 from fedlayers.config.compose import compose_config
 from fedlayers.config.settings import identity
 from fedlayers.core.errors import UserError
 from fedlayers.flower.adapter import records_of
 from fedlayers.runs.client_state import unpack
-from fedlayers.runs.folder import RunFolder
+from fedlayers.runs.folder import RunFolder, run_folder
+from fedlayers.studies.study import compose_sweep
 
 Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
@@ -167,6 +169,43 @@ def test_a_plan_says_what_it_means(words: list[str], sentence: str) -> None:
 def test_the_plan_of_all_layers_names_the_same_run() -> None:
     assert identity(compose_config(["plan=all"])) == identity(compose_config([]))
     assert identity(compose_config(PERSONAL)) != identity(compose_config([]))
+
+
+def test_layers_named_in_another_order_or_twice_are_the_same_run() -> None:
+    names = {
+        identity(compose_config(["plan=personal", f"plan.personal=[{layers}]"]))
+        for layers in ("fc1,fc2", "fc2,fc1", "fc2,fc1,fc2")
+    }
+    assert len(names) == 1
+
+
+def test_in_a_sweep_a_plan_is_of_the_runs_that_read_it(tmp_path: Path) -> None:
+    small = ["engine=local", "rounds=1", "clients=2", "examples_per_client=40", "metrics=[evaluation]", "figures=false"]
+    words = [*small, f"results_dir={tmp_path}", *PERSONAL]
+    found = run_sweep(words, algorithm=["local", "fedavg"])
+    assert dict(zip(found.facts["algorithm"], found.facts["plan"], strict=True)) == {
+        "local": "all",
+        "fedavg": "personal",
+    }
+    alone = compose_config([*small, f"results_dir={tmp_path}", "algorithm=local"])
+    assert run_folder(alone) in found.runs
+    with pytest.raises(UserError, match=r"plan must be left out because .* shares no layer anyway, got 'personal'"):
+        compose_sweep([*PERSONAL, "algorithm=local", "seed=0,1"])
+
+
+def test_run_json_says_which_layers_are_shared(personal: Path) -> None:
+    facts = RunFolder(personal).facts()
+    assert facts["plan"] == "personal"
+    assert {layer["name"]: layer["shared"] for layer in facts["layers"]} == {"fc1": True, "fc2": False}
+
+
+@pytest.mark.slow
+def test_flowers_runtime_keeps_layers_and_measures_steps_as_this_process(quick_run: Run, tables: Tables) -> None:
+    words = [*PERSONAL, "clients=2", "rounds=1", "metrics=[evaluation,weights]", "metrics.weights.steps=['every 2']"]
+    here, there = quick_run("engine=local", *words), quick_run("engine=flower", "engine.workers=1", *words)
+    assert tables(there) == tables(here) and model_of(there, 1) == model_of(here, 1)
+    assert [own_layers(there, client, 1) for client in (0, 1)] == [own_layers(here, client, 1) for client in (0, 1)]
+    assert read(there).records["step"].notna().any()
 
 
 @pytest.mark.parametrize("algorithm", ["fedadam", "fedprox", "clustered", "ifca"])

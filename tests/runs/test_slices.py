@@ -1,5 +1,6 @@
 """A slice of results is read by file name, row group, column and predicate; what is asked for and not there is told."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import fedlayers
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import Record, Row, to_table
 from fedlayers.runs.file_names import round_of
+from fedlayers.runs.reading import tables
 from fedlayers.runs.reading.selection import Selection, listed
 from fedlayers.studies import aggregate as aggregate_module
 from fedlayers.studies.aggregate import aggregate
@@ -25,6 +27,9 @@ ROUNDS = 60
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of many rounds, each with thousands of rows."""
     run = write_run(tmp_path_factory.mktemp("large") / "s", rounds=1)
+    facts = json.loads((run / "run.json").read_text())
+    layers = [*facts["layers"], *({"name": f"fc{layer}"} for layer in range(10))]
+    (run / "run.json").write_text(json.dumps({**facts, "round": ROUNDS + 100, "layers": layers}))
     for number in range(1, ROUNDS + 1):
         address: dict[str, Any] = {
             "round": number + 100,
@@ -140,7 +145,7 @@ def test_row_groups_of_a_study_are_skipped(tmp_path: Path, monkeypatch: pytest.M
     assert list(fedlayers.read(table, columns=["run_status"], metric="loss").records.columns) == ["run_status"]
     assert fedlayers.read(table, other=1, metric="cka").records.empty
     with pytest.raises(UserError, match=r"host must be some of node1, got 'node2' \(did you mean node1\?\)"):
-        _ = fedlayers.read(table, host="node2").records
+        fedlayers.read(table, host="node2")
 
 
 @pytest.mark.parametrize(
@@ -152,12 +157,28 @@ def test_row_groups_of_a_study_are_skipped(tmp_path: Path, monkeypatch: pytest.M
         ({"client": 9}, r"client must be some of 0 to 2, got 9"),
         ({"rounds": [1, 9]}, r"rounds must be some of 0 to 4, got 9"),
         ({"rounds": 3, "moment": "finale"}, r"moment must be some of .*final.*, got 'finale' \(did you mean final\?\)"),
+        ({"owner": "cliant"}, r"owner must be some of client, server, got 'cliant' \(did you mean client\?\)"),
+        ({"subject": "clas 0"}, r"subject must be some of class 0, got 'clas 0' \(did you mean class 0\?\)"),
     ],
 )
-def test_values_that_are_not_there_are_told(filters: dict[str, Any], sentence: str, tmp_path: Path) -> None:
-    run = write_run(tmp_path / "s")
+def test_values_that_are_not_there_are_told_at_once(filters: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    write_run(tmp_path / "s")
     with pytest.raises(UserError, match=sentence):
-        _ = fedlayers.read(run, **filters).records
+        fedlayers.read(tmp_path / "s", **filters)
+
+
+def test_values_that_runs_state_are_asked_for_without_a_look_into_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(tmp_path / "s")
+    monkeypatch.setattr(tables.Tables, "_rows", lambda *_: pytest.fail("read a table"))
+    fedlayers.read(run, metric="loss", layer="conv1", client=[0, 2], rounds=[1, 4], moment="final", owner="client")
+
+
+def test_a_word_that_no_row_has_is_told_by_the_table(tmp_path: Path) -> None:
+    found = fedlayers.read(write_run(tmp_path / "s"), scope="space_sample")
+    with pytest.raises(UserError, match=r"scope must be some of .*client_test.*, got 'space_sample'"):
+        _ = found.records
 
 
 @pytest.mark.parametrize(

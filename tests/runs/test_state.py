@@ -155,7 +155,7 @@ def test_of_many_clients_only_those_that_trained_are_looked_at(
     assert len(store.new_seals()) == 50
     store.prune()
     listed = mock.Mock(side_effect=AssertionError("the folder is looked at again"))
-    monkeypatch.setattr("fedlayers.runs.client_state.run_files", listed)
+    monkeypatch.setattr("fedlayers.runs.client_state.rounds_of", listed)
     for server_round in (2, 3, 4):
         store.propose(7, server_round, state_of(server_round))
         store.commit(server_round, [7, 8])

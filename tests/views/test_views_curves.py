@@ -52,8 +52,9 @@ def test_a_line_per_moment_and_kind_of_model_and_the_server_last() -> None:
     assert rows.groupby("line")["value"].agg(list).tolist() == [[0.4], [0.1, 0.2], [0.3], [0.5], [0.9], [2.0]]
     first = rows.drop_duplicates("line")
     assert first["line_name"].tolist() == [
-        "clients, after local training", "clients, after aggregation", "clients, after aggregation", "clients, final",
-        "server's test set", "clients, after local training",
+        "clients, after local training", "clients, after aggregation, global models",
+        "clients, after aggregation, personal models", "clients, final",
+        "server's test set, global model", "clients, after local training",
     ]  # fmt: skip
     assert first["kind"].tolist() == ["personal", "global", "personal", "global", "global", "global"]
     assert first["kinds"].tolist() == [1, 2, 2, 1, 1, 1]
@@ -65,6 +66,7 @@ def test_a_line_per_moment_and_kind_of_model_and_the_server_last() -> None:
 def test_what_is_measured_before_training_alone_is_no_line() -> None:
     rows = learning_curves(table(row(0.1, 0, "start"), row(0.3, 1, "after_aggregate", model="personal")))
     assert rows["value"].tolist() == [0.3] and rows["kinds"].tolist() == [2]
+    assert rows["line_name"].tolist() == ["clients, after aggregation, personal models"]
     nothing = learning_curves(table(row(0.1, 1, "after_local", layer="conv")))
     assert nothing.empty and {"line", "line_name", "who", "at", "kind", "kinds"} <= set(nothing)
 

@@ -54,18 +54,15 @@ def learning_curves(records: pd.DataFrame, facts: Mapping[str, Any], quantities:
 def _draw(axes: Axes, rows: pd.DataFrame, quantity: Facts) -> int:
     """Draw the lines of one metric and return the largest number of clients behind a mean."""
     most = 1
-    kinds = rows[rows["who"] == "clients"].groupby("at")["kind"].nunique()
     for name, line in parts_of(rows, "line"):
         spread = spread_along(line, "round", quantity.limits)
         first = line.iloc[0]
         if first["who"] == "server":
             marker = "." if len(spread.x) <= _MOST_MARKERS else ""
-            label = f"{name}, {first['kind']} model"
-            axes.plot(spread.x, spread.mean, color=SERVER_COLOUR, ls=":", marker=marker, label=label)
+            axes.plot(spread.x, spread.mean, color=SERVER_COLOUR, ls=":", marker=marker, label=name)
             continue
-        several = kinds[first["at"]] > 1
-        label = f"{name}, {first['kind']} model" if several else name
-        _line(axes, spread, str(first["at"]), label, "--" if several and first["kind"] == "personal" else "-")
+        style = "--" if first["kinds"] > 1 and first["kind"] == "personal" else "-"
+        _line(axes, spread, str(first["at"]), name, style)
         most = max(most, spread.count)
     return most
 

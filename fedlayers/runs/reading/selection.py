@@ -122,18 +122,19 @@ EVERYTHING = Selection()
 STATED = Selection(columns=("stated",))
 
 
-def check_values(selection: Selection, found: pa.Table, there: Callable[[str, Selection], set[Value]]) -> None:
+def check_values(selection: Selection, found: pa.Table | None, there: Callable[[str, Selection], set[Value]]) -> None:
     """Raise UserError for a value that is asked for and that no row of any table has.
 
     Args:
         selection: what was asked for.
-        found: the rows of one table.
+        found: the rows of one table, None before one is read.
         there: returns a column's values in all tables among the rows of a selection, or those that are ``STATED``; it
             may have to read much, and is only asked where a value was not found.
     """
     for column, asked in selection.values.items():
-        has = column in found.column_names
-        present = {value.as_py() for value in found.column(column).unique()} if has else set[Value]()
+        present = set[Value]()
+        if found is not None and column in found.column_names:
+            present = {value.as_py() for value in found.column(column).unique()}
         absent = [value for value in asked if value not in present and _now(column, value) not in present]
         # First what costs nothing, then where it is likely to be, then everywhere.
         near = {name: values for name, values in selection.values.items() if name == "round" != column}

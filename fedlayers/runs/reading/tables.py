@@ -8,19 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import Quantities
-from fedlayers.core.records import SCHEMAS
+from fedlayers.core.records import MOMENTS, SCHEMAS, SCOPES
 from fedlayers.runs.damage import guarded, readable
 from fedlayers.runs.partition_table import load_partition, with_zeros
 from fedlayers.runs.quantities import load_quantities, quantities_of, stated_in
 from fedlayers.runs.reading.parts import load, load_file, schema_of, to_pandas
 from fedlayers.runs.reading.run_columns import short_column, types_of, with_columns
 from fedlayers.runs.reading.run_facts import is_run, run_facts, run_folders
-from fedlayers.runs.reading.selection import EVERYTHING, OF_RUNS, Selection, Value, check_values
+from fedlayers.runs.reading.selection import EVERYTHING, OF_RUNS, STATED, Selection, Value, check_values
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+# What may stand in a column of any run.
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    "moment": MOMENTS,
+    "scope": SCOPES,
+    "owner": ("client", "server"),
+    "model": ("personal", "global"),
+    "status": ("ok", "missing"),
+}
 PARTITION_COLUMNS = ("client", "client_name", "scope", "label", "label_name", "examples")
 
 
@@ -112,6 +120,19 @@ class Tables:
         flat = [{k: v for k, v in row.items() if not isinstance(v, list | dict)} for row in rows]
         return pd.DataFrame(flat).convert_dtypes()
 
+    def check(self) -> None:
+        """Look whether what is asked for is there, where runs say what they have without a look into their tables.
+
+        Raises:
+            UserError: a value that nobody states is in no table.
+        """
+
+        def there(column: str, rows: Selection) -> set[Value]:
+            found = self._there(column, rows)
+            return found | self._possible(column) if rows is STATED else found
+
+        check_values(self.selection, None, there)
+
     def _table(self, name: str) -> "pd.DataFrame":
         found = self._rows(name, self.selection)
         check_values(self.selection, found, self._there)
@@ -147,8 +168,10 @@ class Tables:
         for name in SCHEMAS if self.runs else ("records", "pairs"):
             try:
                 table = self._rows(name, replace(rows, columns=(column,)))
-            except UserError:  # a study without pairs
-                continue
+            except UserError:
+                if self.runs:
+                    raise
+                continue  # a study without pairs
             if column in table.column_names:
                 found |= {value.as_py() for value in table.column(column).unique() if value.is_valid}
         return found
@@ -156,12 +179,20 @@ class Tables:
     def _stated(self, column: str) -> set[Value]:
         """Return values of a column that runs say they have, without a look into their tables."""
         if column == "metric":
-            return set(self.quantities)
+            known = readable(load_quantities, self.runs).values() if self.runs else (self.quantities,)
+            return set().union(*known)
         found: set[Value] = set()
         for facts in readable(run_facts, self.runs).values() if column in ("client", "layer") else ():
             named = {layer["name"] for layer in facts.get("layers") or ()}
             found |= named if column == "layer" else set(range(facts.get("clients") or 0))
         return found
+
+    def _possible(self, column: str) -> set[Value]:
+        """Return values of a column that rows of these runs may have, though perhaps none has."""
+        rounds = (
+            [facts.get("round") or 0 for facts in readable(run_facts, self.runs).values()] if column == "round" else []
+        )
+        return {*_WORDS.get(column, ()), *range(max(rounds, default=-1) + 1)}
 
     def _need_folders(self, table: str) -> None:
         if not self.runs:
@@ -174,13 +205,16 @@ def read(path: str | Path, *, columns: Sequence[str] = (), **filters: Any) -> Ta
     See :func:`fedlayers.read`, which gives the same with figures.
 
     Raises:
-        UserError: if there is nothing at ``path``, it is neither of them, a file cannot be read, or a column is none.
+        UserError: if there is nothing at ``path``, it is neither of them, a file cannot be read, a column is none, or
+            no row has a value that is asked for.
     """
     place = Path(path).expanduser()
     tables = _at(place)
     # A table of a study has columns of its own: the settings in which runs differ.
     others = () if tables.runs else guarded(schema_of, place).names
-    return replace(tables, selection=Selection.of(filters, columns, others))
+    found = replace(tables, selection=Selection.of(filters, columns, others))
+    found.check()
+    return found
 
 
 def _at(place: Path) -> Tables:
