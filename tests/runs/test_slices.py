@@ -16,7 +16,7 @@ from fedlayers.core.records import Record, Row, to_table
 from fedlayers.runs.file_names import round_of
 from fedlayers.runs.reading import tables
 from fedlayers.runs.reading.selection import Selection, listed
-from fedlayers.studies import aggregate as aggregate_module
+from fedlayers.studies import study_table
 from fedlayers.studies.aggregate import aggregate
 from tests.support.fake_run import write_run
 
@@ -128,7 +128,7 @@ def test_a_study_reads_the_runs_that_are_asked_for(tmp_path: Path, opened: list[
 
 
 def test_row_groups_of_a_study_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aggregate_module, "ROW_GROUP_ROWS", 1)
+    monkeypatch.setattr(study_table, "ROW_GROUP_ROWS", 1)
     study = tmp_path / "s"
     for seed in range(3):
         write_run(study, seed=seed)
