@@ -14,15 +14,7 @@ from typing import Any
 from fedlayers.config.examples import Plant, ServerTest
 from fedlayers.config.old_names import new_value
 from fedlayers.config.training import Training
-from fedlayers.core.checks import (
-    LARGEST,
-    MOST,
-    check,
-    check_folder_name,
-    check_path,
-    count,
-    one_of,
-)
+from fedlayers.core.checks import LARGEST, MOST, check, check_folder_name, check_path, count, one_of
 
 __all__ = ["Config", "Engine", "Plan", "Probe", "Snapshots", "Split", "canonical", "identity"]
 
