@@ -1,8 +1,14 @@
 """What layers put out on the probe: by hand, for every kind of layer, and why there may be nothing."""
 
+import gc
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fedlayers.core.layers import layers_of
 from metrics.compare.measures.cca import PWCCA
@@ -35,6 +41,40 @@ def test_positions_are_pooled_flattened_or_samples() -> None:
     assert torch.allclose(samples["0"], maps.flatten(2).transpose(1, 2), atol=1e-6)
     assert torch.allclose(outputs(CONV, IMAGES, "flattened")["0"], samples["0"].flatten(1), atol=1e-6)
     assert torch.allclose(outputs(CONV, IMAGES)["0"], samples["0"].mean(1), atol=1e-6)
+
+
+class _Maps(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the tensors of at least so many numbers that are still there."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.least, self.seen = least, list[weakref.ref[Tensor]]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, Tensor) and found.numel() >= self.least:
+            self.seen.append(weakref.ref(found))
+        return found
+
+    @property
+    def alive(self) -> int:
+        return sum(seen() is not None for seen in self.seen)
+
+
+@pytest.mark.parametrize(("positions", "kept"), [("pooled", [0, 0, 0]), ("flattened", [2, 4, 6])])
+def test_maps_of_a_batch_are_gone_before_the_next_one(positions: str, kept: list[int]) -> None:
+    module = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.ReLU()).eval()
+    maps, alive = _Maps(4 * 8 * 30 * 30), []
+
+    def batches() -> Iterator[Tensor]:
+        for _ in range(3):
+            yield torch.ones(4, 1, 30, 30)
+            gc.collect()
+            alive.append(maps.alive)
+
+    with maps:
+        layer_outputs(module, layers_of(module), batches(), positions)
+    assert len(maps.seen) > 6 and alive == kept
 
 
 def test_steps_of_a_sequence_are_positions_and_attention_means_its_first_output() -> None:
