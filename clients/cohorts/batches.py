@@ -102,6 +102,8 @@ def _filled(batches: Sequence[Tensor]) -> Tensor:
 
 def _stacked_rows(rows: Sequence[Tensor]) -> Tensor:
     """Return rows (steps, b) of each client as one tensor, those of others where one has no more."""
+    if len({own.shape for own in rows}) == 1:
+        return torch.stack(list(rows), 1)
     steps, longest = (max(own.shape[axis] for own in rows) for axis in (0, 1))
     stacked = rows[0].new_zeros(steps, len(rows), longest)
     for client, own in enumerate(rows):

@@ -56,7 +56,11 @@ class StackedSGD:
         self.weights = list(weights)
         self.momentum = momentum
         self.weight_decay = weight_decay
-        self.velocity = _stacked(weights, kept, "momentum") if momentum else []
+        # Fresh velocities are written by the first step, whatever stands in them.
+        unknown = not any(any(own) for own in kept)
+        self.is_fresh = [unknown] * len(kept)
+        empty = [torch.empty_like(weight) for weight in weights] if unknown and momentum else []
+        self.velocity = empty or (_stacked(weights, kept, "momentum") if momentum else [])
 
     def step(self, gradients: Sequence[Tensor], rates: Sequence[float], clients: slice) -> None:
         """Change the weights of some clients by one step."""
@@ -65,14 +69,21 @@ class StackedSGD:
         if self.weight_decay:
             direction = list(torch._foreach_add(direction, weights, alpha=self.weight_decay))
         if self.momentum:
-            velocity = [tensor[clients] for tensor in self.velocity]
-            torch._foreach_mul_(velocity, self.momentum)
-            torch._foreach_add_(velocity, direction)
-            direction = velocity
+            direction = self._accelerated(direction, clients)
         if len(set(rates)) == 1:
             torch._foreach_add_(weights, direction, alpha=-rates[0])
         else:
             torch._foreach_sub_(weights, [each_times(tensor, rates) for tensor in direction])
+
+    def _accelerated(self, direction: list[Tensor], clients: slice) -> list[Tensor]:
+        velocity = [tensor[clients] for tensor in self.velocity]
+        if self.is_fresh[clients.start]:
+            self.is_fresh[clients] = [False] * len(direction[0])
+            torch._foreach_copy_(velocity, direction)
+            return velocity
+        torch._foreach_mul_(velocity, self.momentum)
+        torch._foreach_add_(velocity, direction)
+        return velocity
 
     def state_of(self, client: int) -> list[dict[str, Tensor]]:
         """Return each weight's ``momentum``."""

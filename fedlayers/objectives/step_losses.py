@@ -17,7 +17,8 @@ class StepLosses:
 
     def __init__(self, objective: Objective, device: torch.device) -> None:
         self._objective = objective
-        self._step, self._first = torch.zeros((2,), dtype=torch.int64, device=device)
+        if not objective.is_safe:
+            self._step, self._first = torch.zeros((2,), dtype=torch.int64, device=device)
 
     def __call__(self, outputs: Tensor, labels: Tensor, step: Step) -> Tensor:
         """Return the mean loss of a step's batch, a scalar.
