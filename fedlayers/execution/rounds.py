@@ -86,6 +86,8 @@ class RoundLoop:
             settings = self._settings(server_round, "after_aggregate")
             messages = list(self.strategy.configure_evaluate(server_round, self.model.record(), settings, self.grid))
         check_messages(messages, self.config.algorithm["client"], self.config.training)
+        # Before they are sent, as in _send.
+        sent = {m.metadata.dst_node_id - 1: m.content for m in messages}
         evaluate = self._evaluate(server_round, "after_aggregate", messages)
         # Not before the last round counts: only the last two states of a client are kept.
         self.writer.settle()
@@ -95,7 +97,7 @@ class RoundLoop:
             server_round, means.of("loss", "client_val"), self.model, train, self.folder.states
         )
         if server_round == self.config.rounds:
-            self._last = LastEvaluation({m.metadata.dst_node_id - 1: m.content for m in messages}, evaluate)
+            self._last = LastEvaluation(sent, evaluate)
         tables = train.merged(evaluate)
         self._add_own(tables, server_round, "after_aggregate", time.perf_counter() - began)
         self._save(server_round, f"round={server_round:06d}", tables, snapshots)

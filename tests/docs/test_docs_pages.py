@@ -90,7 +90,8 @@ def test_pages_named_anywhere_exist() -> None:
 )
 def test_values_named_in_the_text_can_be_set(name: str) -> None:
     spans = re.findall(r"`'?([\w.]+=[^`'<>]+)'?`", Page(name).prose)
-    words = [word for span in spans for word in span.split() if re.fullmatch(r"[\w.]+=(\[.*\]|[^|,…]+)", word)]
+    given = [word for span in spans for word in re.findall(r"(?:\[[^\]]*\]|\S)+", span)]
+    words = [word for word in given if re.fullmatch(r"[\w.]+=(\[.*\]|[^|,…]+)", word)]
     chosen = {word.split("=")[0]: word for word in words if not word.startswith(("hydra.", "key="))}
     compose_config(list(chosen.values()))
 
