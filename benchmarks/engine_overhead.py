@@ -25,8 +25,9 @@ from fedlayers.core.devices import prepare_process, threads
 from fedlayers.core.machine.allocation import available_cpus
 from fedlayers.engines.base import Workplace
 from fedlayers.engines.make import make_engine
-from fedlayers.flower.adapter import Grid, quiet, records_of, run_simulation
-from fedlayers.flower.arrays import decode, encode
+from fedlayers.flower.adapter import Grid, make_reply, quiet, records_of, run_simulation
+from fedlayers.flower.arrays import decode
+from fedlayers.flower.contents import array_record
 from fedlayers.flower.sums import averaged, block_of
 from strategies.fedavg import FedAvg
 
@@ -49,9 +50,9 @@ def make_app() -> ClientApp:
             prepare_process(deterministic=False)
             prepared.add(os.getpid())
         received = records_of(message.content, ArrayRecord)["arrays"]
-        arrays = ArrayRecord({name: encode(decode(array) + 1) for name, array in received.items()})
+        arrays = array_record({name: decode(array) + 1 for name, array in received.items()})
         content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})})
-        return Message(content, reply_to=message)
+        return make_reply(message, content)
 
     @app.query()
     def query(message: Message, context: Context) -> Message:

@@ -11,7 +11,7 @@ import torch
 from flwr.app import Array, ArrayRecord, Message, RecordDict
 from torch import Tensor
 
-from fedlayers.flower.adapter import records_of
+from fedlayers.flower.adapter import make_array, make_array_record, records_of
 
 _STYPE = "numpy.ndarray"
 
@@ -27,7 +27,7 @@ def encode(array: np.ndarray) -> Array:
     header = _header(packed.dtype.str, packed.shape)
     # An array without numbers has no bytes to cast.
     data = packed.data.cast("B") if packed.size else b""
-    return Array(str(packed.dtype), tuple(packed.shape), _STYPE, b"".join([header, data]))
+    return make_array(_name(packed.dtype), tuple(packed.shape), _STYPE, b"".join([header, data]))
 
 
 def decode(array: Array) -> np.ndarray:
@@ -47,6 +47,11 @@ def decode(array: Array) -> np.ndarray:
 def tensor_of(array: Array) -> Tensor:
     """Return a serialised array as a tensor over its bytes: read it, never write to it."""
     return torch.from_numpy(decode(array))
+
+
+@lru_cache(maxsize=64)
+def _name(dtype: Any) -> str:
+    return str(dtype)
 
 
 @lru_cache(maxsize=4096)
@@ -97,10 +102,6 @@ def pack_reply(reply: Message) -> tuple[Any, ...]:
 
 
 def _record(entries: list[tuple[Any, ...]]) -> ArrayRecord:
-    record = ArrayRecord()
-    for key, dtype, shape, stype, buffer in entries:
-        array = Array.__new__(Array)
-        # The constructor insists on bytes, which would be a copy.
-        array.dtype, array.shape, array.stype, array.data = dtype, shape, stype, buffer.data
-        record[key] = array
-    return record
+    return make_array_record(
+        {key: make_array(dtype, shape, stype, buffer.data) for key, dtype, shape, stype, buffer in entries}
+    )

@@ -16,7 +16,7 @@ from fedlayers.core.devices import threads
 from fedlayers.core.errors import UserError
 from fedlayers.core.seeding import global_state
 from fedlayers.core.weights import from_safetensors_bytes
-from fedlayers.flower.adapter import NumPyClient, client_error, integer, records_of
+from fedlayers.flower.adapter import NumPyClient, client_error, integer, make_reply, records_of
 from fedlayers.flower.arrays import decode
 from fedlayers.flower.client_plugin import client_maker
 from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, reply_content
@@ -107,7 +107,7 @@ def _handle(run: _Run, message: Message, context: Context, training: bool) -> Me
                 context.state,
                 message.content,
             )
-            return Message(_reply(station.client(session), session, training), reply_to=message)
+            return make_reply(message, _reply(station.client(session), session, training))
     except Exception:
         reason = json.dumps(
             {"client": client, "round": server_round, "moment": moment, "traceback": traceback.format_exc()}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import SCHEMAS
+from fedlayers.flower.adapter import make_array_record
 from fedlayers.flower.arrays import encode
 
 # The model's arrays and the settings, in messages; in replies the settings are what a client tells its strategy.
@@ -61,7 +62,7 @@ def reply_content(arrays: Mapping[str, np.ndarray] | None, count: int, found: Ma
 def array_record(arrays: Mapping[str, np.ndarray | Tensor]) -> ArrayRecord:
     """Return named arrays as the record in which they travel."""
     plain = {name: array.detach().cpu() if isinstance(array, Tensor) else array for name, array in arrays.items()}
-    return ArrayRecord({name: encode(np.asarray(array)) for name, array in plain.items()})
+    return make_array_record({name: encode(np.asarray(array)) for name, array in plain.items()})
 
 
 def packed_payloads(payloads: Mapping[str, Mapping[str, np.ndarray]]) -> bytes:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.weights import to_safetensors_bytes
+from fedlayers.flower.adapter import make_array_record
 from fedlayers.flower.arrays import decode, encode
 
 
@@ -21,7 +22,7 @@ class GlobalModel:
 
     def record(self) -> ArrayRecord:
         """Return the weights as the record that strategies pass around."""
-        return ArrayRecord({name: encode(array) for name, array in self.weights.items()})
+        return make_array_record({name: encode(array) for name, array in self.weights.items()})
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights as tensors that share memory with the arrays."""

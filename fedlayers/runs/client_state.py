@@ -54,8 +54,7 @@ class StateStore:
             proposed: whether this round's proposal is asked for.
             committed: the round of its last committed state, None if it has none.
         """
-        proposal = self.folder / f".{client}@{server_round}"
-        if proposed and proposal.exists():
+        if proposed and (proposal := self.folder / f".{client}@{server_round}").exists():
             return unpack(proposal)
         return RecordDict() if committed is None else unpack(self.folder / f"{client}@{committed}")
 

@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from fedlayers.engines.base import EngineGrid, R, S, T, Workplace, cohorts_of, r
 from fedlayers.engines.ray import worker_pool
 from fedlayers.engines.ray.cluster import INLINE_BYTES, RAYS_INLINE_BYTES, connect
 from fedlayers.engines.ray.mapped_work import ItemWorker, MappedWork
-from fedlayers.engines.ray.phase import Chunk, Contents, InFlight
+from fedlayers.engines.ray.phase import Chunk, Contents, InFlight, Unit
 from fedlayers.engines.ray.placement import Chunks, blocks_pay
 from fedlayers.engines.ray.resources import resources
 from fedlayers.engines.ray.shared_files import check_shared
@@ -156,8 +156,9 @@ class RayGrid(EngineGrid):
         actor = worker_pool.take(self._options) or ray.remote(Worker).options(**self._options).remote()
         return actor, actor.begin.remote(self._app, place.state_dir.resolve(), len(place.costs))
 
-    def _cost(self, message: Message) -> float:
-        return self.workplace.costs[message.metadata.dst_node_id - 1]
+    def _cost(self, messages: Iterable[Message]) -> float:
+        costs = self.workplace.costs
+        return sum(costs[message.metadata.dst_node_id - 1] for message in messages)
 
     def _dispatch(self, phase: InFlight) -> None:
         """Give every worker a chunk to run and one to run next, so that none waits for its next dispatch."""
@@ -165,39 +166,42 @@ class RayGrid(EngineGrid):
             for worker in self._workers.present():
                 queue = [chunk for chunk in phase.running.values() if chunk.worker == worker]
                 if phase.waiting and len(queue) == depth and not (depth and phase.suspects(queue)):
-                    chunk = Chunk(self._next_chunk(phase), worker, self._workers.actors[worker])
+                    unit = self._next_chunk(phase)
+                    chunk = Chunk(unit.messages, unit.cost, worker, self._workers.actors[worker])
                     phase.running[self._send(chunk, phase)] = chunk
 
     def _plan(self, messages: list[Message]) -> InFlight:
         """Cut a phase into units: cohorts; of single clients, blocks if those are cheap or sums of them pay."""
         blocks = block_of(messages)
         per_cost = self._seconds_per_cost.get(messages[0].metadata.message_type, math.inf)
-        expected_s = per_cost * sum(map(self._cost, messages))
         smallest = DISPATCH_S / per_cost
-        workers = math.ceil(min(max(expected_s / WORKER_S, 1), len(self._workers)))
         members: dict[int, list[Message]] = {}
-        for message in sorted(messages, key=lambda m: m.metadata.dst_node_id):
-            members.setdefault(blocks[message.metadata.dst_node_id], []).append(message)
+        for node, message in sorted(((m.metadata.dst_node_id, m) for m in messages), key=lambda pair: pair[0]):
+            members.setdefault(blocks[node], []).append(message)
         cohorts = cohorts_of(self.workplace.app, messages)
         alone = len(cohorts) == len(messages)
-        units = list(members.values()) if alone else cohorts
-        costs = [list(map(self._cost, unit)) for unit in units]
-        if max(map(sum, costs)) > smallest:
+        units = self._units(members.values() if alone else cohorts)
+        workers = math.ceil(min(max(per_cost * sum(unit.cost for unit in units) / WORKER_S, 1), len(self._workers)))
+        if max(unit.cost for unit in units) > smallest:
+            costs = [[self._cost([message]) for message in unit.messages] for unit in units]
             sums = bool(self.average_by)
             if alone and not (sums and blocks_pay(costs, workers, per_cost, size_bytes(messages[0].content))):
-                units = cohorts
-            units.sort(key=lambda unit: -sum(map(self._cost, unit)))
+                units = self._units(cohorts)
+            units.sort(key=lambda unit: -unit.cost)
         numbers = {m.metadata.dst_node_id: number for number, cohort in enumerate(cohorts) for m in cohort}
         return InFlight(units, Chunks(workers, smallest), blocks, numbers, Contents(self._inline_bytes))
 
-    def _next_chunk(self, phase: InFlight) -> list[Message]:
+    def _units(self, groups: Iterable[list[Message]]) -> list[Unit]:
+        return [Unit(group, self._cost(group)) for group in groups]
+
+    def _next_chunk(self, phase: InFlight) -> Unit:
         if phase.suspects([]):  # alone, as _replace put it back, to learn which client kills its worker
             return phase.waiting.pop(0)
         first = phase.waiting[0]
-        most = max(1, CHUNK_BYTES // (size_bytes(first[0].content) * len(first) + 1))
-        count = phase.chunks.next([sum(map(self._cost, unit)) for unit in phase.waiting], most)
+        most = max(1, CHUNK_BYTES // (size_bytes(first.messages[0].content) * len(first.messages) + 1))
+        count = phase.chunks.next([unit.cost for unit in phase.waiting], most)
         taken, phase.waiting = phase.waiting[:count], phase.waiting[count:]
-        return [message for unit in taken for message in unit]
+        return Unit([message for unit in taken for message in unit.messages], sum(unit.cost for unit in taken))
 
     def _send(self, chunk: Chunk, phase: InFlight) -> Any:
         """Dispatch a chunk with the contents it needs, each once."""
@@ -226,7 +230,7 @@ class RayGrid(EngineGrid):
             ]
             self.workplace.advance(len(replies))
             kind = chunk.messages[0].metadata.message_type
-            self._seconds_per_cost[kind] = seconds / max(sum(map(self._cost, chunk.messages)), 1)
+            self._seconds_per_cost[kind] = seconds / max(chunk.cost, 1)
 
     def _replace(self, phase: InFlight, chunk: Chunk) -> None:
         """Start a new worker in the place of a dead one, unless a client has killed several already."""
@@ -241,5 +245,5 @@ class RayGrid(EngineGrid):
                     "most likely it needs more memory than there is: use fewer workers (engine.workers) or a smaller "
                     "training.batch_size"
                 )
-        phase.waiting = phase.cohorts_in(chunk.messages) + phase.waiting
+        phase.waiting = self._units(phase.cohorts_in(chunk.messages)) + phase.waiting
         self._workers.replace(chunk.worker, chunk.actor)

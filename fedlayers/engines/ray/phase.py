@@ -13,11 +13,20 @@ from fedlayers.engines.ray.placement import Chunks
 from fedlayers.flower.arrays import pack, size_bytes
 
 
-@dataclass
-class Chunk:
-    """Messages sent to one worker at once."""
+@dataclass(frozen=True)
+class Unit:
+    """Messages that stay together, and what they cost."""
 
     messages: list[Message]
+    cost: float
+
+
+@dataclass
+class Chunk:
+    """Messages sent to one worker at once, and what they cost."""
+
+    messages: list[Message]
+    cost: float
     worker: int
     actor: Any
     number: int = field(default_factory=itertools.count().__next__)
@@ -51,7 +60,7 @@ class Contents:
 class InFlight:
     """The messages of one phase: waiting (in units that stay together), running, answered."""
 
-    waiting: list[list[Message]]
+    waiting: list[Unit]
     chunks: Chunks
     blocks: dict[int, int]
     # Node id -> the number of its cohort.
@@ -61,9 +70,15 @@ class InFlight:
     replies: list[Message] = field(default_factory=list)
     attempts: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Count the members of the blocks."""
+        self._sizes = Counter(self.blocks.values())
+
     def suspects(self, queue: Sequence[Chunk]) -> bool:
         """Say whether a message that is next, or one of a queue, was in a worker that died: those run alone."""
-        messages = itertools.chain(self.waiting[0], *(chunk.messages for chunk in queue))
+        if not self.attempts:
+            return False
+        messages = itertools.chain(self.waiting[0].messages, *(chunk.messages for chunk in queue))
         return any(message.metadata.message_id in self.attempts for message in messages)
 
     def cohorts_in(self, messages: Sequence[Message]) -> list[list[Message]]:
@@ -74,7 +89,6 @@ class InFlight:
     def whole_blocks(self, messages: Sequence[Message]) -> dict[int, list[int]]:
         """Return block -> places of its members, by node id, for the blocks that are complete among the messages."""
         places: dict[int, list[int]] = {}
-        for place in sorted(range(len(messages)), key=lambda p: messages[p].metadata.dst_node_id):
-            places.setdefault(self.blocks[messages[place].metadata.dst_node_id], []).append(place)
-        sizes = Counter(self.blocks.values())
-        return {block: found for block, found in places.items() if len(found) == sizes[block]}
+        for node, place in sorted((message.metadata.dst_node_id, place) for place, message in enumerate(messages)):
+            places.setdefault(self.blocks[node], []).append(place)
+        return {block: found for block, found in places.items() if len(found) == self._sizes[block]}
