@@ -31,10 +31,12 @@ class WallTime:
 
     def stop(self) -> None:
         """Write the seconds to ``run.json``; the process ends, or the rounds do."""
-        facts = self._folder.facts()
-        *earlier, last = facts.get("stretches") or [{}]
-        ended = {**last, "wall_s": time.monotonic() - self._began}
-        self._folder.write_facts({**facts, "wall_s": self(), "stretches": [*earlier, ended]})
+        facts = {**self._folder.facts(), "wall_s": self()}
+        # Without any stretch no round has begun.
+        if facts.get("stretches"):
+            *earlier, last = facts["stretches"]
+            facts["stretches"] = [*earlier, {**last, "wall_s": time.monotonic() - self._began}]
+        self._folder.write_facts(facts)
 
 
 def sign_of_life(run: Path) -> float | None:

@@ -106,7 +106,11 @@ def sent_outputs(view: ServerView, positions: str) -> dict[int, dict[str, Tensor
 
 
 def why_absent(output: Tensor | None) -> str | None:
-    """Return why a layer has no output in :func:`sent_outputs`, None if it has one."""
+    """Return why a layer has no output in :func:`sent_outputs`, None if it has one.
+
+    >>> why_absent(torch.ones(10, 4)), why_absent(None)
+    (None, 'there is no output of it on the probe')
+    """
     if output is None:
         return _NOTHING_REASON
     if output.ndim > 1:
@@ -119,7 +123,11 @@ def _shared_name(positions: str) -> str:
 
 
 def packed(values: Mapping[str, Tensor], examples: int) -> dict[str, np.ndarray]:
-    """Return the payload of layers' representations, and under ``examples`` the number of probe examples."""
+    """Return the payload of layers' representations, and under ``examples`` the number of probe examples.
+
+    >>> sorted(packed({"fc1": torch.ones(10, 4)}, examples=10))
+    ['examples', 'layer/fc1']
+    """
     return {"examples": np.array([examples])} | {f"layer/{name}": tensor.numpy() for name, tensor in values.items()}
 
 
