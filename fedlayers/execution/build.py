@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import Strategy
 from torch import nn
 
@@ -26,7 +25,7 @@ from fedlayers.execution.assembly import assembled, parts_of, workspace_of
 from fedlayers.execution.rehearsal import check_observed, check_plan, check_strategy, reads_plan, rehearse
 from fedlayers.flower.client_contract import declared_client
 from fedlayers.flower.client_plugin import try_client
-from fedlayers.flower.clientapp import client_app
+from fedlayers.flower.clientapp import CohortApp, client_app
 from fedlayers.flower.session import Workspace
 from fedlayers.flower.strategy_contract import check_declared, declared
 from fedlayers.measuring.build import build_metrics
@@ -84,7 +83,7 @@ class Built:
         """Where the server computes."""
         return self.workspace.device
 
-    def client_app(self, config: Config) -> ClientApp:
+    def client_app(self, config: Config) -> CohortApp:
         """Return the ClientApp, its device settled here so that all workers use the same kind."""
         return client_app(replace(config, device=self.device.type), assembled, self.federation.digest)
 

@@ -16,6 +16,7 @@ from fedlayers.data.cache import cache_root, data_root
 from fedlayers.engines.base import EngineGrid, Workplace
 from fedlayers.engines.make import checked_engine, make_engine, settled_device
 from fedlayers.execution.build import Built, build
+from fedlayers.execution.cohort_choice import settled_cohort
 from fedlayers.execution.continuation import nothing_left, resume
 from fedlayers.execution.engine_choice import choose
 from fedlayers.execution.outcome import draw, facts_of, finish, note_stretch, save_partition, stated
@@ -83,11 +84,13 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
         wall = WallTime(folder, alive)
         save_partition(folder, config, built.federation)
         files = {FILE: save_quantities(folder.path, stated(config, built))}
-        facts = {**folder.facts(), **facts_of(folder, config, built, engine), "files": files, "status": "running"}
+        cohort, tried_out = settled_cohort(config, built, engine, folder.facts())
+        facts = {**folder.facts(), **facts_of(folder, config, built, engine), "cohort": cohort, "files": files}
+        facts["status"] = "running"
         folder.write_facts(facts)
         print(f"run: {folder.path}")
         print(f"engine: {engine} ({why})")
-        for remark in (*built.federation.notes, *built.notes):
+        for remark in filter(None, (*built.federation.notes, *built.notes, tried_out)):
             print(f"note: {remark}")
         if committed is not None:
             print(f"continuing after round {committed}")
@@ -204,7 +207,7 @@ def _engine(
         "prepared data (FEDLAYERS_CACHE)": cache_root(),
     }
     place = Workplace(
-        built.client_app(_for_workers(config)),
+        built.client_app(_for_workers(config, folder.facts()["cohort"])),
         costs,
         folder.path / "state",
         stop,
@@ -218,12 +221,13 @@ def _engine(
     return grid
 
 
-def _for_workers(config: Config) -> Config:
-    """Return the configuration with paths that hold in any process, whatever its folder and environment."""
+def _for_workers(config: Config, cohort: int) -> Config:
+    """Return the configuration with paths that hold in any process, whatever its folder, and the size of cohorts."""
     dataset = dict(config.dataset)
     if isinstance(dataset.get("path"), str) and Path(dataset["path"]).exists():
         dataset["path"] = str(Path(dataset["path"]).resolve())
-    return replace(config, dataset=dataset, data_dir=str(data_root(config.data_dir).resolve()))
+    training, data_dir = replace(config.training, cohort=cohort), str(data_root(config.data_dir).resolve())
+    return replace(config, dataset=dataset, data_dir=data_dir, training=training)
 
 
 @contextmanager

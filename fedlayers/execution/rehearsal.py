@@ -145,6 +145,21 @@ def rehearse(make: Callable[[], Strategy], weights: Mapping[str, np.ndarray], co
         _aggregate(make(), list(weights), config, clients, sends)
 
 
+def first_messages(
+    strategy: Strategy, weights: Mapping[str, np.ndarray], config: Config, clients: int
+) -> list[Message]:
+    """Return what a strategy, which is thrown away afterwards, sends to train in the first round, by client.
+
+    Empty if it waits for clients. The arguments are those of :func:`rehearse`.
+    """
+    set_identity()
+    try:
+        messages = _configured(strategy, "train", weights, config, clients)
+    except _NeedsClientsError:
+        return []
+    return sorted(messages, key=lambda message: message.metadata.dst_node_id)
+
+
 def _configured(
     strategy: Strategy, phase: str, weights: Mapping[str, np.ndarray], config: Config, clients: int
 ) -> list[Message]:
