@@ -3,22 +3,28 @@
 from dataclasses import replace
 
 from fedlayers.config.settings import Config, Engine
+from fedlayers.core.devices import resolve_device
 from fedlayers.engines.base import EngineGrid, Workplace
 
 
-def settled_device(config: Config) -> str:
-    """Return the device to ask for: ``auto`` is the CPU, for clients and server alike, where a joined Ray has no GPU.
+def settled_device(config: Config) -> tuple[str, str]:
+    """Return the device to ask for, and what to say about it, "" for nothing.
+
+    ``auto`` is the CPU, for clients and server alike, where this process sees a GPU and the Ray that the run uses has
+    none.
 
     Raises:
         UserError: there is no Ray at ``engine.address``.
     """
-    if config.device != "auto" or config.engine.address is None or config.engine.name == "local":
-        return config.device
+    engine = config.engine
+    on_ray = engine.name in ("ray", "flower") or (engine.name == "auto" and engine.address is not None)
+    if config.device != "auto" or not on_ray or resolve_device("auto").type == "cpu":
+        return config.device, ""
     from fedlayers.engines.ray.cluster import connect
     from fedlayers.engines.ray.resources import has_gpus
 
-    connect(config.engine.address)
-    return "auto" if has_gpus() else "cpu"
+    connect(engine.address)
+    return ("auto", "") if has_gpus() else ("cpu", "on the CPU, because Ray has no GPU, though this process sees one")
 
 
 def checked_engine(name: str, engine: Engine, device: str, clients: int) -> Engine:

@@ -57,9 +57,11 @@ def _execute(config: Config) -> Path:
         if complete := nothing_left(folder, config):
             print(complete)
             return folder.path
-        config = replace(config, device=settled_device(config))
+        device, said = settled_device(config)
+        config = replace(config, device=device)
         built = build(config)
         name, why = choose(config, built.workspace)
+        why = "; ".join(filter(None, (why, said)))
         # Whatever else can turn out to be a mistake is tried before there is a folder.
         if config.force or folder.last_round() is None:
             fresh_model(config, built)

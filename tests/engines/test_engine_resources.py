@@ -1,11 +1,13 @@
 """What workers ask of Ray: shares of its GPUs, and the device that server and clients have in common."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from unittest import mock
 
 import pytest
 import ray
+import torch
 
 from fedlayers.config.compose import compose_config
 from fedlayers.config.settings import Engine
@@ -13,6 +15,7 @@ from fedlayers.core.errors import UserError
 from fedlayers.engines.make import checked_engine, settled_device
 from fedlayers.engines.ray import cluster
 from fedlayers.engines.ray.resources import gpu_share, resources
+from fedlayers.execution import execute
 
 
 @pytest.fixture(autouse=True)
@@ -51,23 +54,38 @@ def test_workers_fit_where_they_share() -> None:
         assert resources(engine, 3) == ({"num_cpus": 1.0, "num_gpus": 0.6666}, 3)
 
 
+NO_GPU = "on the CPU, because Ray has no GPU, though this process sees one"
+
+
 @pytest.mark.parametrize(
-    ("overrides", "has", "device"),
+    ("overrides", "has", "seen", "device"),
     [
-        (["engine.address=a:1"], {"CPU": 2.0}, "cpu"),
-        (["engine.address=a:1"], {"CPU": 2.0, "GPU": 1.0}, "auto"),
-        (["engine.address=a:1", "device=cuda"], {"CPU": 2.0}, "cuda"),
-        ([], {"CPU": 2.0}, "auto"),
+        (["engine.address=a:1"], {"CPU": 2.0}, True, ("cpu", NO_GPU)),
+        (["engine=flower", "engine.address=a:1"], {"CPU": 2.0}, True, ("cpu", NO_GPU)),
+        (["engine=ray"], {"CPU": 2.0}, True, ("cpu", NO_GPU)),
+        (["engine.address=a:1"], {"CPU": 2.0, "GPU": 1.0}, True, ("auto", "")),
+        (["engine.address=a:1"], {"CPU": 2.0}, False, ("auto", "")),
+        (["engine.address=a:1", "device=cuda"], {"CPU": 2.0}, True, ("cuda", "")),
+        (["engine=local"], {"CPU": 2.0}, True, ("auto", "")),
+        ([], {"CPU": 2.0}, True, ("auto", "")),
     ],
-    ids=["joined without GPUs", "joined with GPUs", "as asked", "one of its own"],
+    ids=["joined", "flower", "the program's own", "GPUs", "none here either", "as asked", "local", "not chosen yet"],
 )
-def test_server_and_clients_compute_on_what_a_joined_ray_has(
-    overrides: list[str], has: Mapping[str, float], device: str
+def test_server_and_clients_compute_on_what_ray_has(
+    overrides: list[str], has: Mapping[str, float], seen: bool, device: tuple[str, str]
 ) -> None:
-    with ray_with(**has):
+    with ray_with(**has), mock.patch.object(torch.cuda, "is_available", return_value=seen):
         assert settled_device(compose_config(overrides)) == device
 
 
+def test_a_run_says_that_it_computes_on_the_cpu(
+    quick_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(execute, "settled_device", lambda _: ("cpu", NO_GPU))
+    quick_run("engine=local", "rounds=1", "metrics=[]")
+    assert f"engine: local (as asked; {NO_GPU})" in capsys.readouterr().out
+
+
 def test_gpus_that_ray_has_not_are_refused() -> None:
-    with ray_with(CPU=2.0), pytest.raises(UserError, match="device must be cpu or auto where Ray has no GPU, got"):
+    with ray_with(CPU=2.0), pytest.raises(UserError, match="device must be cpu where Ray has no GPU, got 'cuda', whi"):
         checked_engine("ray", Engine(), "cuda", 3)

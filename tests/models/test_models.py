@@ -1,5 +1,6 @@
 """Networks: sizes against published or hand-counted ones, equal seeds, and mistakes told in a sentence."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,20 @@ def test_pooling_equals_torchs_in_value_and_gradient() -> None:
     assert torch.equal(plain.grad, same.grad)  # type: ignore[arg-type]
 
 
-def test_pooling_is_the_same_for_stacked_networks() -> None:
-    stacked = torch.randn(2, 3, 4, 9, 8)
-    assert torch.equal(torch.vmap(MaxPool2d(2))(stacked), torch.stack([MaxPool2d(2)(one) for one in stacked]))
+@pytest.mark.parametrize("shape", [(3, 2, 6, 6), (2, 5, 7)], ids=["batch", "one image"])
+def test_pooling_is_torchs_also_within_vmap_and_twice_differentiated(shape: tuple[int, ...]) -> None:
+    stacked = torch.randn(4, *shape, generator=torch.Generator().manual_seed(0))
+    own, plain = MaxPool2d(2), nn.MaxPool2d(2)
+    expected = torch.stack([plain(images) for images in stacked])
+    assert torch.equal(torch.stack([own(images) for images in stacked]), expected)
+    assert torch.equal(torch.func.vmap(own)(stacked), expected)
+
+    def loss(pool: nn.Module, images: Tensor) -> Tensor:
+        return pool(images.pow(3)).pow(2).sum()
+
+    def curved(pool: nn.Module, images: Tensor) -> Tensor:
+        gradient = torch.func.grad(partial(loss, pool))
+        return torch.func.jvp(gradient, (images,), (torch.ones_like(images),))[1]
+
+    found = torch.func.vmap(partial(curved, own))(stacked)
+    torch.testing.assert_close(found, torch.stack([curved(plain, images) for images in stacked]))

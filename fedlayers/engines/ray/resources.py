@@ -27,7 +27,7 @@ def gpu_share(engine: Engine, device: str, num_clients: int) -> float:
     total = ray.cluster_resources()
     gpus = total.get("GPU", 0.0)
     if gpus == 0:
-        raise UserError("device must be cpu or auto where Ray has no GPU, got 'cuda'")
+        raise UserError("device must be cpu where Ray has no GPU, got 'cuda', which this process sees")
     workers = engine.workers or min(int(total.get("CPU", 0.0) / engine.client_cpus), num_clients)
     # Ray schedules shares of a GPU to four decimals.
     return int(gpus / max(workers, 1) * 1e4) / 1e4 or 1e-4
