@@ -65,4 +65,4 @@ def gathered(
     features, labels = examples.batch(chosen)
     if augment is not None:
         features = augment(features, generator)
-    return Batch(features.to(device), labels.to(device))
+    return Batch(features.to(device, non_blocking=True), labels.to(device, non_blocking=True))

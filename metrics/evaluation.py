@@ -141,11 +141,12 @@ def evaluate_model(
     logits, labels = (torch.cat(pieces) for pieces in zip(*found, strict=True))
     if logits.shape[1:] != (num_classes,):
         raise ValueError(f"module must give {num_classes} logits an example, got {tuple(logits.shape[1:])}")
+    known = labels.cpu()
     return Predictions(
-        labels=labels,
+        labels=known,
         logits=logits,
-        losses=objective(logits.double(), labels.to(device)).detach().cpu(),
-        confusion=confusion_matrix(labels, logits.argmax(1).cpu(), num_classes),
+        losses=objective(logits.double(), labels).detach().cpu(),
+        confusion=confusion_matrix(known, logits.argmax(1).cpu(), num_classes),
         unusable=int((~logits.isfinite()).any(1).sum()),
         objective=objective.name,
     )
@@ -154,12 +155,12 @@ def evaluate_model(
 def _outputs(
     module: nn.Module, examples: ExampleSet, batches: Sequence[Tensor], device: torch.device
 ) -> list[tuple[Tensor, Tensor]]:
-    """Return the logits and, on the CPU, the labels of each batch of positions."""
+    """Return the logits and the labels of each batch of positions."""
     found = []
     with torch.inference_mode():
         for positions in batches:
             features, labels = examples.batch(positions)
-            found.append((module(features.to(device)), labels.cpu()))
+            found.append((module(features.to(device, non_blocking=True)), labels.to(device, non_blocking=True)))
     return found
 
 

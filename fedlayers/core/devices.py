@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import torch
 from threadpoolctl import ThreadpoolController
@@ -18,6 +18,8 @@ from fedlayers.core.machine.allocation import allocated_gpus
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
+# The memory in which cuBLAS computes, and the settings with which it adds in the same order every time.
+_WORKSPACE, _REPEATABLE = "CUBLAS_WORKSPACE_CONFIG", (":4096:8", ":16:8")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -40,17 +42,28 @@ def prepare_process(deterministic: bool) -> None:
     """Set up torch in this process: kernels and memory.
 
     Full float32 always (no TF32); with ``deterministic`` only kernels whose result never varies.
+
+    Raises:
+        UserError: ``deterministic``, and cuBLAS computes, or will, in a workspace with which its sums vary.
     """
     _keep_freed_memory()
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        # Whatever this run is: torch asks once a process, and a later run of it may be deterministic.
+        os.environ.setdefault(_WORKSPACE, _REPEATABLE[0])
+    workspace = os.environ.get(_WORKSPACE, "nothing")
+    if deterministic and workspace not in _REPEATABLE:
+        raise UserError(
+            f"{_WORKSPACE} must be one of {', '.join(_REPEATABLE)} with deterministic=true, got {workspace} in a "
+            "process that may have computed on a GPU with it; set it before Python starts"
+        )
     # As torch.use_deterministic_algorithms does, without 1.3 seconds of importing a compiler that nothing here uses.
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
     torch.backends.cudnn.benchmark = False
 
 
+@cache
 def _keep_freed_memory() -> None:
     """Let glibc keep freed memory instead of giving every activation tensor's pages back to the kernel.
 

@@ -27,14 +27,16 @@ class Planted:
 
     def labelled(self, labels: Tensor) -> Tensor:
         """Return the new labels (n,) of all examples, whose old ones are given in the same order."""
-        return self.relabel[self.groups, labels]
+        relabel, groups = (tensor.to(labels.device, non_blocking=True) for tensor in (self.relabel, self.groups))
+        return relabel[groups, labels]
 
     def turned(self, features: Tensor) -> Tensor:
         """Return all examples' features, images (n, c, h, w) turned and rows as they are; the input may change."""
         turns = self.turns[self.groups]
         for quarters in (1, 2, 3):
-            chosen = turns == quarters
-            if chosen.any():
+            # Looked for on the CPU, so that nobody waits for a card.
+            chosen = (turns == quarters).nonzero().flatten().to(features.device, non_blocking=True)
+            if len(chosen):
                 features[chosen] = torch.rot90(features[chosen], quarters, (-2, -1))
         return features
 

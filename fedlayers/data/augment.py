@@ -54,7 +54,7 @@ def make_augmentation(names: Sequence[str]) -> Augmentation | None:
 
 def _uniform(images: Tensor, generator: torch.Generator) -> Tensor:
     """Return one number in [0, 1) per image, on the images' device, shape (b,)."""
-    return torch.rand(len(images), generator=generator, device=generator.device).to(images.device)
+    return torch.rand(len(images), generator=generator, device=generator.device).to(images.device, non_blocking=True)
 
 
 def _crop(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -55,7 +55,7 @@ def _federation(prepared: Prepared, assignment: Assignment, groups: Planting | N
         classes=facts.classes,
         shape=tuple(own.shape[1:]),
         splits=splits,
-        server_test=Examples(pooled, labels, index[bounds[-2] : bounds[-1]], *normalisation.of(-1)),
+        server_test=Examples(pooled, labels, index[bounds[-2] : bounds[-1]], *normalisation.of(-1, pooled.device)),
         pooled_train=splits["client_train"].together(pooled),
         imputed=_imputed(assignment),
         notes=prepared.notes + assignment.notes,

@@ -13,6 +13,7 @@ from fedlayers.core.forward_order import forward_layers
 from fedlayers.core.weights import split_state
 from fedlayers.data import load_federation
 from fedlayers.data.augment import make_augmentation
+from fedlayers.data.placement import placed
 from fedlayers.flower.session import Augmentation, Workspace
 from fedlayers.measuring.build import build_metrics
 from fedlayers.measuring.probe import probe_for
@@ -52,7 +53,7 @@ def workspace_of(parts: Parts) -> Workspace:
         UserError: data or model cannot be had, or do not fit together.
     """
     config, device = parts.config, parts.device
-    federation = load_federation(config)
+    federation = placed(load_federation(config), device)
     if parts.augment:
         parts.augment(torch.zeros(2, *federation.shape), torch.Generator().manual_seed(config.seed))
 

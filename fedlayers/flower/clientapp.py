@@ -12,7 +12,7 @@ from flwr.clientapp import ClientApp
 
 from fedlayers.config.settings import Config
 from fedlayers.core.cohorts.meeting import place, side_by_side
-from fedlayers.core.devices import threads
+from fedlayers.core.devices import prepare_process, threads
 from fedlayers.core.errors import UserError
 from fedlayers.core.seeding import global_state
 from fedlayers.core.weights import from_safetensors_bytes
@@ -174,4 +174,6 @@ def _station(run: _Run) -> _Station:
                 f"(digest {found}); put the old one back and start the same command again"
             )
         _stations[run.key] = _Station([workspace], client)
+    # Another run may have been here since.
+    prepare_process(run.config.deterministic)
     return _stations[run.key]

@@ -137,7 +137,7 @@ class Session:
         """Return the arrays of a message as named tensors on this client's device (on a CPU they share memory)."""
         device = self.workspace.device
         pairs = zip(self.received, parameters, strict=True)
-        return {name: torch.from_numpy(array).to(device) for name, array in pairs}
+        return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in pairs}
 
     def arrays(self, name: str) -> dict[str, Tensor]:
         """Return another record of arrays of the message, on this client's device; empty if none came."""

@@ -73,8 +73,12 @@ def test_a_gpu_that_is_not_there_is_named() -> None:
 
 def test_a_process_computes_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     torch.backends.cuda.matmul.allow_tf32 = True
     try:
+        # Whatever comes first in a process: torch asks once.
+        prepare_process(deterministic=False)
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
         prepare_process(deterministic=True)
         assert torch.are_deterministic_algorithms_enabled()
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
@@ -84,3 +88,16 @@ def test_a_process_computes_in_full_precision(monkeypatch: pytest.MonkeyPatch) -
         prepare_process(deterministic=False)
     assert not torch.are_deterministic_algorithms_enabled()
     assert not torch.backends.cudnn.benchmark
+
+
+@pytest.mark.parametrize(("before", "got"), [(None, "nothing"), (":4096:2:16:8", ":4096:2:16:8")])
+def test_a_gpu_that_sums_in_any_order_is_refused(before: str | None, got: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A program that computed on the GPU before: torch has read the setting, and setting it now would be too late.
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    if before is not None:
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", before)
+    prepare_process(deterministic=False)
+    with pytest.raises(UserError, match=f"must be one of :4096:8, :16:8 with deterministic=true, got {got} in a pro"):
+        prepare_process(deterministic=True)
+    assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == before

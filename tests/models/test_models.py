@@ -264,11 +264,13 @@ def test_pooling_is_torchs_also_within_vmap_and_twice_differentiated(shape: tupl
     assert torch.equal(torch.func.vmap(own)(stacked), expected)
 
     def loss(pool: nn.Module, images: Tensor) -> Tensor:
-        return pool(images.pow(3)).pow(2).sum()
+        outputs: Tensor = pool(images.pow(3))
+        return outputs.pow(2).sum()
 
     def curved(pool: nn.Module, images: Tensor) -> Tensor:
         gradient = torch.func.grad(partial(loss, pool))
-        return torch.func.jvp(gradient, (images,), (torch.ones_like(images),))[1]
+        product: Tensor = torch.func.jvp(gradient, (images,), (torch.ones_like(images),))[1]
+        return product
 
     found = torch.func.vmap(partial(curved, own))(stacked)
     torch.testing.assert_close(found, torch.stack([curved(plain, images) for images in stacked]))
