@@ -6,7 +6,7 @@ or else the server. The tree depends on who was asked and on nothing else: neith
 Every array is divided by the weights of those who sent it: a reply may lack layers.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -48,25 +48,40 @@ def weighted_mean(contents: Sequence[RecordDict], key: str) -> Sums:
     return {name: value.div_(weights[name]) for name, value in _weighted_sum(contents, key).items()}
 
 
-def add_up_on_worker(blocks: Mapping[int, Sequence[RecordDict]], key: str) -> None:
-    """Replace the arrays of whole blocks of replies by the sums below the highest nodes that these blocks fill.
-
-    A reply that lacked arrays of its sum says so.
+class WorkerSums:
+    """Adds up whole blocks of replies where the clients ran, each while its arrays are still in the cache.
 
     Args:
-        blocks: block -> contents of its replies, by node id; changed in place.
         key: the metric that holds a reply's weight.
     """
-    with threads(1):
-        sums = {root: _total(root, blocks, {}, key) or {} for root in _highest(blocks)}
-    for (level, place), total in sums.items():
-        below = [content for block in range(place << level, (place + 1) << level) for content in blocks[block]]
-        for content in below:
-            own = _own(content)
-            if lacks := [name for name in total if name not in own]:
-                content[LACKS] = ConfigRecord({"names": lacks})
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._sums: dict[int, Sums] = {}
+        # Block -> its replies' contents, and which arrays each had.
+        self._members: dict[int, list[tuple[RecordDict, set[str]]]] = {}
+
+    def add(self, block: int, contents: Sequence[RecordDict]) -> None:
+        """Add up a block and drop its arrays, given the contents of all its replies by node id."""
+        with threads(1):
+            self._sums[block] = _weighted_sum(contents, self._key)
+        self._members[block] = [(content, _own(content)) for content in contents]
+        for content in contents:
             del content[ARRAYS]
-        below[0][f"{SUM}{level}/{place}"] = _record(total)
+
+    def finish(self) -> None:
+        """Put the sums below the highest nodes that these blocks fill into their first replies.
+
+        A reply that lacked arrays of its sum says so.
+        """
+        for level, place in _highest(self._sums):
+            with threads(1):
+                total = _total((level, place), lambda node: self._sums.get(node[1]) if node[0] == 0 else None) or {}
+            below = [member for block in range(place << level, (place + 1) << level) for member in self._members[block]]
+            for content, own in below:
+                if lacks := [name for name in total if name not in own]:
+                    content[LACKS] = ConfigRecord({"names": lacks})
+            below[0][0][f"{SUM}{level}/{place}"] = _record(total)
 
 
 def averaged(replies: Sequence[Message], blocks: Mapping[int, int], key: str) -> list[Message]:
@@ -89,9 +104,15 @@ def averaged(replies: Sequence[Message], blocks: Mapping[int, int], key: str) ->
             if name.startswith(SUM):
                 level, place = map(int, name.removeprefix(SUM).split("/"))
                 received[level, place] = record
+
+    def given(node: Node) -> Sums | None:
+        if node in received:
+            return {name: tensor_of(array).clone() for name, array in received[node].items()}
+        return _weighted_sum(members[node[1]], key) if node[0] == 0 and node[1] in members else None
+
     # One thread, as on the workers: threads differ in the last bits where their shares of an array end.
     with threads(1):
-        total = _total((max(blocks.values()).bit_length(), 0), members, received, key) or {}
+        total = _total((max(blocks.values()).bit_length(), 0), given) or {}
     metrics = _averaged_metrics([reply.content for reply in replies], key)
     within = {
         block: set(record)
@@ -108,16 +129,18 @@ def averaged(replies: Sequence[Message], blocks: Mapping[int, int], key: str) ->
     return [make_message(content=content, metadata=replies[0].metadata)]
 
 
-def _total(
-    node: Node, blocks: Mapping[int, Sequence[RecordDict]], received: Mapping[Node, ArrayRecord], key: str
-) -> Sums | None:
-    """Return the weighted sum below a node, None if nobody there replied."""
+def _total(node: Node, given: Callable[[Node], Sums | None]) -> Sums | None:
+    """Return the weighted sum below a node, None if nobody there replied.
+
+    Args:
+        node: the node.
+        given: the sum below a node where it is known, which may be changed, else None.
+    """
     level, place = node
-    if node in received:
-        return {name: tensor_of(array).clone() for name, array in received[node].items()}
-    if level == 0:
-        return _weighted_sum(blocks[place], key) if place in blocks else None
-    left, right = (_total((level - 1, child), blocks, received, key) for child in (2 * place, 2 * place + 1))
+    found = given(node)
+    if found is not None or level == 0:
+        return found
+    left, right = (_total((level - 1, child), given) for child in (2 * place, 2 * place + 1))
     if left is None or right is None:
         return right if left is None else left
     for name, value in right.items():

@@ -8,7 +8,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, Message, MessageType, MetricRecord, RecordDict
 
 from fedlayers.flower.adapter import number, records_of, set_identity
-from fedlayers.flower.sums import BLOCK, add_up_on_worker, averaged, block_of, weighted_mean
+from fedlayers.flower.sums import BLOCK, WorkerSums, averaged, block_of, weighted_mean
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,10 @@ def add_up(replies: list[Message], blocks: dict[int, int], chosen: set[int], key
         block = blocks[reply.metadata.src_node_id]
         if block in chosen:
             members.setdefault(block, []).append(reply.content)
-    add_up_on_worker(members, key)
+    sums = WorkerSums(key)
+    for block, contents in members.items():
+        sums.add(block, contents)
+    sums.finish()
 
 
 def test_blocks_are_five_clients_each_in_the_order_of_their_ids() -> None:

@@ -26,7 +26,7 @@ from fedlayers.engines.ray.shared_files import check_shared
 from fedlayers.engines.ray.workers import ATTEMPTS, WorkerDied, Workers, answer
 from fedlayers.flower.adapter import make_message, set_identity
 from fedlayers.flower.arrays import pack_reply, size_bytes, unpack
-from fedlayers.flower.sums import add_up_on_worker, block_of
+from fedlayers.flower.sums import WorkerSums, block_of
 from fedlayers.runs.client_state import StateStore
 
 logger = logging.getLogger(__name__)
@@ -80,13 +80,14 @@ class Worker(ItemWorker):
         unpacked = [unpack(content) for content in contents]
         messages = iter([make_message(content=unpacked[place], metadata=metadata) for metadata, place in tasks])
         replies: list[Message] = []
+        sums, ends = WorkerSums(average_by or ""), {max(places): block for block, places in blocks.items()}
         for size in cohorts:
             replies += run_cohort(self.app, list(itertools.islice(messages, size)), self.store, self.num_clients)
-        if average_by:
-            members = {block: [replies[place] for place in places] for block, places in blocks.items()}
-            failed = {block for block, found in members.items() if any(reply.has_error() for reply in found)}
-            whole = {block: [r.content for r in found] for block, found in members.items() if block not in failed}
-            add_up_on_worker(whole, average_by)
+            for block in (ends[place] for place in range(len(replies) - size, len(replies)) if place in ends):
+                found = [replies[place] for place in blocks[block]]
+                if not any(reply.has_error() for reply in found):
+                    sums.add(block, [reply.content for reply in found])
+        sums.finish()
         return [pack_reply(reply) for reply in replies], time.perf_counter() - began
 
 
