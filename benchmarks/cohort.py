@@ -1,9 +1,9 @@
 """Clients that train as one against the same one after the other: milliseconds of a training phase, on this device.
 
-``training``: batches are drawn, all clients trained, their weights ready to be aggregated, as the program's clients do
-it. ``phase``: a message for each client comes, and a reply leaves, with nothing measured. Both sides run in turn; the
-smallest times count. On a GPU the workloads are those of networks for images; on a CPU small ones, of which the first
-must be 3 times faster.
+``training``: each client copies the weights that came and makes its optimizer, batches are drawn, all clients trained,
+their weights ready to be aggregated, as the program's clients do it. ``phase``: a message for each client comes, and a
+reply leaves, with nothing measured. Both sides run in turn; the smallest times count. On a GPU the workloads are those
+of networks for images; on a CPU small ones, of which the first must be 3 times faster.
 
 Usage: ``python benchmarks/cohort.py [--repetitions 5] [workload ...]``; needs no data set.
 """
@@ -109,23 +109,22 @@ class Federation:
         self.module = work.network().to(device)
         self.weights = {name: tensor.cpu().numpy() for name, tensor in split_state(self.module)[0].items()}
         self.training = Training(batch_size=work.batch)
+        own, scale, shift = work.steps * work.batch, torch.tensor(1 / 255), torch.tensor(-0.5)
+        indices = torch.split(torch.arange(count), own)
+        self.examples = [Examples(self.pixels, self.labels, index, scale, shift) for index in indices]
 
     def job(self, client: int) -> TrainingJob:
         """Return one client's training, from the arrays that came."""
-        own = self.work.steps * self.work.batch
-        index = torch.arange(client * own, (client + 1) * own)
-        examples = Examples(self.pixels, self.labels, index, torch.tensor(1 / 255), torch.tensor(-0.5))
         weights = {name: torch.from_numpy(array).to(self.device).clone() for name, array in self.weights.items()}
         learner = EndToEnd(Network(self.module, weights, {}), self.training, 0.05)
-        return TrainingJob(
-            learner, examples, self.training, torch_generator(0, "batches", 1, client), device=self.device
-        )
+        generator = torch_generator(0, "batches", 1, client)
+        return TrainingJob(learner, self.examples[client], self.training, generator, device=self.device)
 
     def prepared(self, as_one: bool) -> Callable[[], None]:
         """Return what trains all clients and has their weights where they are aggregated."""
-        jobs = [self.job(client) for client in range(self.work.clients)]
 
         def run() -> None:
+            jobs = [self.job(client) for client in range(self.work.clients)]
             if as_one:
                 assert not any(isinstance(found, Alone | Exception) for found in train_together(jobs))
             else:

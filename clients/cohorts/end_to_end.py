@@ -84,11 +84,10 @@ class StackedEndToEnd:
         self.gradients = dict(zip(self.trained, gradients, strict=True))
 
     def give_back(self) -> None:
-        """Copy to every learner what became of its weights."""
-        with torch.no_grad():
-            own = [learner.trained[name] for learner in self.learners for name in self.trained]
-            new = [self.parameters[name][client] for client in range(len(self.learners)) for name in self.trained]
-            torch._foreach_copy_(own, new)
+        """Give every learner what became of its weights: its tensors are then its part of the stack, not copies."""
+        for name in self.trained:
+            for learner, own in zip(self.learners, self.parameters[name].detach().unbind(0), strict=True):
+                learner.trained[name].data = own
         if self.learners[0].training.optimizer_state == "carried":
             for client, learner in enumerate(self.learners):
                 learner.optimizer.load(self.optimizer.state_of(client))
