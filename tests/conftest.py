@@ -26,6 +26,7 @@ from fedlayers.config.compose import compose_config
 from fedlayers.config.settings import Config
 from fedlayers.engines.ray.worker_pool import workers_kept
 from fedlayers.execution.execute import execute
+from tests.support import metric_views
 
 # Hydra reads some thirty files for each of hundreds of configurations: libyaml does it in a tenth of the time.
 yaml.SafeLoader = yaml.CSafeLoader  # type: ignore[misc, assignment]
@@ -90,6 +91,14 @@ def pytest_collection_finish() -> None:
     """Let the garbage collector pass over what all modules have brought: it takes a tenth of the tests' time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(params=["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """Yield one device after the other: the CPU, and a GPU where there is one. Support makes what is measured there."""
+    metric_views.where[0] = torch.device(request.param)
+    yield metric_views.where[0]
+    metric_views.where[0] = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,8 @@ from metrics.compare.measures.shape import ShapeMetric
 from metrics.probe.activations import check_positions, layer_outputs, probe_activations, probe_remark
 from tests.support.metric_views import client_view, network, some_rows
 
+pytestmark = pytest.mark.usefixtures("device")
+
 CONV = nn.Sequential(nn.Conv2d(1, 3, 2), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(27, 2)).eval()
 IMAGES = torch.randn(10, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 

@@ -16,6 +16,8 @@ from metrics.base import ClientView, Facts, Measurement, Metric, measured
 from metrics.measure import measure_clients, measure_step
 from tests.support.metric_views import client_view, network, some_rows
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 class Own(Metric):
     """Answers what it is given."""

@@ -19,6 +19,7 @@ from metrics.client_distances import Distances
 from metrics.clusters.agglomerative import Agglomerative
 from metrics.clusters.louvain import Louvain
 from tests.support.metric_views import (
+    arrived,
     assert_in_range,
     client_view,
     network,
@@ -28,16 +29,18 @@ from tests.support.metric_views import (
     with_sent,
 )
 
+pytestmark = pytest.mark.usefixtures("device")
+
 GROUPS = {0: 1, 2: 0, 3: 1, 5: 0, 6: 2, 7: 2, 8: 1, 9: 0, 11: 2}
 BEFORE = weights_of(network(1))
 
 
 def moved(directions: Mapping[int, int], noise: float) -> dict[int, dict[str, Tensor]]:
     """Return clients whose updates have their group's direction, and some noise."""
-    groups = {group: weights_of(network(50 + group)) for group in set(directions.values())}
+    groups = {group: arrived(weights_of(network(50 + group))) for group in set(directions.values())}
     found = {}
     for client, group in directions.items():
-        own = weights_of(network(100 + client))
+        own = arrived(weights_of(network(100 + client)))
         found[client] = {name: BEFORE[name] + groups[group][name] + noise * own[name] for name in BEFORE}
     return found
 

@@ -14,6 +14,8 @@ from metrics.curvature import Curvature
 from tests.metrics.hessian.test_hessian_products import Unused, dense, made
 from tests.support.metric_views import assert_in_range, client_view, network, some_rows, value_of
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 def double_view(module: nn.Module, n: int = 60) -> ClientView:
     rows = some_rows(n)
@@ -23,7 +25,7 @@ def double_view(module: nn.Module, n: int = 60) -> ClientView:
 
 def exact_blocks(module: nn.Module, view: ClientView) -> dict[str, np.ndarray]:
     rows = view.data["client_train"].batch(torch.arange(60))
-    return {layer.name: dense(module, layer, *rows).numpy() for layer in layers_of(module)}
+    return {layer.name: dense(module, layer, *rows).cpu().numpy() for layer in layers_of(module)}
 
 
 @pytest.mark.parametrize("dense_below", [0, 100])

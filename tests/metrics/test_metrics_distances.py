@@ -21,6 +21,8 @@ from metrics.distances.steps.align import AlignStep
 from metrics.distances.weights.participant import Client, LayerWeights
 from tests.support.metric_views import Rows, network, server_view, weights_of
 
+pytestmark = pytest.mark.usefixtures("device")
+
 BEFORE, AFTER = weights_of(network(8)), weights_of(network(9))
 WEIGHTS = {client: weights_of(network(client)) for client in (2, 5, 7)}
 

@@ -33,6 +33,8 @@ from tests.support.metric_views import (
     with_sent,
 )
 
+pytestmark = pytest.mark.usefixtures("device")
+
 PROBE = some_rows(60, seed=5)
 LAYERS = ("0", "2", "3")
 SEEDS = {2: 1, 5: 2, 7: 3}
@@ -63,7 +65,7 @@ def pairs_of(rows: Sequence[Row], **columns: object) -> dict[tuple[Any, ...], Pa
 
 
 def output(seed: int, layer: str) -> Tensor:
-    module, value = network(seed), PROBE.features
+    module, value = network(seed).cpu(), PROBE.features
     for name, part in module.named_children():
         value = part(value)
         if name == layer:

@@ -15,6 +15,8 @@ from metrics.evaluation import Evaluation, evaluate_model, evaluation_rows, pred
 from metrics.statistics.score_errors import score_slopes
 from tests.support.metric_views import assert_in_range, client_view, network, some_rows, value_of
 
+pytestmark = pytest.mark.usefixtures("device")
+
 CLASSES = ("a", "b", "c", "d")
 
 
@@ -137,20 +139,21 @@ def test_bad_classes_are_refused() -> None:
         confusion_matrix(good, good[:1], 2)
 
 
-def test_a_model_is_evaluated_in_evaluation_mode_and_left_as_found() -> None:
-    module = nn.Sequential(nn.Linear(6, 50), nn.Dropout(0.5), nn.BatchNorm1d(50), nn.Linear(50, 4))
+def test_a_model_is_evaluated_in_evaluation_mode_and_left_as_found(device: torch.device) -> None:
+    module = nn.Sequential(nn.Linear(6, 50), nn.Dropout(0.5), nn.BatchNorm1d(50), nn.Linear(50, 4)).to(device)
     module.train()
     module[0].eval()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     rows = some_rows(70)
-    found = evaluate_model(module, rows, 4, 32, torch.device("cpu"))
+    found = evaluate_model(module, rows, 4, 32, device)
     assert [part.training for part in module] == [False, True, True, True]
     assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
     logits = module.eval()(rows.features).detach()
     torch.testing.assert_close(found.logits, logits)
-    expected = nn.functional.cross_entropy(logits.double(), rows.labels, reduction="none")
+    logits, labels = logits.cpu(), rows.labels.cpu()
+    expected = nn.functional.cross_entropy(logits.double(), labels, reduction="none")
     torch.testing.assert_close(found.losses, expected, rtol=1e-5, atol=1e-6)
-    assert torch.equal(found.confusion, confusion_matrix(rows.labels, logits.argmax(1), 4))
+    assert torch.equal(found.confusion, confusion_matrix(labels, logits.argmax(1), 4))
     assert not found.logits.is_inference() and not found.labels.is_inference()
 
 

@@ -21,6 +21,8 @@ from metrics.statistics.jackknife import block_sizes, jackknife_error
 from metrics.statistics.sketch import count_sketch, sketch_widths
 from tests.support.metric_views import Rows, assert_in_range, client_view, network, server_view, some_rows, value_of
 
+pytestmark = pytest.mark.usefixtures("device")
+
 ONE = (Layer("w", 0, "other", "w", (Parameter("w", "weight", (3,)),), ()),)
 
 
@@ -30,7 +32,7 @@ def naive_gradients(module: nn.Module, rows: Rows) -> dict[str, Tensor]:
 
     weights = {name: tensor.detach() for name, tensor in module.named_parameters()}
     found: dict[str, Tensor] = vmap(grad(loss), (None, 0, 0))(weights, rows.features, rows.labels)
-    return {name: tensor.double() for name, tensor in found.items()}
+    return {name: tensor.double().cpu() for name, tensor in found.items()}
 
 
 def sampled(module: nn.Module, rows: Rows, blocks: int = 4, scale: float = 1.0) -> GradientSample:

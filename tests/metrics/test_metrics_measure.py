@@ -18,6 +18,8 @@ from metrics.base import ClientView, Facts, Measurement, Metric, ServerView
 from metrics.measure import Sent, measure_clients, measure_server
 from tests.support.metric_views import assert_in_range, client_view, network, server_view, some_rows, weights_of
 
+pytestmark = pytest.mark.usefixtures("device")
+
 FOLDER = Path(__file__).parents[2] / "conf" / "metrics"
 OPTIONS = sorted(FOLDER.glob("*.yaml"))
 

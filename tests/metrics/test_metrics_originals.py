@@ -15,7 +15,9 @@ from fedlayers.core.records import Record, Row
 from fedlayers.core.seeding import torch_generator
 from metrics.originals import Originals, random_direction
 from metrics.statistics.singular_values import resolution, slice_singular_values, summarise
-from tests.support.metric_views import Rows, assert_in_range, client_view, network, some_rows, value_of
+from tests.support.metric_views import Rows, assert_in_range, client_view, network, some_rows, value_of, where
+
+pytestmark = pytest.mark.usefixtures("device")
 
 Columns = dict[str, float]
 
@@ -28,7 +30,7 @@ def dense_hessian(module: nn.Module, name: str, features: Tensor, labels: Tensor
         return F.cross_entropy(outputs, labels)
 
     found: Tensor = hessian(loss)(wide[name])
-    return found.reshape(wide[name].numel(), -1).numpy()
+    return found.reshape(wide[name].numel(), -1).cpu().numpy()
 
 
 def transcribed(weight: np.ndarray, gradient: np.ndarray, product: np.ndarray) -> Columns:
@@ -79,7 +81,9 @@ def measured_rows(module: nn.Module, rows: Rows, batch_examples: int = 20) -> li
 
 
 def batch_of(rows: Rows, size: int) -> tuple[Tensor, Tensor]:
-    return rows.batch(torch.randint(len(rows), (size,), generator=torch_generator(0, "originals/batch", 1)))
+    chosen = torch.randint(len(rows), (size,), generator=torch_generator(0, "originals/batch", 1))
+    features, labels = (tensor.to(where[0]) for tensor in rows.batch(chosen))
+    return features, labels
 
 
 @pytest.mark.parametrize(
@@ -97,10 +101,10 @@ def test_columns_equal_a_transcription(module: nn.Module, rows: Rows, names: tup
     for name in names:
         parameter = module.get_parameter(name)
         (gradient,) = torch.autograd.grad(loss, parameter, retain_graph=True)
-        weight = parameter.detach().double().numpy()
-        direction = random_direction(parameter.detach(), 1).double().numpy()
+        weight = parameter.detach().double().cpu().numpy()
+        direction = random_direction(parameter.detach(), 1).double().cpu().numpy()
         product = (dense_hessian(module, name, features, labels) @ direction.ravel()).reshape(weight.shape)
-        for column, expected in transcribed(weight, gradient.double().numpy(), product).items():
+        for column, expected in transcribed(weight, gradient.double().cpu().numpy(), product).items():
             row = value_of(found, column, layer=name[0])
             tolerance = 1e-2 if column.endswith(("condition", "skewness")) else 1e-4
             assert row.value == pytest.approx(expected, rel=tolerance, abs=0), (name, column)
@@ -118,9 +122,9 @@ def test_the_condition_of_a_last_layer_is_not_that_of_rounding(scale: float) -> 
         module, rows = network(seed), some_rows(33, seed)
         module.get_parameter("3.weight").data.mul_(scale)
         weight, (features, labels) = module.get_parameter("3.weight").detach(), batch_of(rows, 20)
-        direction = random_direction(weight, 1).double().numpy().ravel()
+        direction = random_direction(weight, 1).double().cpu().numpy().ravel()
         product = (dense_hessian(module, "3.weight", features, labels) @ direction).reshape(weight.shape)
-        expected = transcribed(weight.numpy(), product, product)["original_product_condition"]
+        expected = transcribed(weight.cpu().numpy(), product, product)["original_product_condition"]
         found = value_of(measured_rows(module, rows), "original_product_condition", layer="3").value
         assert found == pytest.approx(expected, rel=1e-3) and found < 1e5
 
@@ -221,7 +225,10 @@ class Mixed(nn.Module):
         self.shift.bias.data.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.tanh(self.pair["scale"] * x @ self.pair["weight"].T) * torch.arange(4.0) + self.shift.bias
+        return (
+            torch.tanh(self.pair["scale"] * x @ self.pair["weight"].T) * torch.arange(4.0, device=x.device)
+            + self.shift.bias
+        )
 
 
 def test_several_tensors_of_a_layer_are_variants_and_biases_are_none() -> None:

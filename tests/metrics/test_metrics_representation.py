@@ -21,6 +21,8 @@ from metrics.representation import Representation
 from metrics.statistics.score_errors import accuracy_error
 from tests.support.metric_views import Rows, assert_in_range, client_view, network, some_rows, value_of
 
+pytestmark = pytest.mark.usefixtures("device")
+
 PLAIN = "plain, pooled"
 DEBIASED = "debiased, pooled"
 OF_LABELS = ("probe_accuracy", "label_information", "within_class_share")

@@ -19,6 +19,8 @@ from metrics.sensitivity import Sensitivity
 from metrics.statistics.taylor_scores import cumulative_scores, taylor_score
 from tests.support.metric_views import Rows, assert_in_range, client_view, network, some_rows, value_of
 
+pytestmark = pytest.mark.usefixtures("device")
+
 SECOND = "sensitivity_second_order"
 
 
@@ -60,7 +62,7 @@ def test_values_equal_a_loop_over_batches() -> None:
         for layer in ("0", "2", "3"):
             weight = module.get_parameter(f"{layer}.weight")
             (gradient,) = torch.autograd.grad(loss, weight, retain_graph=True)
-            product = weight.detach().double().numpy() * gradient.double().numpy()
+            product = (weight.detach().double() * gradient.double()).cpu().numpy()
             scores.setdefault(layer, []).append(float((product**2).sum()))
             products.setdefault(layer, []).append(product.ravel())
     for layer, values in scores.items():
@@ -85,7 +87,7 @@ def test_a_linear_model_has_a_closed_form() -> None:
     module = nn.Sequential(nn.Linear(6, 4)).eval()
     rows = some_rows(30)
     weight, bias = (tensor.detach().double().numpy() for tensor in module.parameters())
-    x, y = rows.features.double().numpy(), np.eye(4)[rows.labels.numpy()]
+    x, y = rows.features.double().cpu().numpy(), np.eye(4)[rows.labels.cpu()]
     logits = x @ weight.T + bias
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     expected = ((weight * ((p - y).T @ x / 30)) ** 2).sum()

@@ -20,6 +20,8 @@ from metrics.compare.measures.cka import CKA
 from metrics.similarity import Similarity
 from tests.support.metric_views import client_view, network, server_view, some_rows, with_sent
 
+pytestmark = pytest.mark.usefixtures("device")
+
 PROBE = some_rows(60, seed=5)
 
 
@@ -49,7 +51,7 @@ def pairs_of(rows: list[Row], subject: str, metric: str = "cka") -> dict[tuple[A
 
 
 def outputs(seed: int) -> Tensor:
-    first: Tensor = network(seed).get_submodule("0")(PROBE.features)
+    first: Tensor = network(seed).cpu().get_submodule("0")(PROBE.features)
     return first.detach()
 
 

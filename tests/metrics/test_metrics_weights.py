@@ -27,6 +27,8 @@ from metrics.statistics.weight_statistics import (
 from metrics.weights import Weights
 from tests.support.metric_views import assert_in_range, client_view, network, server_view, value_of, weights_of
 
+pytestmark = pytest.mark.usefixtures("device")
+
 SHARES = ("share_small", "share_small_relative")
 
 
@@ -206,7 +208,7 @@ def test_opposite_updates_cancel_into_a_reason() -> None:
     names = weights_of(network(0))
     clients = {k: {n: torch.full_like(t, sign) for n, t in names.items()} for k, sign in ((0, 0.5), (1, -0.5))}
     view = server_view(network(0), clients, {0: 1, 1: 1})
-    view.before = {n: torch.zeros_like(t) for n, t in names.items()}
+    view.before = {n: torch.zeros(t.shape) for n, t in names.items()}
     rows, _ = measure_server({"weights": Weights()}, view, {}, 1, "raise")
     assert value_of(rows, "b_dissimilarity").reason == "the mean update is zero"
     assert value_of(rows, "update_cosine", client=0).reason == "the mean update is zero"

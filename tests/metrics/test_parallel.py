@@ -26,6 +26,8 @@ from metrics.measure import measure_server
 from metrics.parallel import map_here, map_if_large, mapped_by
 from tests.support.metric_views import network, server_view, weights_of
 
+pytestmark = pytest.mark.usefixtures("device")
+
 WEIGHTS = {client: weights_of(network(client)) for client in range(3)}
 
 

@@ -19,6 +19,8 @@ from metrics.probe import payload
 from metrics.similarity import Similarity
 from tests.support.metric_views import client_view, network, server_view, some_rows
 
+pytestmark = pytest.mark.usefixtures("device")
+
 PROBE = 500
 # The 8, 8 and 4 units of the layers, as float32.
 OUTPUT_BYTES = PROBE * (8 + 8 + 4) * 4

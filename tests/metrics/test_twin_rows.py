@@ -18,6 +18,8 @@ from metrics.similarity import Similarity
 from metrics.twin_rows import without_twins
 from tests.support.metric_views import client_view, network, server_view, some_rows, weights_of
 
+pytestmark = pytest.mark.usefixtures("device")
+
 BARE = Pair("gap", 0.5, client=0, other=1, n=60)
 RICH = replace(BARE, value=0.5 + 1e-7, stderr=0.1)
 NONE = replace(missing("gap", "not today"), client=0)

@@ -11,6 +11,9 @@ from fedlayers.core.layers import layers_of
 from fedlayers.core.records import Record, Resource, Row, Spectrum
 from metrics.base import ClientView, Measurement, Metric, ServerView
 
+# Where the test that runs computes, see the fixture ``device``.
+where = [torch.device("cpu")]
+
 
 class Rows:
     """Examples held in memory."""
@@ -28,33 +31,39 @@ class Rows:
 def network(seed: int = 0) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.LayerNorm(8), nn.Linear(8, 4)).eval()
+        return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.LayerNorm(8), nn.Linear(8, 4)).eval().to(where[0])
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in module.named_parameters()}
 
 
+def arrived(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.cpu() for name, tensor in weights.items()}
+
+
 def some_rows(n: int, seed: int = 0, classes: int = 4) -> Rows:
     generator = torch.Generator().manual_seed(seed)
-    return Rows(torch.randn(n, 6, generator=generator), torch.randint(classes, (n,), generator=generator))
+    features, labels = torch.randn(n, 6, generator=generator), torch.randint(classes, (n,), generator=generator)
+    return Rows(features.to(where[0]), labels.to(where[0]))
 
 
 def client_view(
     module: nn.Module, data: Mapping[str, Rows], moment: str = "after_local", reference: nn.Module | None = None
 ) -> ClientView:
-    weights = weights_of(module)
+    weights = weights_of(module.to(where[0]))
     return ClientView(
         layers=layers_of(module),
         module=module,
         parameters=weights,
         buffers={},
-        reference=weights if reference is None else weights_of(reference),
+        reference=weights if reference is None else weights_of(reference.to(where[0])),
         data=data,
         classes=("a", "b", "c", "d"),
         seed=7,
         round=1,
         moment=moment,
+        device=where[0],
     )
 
 
@@ -65,13 +74,14 @@ def server_view(
     after: Mapping[str, Tensor] | None = None,
     moment: str = "after_local",
 ) -> ServerView:
-    before = weights_of(module)
+    # What came lies on the CPU.
+    before = arrived(weights_of(module))
     return ServerView(
         layers=layers_of(module),
         clients=sorted(examples),
-        weights=weights,
+        weights={client: arrived(own) for client, own in weights.items()},
         before=before,
-        after=before if after is None else after,
+        after=before if after is None else arrived(after),
         examples=examples,
         payloads={},
         seed=7,
