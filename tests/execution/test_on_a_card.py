@@ -52,6 +52,7 @@ def words(*overrides: str) -> list[str]:
 def on_card(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """Return folders of runs on a card, and how often they read from it: by algorithm, and some others."""
     asked = {name: words(*TINY, f"algorithm={name}") for name in ALGORITHMS}
+    asked["cohort"] = words(*TINY, "training.cohort=4")
     asked |= {"more steps": words(*TINY, "training.steps=7"), "metrics": words(*MEASURED)}
     command = [sys.executable, "-m", "tests.support.runs_on_a_card", str(tmp_path_factory.mktemp("results"))]
     done = subprocess.run(command, input=json.dumps(list(asked.values())), capture_output=True, text=True, check=True)
@@ -71,6 +72,12 @@ def folder(found: tuple[str, int]) -> Path:
 def test_every_algorithm_runs(algorithm: str, on_card: Found) -> None:
     losses = fedlayers.read(folder(on_card[algorithm])).records.query("metric == 'training_loss'")
     assert len(losses) and np.isfinite(losses["value"]).all()
+
+
+def test_clients_of_a_cohort_are_gathered_there(on_card: Found) -> None:
+    alone, cohort = (fedlayers.read(folder(on_card[name])).records for name in ("fedavg", "cohort"))
+    losses = [of.query("metric == 'training_loss'")["value"].to_numpy() for of in (alone, cohort)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("table", ["records", "pairs"])

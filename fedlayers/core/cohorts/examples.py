@@ -40,10 +40,11 @@ class CommonExamples:
         """Return normalised float32 features (n, b, *shape) and labels (n, b), as :meth:`Examples.batch` does.
 
         Args:
-            rows: positions in the arrays, of n of the clients, shape (n, b).
+            rows: positions in the arrays, of n of the clients, shape (n, b), on the CPU.
             clients: these clients.
         """
-        common, flat = self.clients[0], rows.flatten()
+        common = self.clients[0]
+        flat = rows.flatten().to(common.features.device, non_blocking=True)
         taken = common.features.index_select(0, flat).to(self.scale.dtype)
         taken = taken.view(*rows.shape, *taken.shape[1:])
         own = slice(None) if len(self.scale) == 1 else clients
