@@ -1,9 +1,11 @@
 """A run's folder for a training loop of one's own: tables, facts and quantities, without a configuration."""
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -106,10 +108,11 @@ class Writer:
         """Add rows of the round that is under way.
 
         What a row leaves open is filled in: the round, the moment ``after_local``, owner and model (``client`` and
-        ``personal`` where there is a client, else ``server`` and ``global``) and the layer's place.
+        ``personal`` where there is a client, else ``server`` and ``global``) and the layer's place. A value that is
+        None, NaN or infinite is missing.
 
         Raises:
-            UserError: it is no row, of no moment, or of a layer that was not named.
+            UserError: it is no row, its value no number, of no moment, or of a layer that was not named.
         """
         for row in rows:
             if not isinstance(row, Record | Pair | Spectrum | Resource):
@@ -117,7 +120,7 @@ class Writer:
             owner, model = ("server", "global") if row.client is None else ("client", "personal")
             [full] = addressed([row], owner=owner, model=model, moment="after_local")
             check(full.moment in MOMENTS, "moment of a row", f"one of {', '.join(MOMENTS)}", full.moment)
-            self._rows.append(self._placed(full))
+            self._rows.append(self._placed(_valued(full)))
 
     def end_round(self, number: int | None = None) -> None:
         """Write the rows of a round: they count from now on.
@@ -176,6 +179,18 @@ class Writer:
             known = ", ".join(self._places) or "none"
             raise UserError(f"layer of a row must be one of layers={known}, or come with layer_index, got {row.layer}")
         return replace(row, layer_index=self._places[row.layer])
+
+
+def _valued(row: Row) -> Row:
+    """Return a row whose value is a finite number, or missing with a reason."""
+    if isinstance(row, Spectrum):
+        return row
+    value = math.nan if row.value is None else row.value
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    check(number, f"value of {row.metric if isinstance(row, Record) else 'a row'}", "a number, or None", value)
+    if not isinstance(row, Record) or row.status != "ok" or math.isfinite(value):
+        return row
+    return replace(row, value=math.nan, status="missing", reason=row.reason or "the value is not finite")
 
 
 def _as_fact(at: int, layer: str | Layer) -> dict[str, Any]:

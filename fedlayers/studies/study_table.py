@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # A column of a row group takes 0.1 kB of the footer, which readers load whole: groups this large keep it below 2 %.
 ROW_GROUP_ROWS = 16_384
 # Another number whenever rows, their order, row groups or columns of the tables are made in another way.
-_LAYOUT = 1
+_LAYOUT = 2
 
 
 class UnreadableRunError(Exception):

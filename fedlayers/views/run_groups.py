@@ -18,6 +18,8 @@ _SETTING = {"dataset": "dataset", "partition": "partition", "model_name": "model
 # Columns of a run that are no choice of the user, or none that decides its numbers.
 _NO_CHOICE = {"seed", "engine", "parameters", "wall_s", "host", "device", "run_status", "algorithm", *_SETTING}
 
+_NAME = ".name"
+
 
 @dataclass(frozen=True)
 class Group:
@@ -92,8 +94,9 @@ def in_groups(rows: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
 
 def _groups(columns: Mapping[str, FlatSettings]) -> tuple[Group, ...]:
     keys = {key for facts in columns.values() for key in facts if not key.startswith("versions.")} - _NO_CHOICE
-    # The shortest keys first: algorithm.mu rather than algorithm.client.mu, which repeats it.
-    ordered = ["algorithm", *sorted(keys, key=lambda key: (key.count("."), key))]
+    # What something is called before how it is set, and the shortest keys first: algorithm.mu rather than
+    # algorithm.client.mu, which repeats it.
+    ordered = ["algorithm", *sorted(keys, key=lambda key: (not key.endswith(_NAME), key.count("."), key))]
     found: dict[tuple[str, ...], list[str]] = {}
     for run, facts in columns.items():
         found.setdefault(tuple(repr(facts.get(key)) for key in ordered), []).append(run)
@@ -101,7 +104,11 @@ def _groups(columns: Mapping[str, FlatSettings]) -> tuple[Group, ...]:
     groups = []
     for runs, apart in zip(found.values(), _tell_apart(of_groups, ordered), strict=True):
         own = columns[runs[0]]
-        words = [f"{key}={value}" for key, value in apart.items() if key != "algorithm" and value is not None]
+        words = [
+            f"{key.removesuffix(_NAME)}={value}"
+            for key, value in apart.items()
+            if key != "algorithm" and value is not None
+        ]
         groups.append(Group(", ".join([str(own.get("algorithm")), *words]), tuple(runs)))
     return tuple(sorted(groups, key=lambda group: group.name))
 

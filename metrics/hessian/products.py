@@ -110,14 +110,13 @@ class GradientGraph:
         live = [(slope, vector) for slope, vector in slopes if slope is not None and slope.requires_grad]
         if not live:
             return [torch.zeros_like(vector) for vector in vectors]
-        return list(
-            torch.autograd.grad(
-                [slope for slope, _ in live],
-                [self._weights[name] for name in names],
-                [vector for _, vector in live],
-                retain_graph=True,
-                allow_unused=True,
-                materialize_grads=True,
-                is_grads_batched=batched,
-            )
+        found = torch.autograd.grad(
+            [slope for slope, _ in live],
+            [self._weights[name] for name in names],
+            [vector for _, vector in live],
+            retain_graph=True,
+            allow_unused=True,
+            is_grads_batched=batched,
         )
+        # Zeros as torch makes them lack the axis of the batch.
+        return [torch.zeros_like(like) if own is None else own for own, like in zip(found, vectors, strict=True)]

@@ -1,8 +1,10 @@
 """A training loop of one's own leaves a folder that opens, draws, reports and aggregates like a run."""
 
 import json
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fedlayers
@@ -152,3 +154,16 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"round of a row must be 5, the round that ends, or None, got 9"):
             writer.end_round()
         writer.end_round(9)
+
+
+def test_a_value_that_is_not_finite_is_missing_and_one_that_is_no_number_told_at_once(tmp_path: Path) -> None:
+    with fedlayers.Writer(tmp_path / "s" / "r") as writer:
+        for place, value in enumerate((1.5, math.nan, math.inf, None, np.float32(2.0))):
+            writer.add(fedlayers.Record("gap", value, client=place))  # type: ignore[arg-type]
+        for wrong in ("1", True, [1.0]):
+            with pytest.raises(fedlayers.UserError, match="value of gap must be a number, or None"):
+                writer.add(fedlayers.Record("gap", wrong))  # type: ignore[arg-type]
+    records = fedlayers.read(tmp_path / "s").records
+    assert records["status"].tolist() == ["ok", "missing", "missing", "missing", "ok"]
+    assert records["value"].dropna().tolist() == [1.5, 2.0]
+    assert records["reason"].tolist()[1:4] == ["the value is not finite"] * 3

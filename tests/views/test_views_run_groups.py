@@ -48,3 +48,37 @@ def test_settings_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     drawings = [figure.name for figure in figures_of(tmp_path)]
     assert "learning_curves_digits-mlp" in drawings
     assert "layer_profile_norm_FMNIST-cnn" in drawings
+
+
+def test_one_name_for_two_implementations_tells_them_apart(tmp_path: Path) -> None:
+    """Averaged as if they were seeds of one, they were a curve of nothing."""
+    for seed, (algorithm, objective, target) in enumerate(
+        [("fedavg", "custom", "mine.margin"), ("fedavg", "custom", "mine.double"), ("fedavg", "mse", "ours.Mse")]
+    ):
+        run = write_run(tmp_path, algorithm=algorithm, seed=seed)
+        config = {"seed": seed, "objective": {"name": objective, "_target_": target, "counts": "client"}}
+        (run / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
+    (setting,) = settings_of(run_folders(tmp_path))
+    assert [group.name for group in setting.groups] == [
+        "fedavg, objective=custom, objective._target_=mine.double",
+        "fedavg, objective=custom, objective._target_=mine.margin",
+        "fedavg, objective=mse, objective._target_=ours.Mse",
+    ]
+
+
+def test_an_implementation_that_its_name_tells_is_no_column(tmp_path: Path) -> None:
+    for algorithm in ("fedavg", "fedprox"):
+        run = write_run(tmp_path, algorithm=algorithm)
+        config = {"seed": 0, "algorithm": {"client": {"_target_": f"clients.{algorithm}"}}}
+        (run / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
+    (setting,) = settings_of(run_folders(tmp_path))
+    assert [group.name for group in setting.groups] == ["fedavg", "fedprox"]
+
+
+def test_what_something_is_called_tells_before_how_it_is_set(tmp_path: Path) -> None:
+    for seed, (objective, settings) in enumerate([("mse", {}), ("cross_entropy", {"label_smoothing": 0.0})]):
+        run = write_run(tmp_path, seed=seed)
+        config = {"seed": seed, "objective": {"name": objective, **settings}}
+        (run / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
+    (setting,) = settings_of(run_folders(tmp_path))
+    assert [group.name for group in setting.groups] == ["fedavg, objective=cross_entropy", "fedavg, objective=mse"]

@@ -26,6 +26,8 @@ FACT_COLUMNS: Mapping[str, str] = {
     "seed": "seed",
 }
 
+_TARGET = "._target_"
+
 FactColumns = Mapping[Path, Mapping[str, Any]]
 FlatSettings = Mapping[str, Any]
 
@@ -39,6 +41,8 @@ def short_column(run: Path) -> dict[str, Any]:
 def full_columns(facts: FactColumns, configs: Mapping[Path, FlatSettings]) -> FactColumns:
     """Return for each run its facts and, by dotted key, the configuration entries in which they differ.
 
+    What implements a group (``_target_``) is one where its name does not say it: two models called custom.
+
     Args:
         facts: of each run, see :func:`fact_columns`.
         configs: of the same runs.
@@ -47,11 +51,23 @@ def full_columns(facts: FactColumns, configs: Mapping[Path, FlatSettings]) -> Fa
     columns = {run: dict(facts[run]) for run in runs}
     known = [config for config in configs.values() if config]
     for key in sorted({key for config in known for key in config}):
+        if key.endswith(_TARGET) and _is_told(key, facts, configs):
+            continue
         # As text, 1 differs from True and from "1".
         if len({json.dumps(config.get(key)) for config in known}) > 1 and key not in columns[runs[0]]:
             for run in runs:
                 columns[run][key] = configs[run].get(key)
     return columns
+
+
+def _is_told(target: str, facts: FactColumns, configs: Mapping[Path, FlatSettings]) -> bool:
+    """Say whether runs in which a group has one name have one implementation of it, too."""
+    group = target.partition(".")[0]
+    found: dict[str, set[Any]] = {}
+    for run, config in ((run, config) for run, config in configs.items() if target in config):
+        name = facts[run].get(FACT_COLUMNS.get(group, ""), config.get(f"{group}.name"))
+        found.setdefault(str(name), set()).add(config.get(target))
+    return all(len(targets) == 1 for targets in found.values())
 
 
 def types_of(columns: FactColumns) -> dict[str, pa.DataType]:
@@ -113,7 +129,7 @@ def config_of(run: Path) -> FlatSettings:
     # "identity" repeats what the run's name was made of.
     flat = in_new_words(_flat({key: value for key, value in plain.items() if key not in NOT_IDENTITY | {"identity"}}))
     names = {f"{group}.name" for group in FACT_COLUMNS}
-    return {key: value for key, value in flat.items() if key not in names and not key.endswith("_target_")}
+    return {key: value for key, value in flat.items() if key not in names}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

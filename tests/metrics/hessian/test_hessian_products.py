@@ -11,6 +11,7 @@ from torch.func import functional_call, hessian
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fedlayers.core.layers import Layer, layers_of
+from fedlayers.objectives.objective import Objective
 from metrics.hessian.products import GradientGraph
 
 
@@ -163,6 +164,23 @@ def test_a_layer_the_loss_does_not_depend_on_is_flat() -> None:
     assert (graph.is_used(used), graph.is_used(idle)) == (True, False)
     assert not any(slope.any() for slope in graph.gradients(idle))
     assert not graph.products(idle, torch.ones(2, 15, dtype=torch.float64)).any()
+
+
+class Slanted(Objective):
+    """A loss that is linear in what the model puts out."""
+
+    def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        return -outputs.gather(1, labels[:, None]).squeeze(1)
+
+
+def test_a_loss_of_constant_slope_is_flat_for_one_vector_and_for_many() -> None:
+    module = made(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+    graph = GradientGraph(module, layers_of(module), *batch((4,)), Slanted())
+    for layer in layers_of(module):
+        size = sum(parameter.shape.numel() for parameter in module[int(layer.name)].parameters())
+        for count in (1, 3):
+            products = graph.products(layer, torch.ones(count, size, dtype=torch.float64))
+            assert products.shape == (count, size) and not products.any()
 
 
 class Attentive(nn.Module):
