@@ -13,7 +13,7 @@ from fedlayers.report.page import run_reports
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.tables import read
 from fedlayers.statistics.spread import spread_along, spreads_along
-from fedlayers.views.profiles import layer_metrics, layer_profile
+from fedlayers.views.profiles import every_round, layer_metrics
 from tests.support.fake_run import Fake, write_run
 
 UNBOUNDED = (-np.inf, np.inf)
@@ -51,8 +51,8 @@ def test_the_profiles_of_runs_of_a_kind_are_made_at_once(study: Path, monkeypatc
         made.append(records["run"].nunique())
         return original(records, *rest)
 
-    original = layer_profile
-    monkeypatch.setattr(lines, "layer_profile", counted)
+    original = every_round
+    monkeypatch.setattr(lines, "every_round", counted)
     run_reports(read(study))
     metrics = len(layer_metrics(read(study).records))
     assert made == [3] * metrics * 2
