@@ -1,5 +1,6 @@
 """One weight for each class: given, or from how many training examples of each class there are."""
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -34,60 +35,65 @@ class ClassNumbers:
         return self._copies[key]
 
 
-def check_weights(key: str, given: Given) -> None:
-    """Check weights for classes as far as that needs no data.
-
-    Raises:
-        UserError: they are no weights; the sentence names the key.
-    """
-    allowed = "one weight for each class, 0 or more and not all 0, or client, federation or null"
-    if isinstance(given, str):
-        check(given in COUNTED, key, allowed, given)
-    elif given is not None:
-        check(all(map(not_negative, given)) and sum(given) > 0, key, allowed, list(given))
-
-
-def given_numbers(given: Given) -> ClassNumbers | None:
-    """Return weights that are given as numbers; None if they are not, or there are none."""
-    return (
-        None
-        if given is None or isinstance(given, str)
-        else ClassNumbers(torch.tensor(list(given), dtype=torch.float64))
-    )
-
-
-def weights_like(outputs: Tensor, weights: ClassNumbers | None, given: Given, argument: str) -> Tensor | None:
-    """Return weights as a tensor (C,) like the outputs, None for none.
-
-    Raises:
-        ObjectiveError: they come from counts, which were not told.
-    """
-    if weights is None and given is not None:
-        raise ObjectiveError(
-            f"{argument} must be bound to training counts before use, got {given!r} without", "call bound(counts) first"
-        )
-    return None if weights is None else weights.like(outputs)
-
-
-def class_weights(key: str, given: Given, counts: ClassCounts) -> ClassNumbers | None:
-    """Return the weights that are given or that the counts ask for, None for none.
+class ClassWeights:
+    """The weights that an objective is given, or takes from training counts once it is bound to them.
 
     Those from counts are w_c = n / (K max(n_c, 1)), n_c of the n training examples being of class c and K classes
     having any: every class that is present has the same part in the loss, and the mean weight of the training examples
     is 1. A class without training examples weighs as much as one with a single example.
 
+    Args:
+        key: of the setting, such as ``objective.alpha``.
+        given: one weight for each class, whose counts to take them from, or None for none.
+
     Raises:
-        UserError: there are not as many weights as classes.
+        UserError: they are no weights, as far as that can be said without data; the sentence names the key.
     """
-    if isinstance(given, str):
-        return ClassNumbers(balancing_weights(counts.of(given)))
-    if given is not None:
-        check(len(given) == counts.classes, key, f"one weight for each of {counts.classes} classes", list(given))
-    return given_numbers(given)
+
+    def __init__(self, key: str, given: Given) -> None:
+        allowed = "one weight for each class, 0 or more and not all 0, or client, federation or null"
+        self.key, self.given = key, given
+        self._numbers: ClassNumbers | None = None
+        if isinstance(given, str):
+            check(given in COUNTED, key, allowed, given)
+        elif given is not None:
+            check(all(map(not_negative, given)) and sum(given) > 0, key, allowed, list(given))
+            self._numbers = ClassNumbers(torch.tensor(list(given), dtype=torch.float64))
+
+    def bound(self, counts: ClassCounts) -> "ClassWeights":
+        """Return them for some training counts; themselves where these change nothing.
+
+        Raises:
+            UserError: there are not as many weights as classes.
+        """
+        if isinstance(self.given, str):
+            own = copy.copy(self)
+            own._numbers = ClassNumbers(balancing_weights(counts.of(self.given)))
+            return own
+        if self.given is not None:
+            allowed = f"one weight for each of {counts.classes} classes"
+            check(len(self.given) == counts.classes, self.key, allowed, list(self.given))
+        return self
+
+    def like(self, outputs: Tensor) -> Tensor | None:
+        """Return them as a tensor (C,) like the outputs, None for none.
+
+        Raises:
+            ObjectiveError: they come from counts, which were not told.
+        """
+        if self._numbers is not None:
+            return self._numbers.like(outputs)
+        if self.given is not None:
+            raise ObjectiveError(
+                f"{self.key.removeprefix('objective.')} must be bound to training counts before use, got "
+                f"{self.given!r} without",
+                "call bound(counts) first",
+            )
+        return None
 
 
 def balancing_weights(counts: Tensor) -> Tensor:
-    """Return w_c = n / (K max(n_c, 1)), shape (C,), float64; see :func:`class_weights`.
+    """Return w_c = n / (K max(n_c, 1)), shape (C,), float64; see :class:`ClassWeights`.
 
     Examples:
         >>> import torch

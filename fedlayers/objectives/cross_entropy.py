@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedlayers.core.checks import check, finite
-from fedlayers.objectives.class_weights import Given, check_weights, class_weights, given_numbers, weights_like
+from fedlayers.objectives.class_weights import ClassWeights, Given
 from fedlayers.objectives.objective import ClassCounts, Objective
 
 
@@ -41,31 +41,31 @@ class CrossEntropy(Objective):
     def __init__(self, label_smoothing: float = 0.0, class_weights: Given = None) -> None:
         fine = finite(label_smoothing) and 0 <= label_smoothing < 1
         check(fine, "objective.label_smoothing", "in [0, 1)", label_smoothing)
-        check_weights("objective.class_weights", class_weights)
-        self.label_smoothing, self.class_weights = label_smoothing, class_weights
-        self._weights = given_numbers(class_weights)
+        self.label_smoothing = label_smoothing
+        self.class_weights = ClassWeights("objective.class_weights", class_weights)
 
     def bound(self, counts: ClassCounts) -> "CrossEntropy":
-        """Return it with its weights, if it has any.
+        """Return it with its weights; itself where the counts change nothing.
 
         Raises:
             UserError: there are not as many weights as classes.
         """
-        if self.class_weights is None:
+        weights = self.class_weights.bound(counts)
+        if weights is self.class_weights:
             return self
         own = copy.copy(self)
-        own._weights = class_weights("objective.class_weights", self.class_weights, counts)
+        own.class_weights = weights
         return own
 
     def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return ℓ of each example in nats."""
-        weight = weights_like(outputs, self._weights, self.class_weights, "class_weights")
+        weight = self.class_weights.like(outputs)
         smoothing = self.label_smoothing
         return F.cross_entropy(outputs, labels, weight=weight, label_smoothing=smoothing, reduction="none")
 
     def mean(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return the mean of ℓ, without weights in one kernel."""
-        if self.class_weights is None:
+        if self.class_weights.given is None:
             return F.cross_entropy(outputs, labels, label_smoothing=self.label_smoothing)
         return self.losses(outputs, labels).mean()
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedlayers.core.checks import check, not_negative
-from fedlayers.objectives.class_weights import Given, check_weights, class_weights, given_numbers, weights_like
+from fedlayers.objectives.class_weights import ClassWeights, Given
 from fedlayers.objectives.objective import ClassCounts, Objective
 from fedlayers.objectives.one_hot import is_label
 
@@ -41,25 +41,24 @@ class Focal(Objective):
 
     def __init__(self, gamma: float = 2.0, alpha: Given = None) -> None:
         check(not_negative(gamma), "objective.gamma", "0 or more (0 is cross entropy)", gamma)
-        check_weights("objective.alpha", alpha)
-        self.gamma, self.alpha = gamma, alpha
-        self._weights = given_numbers(alpha)
+        self.gamma, self.alpha = gamma, ClassWeights("objective.alpha", alpha)
 
     def bound(self, counts: ClassCounts) -> "Focal":
-        """Return it with its weights, if it has any.
+        """Return it with its weights; itself where the counts change nothing.
 
         Raises:
             UserError: there are not as many weights as classes.
         """
-        if self.alpha is None:
+        weights = self.alpha.bound(counts)
+        if weights is self.alpha:
             return self
         own = copy.copy(self)
-        own._weights = class_weights("objective.alpha", self.alpha, counts)
+        own.alpha = weights
         return own
 
     def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return ℓ of each example in nats."""
-        weights = weights_like(outputs, self._weights, self.alpha, "alpha")
+        weights = self.alpha.like(outputs)
         losses = F.cross_entropy(outputs, labels, weight=weights, reduction="none")
         if self.gamma == 0 or outputs.shape[1] == 1:
             return losses
