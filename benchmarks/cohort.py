@@ -27,10 +27,10 @@ from clients.cohorts.training import train_together
 from clients.learners.end_to_end import EndToEnd
 from clients.network import Network
 from fedlayers.config.compose import compose_config
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from fedlayers.core.cohorts.meeting import Alone
-from fedlayers.core.devices import prepare_process, resolve_device
 from fedlayers.core.federation import Examples
+from fedlayers.core.machine.devices import prepare_process, resolve_device
 from fedlayers.core.seeding import torch_generator
 from fedlayers.core.weights import split_state
 from fedlayers.engines.base import Workplace

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from flwr.clientapp import ClientApp
 
-from fedlayers.config.settings import Engine
-from fedlayers.core.devices import threads
+from fedlayers.config.schema.settings import Engine
+from fedlayers.core.machine.devices import threads
 from fedlayers.engines.base import Workplace
 from fedlayers.engines.ray.engine import RayGrid
 from metrics.distances.gram.gram_pairs import GramDistances, pairwise_by_gram

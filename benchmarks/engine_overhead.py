@@ -20,9 +20,9 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, M
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
-from fedlayers.config.settings import Engine
-from fedlayers.core.devices import prepare_process, threads
+from fedlayers.config.schema.settings import Engine
 from fedlayers.core.machine.allocation import available_cpus
+from fedlayers.core.machine.devices import prepare_process, threads
 from fedlayers.engines.base import Workplace
 from fedlayers.engines.make import make_engine
 from fedlayers.flower.adapter import Grid, make_reply, quiet, records_of, run_simulation

@@ -27,9 +27,9 @@ from torch import Tensor, nn
 
 import fedlayers
 from fedlayers.config.compose import compose_config
-from fedlayers.config.settings import Config
-from fedlayers.core.devices import prepare_process
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.federation import Examples
+from fedlayers.core.machine.devices import prepare_process
 from fedlayers.data import load_federation
 from fedlayers.models import build_model
 

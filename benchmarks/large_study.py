@@ -16,7 +16,7 @@ import yaml
 
 from fedlayers.commands.in_python import run
 from fedlayers.config.arguments import overrides_of
-from fedlayers.config.settings import Config, canonical, identity
+from fedlayers.config.schema.settings import Config, canonical, identity
 from fedlayers.figures.draw import draw_main
 from fedlayers.report.page import write_report
 from fedlayers.runs.folder import plain, run_folder

@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy
 from clients.learners.end_to_end import EndToEnd
 from clients.network import Network
 from clients.training import train_locally
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from fedlayers.core.federation import Examples
 from fedlayers.core.weights import split_state
 from fedlayers.models.cnn import CNN

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedlayers.core.devices import prepare_process
+from fedlayers.core.machine.devices import prepare_process
 from metrics.compare.measures.procrustes import Procrustes
 
 LIMIT = 1.3

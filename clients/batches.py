@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from metrics.base import ExampleSet
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clients.network import Weights
-from fedlayers.config.training import Length
+from fedlayers.config.schema.training import Length
 from fedlayers.core.schedule import Step
 
 

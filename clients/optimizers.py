@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 
 # As in torch.nn.utils.clip_grad_norm_: keeps the factor finite where all gradients are 0.
 CLIP_EPSILON = 1e-6

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from fedlayers.core.schedule import Step
 
 # One learning rate for a whole local training, or one for each of its steps.

@@ -10,7 +10,7 @@ from clients.batches import Augment, Batch, gathered, positions
 from clients.learners.base import Learner
 from clients.network import batch_norms, hold, leaves, training_mode
 from clients.observers import Audience, Observer
-from fedlayers.config.training import Length, Training
+from fedlayers.config.schema.training import Length, Training
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.core.schedule import Step

@@ -23,7 +23,7 @@ import torch
 import yaml
 
 from fedlayers.config.compose import compose_config
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.engines.ray.worker_pool import workers_kept
 from fedlayers.execution.execute import execute
 from tests.support import metric_views

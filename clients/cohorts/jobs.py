@@ -9,7 +9,7 @@ from clients.batches import Augment
 from clients.learners.base import Learner
 from clients.observers import Observer
 from clients.training import LocalResult, train_locally
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from metrics.base import ExampleSet
 
 

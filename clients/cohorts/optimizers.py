@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clients.optimizers import CLIP_EPSILON
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 
 # Of Adam: what torch takes by default, as for single clients.
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8

@@ -10,7 +10,7 @@ from clients.learners.base import Hooks, Learner
 from clients.network import Network, Weights
 from clients.optimizers import clipped, make_optimizer
 from clients.schedules import Rate
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from fedlayers.core.errors import UserError
 from fedlayers.core.schedule import Step
 from fedlayers.objectives.cross_entropy import CROSS_ENTROPY

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fedlayers.core.disk import disk_errors
 from fedlayers.core.errors import UserError
-from fedlayers.core.signals import last_signal, signals_answered
-from fedlayers.core.streams import keep_streams
+from fedlayers.core.machine.disk import disk_errors
+from fedlayers.core.machine.signals import last_signal, signals_answered
+from fedlayers.core.machine.streams import keep_streams
 from fedlayers.runs.damage import TableWarning
 
 

@@ -17,12 +17,12 @@ from fedlayers.config.compose import composed, hydra_ready, register_schema, typ
 from fedlayers.config.contradictions import contradictions, refuse_contradictions
 from fedlayers.config.mistakes import explained
 from fedlayers.config.options import config_dir
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core import VERSION
-from fedlayers.core.disk import disk_errors
 from fedlayers.core.errors import Stopped, UserError
-from fedlayers.core.signals import last_signal, signals_answered
-from fedlayers.core.streams import keep_streams
+from fedlayers.core.machine.disk import disk_errors
+from fedlayers.core.machine.signals import last_signal, signals_answered
+from fedlayers.core.machine.streams import keep_streams
 from fedlayers.studies.living_sweeps import sweeping
 from fedlayers.studies.study import TOLD, Sweep, compose_sweep, job, report
 

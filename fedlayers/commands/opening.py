@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from fedlayers.commands.reading import Tables, of
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import Quantities
 from fedlayers.runs.file_names import SNAPSHOT, run_files, snapshot_of

@@ -13,8 +13,8 @@ from pathlib import Path
 from rich.live import Live
 
 from fedlayers.commands.command import carried_out
+from fedlayers.core.machine.streams import output_is_gone
 from fedlayers.core.machine.terminal import console, fitted, show
-from fedlayers.core.streams import output_is_gone
 from fedlayers.studies.forgetting import forget
 from fedlayers.studies.status import UNDER_WAY, status_table, study_status
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from fedlayers.config.old_names import new_key
 from fedlayers.config.options import LISTS, choice, known_keys, options
 from fedlayers.config.quantity_names import asks_for
+from fedlayers.config.schema.old_names import new_key
 from fedlayers.core.spelling import did_you_mean, likeness, nearest
 
 # What other programs call it -> what it is called here.

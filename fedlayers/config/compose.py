@@ -12,7 +12,7 @@ from fedlayers.config.arguments import overrides_of
 from fedlayers.config.contradictions import contradictions, refuse_contradictions
 from fedlayers.config.mistakes import explained, refuse_numbers_for_truth
 from fedlayers.config.options import config_dir
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.config.unread import refuse_unread
 from fedlayers.core.errors import UserError
 
@@ -40,7 +40,7 @@ def composed(words: Sequence[str]) -> DictConfig:
 
 
 def typed(content: DictConfig, words: Sequence[str] = ()) -> Config:
-    """Turn what Hydra composed into the dataclasses of :mod:`fedlayers.config.settings`, which check every range."""
+    """Turn what Hydra composed into dataclasses (:mod:`fedlayers.config.schema.settings`), which check every range."""
     if "hydra" in content:
         content = content.copy()
         with open_dict(content):

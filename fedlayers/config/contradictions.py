@@ -6,9 +6,9 @@ from functools import reduce
 from typing import Any
 
 from fedlayers.config.class_names import locate
-from fedlayers.config.examples import Plant
-from fedlayers.config.settings import Config, Engine
-from fedlayers.config.training import AUTO, Training
+from fedlayers.config.schema.examples import Plant
+from fedlayers.config.schema.settings import Config, Engine
+from fedlayers.config.schema.training import AUTO, Training
 from fedlayers.core.errors import UserError
 
 

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fedlayers.config.advice import advice, nearest_key
 from fedlayers.config.options import LISTS, choice, choices_like, known_keys, options, options_with
 from fedlayers.config.quantity_names import asks_for, with_option
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.core.spelling import did_you_mean, nearest
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 
 # Groups of which several options are chosen at once, as in metrics=[weights,gradients].
 LISTS = ("metrics", "similarity")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fedlayers.config.class_names import OLD_ARGUMENTS, how_to_say
-from fedlayers.config.old_names import new_key
+from fedlayers.config.schema.old_names import new_key
 from fedlayers.config.signatures import Signature, fits, in_words
 from fedlayers.config.stock_strategies import DECIDED, MODULE, check_stock_argument, is_stock
 from fedlayers.core.checks import MOST, check

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fedlayers.config.building import check_plugin, located
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 
 CLIENT, STRATEGY = "algorithm.client", "algorithm.strategy"
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from fedlayers.config.compose import composed, typed
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 
 
 class Points:

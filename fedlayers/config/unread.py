@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from fedlayers.config.advice import advice
 from fedlayers.config.building import check_is_node
 from fedlayers.config.options import known_keys, options_with
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 
 

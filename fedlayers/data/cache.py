@@ -12,8 +12,8 @@ import numpy as np
 import platformdirs
 from filelock import FileLock
 
-from fedlayers.core.disk import fsync
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import fsync
 from fedlayers.data.sealed_folder import damage, seal
 
 # A draft that nobody has added a file to for this long was left by a killed process.

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.federation import ClientExamples, Examples, Federation, Normalisation
 from fedlayers.core.planted import Planting
 from fedlayers.data.cache import data_root

@@ -2,7 +2,7 @@
 
 import torch
 
-from fedlayers.config.settings import Probe
+from fedlayers.config.schema.settings import Probe
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.seeding import torch_generator

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fedlayers.core.disk import fsync
+from fedlayers.core.machine.disk import fsync
 from fedlayers.core.seals import Seal, digest, seal_of
 
 MANIFEST = "manifest.json"

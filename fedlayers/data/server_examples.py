@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.checks import check
 from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.seeding import numpy_generator

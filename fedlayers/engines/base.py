@@ -12,7 +12,7 @@ from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedlayers.core.errors import Stopped
-from fedlayers.core.signals import interruptible
+from fedlayers.core.machine.signals import interruptible
 from fedlayers.flower.adapter import RUN_ID, Grid, Run, integer, records_of, set_identity, set_message_id
 from fedlayers.flower.clientapp import CohortApp
 from fedlayers.runs.client_state import StateStore

@@ -14,7 +14,7 @@ from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, 
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
-from fedlayers.config.settings import Engine
+from fedlayers.config.schema.settings import Engine
 from fedlayers.core.errors import Stopped, WorkerLost
 from fedlayers.engines.base import EngineGrid, Workplace, run_message
 from fedlayers.engines.ray.cluster import connect

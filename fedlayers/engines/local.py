@@ -3,7 +3,7 @@
 from flwr.app import Message
 
 from fedlayers.core.errors import Stopped
-from fedlayers.core.signals import interruptible
+from fedlayers.core.machine.signals import interruptible
 from fedlayers.engines.base import EngineGrid, cohorts_of, run_cohort
 from fedlayers.runs.client_state import StateStore
 

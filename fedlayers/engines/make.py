@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from fedlayers.config.settings import Config, Engine
-from fedlayers.core.devices import resolve_device
+from fedlayers.config.schema.settings import Config, Engine
+from fedlayers.core.machine.devices import resolve_device
 from fedlayers.engines.base import EngineGrid, Workplace
 
 

@@ -7,9 +7,9 @@ from functools import cache
 import torch
 from torch import nn
 
-from fedlayers.config.settings import Config
-from fedlayers.core.devices import prepare_process, resolve_device
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.forward_order import forward_layers
+from fedlayers.core.machine.devices import prepare_process, resolve_device
 from fedlayers.core.weights import split_state
 from fedlayers.data import load_federation
 from fedlayers.data.augment import make_augmentation

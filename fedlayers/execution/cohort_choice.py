@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from flwr.app import ConfigRecord
 
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.weights import split_state
 from fedlayers.engines.base import run_cohort
 from fedlayers.execution.build import Built, build_strategy

@@ -1,6 +1,6 @@
 """Which engine runs: the one asked for, or for ``auto`` the one that suits the size of the job."""
 
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.execution.measuring_cost import Timed, client_seconds, measuring_seconds
 from fedlayers.flower.session import Workspace
 from fedlayers.models.cost import multiply_adds

@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from fedlayers.config.settings import Config
-from fedlayers.core.disk import disk_errors
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import Stopped, UserError, one_line
-from fedlayers.core.signals import signals_answered, stop_on_signals, stop_reason
+from fedlayers.core.machine.disk import disk_errors
+from fedlayers.core.machine.signals import signals_answered, stop_on_signals, stop_reason
 from fedlayers.data.cache import cache_root, data_root
 from fedlayers.engines.base import EngineGrid, Workplace
 from fedlayers.engines.make import checked_engine, make_engine, settled_device

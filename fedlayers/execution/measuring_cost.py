@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.federation import Examples
 from fedlayers.core.forward_order import left_alone
 from fedlayers.core.layers import as_written

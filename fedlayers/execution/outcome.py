@@ -13,11 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fedlayers.config.settings import Config, identity
+from fedlayers.config.schema.settings import Config, identity
 from fedlayers.core import VERSION, survey
-from fedlayers.core.disk import disk_errors
 from fedlayers.core.federation import Federation
 from fedlayers.core.layers import total
+from fedlayers.core.machine.disk import disk_errors
 from fedlayers.core.machine.terminal import show
 from fedlayers.core.quantities import Facts, stated_by
 from fedlayers.execution.build import Built

@@ -12,11 +12,11 @@ import psutil
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType
 from flwr.serverapp.strategy import Strategy
 
-from fedlayers.config.settings import Config
-from fedlayers.core.devices import threads
+from fedlayers.config.schema.settings import Config
+from fedlayers.core.machine.devices import threads
+from fedlayers.core.machine.signals import interruptible
 from fedlayers.core.records import Resource, addressed
 from fedlayers.core.seeding import global_state
-from fedlayers.core.signals import interruptible
 from fedlayers.core.survey import survey_rows, surveyed
 from fedlayers.core.weights import to_safetensors_bytes
 from fedlayers.engines.base import EngineGrid

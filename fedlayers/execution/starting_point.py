@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.core.weights import split_state
 from fedlayers.execution.build import Built

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedlayers.core.disk import DiskError
+from fedlayers.core.machine.disk import DiskError
 from fedlayers.figures.available import figures_of
 from fedlayers.figures.drawing.drawable import Drawing
 from fedlayers.figures.drawing.paper import Paper

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 from fedlayers.config.building import located, plugin_maker, refusals_told
-from fedlayers.config.old_names import refuse_old_methods
 from fedlayers.config.plugins import CLIENT
+from fedlayers.config.schema.old_names import refuse_old_methods
 from fedlayers.core.errors import UserError
 from fedlayers.flower.adapter import NumPyClient
 from fedlayers.flower.session import Session

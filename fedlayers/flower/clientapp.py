@@ -10,10 +10,10 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.cohorts.meeting import place, side_by_side
-from fedlayers.core.devices import prepare_process, threads
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.devices import prepare_process, threads
 from fedlayers.core.seeding import global_state
 from fedlayers.core.weights import from_safetensors_bytes
 from fedlayers.flower.adapter import NumPyClient, client_error, integer, make_reply, records_of

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 

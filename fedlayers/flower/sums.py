@@ -13,7 +13,7 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
-from fedlayers.core.devices import threads
+from fedlayers.core.machine.devices import threads
 from fedlayers.flower.adapter import make_array_record, make_message, number, records_of
 from fedlayers.flower.arrays import encode, tensor_of
 from fedlayers.flower.contents import ARRAYS, LACKS, METRICS, SUM

@@ -7,7 +7,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from fedlayers.config.advice import nearest_key
 from fedlayers.config.options import known_keys
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.flower.adapter import records_of

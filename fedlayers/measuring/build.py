@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedlayers.config.building import build_plugin
-from fedlayers.config.old_names import refuse_old_methods
+from fedlayers.config.schema.old_names import refuse_old_methods
 from fedlayers.core.errors import UserError
 from metrics.base import Facts, Metric
 

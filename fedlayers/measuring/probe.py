@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.forward_order import left_alone
 from fedlayers.core.layers import as_written

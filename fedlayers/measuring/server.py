@@ -9,12 +9,12 @@ from functools import partial
 import torch
 from torch import nn
 
-from fedlayers.config.settings import Config
-from fedlayers.core.devices import give_way, threads
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.federation_plan import FederationPlan
 from fedlayers.core.layers import Layer
 from fedlayers.core.machine.allocation import available_cpus
+from fedlayers.core.machine.devices import give_way, threads
 from fedlayers.core.records import Resource, Row, addressed, missing
 from fedlayers.core.seeding import derive
 from fedlayers.core.weights import load_state, split_state

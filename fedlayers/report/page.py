@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from fedlayers.core.disk import whole_file
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import whole_file
 from fedlayers.core.quantities import Quantities
 from fedlayers.report.head import Fact, about, scores
 from fedlayers.report.kinds import kind_of, stacked

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedlayers.core.disk import write_text
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import write_text
 from fedlayers.core.seals import Seal, seals_from
 
 

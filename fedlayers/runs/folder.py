@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from fedlayers.config.settings import Config, canonical, identity
-from fedlayers.core.disk import disk_errors, fsync, read_json, read_yaml, write_bytes, write_text
+from fedlayers.config.schema.settings import Config, canonical, identity
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import disk_errors, fsync, read_json, read_yaml, write_bytes, write_text
 from fedlayers.core.records import SCHEMAS, sort, typed_for_pandas
 from fedlayers.core.seals import Seal, digest, seal_of
 from fedlayers.runs.client_state import StateStore

@@ -19,8 +19,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fedlayers.core.disk import disk_errors
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import disk_errors
 from fedlayers.runs import lock_card as card
 from fedlayers.runs.lock_card import NAME, NOBODY_KNOWN, Card, Holder, LockedFolder, Say
 

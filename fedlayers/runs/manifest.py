@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fedlayers.core.disk import disk_errors, write_text
+from fedlayers.core.machine.disk import disk_errors, write_text
 from fedlayers.core.seals import Seal, Sealing, digest, seals_from
 from fedlayers.runs.commits import DamagedError
 from fedlayers.runs.done import read_done

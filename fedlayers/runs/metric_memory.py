@@ -7,7 +7,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from fedlayers.core.disk import disk_errors, write_bytes
+from fedlayers.core.machine.disk import disk_errors, write_bytes
 from fedlayers.core.seals import Seal, digest, seal_of
 from fedlayers.runs.file_names import KEPT, drop_after, rounds_of
 

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from fedlayers.core.checks import check
-from fedlayers.core.disk import make_folder
 from fedlayers.core.errors import UserError, one_line
 from fedlayers.core.layers import Layer, total
+from fedlayers.core.machine.disk import make_folder
 from fedlayers.core.quantities import Facts
 from fedlayers.core.records import (
     MOMENTS,

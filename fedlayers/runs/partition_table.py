@@ -6,8 +6,8 @@ What a client does not hold has no row, but for the first client.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedlayers.config.old_names import new_columns
-from fedlayers.core.disk import read_json
+from fedlayers.config.schema.old_names import new_columns
+from fedlayers.core.machine.disk import read_json
 from fedlayers.runs.commits import DamagedError
 from fedlayers.runs.damage import WRITTEN_ANEW, guarded
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedlayers.core.disk import read_json, write_bytes
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import read_json, write_bytes
 from fedlayers.core.quantities import Facts, Quantities
 from fedlayers.core.seals import Seal, digest, seals_from
 from fedlayers.runs.commits import DamagedError

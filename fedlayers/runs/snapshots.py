@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from flwr.app import ArrayRecord
 from torch import Tensor
 
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.schedule import Schedule
 from fedlayers.core.weights import to_safetensors_bytes
 from fedlayers.flower.adapter import records_of

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from fedlayers.core.disk import disk_errors
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import disk_errors
 from fedlayers.runs.lock import holder_of
 from fedlayers.runs.partition_table import check_partition
 from fedlayers.runs.quantities import load_quantities

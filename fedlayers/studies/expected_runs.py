@@ -7,8 +7,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from fedlayers.core.disk import disk_errors, make_folder, write_text
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import disk_errors, make_folder, write_text
 
 # What expected.json was called before.
 _FORMER = "plan.json"

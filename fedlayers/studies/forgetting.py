@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from fedlayers.core.disk import disk_errors
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import disk_errors
 from fedlayers.runs.folder import RunFolder
 from fedlayers.runs.lock import LockedError, lock
 from fedlayers.runs.reading.run_facts import is_run

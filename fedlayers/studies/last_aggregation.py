@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fedlayers.core.disk import write_text
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import write_text
 from fedlayers.core.quantities import Quantities
 from fedlayers.core.seals import digest, is_whole, sealed_json
 from fedlayers.runs.quantities import from_json, to_json

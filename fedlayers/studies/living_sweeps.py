@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from fedlayers.core.disk import make_folder, write_text
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import make_folder, write_text
 from fedlayers.runs.lock import holder_of, lock
 from fedlayers.runs.lock_card import Holder
 from fedlayers.studies.expected_runs import write_expected

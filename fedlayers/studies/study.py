@@ -16,10 +16,10 @@ from fedlayers.config.compose import composed, hydra_ready, typed
 from fedlayers.config.contradictions import contradictions, refuse_contradictions
 from fedlayers.config.mistakes import explained
 from fedlayers.config.points import Points
-from fedlayers.config.settings import Config
-from fedlayers.core.disk import DiskError
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import ClientFailed, Stopped, UserError, WorkerLost, one_line
-from fedlayers.core.signals import in_submitted_job, queue_again
+from fedlayers.core.machine.disk import DiskError
+from fedlayers.core.machine.signals import in_submitted_job, queue_again
 from fedlayers.studies.expected_runs import failures, forget_failure, note_failure
 
 # Raised on purpose, with a text that says all there is to say: shown without a traceback.

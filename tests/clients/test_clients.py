@@ -18,7 +18,7 @@ from clients.learners.end_to_end import EndToEnd
 from clients.network import Network
 from clients.training import train_locally
 from fedlayers import read
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples
 

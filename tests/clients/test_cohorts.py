@@ -19,7 +19,7 @@ from clients.obedience import proximal_term
 from clients.observers import Observer, View
 from clients.schedules import scheduled
 from clients.training import LocalResult
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from fedlayers.core.cohorts.meeting import Alone, meet, side_by_side
 from fedlayers.core.federation import Examples
 from fedlayers.core.seeding import global_state, torch_generator

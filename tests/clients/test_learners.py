@@ -18,7 +18,7 @@ from clients.network import Network
 from clients.observers import Observer, View
 from clients.training import train_locally
 from fedlayers import read
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from fedlayers.core.errors import UserError
 from fedlayers.core.schedule import Step
 from fedlayers.core.seeding import torch_generator

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from clients.observers import Audience, Observer, View
-from fedlayers.config.training import Length, Training
+from fedlayers.config.schema.training import Length, Training
 from fedlayers.core.schedule import Step
 from tests.clients.test_training import examples_of, network, trained
 

@@ -11,7 +11,7 @@ from clients.learners.end_to_end import EndToEnd
 from clients.network import Network
 from clients.training import train_locally
 from fedlayers import read
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from fedlayers.core.seeding import torch_generator
 from fedlayers.runs.client_state import unpack
 from tests.clients.test_learners import HEAD, Turns, network_of

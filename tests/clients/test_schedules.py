@@ -14,7 +14,7 @@ from clients.learners.end_to_end import EndToEnd
 from clients.network import Network
 from clients.schedules import Rate, mean_rate, scheduled
 from clients.training import train_locally
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from fedlayers.core.errors import UserError
 from fedlayers.core.schedule import Step
 from fedlayers.core.seeding import torch_generator

@@ -20,7 +20,7 @@ from clients.network import Network
 from clients.observers import Observer
 from clients.optimizers import clipped
 from clients.training import LocalResult, train_locally
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples
 from fedlayers.core.seeding import torch_generator

@@ -11,7 +11,7 @@ import pytest
 
 from fedlayers.commands import main as app
 from fedlayers.config.arguments import read_arguments
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import ClientFailed, Stopped, UserError
 
 # What was typed -> what the answer says. None of these may need a metric other than weights.
@@ -320,7 +320,7 @@ def test_a_stopped_run_leaves_with_the_code_of_its_signal(
     number: int | None, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def execute(config: Config) -> None:
-        monkeypatch.setattr("fedlayers.core.signals._State.received", number)
+        monkeypatch.setattr("fedlayers.core.machine.signals._State.received", number)
         raise Stopped
 
     monkeypatch.setattr("fedlayers.execution.execute.execute", execute)

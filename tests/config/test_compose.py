@@ -11,8 +11,8 @@ from fedlayers.config.advice import nearest_key
 from fedlayers.config.arguments import read_arguments
 from fedlayers.config.compose import compose_config, hydra_ready
 from fedlayers.config.options import choices_like, config_dir, known_keys, option_keys, options, options_with
-from fedlayers.config.settings import Config, Engine
-from fedlayers.config.training import Training
+from fedlayers.config.schema.settings import Config, Engine
+from fedlayers.config.schema.training import Training
 from fedlayers.core.errors import UserError
 
 

@@ -9,9 +9,19 @@ from typing import Any
 import pytest
 
 from fedlayers.config.compose import compose_config
-from fedlayers.config.examples import Plant, ServerTest
-from fedlayers.config.settings import NOT_IDENTITY, Config, Engine, Plan, Probe, Snapshots, Split, canonical, identity
-from fedlayers.config.training import Training
+from fedlayers.config.schema.examples import Plant, ServerTest
+from fedlayers.config.schema.settings import (
+    NOT_IDENTITY,
+    Config,
+    Engine,
+    Plan,
+    Probe,
+    Snapshots,
+    Split,
+    canonical,
+    identity,
+)
+from fedlayers.config.schema.training import Training
 from fedlayers.core.errors import UserError
 
 

@@ -26,7 +26,7 @@ from fedlayers.config.compose import compose_config, composed, hydra_ready, type
 from fedlayers.config.contradictions import contradictions, refuse_contradictions
 from fedlayers.config.mistakes import explained
 from fedlayers.config.options import options
-from fedlayers.config.settings import Config, identity
+from fedlayers.config.schema.settings import Config, identity
 from fedlayers.config.slips import check_words
 from fedlayers.core.errors import UserError
 from fedlayers.data import load_federation

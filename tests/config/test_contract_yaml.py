@@ -13,7 +13,7 @@ from hydra.utils import get_class
 from fedlayers.config.compose import compose_config, composed, hydra_ready
 from fedlayers.config.options import LISTS, config_dir, options
 from fedlayers.config.plugins import check_plugins
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.execution.build import build_strategy
 from fedlayers.measuring.build import build_metrics
 from fedlayers.studies.study import compose_sweep

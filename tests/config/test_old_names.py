@@ -13,8 +13,8 @@ import fedlayers
 from clients.fedavg import FedAvgClient
 from fedlayers.config.arguments import read_arguments
 from fedlayers.config.compose import compose_config
-from fedlayers.config.old_names import in_new_words
 from fedlayers.config.plugins import check_plugins
+from fedlayers.config.schema.old_names import in_new_words
 from fedlayers.core.errors import UserError
 from fedlayers.execution.build import check_parts
 from fedlayers.execution.summary import summarise

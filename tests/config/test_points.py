@@ -7,7 +7,7 @@ import pytest
 from fedlayers.config import points
 from fedlayers.config.compose import compose_config, composed, hydra_ready, typed
 from fedlayers.config.points import Points
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 
 RUNS = [

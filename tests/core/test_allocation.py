@@ -7,9 +7,9 @@ from unittest import mock
 import pytest
 import torch
 
-from fedlayers.core.devices import resolve_device
 from fedlayers.core.machine import allocation
 from fedlayers.core.machine.allocation import CPUS, allocated_gpus, allocated_memory, available_cpus
+from fedlayers.core.machine.devices import resolve_device
 from fedlayers.engines.ray.cluster import _store_bytes
 
 NAMES = ("SLURM_", "CUDA_VISIBLE_DEVICES", CPUS)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from fedlayers.core.devices import prepare_process, resolve_device, threads
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.devices import prepare_process, resolve_device, threads
 
 
 def blas_threads() -> set[int]:
@@ -32,7 +32,7 @@ def test_threads_hold_for_a_block_only(fails: bool) -> None:
 
 
 LATE = """
-from fedlayers.core.devices import threads
+from fedlayers.core.machine.devices import threads
 with threads(1):
     pass
 import scipy.linalg, sklearn.linear_model

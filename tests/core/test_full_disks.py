@@ -10,8 +10,8 @@ from unittest import mock
 import pytest
 
 from fedlayers.commands import aggregate, plot, report, status
-from fedlayers.core.disk import DiskError, make_folder, whole_file
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import DiskError, make_folder, whole_file
 from fedlayers.figures import draw as draw_module
 from fedlayers.studies.expected_runs import drop_expected, forget_failure, note_failure, write_expected
 from fedlayers.studies.launching.job import remember

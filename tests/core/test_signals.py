@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from fedlayers.core import signals
 from fedlayers.core.errors import Stopped
-from fedlayers.core.signals import interruptible, signals_answered, stop_on_signals, stop_reason
+from fedlayers.core.machine import signals
+from fedlayers.core.machine.signals import interruptible, signals_answered, stop_on_signals, stop_reason
 from fedlayers.execution.starting_point import starting_point
 from fedlayers.runs.lock import Held, lock
 from fedlayers.studies.launching import process

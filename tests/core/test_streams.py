@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fedlayers.core import streams
-from fedlayers.core.streams import output_is_gone
+from fedlayers.core.machine import streams
+from fedlayers.core.machine.streams import output_is_gone
 
 PROGRAM = """
 import os, sys
-from fedlayers.core.streams import keep_streams, output_is_gone
+from fedlayers.core.machine.streams import keep_streams, output_is_gone
 keep_streams()
 keep_streams()
 for number in range(3):

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from fedlayers.config.compose import compose_config
-from fedlayers.config.examples import Plant
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.examples import Plant
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.data import Examples, Federation, load_federation
 from fedlayers.runs.partition_table import with_zeros

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from fedlayers import read
-from fedlayers.config.examples import Plant
-from fedlayers.config.settings import Probe
+from fedlayers.config.schema.examples import Plant
+from fedlayers.config.schema.settings import Probe
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples
 from fedlayers.data import Federation, load_federation

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from fedlayers.config.compose import compose_config
-from fedlayers.config.settings import Config, Probe
+from fedlayers.config.schema.settings import Config, Probe
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples, Federation
 from fedlayers.data import load_federation

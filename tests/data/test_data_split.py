@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fedlayers.config.settings import Split
+from fedlayers.config.schema.settings import Split
 from fedlayers.core.errors import UserError
 from fedlayers.data.partitioning.split import cap, hold_out, split
 

@@ -9,7 +9,7 @@ import pytest
 from fedlayers.config.arguments import read_arguments
 from fedlayers.config.compose import compose_config
 from fedlayers.config.plugins import check_plugins
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.studies.study import compose_sweep
 from tests.support.doc_pages import COMMAND, PAGES, ROOT, Page, words_of
 

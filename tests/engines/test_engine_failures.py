@@ -11,7 +11,7 @@ import ray
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedlayers.config.settings import Engine
+from fedlayers.config.schema.settings import Engine
 from fedlayers.core.errors import ClientFailed, UserError, WorkerLost
 from fedlayers.engines.base import Workplace
 from fedlayers.engines.ray.engine import RayGrid

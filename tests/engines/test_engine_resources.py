@@ -10,7 +10,7 @@ import ray
 import torch
 
 from fedlayers.config.compose import compose_config
-from fedlayers.config.settings import Engine
+from fedlayers.config.schema.settings import Engine
 from fedlayers.core.errors import UserError
 from fedlayers.engines.make import checked_engine, settled_device
 from fedlayers.engines.ray import cluster

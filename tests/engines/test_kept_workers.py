@@ -11,7 +11,7 @@ import pytest
 import ray
 from flwr.clientapp import ClientApp
 
-from fedlayers.config.settings import Engine
+from fedlayers.config.schema.settings import Engine
 from fedlayers.core.errors import Stopped
 from fedlayers.engines.base import Workplace
 from fedlayers.engines.ray import worker_pool

@@ -14,9 +14,9 @@ import pytest
 import torch
 from flwr.clientapp import ClientApp
 
-from fedlayers.config.settings import Engine
-from fedlayers.core.devices import threads
+from fedlayers.config.schema.settings import Engine
 from fedlayers.core.errors import Stopped, WorkerLost
+from fedlayers.core.machine.devices import threads
 from fedlayers.engines.base import EngineGrid, Workplace
 from fedlayers.engines.local import LocalGrid
 from fedlayers.engines.ray.engine import RayGrid

@@ -11,7 +11,7 @@ from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 
 from fedlayers.config.compose import compose_config
 from fedlayers.config.options import options
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.execution.build import build, build_strategy
 from strategies.fedavg import FedAvg

@@ -13,7 +13,7 @@ from fedlayers import open as open_run
 from fedlayers import read
 from fedlayers import run as run_sweep
 from fedlayers.config.compose import compose_config
-from fedlayers.config.settings import identity
+from fedlayers.config.schema.settings import identity
 from fedlayers.core.errors import UserError
 from fedlayers.flower.adapter import records_of
 from fedlayers.runs.client_state import unpack

@@ -9,8 +9,8 @@ from unittest import mock
 
 import pytest
 
-from fedlayers.core.disk import disk_errors
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import disk_errors
 from fedlayers.execution.rounds import RoundLoop
 from fedlayers.runs.folder import RunFolder
 from fedlayers.runs.reading.tables import read

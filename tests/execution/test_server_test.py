@@ -9,8 +9,8 @@ import pytest
 
 from fedlayers import read
 from fedlayers.config.compose import compose_config
-from fedlayers.config.examples import ServerTest
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.examples import ServerTest
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Federation
 from fedlayers.data import load_federation

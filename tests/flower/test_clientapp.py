@@ -12,7 +12,7 @@ from flwr.clientapp import ClientApp
 from ray import cloudpickle
 
 from fedlayers.config.compose import compose_config
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.records import from_bytes
 from fedlayers.core.weights import split_state
 from fedlayers.execution.assembly import assembled

@@ -14,7 +14,7 @@ from safetensors.torch import load, load_file
 from clients.obedience import clip_update
 from fedlayers import read
 from fedlayers.config.compose import compose_config
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from fedlayers.core.errors import UserError
 from fedlayers.execution.build import build, build_strategy
 from fedlayers.flower.adapter import set_identity

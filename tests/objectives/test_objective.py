@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from fedlayers.config.compose import compose_config
-from fedlayers.config.settings import Config, canonical, identity
+from fedlayers.config.schema.settings import Config, canonical, identity
 from fedlayers.core.errors import ClientFailed, UserError
 from fedlayers.core.quantities import Facts, LossFacts
 from fedlayers.core.schedule import Step

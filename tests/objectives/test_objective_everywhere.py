@@ -17,7 +17,7 @@ from clients.learners.end_to_end import EndToEnd
 from clients.network import Network
 from clients.training import train_locally
 from fedlayers.config.compose import compose_config
-from fedlayers.config.training import Training
+from fedlayers.config.schema.training import Training
 from fedlayers.core.layers import layers_of
 from fedlayers.core.schedule import Step
 from fedlayers.execution.assembly import assembled

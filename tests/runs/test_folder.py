@@ -17,9 +17,9 @@ import pytest
 from flwr.app import Array, ArrayRecord, RecordDict
 
 from fedlayers.config.compose import compose_config
-from fedlayers.config.settings import Config, identity
-from fedlayers.core.disk import disk_errors, write_text
+from fedlayers.config.schema.settings import Config, identity
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import disk_errors, write_text
 from fedlayers.core.records import Pair, Record, to_table
 from fedlayers.runs.done import read_done
 from fedlayers.runs.folder import RunFolder, run_folder

@@ -13,9 +13,9 @@ from submitit.core.utils import UncompletedJobError
 
 from fedlayers.commands import main as app
 from fedlayers.config.compose import composed, hydra_ready
-from fedlayers.config.settings import Config
-from fedlayers.core.disk import DiskError
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import ClientFailed, Stopped, UserError
+from fedlayers.core.machine.disk import DiskError
 from fedlayers.runs.folder import run_folder
 from fedlayers.studies.expected_runs import expected_runs, failures, write_expected
 from fedlayers.studies.status import study_status
@@ -153,7 +153,7 @@ def test_inside_a_job_of_a_cluster_a_stop_queues_the_job_again(
         raise SystemExit(-1)
 
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
-    monkeypatch.setattr("fedlayers.core.signals._State.submitit", requeue)
+    monkeypatch.setattr("fedlayers.core.machine.signals._State.submitit", requeue)
     with pytest.raises(SystemExit, match="-1"):
         run_job("seed=7")
     assert not (STUDY / ".failed").exists()
@@ -166,7 +166,7 @@ def test_a_job_without_time_left_has_failed_and_says_what_to_do(
         raise UncompletedJobError("Job not requeued because: timed-out too many times.")
 
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
-    monkeypatch.setattr("fedlayers.core.signals._State.submitit", refuse)
+    monkeypatch.setattr("fedlayers.core.machine.signals._State.submitit", refuse)
     run_job("seed=7")
     assert "timed-out too many times.); give hydra.launcher.timeout_min more" in capsys.readouterr().err
     assert len(list((STUDY / ".failed").iterdir())) == 1
@@ -174,7 +174,7 @@ def test_a_job_without_time_left_has_failed_and_says_what_to_do(
 
 def test_a_stop_that_nobody_handles_is_told(started: list[Config], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
-    monkeypatch.setattr("fedlayers.core.signals._State.submitit", None)
+    monkeypatch.setattr("fedlayers.core.machine.signals._State.submitit", None)
     run_job("seed=7")
     (note,) = (STUDY / ".failed").iterdir()
     assert note.read_text() == "Stopped"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from fedlayers.config.settings import Config, Split
+from fedlayers.config.schema.settings import Config, Split
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 REAL_DATA = Path(os.environ.get("FEDLAYERS_DATA", CHECKOUT.parent / "shared" / "data"))

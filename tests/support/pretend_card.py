@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils import backend_registration
 from torch.utils._pytree import tree_flatten, tree_map
 
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.settings import Config
 from fedlayers.execution import assembly
 from fedlayers.execution.assembly import assembled
 from fedlayers.execution.build import Built

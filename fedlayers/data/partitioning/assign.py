@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fedlayers.config.settings import Config, Split
+from fedlayers.config.schema.settings import Config, Split
 from fedlayers.core.seeding import numpy_generator
 from fedlayers.data import tabular
 from fedlayers.data.cache import build_once, cache_root, open_array, save_array, save_text

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedlayers.config.examples import Plant
+from fedlayers.config.schema.examples import Plant
 from fedlayers.core.checks import check
 from fedlayers.core.planted import Planting
 from fedlayers.core.seeding import numpy_generator

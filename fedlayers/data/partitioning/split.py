@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fedlayers.config.settings import Split
+from fedlayers.config.schema.settings import Split
 from fedlayers.core.errors import UserError
 from fedlayers.core.seeding import numpy_generator
 

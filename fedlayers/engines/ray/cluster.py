@@ -11,7 +11,7 @@ import ray
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.allocation import allocated_gpus, allocated_memory, available_cpus
-from fedlayers.core.signals import keep_handlers
+from fedlayers.core.machine.signals import keep_handlers
 from fedlayers.engines.ray.private_cluster import as_the_environment_says, owner_alone
 from fedlayers.engines.ray.temporary_folder import ray_folder
 from fedlayers.engines.ray.worker_pool import connection, end_kept

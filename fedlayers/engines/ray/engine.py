@@ -13,7 +13,7 @@ import ray
 from flwr.app import Message, Metadata
 from flwr.clientapp import ClientApp
 
-from fedlayers.config.settings import Engine
+from fedlayers.config.schema.settings import Engine
 from fedlayers.core.errors import WorkerLost, one_line
 from fedlayers.engines.base import EngineGrid, R, S, T, Workplace, cohorts_of, run_cohort
 from fedlayers.engines.ray import worker_pool

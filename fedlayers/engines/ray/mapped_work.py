@@ -9,8 +9,8 @@ from typing import Any
 import ray
 import torch
 
-from fedlayers.core.devices import threads
 from fedlayers.core.errors import WorkerLost
+from fedlayers.core.machine.devices import threads
 from fedlayers.engines.ray.workers import ATTEMPTS, WorkerDied, Workers, answer
 
 logger = logging.getLogger(__name__)

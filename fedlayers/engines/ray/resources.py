@@ -2,7 +2,7 @@
 
 import ray
 
-from fedlayers.config.settings import Engine
+from fedlayers.config.schema.settings import Engine
 from fedlayers.core.errors import UserError
 
 

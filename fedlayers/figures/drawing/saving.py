@@ -12,7 +12,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from fedlayers.core.disk import make_folder, whole_file
+from fedlayers.core.machine.disk import make_folder, whole_file
 
 FORMATS = ("png", "pdf", "svg")
 # Those in which a run leaves its figures.

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from fedlayers.config.settings import digits_of
-from fedlayers.core.disk import read_json, read_yaml
+from fedlayers.config.schema.settings import digits_of
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import read_json, read_yaml
 from fedlayers.core.records import SCHEMAS
 from fedlayers.runs.commits import DamagedError
 from fedlayers.runs.damage import WRITTEN_ANEW

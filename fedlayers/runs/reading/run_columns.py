@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fedlayers.config.old_names import in_new_words
-from fedlayers.config.settings import NOT_IDENTITY
-from fedlayers.core.disk import read_yaml
+from fedlayers.config.schema.old_names import in_new_words
+from fedlayers.config.schema.settings import NOT_IDENTITY
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.disk import read_yaml
 from fedlayers.core.records import SCHEMAS
 from fedlayers.runs.damage import WRITTEN_ANEW, guarded
 from fedlayers.runs.reading.run_facts import run_facts

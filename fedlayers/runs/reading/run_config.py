@@ -8,8 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fedlayers.config.compose import schema
-from fedlayers.config.old_names import new_key, new_value
-from fedlayers.config.settings import Config
+from fedlayers.config.schema.old_names import new_key, new_value
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.runs.damage import WRITTEN_ANEW, guarded
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from submitit.helpers import DelayedSubmission
 
-from fedlayers.core.disk import disk_errors, make_folder, write_text
+from fedlayers.core.machine.disk import disk_errors, make_folder, write_text
 
 
 @dataclass(frozen=True)

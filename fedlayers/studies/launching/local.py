@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fedlayers.core.disk import disk_errors, make_folder
 from fedlayers.core.machine.allocation import CPUS, available_cpus
+from fedlayers.core.machine.disk import disk_errors, make_folder
 from fedlayers.studies.launching import jobs as jobs_module
 from fedlayers.studies.launching.job import Job
 from fedlayers.studies.launching.jobs import Jobs, refused

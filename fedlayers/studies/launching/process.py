@@ -11,8 +11,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from fedlayers.core.signals import last_signal, signals_answered
-from fedlayers.core.streams import keep_streams
+from fedlayers.core.machine.signals import last_signal, signals_answered
+from fedlayers.core.machine.streams import keep_streams
 from fedlayers.studies.launching.job import Job
 
 

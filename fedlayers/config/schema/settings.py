@@ -11,9 +11,9 @@ import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
-from fedlayers.config.examples import Plant, ServerTest
-from fedlayers.config.old_names import new_value
-from fedlayers.config.training import Training
+from fedlayers.config.schema.examples import Plant, ServerTest
+from fedlayers.config.schema.old_names import new_value
+from fedlayers.config.schema.training import Training
 from fedlayers.core.checks import LARGEST, MOST, check, check_folder_name, check_path, count, one_of
 
 __all__ = ["Config", "Engine", "Plan", "Probe", "Snapshots", "Split", "canonical", "identity"]
