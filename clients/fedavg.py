@@ -6,7 +6,6 @@ References:
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -23,6 +22,7 @@ from clients.obedience import clip_update, proximal_term
 from clients.observers import Observer
 from clients.schedules import Rate, mean_rate, scheduled
 from clients.step_metrics import step_metrics
+from clients.trained import Trained
 from clients.training import LocalResult
 from fedlayers.core.cohorts.meeting import meet, own_time
 from fedlayers.core.federation import Examples
@@ -34,26 +34,6 @@ from fedlayers.flower.contents import BUFFERS, REMARK, START
 from fedlayers.flower.orders import OBEYED, Orders, orders
 from fedlayers.flower.session import MODEL, OPTIMIZER, Scalars, Session
 from fedlayers.objectives.objective import Objective, failures_told
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What local training began with and came to, for the hooks that follow it.
-
-    Attributes:
-        received: name -> weights that came, with the client's own where a layer was not sent.
-        start: name -> weights that training started from.
-        weights, buffers: name -> what training made of them.
-        result: loss, records seen and steps.
-        lr: the learning rate, the mean over its steps if they have one each.
-    """
-
-    received: Weights
-    start: Weights
-    weights: dict[str, Tensor]
-    buffers: dict[str, Tensor]
-    result: LocalResult
-    lr: float
 
 
 class FedAvgClient(Participant):

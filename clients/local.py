@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from clients.fedavg import FedAvgClient, Trained
+from clients.fedavg import FedAvgClient
 from clients.measuring import Model
+from clients.trained import Trained
 from fedlayers.flower.contents import BUFFERS
 from fedlayers.flower.session import MODEL
 

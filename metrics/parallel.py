@@ -64,7 +64,7 @@ def map_if_large(
     """Return ``[function(shared, item) for item in items]``, most of it computed by the workers if it takes long.
 
     The first items are done here. From the time they take follows how long the others will, and if that is long, they
-    go the way of the server half that calls (see :attr:`metrics.base.ServerView.parallel_map`); everywhere else they
+    go the way of the server half that calls (see :attr:`metrics.views.ServerView.parallel_map`); everywhere else they
     are done here, too. So time decides where, and nothing but the item what: the results are the same bits, provided
     that ``function`` leaves its arguments as they are and reads nothing else.
 

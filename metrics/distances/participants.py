@@ -32,7 +32,7 @@ class Participants:
         examples: the number of probe examples behind representations; None for weights.
         absent: owner and layer -> why its representation is not there; NaN stands in its place.
         refusal: why nothing can be compared, None if it can.
-        given: relation -> client -> the owner of the model that it was given, see :class:`metrics.base.ServerView`.
+        given: relation -> client -> the owner of the model that it was given, see :class:`metrics.views.ServerView`.
     """
 
     owners: tuple[Owner, ...]

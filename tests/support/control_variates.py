@@ -11,10 +11,11 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from torch import Tensor
 
-from clients.fedavg import FedAvgClient, Trained
+from clients.fedavg import FedAvgClient
 from clients.measuring import Model
 from clients.network import Weights
 from clients.observers import Observer, View
+from clients.trained import Trained
 from fedlayers.flower.adapter import Grid
 from fedlayers.flower.contents import array_record
 from fedlayers.flower.session import Scalars

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from clients.batches import Batch
-from clients.fedavg import FedAvgClient, Trained
+from clients.fedavg import FedAvgClient
 from clients.learners.base import Hooks, Learner
 from clients.learners.composed import Composed
 from clients.measuring import Model
 from clients.network import Network, Weights
+from clients.trained import Trained
 from fedlayers.core.schedule import Step
 
 
