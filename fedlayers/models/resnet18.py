@@ -72,6 +72,12 @@ class ResNet18(nn.Module):
         logits: Tensor = self.fc(x.mean(dim=(2, 3)))
         return logits
 
+    def stages_and_head(self) -> tuple[list[tuple[nn.Module, ...]], tuple[nn.Module, ...]]:
+        """Return the stem and the eight blocks, see :func:`fedlayers.core.stages.stages`."""
+        blocks = [block for stage in (self.stage1, self.stage2, self.stage3, self.stage4) for block in stage]
+        stem = (self.conv1, self.norm1, nn.ReLU(), self.pool)
+        return [stem, *((block,) for block in blocks)], (nn.AdaptiveAvgPool2d(1), nn.Flatten(), self.fc)
+
     def _stage(self, before: int, after: int, stride: int) -> nn.Sequential:
         return nn.Sequential(Block(before, after, stride, self.groups), Block(after, after, 1, self.groups))
 
