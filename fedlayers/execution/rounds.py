@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,6 +21,7 @@ from fedlayers.core.weights import to_safetensors_bytes
 from fedlayers.engines.base import EngineGrid
 from fedlayers.execution.last_evaluation import LastEvaluation
 from fedlayers.execution.progress import Progress
+from fedlayers.execution.server_tests import ServerTests, ShownScores
 from fedlayers.flower.adapter import records_of
 from fedlayers.flower.client_contract import declared_client
 from fedlayers.flower.global_model import GlobalModel
@@ -35,9 +35,6 @@ from fedlayers.runs.folder import RunFolder
 from fedlayers.runs.snapshots import SnapshotChoice
 from fedlayers.runs.writer import RoundWriter
 from metrics.measure import Payload
-
-# Where the scores that are shown come from, the first of them that was measured.
-_SHOWN = ("server_test", "client_test", "client_val")
 
 
 @dataclass
@@ -60,24 +57,29 @@ class RoundLoop:
     wall_s: Callable[[], float]
     writer: RoundWriter = field(default_factory=RoundWriter)
     _seconds: dict[str, float] = field(default_factory=dict)
-    # What scores that are shown were measured on: on the same in every round, whenever the server tests.
-    _scope: str | None = None
     _last: LastEvaluation | None = None
     # What metrics asked to keep in the current round, by moment.
     _kept: dict[str, Payload] = field(default_factory=dict)
     # What clients said to the user and was told.
     _told: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        """Make what shows the rounds and what tests their models."""
+        self._scores, self._tests = ShownScores(self.progress), ServerTests(self.measuring)
+
     def run(self, committed: int | None) -> None:
         """Run what is missing after the committed round (None: nothing is committed yet)."""
-        try:
-            if committed is None:
-                self._evaluate_all(0, "start")
-            for server_round in range((committed or 0) + 1, self.config.rounds + 1):
-                self._round(server_round)
-            self._evaluate_all(self.config.rounds, "final")
-        finally:
-            self.writer.close()
+        # Around all of it: a test that goes on must find as many as it began with.
+        with threads(self.config.server_threads):
+            try:
+                if committed is None:
+                    self._evaluate_all(0, "start")
+                for server_round in range((committed or 0) + 1, self.config.rounds + 1):
+                    self._round(server_round)
+                self._evaluate_all(self.config.rounds, "final")
+            finally:
+                self._tests.close()
+                self.writer.close()
 
     def _round(self, server_round: int) -> None:
         began = time.perf_counter()
@@ -86,11 +88,10 @@ class RoundLoop:
             settings = self._settings(server_round, "after_aggregate")
             messages = list(self.strategy.configure_evaluate(server_round, self.model.record(), settings, self.grid))
         check_messages(messages, self.config.algorithm["client"], self.config.training)
-        # Before they are sent, as in _send.
-        sent = {m.metadata.dst_node_id - 1: m.content for m in messages}
+        sent = {m.metadata.dst_node_id - 1: m.content for m in messages}  # before they are sent, as in _send
         evaluate = self._evaluate(server_round, "after_aggregate", messages)
         # Not before the last round counts: only the last two states of a client are kept.
-        self.writer.settle()
+        self._settle()
         self.folder.commit_clients(server_round, train.clients)
         means = evaluate.means()
         snapshots = self.snapshots.of_round(
@@ -100,10 +101,9 @@ class RoundLoop:
             self._last = LastEvaluation(sent, evaluate)
         tables = train.merged(evaluate)
         self._add_own(tables, server_round, "after_aggregate", time.perf_counter() - began)
-        self._save(server_round, f"round={server_round:06d}", tables, snapshots)
-        self._scope = self._scope or next((scope for scope in _SHOWN if means.of("loss", scope) is not None), None)
-        shown = (self._scope,) if self._scope else ()
-        self.progress.round_done(server_round, means.of("accuracy", *shown), means.of("loss", *shown))
+        self._scores.later(server_round, evaluate)
+        if not self._save(server_round, f"round={server_round:06d}", tables, snapshots, evaluate):
+            self._scores.show()
 
     def _train(self, server_round: int) -> Replies:
         """Let clients train, move the global model, and compare the clients."""
@@ -138,21 +138,17 @@ class RoundLoop:
 
     def _evaluate(self, server_round: int, moment: str, messages: list[Message], tested: bool = False) -> Replies:
         """Let clients evaluate while the server tests the global model itself, unless that is done."""
-        with ThreadPoolExecutor(1) as pool, self._timed("evaluate_phase_s"):
-            test: Future[list[Any]] | None = None
+        with self._timed("evaluate_phase_s"):
             if not tested and (self.snapshots.has_global_model or moment == "start"):
-                test = pool.submit(self.measuring.test, self.model, server_round, moment)
-                if not self.measuring.concurrent:
-                    test.result()
+                self._tests.start(self.model, server_round, moment)
             phase = self._send(moment if moment != "after_aggregate" else "evaluate", server_round, moment, messages)
-            if test is not None:
-                phase.add(test.result())
+            self._tests.join(phase, server_round, moment)
         with threads(self.config.server_threads):
             self._show(phase, server_round, moment)
             if phase.messages and moment == "after_aggregate":
                 with interruptible():
                     self._hand_over(phase, server_round, moment)
-                    self.strategy.aggregate_evaluate(server_round, [m for m in phase.messages if _has_examples(m)])
+                    self.strategy.aggregate_evaluate(server_round, phase.evaluations)
             self._compare(phase, self.model, server_round, moment)
             self._show(phase, server_round, moment)
         return phase
@@ -171,12 +167,13 @@ class RoundLoop:
         part = "final" if moment == "final" else f"round={server_round:06d}"
         self._add_own(phase.tables, server_round, moment, time.perf_counter() - began)
         if moment == "start":
-            self._save(0, part, phase.tables, {})
+            self._save(0, part, phase.merged(Replies()), {}, phase)
         else:
             self.writer.later(partial(self.folder.write_part, part, phase.tables))
 
     def _final(self, messages: list[Message]) -> Replies:
         """Take over what the last round measured on the same models, and measure the rest."""
+        self._settle()
         last, server_round, repeats = self._last, self.config.rounds, self.measuring.repeats(self.config.rounds)
         if last is None or not repeats:
             return self._evaluate(server_round, "final", messages)
@@ -232,9 +229,8 @@ class RoundLoop:
         if not self.measuring.due(server_round, moment):
             return
         # What the last round kept may still be on its way to the disk.
-        self.writer.settle()
-        # It may take minutes, and a job that ends has none.
-        with interruptible():
+        self._settle()
+        with interruptible():  # it may take minutes, and a job that ends has none
             kept = self.measuring.compare(phase, received, self.model, server_round, moment)
         phase.forget_payloads()
         if kept and moment != "final":
@@ -253,8 +249,19 @@ class RoundLoop:
         rows.append(Resource("server_memory", psutil.Process().memory_info().rss / 2**20, "MiB"))
         own.add(addressed(rows, owner="server", round=server_round, moment=moment))
 
-    def _save(self, server_round: int, part: str, tables: dict[str, list[Any]], snapshots: dict[str, bytes]) -> None:
-        """Let the writer put a round on the disk, in the order that makes it count; what changes is packed now."""
+    def _settle(self) -> None:
+        """Wait until the last round counts, its test included, and show it."""
+        self.writer.settle()
+        self._scores.show()
+
+    def _save(
+        self, server_round: int, part: str, tables: dict[str, list[Any]], snapshots: dict[str, bytes], phase: Replies
+    ) -> bool:
+        """Let the writer put a round on the disk, in the order that makes it count; what changes is packed now.
+
+        Returns whether the server's test of its phase goes on: the writer waits for it.
+        """
+        test = self._tests.going_on()
         best = self.snapshots.best
         arrays, scalars = Checkpoint(self.model.weights, self.model.buffers, self.strategy, best).packed()
         scalars["rounds"] = self.config.rounds
@@ -262,16 +269,18 @@ class RoundLoop:
         kept, self._kept = self._kept, {}
 
         def job() -> None:
+            late = phase.added(test.result()) if test else {}
             for name, data in snapshots.items():
                 self.folder.write_snapshot(name, data)
             for moment, held in kept.items():
                 self.folder.kept.write(server_round, moment, held)
-            self.folder.write_part(part, tables)
+            self.folder.write_part(part, {name: [*pieces, *late.get(name, ())] for name, pieces in tables.items()})
             self.folder.commit(server_round, arrays, scalars)
             # A killed process can no longer say how long it took.
             self.folder.write_facts({**self.folder.facts(), **facts, "wall_s": self.wall_s()})
 
         self.writer.later(job)
+        return test is not None
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -289,8 +298,3 @@ class RoundLoop:
     @property
     def _weighting(self) -> str:
         return "num-examples" if self.config.weighting == "examples" else "one"
-
-
-def _has_examples(message: Message) -> bool:
-    """Say whether a reply measured any example: empty splits must not enter a mean."""
-    return bool(message.content["metrics"]["num-examples"])

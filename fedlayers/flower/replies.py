@@ -71,6 +71,11 @@ class Replies:
         """Indices of the clients that replied, ascending."""
         return [client_of(message) for message in self.messages]
 
+    @property
+    def evaluations(self) -> list[Message]:
+        """The replies that measured any example: empty splits must not enter a mean."""
+        return [m for m in self.messages if records_of(m.content, MetricRecord)[METRICS]["num-examples"]]
+
     def weights(self) -> dict[int, dict[str, Tensor]]:
         """Return each client's weights as tensors."""
         return {
@@ -95,11 +100,16 @@ class Replies:
 
     def add(self, rows: Iterable[Row]) -> None:
         """Add rows of any table."""
+        self.added(rows)
+
+    def added(self, rows: Iterable[Row]) -> dict[str, list[pa.Table]]:
+        """Add rows of any table and return them as tables."""
         sorted_rows: dict[str, list[Row]] = {}
         for row in rows:
             sorted_rows.setdefault(table_of(row), []).append(row)
-        for name, group in sorted_rows.items():
-            self.tables.setdefault(name, []).append(to_table(name, group))
+        tables = {name: [to_table(name, group)] for name, group in sorted_rows.items()}
+        self.take(tables)
+        return tables
 
     def take(self, tables: Mapping[str, Iterable[pa.Table]]) -> None:
         """Add rows of tables."""

@@ -1,8 +1,10 @@
 """The measuring half of the server: the global model by itself, and the metrics that compare clients."""
 
+import copy
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -58,6 +60,13 @@ class ServerMeasuring:
     concurrent: bool
     parallel_map: ParallelMap
 
+    def __post_init__(self) -> None:
+        """Copy the module for tests that run beside what else looks at the global model."""
+        self._tested = self.module
+        if self.concurrent:
+            with suppress(Exception):  # some cannot be copied: then others wait
+                self._tested = copy.deepcopy(self.module)
+
     def test(self, model: GlobalModel, server_round: int, moment: str) -> list[Row]:
         """Return what is measured on the global model: on the server's test set, on the probe, of its weights."""
         chosen = self._on_server(server_round, moment)
@@ -70,7 +79,7 @@ class ServerMeasuring:
         began = time.perf_counter()
         with threads(self.config.server_threads):
             rows, _ = measure_clients(
-                chosen, self.view(model, server_round, moment), self.config.rounds, self._on_error
+                chosen, self.view(model, server_round, moment, self._tested), self.config.rounds, self._on_error
             )
         rows.append(Resource("server_test_s", time.perf_counter() - began, "s"))
         return addressed(rows, owner="server", model="global", round=server_round, moment=moment)
@@ -137,6 +146,17 @@ class ServerMeasuring:
             if metric.compares_clients and metric.schedule.is_due(server_round, self.config.rounds, moment)
         }
 
+    def nobody_waits(self, server_round: int, moment: str) -> bool:
+        """Say whether what the server's test finds may come while the next clients train.
+
+        The strategy does not ask for it; its metrics draw nothing, as the round loop uses the same generators; and all
+        work of the server takes one thread, as their number is the process's.
+        """
+        due = self._on_server(server_round, moment).values()
+        alone = self._tested is not self.module and self.config.server_threads == 1 and moment != "final"
+        asked_for = any(facts.name in self.strategy.observes for metric in due for facts in metric.facts)
+        return alone and all(metric.repeats for metric in due) and not asked_for
+
     def repeats(self, server_round: int) -> bool:
         """Say whether all that is due at ``final`` is known where it was measured after a round's aggregation."""
         last = self.config.rounds
@@ -178,14 +198,15 @@ class ServerMeasuring:
         view = self.view(GlobalModel(weights, {**buffers, **model.buffers}), 0, "start")
         return list(dict.fromkeys(remark for metric in self.metrics.values() for remark in metric.remarks(view)))
 
-    def view(self, model: GlobalModel, server_round: int, moment: str) -> ClientView:
-        """Return a view of the global model; the one resident module holds its weights until the next call."""
-        load_state(self.module, model.tensors(), model.buffers)
-        self.module.eval()
+    def view(self, model: GlobalModel, server_round: int, moment: str, module: nn.Module | None = None) -> ClientView:
+        """Return a view of the global model; a module, by default the resident one, holds it until the next call."""
+        module = module or self.module
+        load_state(module, model.tensors(), model.buffers)
+        module.eval()
         weights = {name: tensor.to(self.device) for name, tensor in model.tensors().items()}
         return ClientView(
             layers=self.layers,
-            module=self.module,
+            module=module,
             parameters=weights,
             buffers=model.buffers,
             reference=weights,

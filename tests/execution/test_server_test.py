@@ -1,11 +1,15 @@
 """The server's own test of the global model: on how many examples, in which rounds, and that nothing else changes."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
+from torch import nn
 
 from fedlayers import read
 from fedlayers.config.compose import compose_config
@@ -13,9 +17,16 @@ from fedlayers.config.schema.examples import ServerTest
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Federation
+from fedlayers.core.records import Row
 from fedlayers.data import load_federation
 from fedlayers.data.partitioning.split import spread_evenly
 from fedlayers.data.server_examples import server_examples
+from fedlayers.execution.rounds import RoundLoop
+from fedlayers.flower.global_model import GlobalModel
+from fedlayers.flower.replies import Replies
+from fedlayers.flower.strategy_contract import Declared
+from fedlayers.measuring.server import ServerMeasuring
+from metrics.evaluation import Evaluation
 from tests.support.data_configs import config as data_config
 from tests.support.data_configs import write_mnist_like
 
@@ -87,6 +98,52 @@ def test_the_servers_test_is_made_in_its_rounds_and_changes_nothing_else(quick_r
         for run in (every, some)
     ]
     assert others[0].equals(others[1])
+
+
+@pytest.mark.slow
+def test_the_next_clients_train_while_the_server_still_tests(
+    quick_run: Callable[..., Path], tables: Callable[[Path], dict[str, bytes]]
+) -> None:
+    began = threading.Event()
+    test, train = ServerMeasuring.test, RoundLoop._train
+
+    def held(self: ServerMeasuring, model: GlobalModel, server_round: int, moment: str) -> list[Row]:
+        assert (server_round, moment) != (1, "after_aggregate") or began.wait(60)
+        return test(self, model, server_round, moment)
+
+    def noted(self: RoundLoop, server_round: int) -> Replies:
+        if server_round == 2:
+            began.set()
+        return train(self, server_round)
+
+    with mock.patch.object(ServerMeasuring, "test", held), mock.patch.object(RoundLoop, "_train", noted):
+        beside = quick_run("engine=ray", "engine.workers=1")
+    assert began.is_set() and tables(beside) == tables(quick_run("engine=local"))
+
+
+@pytest.mark.parametrize(
+    ("other", "moment", "waits"),
+    [
+        ({}, "after_aggregate", False),
+        ({}, "start", False),
+        ({}, "final", True),
+        ({"server_threads": 2}, "after_aggregate", True),
+        ({"observes": ("loss",)}, "after_aggregate", True),
+        ({"observes": ("update_norm",)}, "after_aggregate", False),
+        ({"repeats": False}, "after_aggregate", True),
+        ({"concurrent": False}, "after_aggregate", True),
+    ],
+)
+def test_who_waits_for_the_servers_test(config: Config, other: dict[str, Any], moment: str, waits: bool) -> None:
+    metric, strategy = Evaluation(), Declared()
+    metric.repeats = other.get("repeats", True)  # type: ignore[misc]
+    strategy.observes = other.get("observes", ())
+    measuring = object.__new__(ServerMeasuring)
+    measuring.config = replace(config, server_threads=other.get("server_threads", 1))
+    measuring.metrics, measuring.strategy, measuring.module = {"evaluation": metric}, strategy, nn.Identity()
+    measuring.concurrent = other.get("concurrent", True)
+    measuring.__post_init__()
+    assert measuring.nobody_waits(1, moment) is not waits
 
 
 def test_rounds_that_never_come_are_refused(quick_run: Callable[..., Path]) -> None:

@@ -80,9 +80,9 @@ def _keep_freed_memory() -> None:
 
 
 def give_way() -> None:
-    """Let this thread, and those it starts, yield to the one that hands out work, as Ray's workers do."""
+    """Let this thread, and those it starts, yield to Ray's workers, which yield to the one that hands out work."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 @contextmanager
