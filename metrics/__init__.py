@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         shape_distance,
         svcca,
     )
+    from metrics.statistics.class_scores import class_report
 
 __all__ = [  # noqa: RUF022 (grouped by question)
     # How alike are two representations?
@@ -38,6 +39,7 @@ __all__ = [  # noqa: RUF022 (grouped by question)
     "effective_rank",
     "participation_ratio",
     # How good is a classifier?
+    "class_report",
     "confusion_matrix",
     "scores_from_confusion",
     # What is the gradient of every example?
@@ -51,6 +53,7 @@ __all__ = [  # noqa: RUF022 (grouped by question)
 ]
 _HOMES = {
     **dict.fromkeys(("Facts", "Measurement", "Metric", "at", "measured"), "base"),
+    "class_report": "statistics.class_scores",
     **dict.fromkeys(("confusion_matrix", "scores_from_confusion"), "classification"),
     "ExamplePass": "example_gradients.per_example",
 }

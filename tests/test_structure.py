@@ -32,6 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "engines": {"core", "config", "flower", "runs"},
     "measuring": {"core", "config", "objectives", "metrics", "data", "models", "flower", "runs"},
 }
+ROOMS["opening"] = {"core", "config", "metrics", "data", "models", "flower", "runs"}
 ROOMS["execution"] = {*ROOMS} - {"clients", "strategies"}
 ROOMS["studies"] = {*ROOMS} - {"clients", "strategies"}
 ROOMS["commands"] = {*ROOMS} - {"clients", "strategies"}

@@ -11,6 +11,7 @@ import pandas as pd
 from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import RENAMED, Quantities, quantity_now
 from fedlayers.core.spelling import in_brackets
+from fedlayers.figures.classes.confusion import confusion_matrix
 from fedlayers.figures.clients.client_matrix import client_matrices
 from fedlayers.figures.clients.clusters import client_clusters
 from fedlayers.figures.clients.distances import similarity_composite
@@ -34,6 +35,7 @@ from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.tables import Tables, read
 from fedlayers.views.client_profiles import curvature_rows
 from fedlayers.views.clusters import cluster_distances
+from fedlayers.views.confusions import last_confusion
 from fedlayers.views.curves import curve_rows
 from fedlayers.views.densities import hessian_densities
 from fedlayers.views.holdings import holdings
@@ -142,9 +144,21 @@ def _of_run(tables: Tables, only_round: int | None, layers: Sequence[str]) -> li
             Drawing(family, partial(function, pairs, metric, facts, quantities), metric, main=metric == main)
             for metric in of_family
         ]
-    return found + [
+    found += [
         Drawing("layer_profile", partial(layer_profile, records, metric, facts, quantities), metric)
         for metric in metrics
+    ]
+    return found if only_round is not None else found + _of_classes(spectra, facts)
+
+
+def _of_classes(spectra: pd.DataFrame, facts: Mapping[str, Any]) -> list[Drawing]:
+    """Return the figures of which class was taken for which."""
+    confusion = last_confusion(spectra, facts["classes"]) if facts.get("classes") else None
+    if confusion is None:
+        return []
+    return [
+        Drawing("confusion_matrix", partial(confusion_matrix, confusion, facts, normalized), part=part)
+        for part, normalized in ((None, False), ("normalized", True))
     ]
 
 
