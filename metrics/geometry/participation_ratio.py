@@ -1,6 +1,7 @@
 """How many directions carry a representation's variance: the participation ratio, as it is and corrected for n."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -44,28 +45,79 @@ def debiased_participation_ratio(coordinates: PrincipalCoordinates) -> tuple[flo
         non-normality, JMVA 130 (the estimates); Chun et al. 2025, Estimating Dimensionality of Neural
         Representations from Finite Samples, arXiv 2509.26560 (the ratio, there called row-corrected).
     """
-    rows, variances = coordinates.rows, coordinates.variances
-    fourth = float(rows.square().sum(1).square().sum())
-    value = _ratio(len(rows), float(variances.sum()), float(variances.square().sum()), fourth)
-    pairs = zip(*(numbers.tolist() for numbers in _without_each(coordinates)), strict=True)
-    without = torch.tensor([_ratio(len(rows) - 1, *numbers) for numbers in pairs], dtype=torch.float64)
-    return value, jackknife_error(value, without, torch.ones(len(rows)))
+    rows, scatter = coordinates.rows, (len(coordinates.rows) - 1) * coordinates.variances
+    squares = rows.square().sum(1)
+    variances = coordinates.variances
+    traces = float(variances.sum()), float(variances.square().sum())
+    along, across = rows.square() @ scatter, rows @ (squares @ rows)
+    return _estimate(traces, _Parts(squares, along, across, scatter.sum(), scatter.square().sum()))
 
 
-def _without_each(coordinates: PrincipalCoordinates) -> tuple[Tensor, Tensor, Tensor]:
+def participation_ratio_of(rows: Tensor) -> tuple[float, float | None]:
+    """Return the same from a centred representation, without any decomposition.
+
+    tr(S) and tr(S²) are sums of squares of the rows and of the smaller of X Xᵀ and Xᵀ X: n d min(n, d) operations.
+
+    Args:
+        rows: X, shape (n, d), float64, columns with mean 0, not all zero.
+
+    Examples:
+        >>> import torch
+        >>> x = torch.randn(400, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        >>> round(participation_ratio_of(x - x.mean(0))[0], 1)
+        3.0
+    """
+    n, units = rows.shape
+    squares = rows.square().sum(1)
+    if units < n:
+        along, across = ((rows @ (rows.T @ rows)) * rows).sum(1), rows @ (squares @ rows)
+    else:
+        gram = rows @ rows.T
+        along, across = gram.square().sum(1), gram @ squares
+    parts = _Parts(squares, along, across, squares.sum(), along.sum())
+    return _estimate((float(parts.trace) / (n - 1), float(parts.square) / (n - 1) ** 2), parts)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What the estimate without each example is made of; A = Σ z_k z_kᵀ is the scatter matrix.
+
+    Attributes:
+        squares: s_k = ‖z_k‖², shape (n,).
+        along: z_kᵀ A z_k, shape (n,).
+        across: Σ_i s_i z_kᵀ z_i, shape (n,).
+        trace: tr(A).
+        square: tr(A²).
+    """
+
+    squares: Tensor
+    along: Tensor
+    across: Tensor
+    trace: Tensor
+    square: Tensor
+
+
+def _estimate(traces: tuple[float, float], parts: _Parts) -> tuple[float, float | None]:
+    """Return the estimate and its jackknife error; the traces are tr(S) and tr(S²)."""
+    n = len(parts.squares)
+    value = _ratio(n, *traces, float(parts.squares.square().sum()))
+    pairs = zip(*(numbers.tolist() for numbers in _without_each(parts)), strict=True)
+    without = torch.tensor([_ratio(n - 1, *numbers) for numbers in pairs], dtype=torch.float64)
+    return value, jackknife_error(value, without, torch.ones(n))
+
+
+def _without_each(parts: _Parts) -> tuple[Tensor, Tensor, Tensor]:
     """Return tr(S), tr(S²) and Σ ‖x_k − x̄‖⁴ of all examples but one, for every example, shape (n,) each.
 
     Without example i the mean is −z_i / (n − 1) and the scatter matrix A − n z_i z_iᵀ / (n − 1); with m = n − 1,
     s_k = ‖z_k‖² and g_ki = z_kᵀ z_i, ‖z_k − mean‖² = s_k + 2 g_ki / m + s_i / m².
     """
-    rows, scatter = coordinates.rows, (len(coordinates.rows) - 1) * coordinates.variances
-    n, left = len(rows), len(rows) - 1
-    squares = rows.square().sum(1)
-    along = rows.square() @ scatter
-    trace = scatter.sum() - n / left * squares
-    square = scatter.square().sum() - 2 * n / left * along + (n / left * squares) ** 2
+    squares, along = parts.squares, parts.along
+    n, left = len(squares), len(squares) - 1
+    trace = parts.trace - n / left * squares
+    square = parts.square - 2 * n / left * along + (n / left * squares) ** 2
     fourth = (
-        squares.square().sum() + 4 / left * (rows @ (squares @ rows)) + 2 * squares * squares.sum() / left**2
+        squares.square().sum() + 4 / left * parts.across + 2 * squares * squares.sum() / left**2
         + 4 * along / left**2 + n * squares.square() / left**4 - (squares * (1 + 1 / left) ** 2) ** 2
     )  # fmt: skip
     freedom = max(left - 1, 1)

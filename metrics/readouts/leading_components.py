@@ -1,0 +1,38 @@
+"""The leading principal components of a representation, standardised."""
+
+import numpy as np
+import torch
+from scipy.linalg import eigh
+from torch import Tensor
+
+
+def leading_components(rows: Tensor, count: int) -> Tensor:
+    """Return the coordinates of the examples along the leading principal directions, each with variance 1.
+
+    The sign of each is that which makes its largest entry positive.
+
+    Args:
+        rows: a centred representation, shape (n, d), float64.
+        count: how many, 1 or more; no more are returned than the representation has directions.
+
+    Returns:
+        Shape (n, r), float64, r ≤ count; r = 0 where all examples are the same.
+
+    Examples:
+        >>> import torch
+        >>> x = torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]], dtype=torch.float64)
+        >>> leading_components(x, 1).abs().round(decimals=4).flatten().tolist()
+        [1.2247, 1.2247, 0.0, 0.0]
+    """
+    n, d = rows.shape
+    by_units = d < n
+    products = rows.T @ rows if by_units else rows @ rows.T
+    size = len(products)
+    # An iterative method would draw at random wherever there are fewer directions than it looks for.
+    squares, vectors = eigh(products.numpy(), subset_by_index=[max(size - count, 0), size - 1])
+    kept = np.flatnonzero(squares > max(n, d) * np.finfo(np.float64).eps * float(products.trace()))[::-1]
+    chosen = vectors[:, kept]
+    if by_units:
+        chosen = rows.numpy() @ (chosen / np.sqrt(squares[kept]))
+    chosen = chosen * np.sign(np.take_along_axis(chosen, np.abs(chosen).argmax(0)[None], 0))
+    return torch.from_numpy(np.ascontiguousarray(chosen * np.sqrt(n - 1)))

@@ -1,0 +1,89 @@
+"""Mutual information of two continuous variables from the distances of nearest neighbours."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from metrics.geometry.chance import against_chance
+from metrics.readouts.reading import Reading
+from metrics.statistics.jackknife import jackknife_error
+
+_NEIGHBOURS = 3
+# Examples at a time: their distances to all others stay in the processor's cache.
+_ROWS = 64
+_BLOCKS, _FEWEST_FOR_ERROR = 10, 20
+
+
+def neighbour_information(x: Tensor, y: Tensor, orders: Tensor) -> Reading:
+    """Return an estimate of I(X; Y) in nats, its standard error, and what it is for unrelated examples.
+
+    The first estimator of Kraskov, Stögbauer and Grassberger: with ε_i the distance of example i to its k-th nearest
+    neighbour in the joint space (the larger of the distances in X and in Y, k = 3), n_x and n_y the numbers of others
+    that are nearer than ε_i in X and in Y alone,
+
+        I = ψ(k) + ψ(n) − ⟨ψ(n_x + 1) + ψ(n_y + 1)⟩.
+
+    The errors of its entropies cancel: its expectation is 0 for independent variables, whatever their distributions,
+    and it may come out below 0. Strong dependence it cannot resolve: it saturates below ψ(n), and is low before that,
+    the more so the more dimensions there are; of 1,000 pairs of two dimensions each by 3 % at 2.3 nats. So a value
+    compares with others of equal n and dimensions.
+
+    The error is the jackknife's over ten blocks of examples, and a quarter too large on average: neighbours share their
+    neighbours, so that the spread of the terms would be too small.
+
+    Args:
+        x: shape (n, a), n ≥ 5, columns of comparable size.
+        y: shape (n, b), likewise.
+        orders: of y's examples, shape (s, n), for the null.
+
+    References:
+        Kraskov, Stögbauer & Grassberger 2004, Estimating mutual information, Physical Review E 69, 066138.
+
+    Examples:
+        >>> import torch
+        >>> x = torch.randn(500, 1, generator=torch.Generator().manual_seed(0))
+        >>> found = neighbour_information(x, x + 1e-3 * x.square(), torch.arange(500)[None])
+        >>> found.value > 3
+        True
+    """
+    wide = y.double()
+    values = _estimates(x.double(), [wide, *(wide[order] for order in orders)])
+    value = float(values[0])
+    return Reading(value, _error(value, x.double(), wide), against_chance(value, values[1:]))
+
+
+def _error(value: float, x: Tensor, y: Tensor) -> float | None:
+    """Return the standard error from estimates without each tenth of the examples, None for few."""
+    if len(x) < _FEWEST_FOR_ERROR:
+        return None
+    places = torch.arange(len(x)) % _BLOCKS
+    without = [_estimates(x[places != block], [y[places != block]]) for block in range(_BLOCKS)]
+    return jackknife_error(value, torch.cat(without), places.bincount())
+
+
+def _estimates(x: Tensor, others: Sequence[Tensor]) -> Tensor:
+    """Return the estimate for every other variable, shape (s,)."""
+    ends = float(torch.tensor([_NEIGHBOURS, len(x)], dtype=torch.float64).digamma().sum())
+    blocks = torch.split(torch.arange(len(x)), _ROWS)
+    return ends - torch.cat([_digammas(x, others, rows) for rows in blocks], 1).mean(1)
+
+
+def _digammas(x: Tensor, others: Sequence[Tensor], rows: Tensor) -> Tensor:
+    """Return ψ(n_x + 1) + ψ(n_y + 1) of some examples for every other variable, shape (s, rows)."""
+    apart_x = _distances(x, rows)
+    found = []
+    for y in others:
+        apart_y = _distances(y, rows)
+        within = torch.maximum(apart_x, apart_y).topk(_NEIGHBOURS, 1, largest=False).values[:, -1:]
+        counts = [(apart < within).sum(1).double() for apart in (apart_x, apart_y)]
+        found.append((counts[0] + 1).digamma() + (counts[1] + 1).digamma())
+    return torch.stack(found)
+
+
+def _distances(x: Tensor, rows: Tensor) -> Tensor:
+    """Return the largest difference over the columns to every example; nobody is near itself."""
+    found = torch.cdist(x[rows], x, p=math.inf)
+    found[torch.arange(len(rows)), rows] = math.inf
+    return found
