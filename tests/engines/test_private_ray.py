@@ -83,6 +83,17 @@ def test_its_servers_listen_on_the_loopback_interface_alone(ray_of_our_own: Runn
 
 
 @pytest.mark.slow
+def test_it_has_no_processes_for_dashboards_logs_or_more_nodes(ray_of_our_own: Running) -> None:
+    scripts = {
+        Path(word).name
+        for process in ray_of_our_own.process.children(recursive=True)
+        for word in process.cmdline()[:4]
+        if word.endswith(".py")
+    }
+    assert not scripts & {"dashboard.py", "log_monitor.py", "monitor.py"}
+
+
+@pytest.mark.slow
 def test_its_folder_and_token_are_the_owners(ray_of_our_own: Running) -> None:
     folder = ray_of_our_own.folder
     assert folder.stat().st_mode & 0o777 == 0o700

@@ -12,7 +12,7 @@ import ray
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.allocation import allocated_gpus, allocated_memory, available_cpus
 from fedlayers.core.machine.signals import keep_handlers
-from fedlayers.engines.ray.private_cluster import as_the_environment_says, owner_alone
+from fedlayers.engines.ray.private_cluster import as_the_environment_says, nothing_needless, owner_alone
 from fedlayers.engines.ray.temporary_folder import ray_folder
 from fedlayers.engines.ray.worker_pool import connection, end_kept
 
@@ -68,7 +68,7 @@ def _start(address: str | None) -> None:
             return
         folder = Path(ray_folder())
         atexit.register(ray.shutdown)
-        with owner_alone(folder) as temporary:
+        with owner_alone(folder) as temporary, nothing_needless():
             ray.init(
                 address="local",
                 num_cpus=available_cpus(),

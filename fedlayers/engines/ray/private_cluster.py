@@ -1,7 +1,8 @@
 """A Ray of our own that nobody else can use: it listens on the loopback interface and asks for a token of its owner's.
 
 Ray trusts whoever reaches it: a client of any user of the node could run code as the user who started it. Its servers
-listen on all interfaces, and it opens its folder to everyone, unless told otherwise.
+listen on all interfaces, and it opens its folder to everyone, unless told otherwise. It also starts processes that only
+a dashboard, a terminal or nodes that come and go would need.
 """
 
 import json
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ray._private import ray_constants
+from ray._private.node import Node
 from ray._raylet import (  # type: ignore[attr-defined]  # compiled
     AuthenticationMode,
     AuthenticationTokenLoader,
@@ -22,6 +24,9 @@ from ray._raylet import (  # type: ignore[attr-defined]  # compiled
 TOKEN_FILE = "token"
 # With clusters disabled, as they are by default where Ray does not support them, all its servers listen on 127.0.0.1.
 _CLUSTERS = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+# What starts a process each: a server of usage statistics, one that reads logs out on the terminal, one that asks for
+# more nodes. Importing takes each of them about a second of a core while the run's workers start.
+_NEEDLESS = ("start_api_server", "start_log_monitor", "start_monitor")
 _MODE, _TOKEN, _TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 
 
@@ -46,6 +51,19 @@ def owner_alone(folder: Path) -> Iterator[Path]:
             yield folder / "r"
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = clusters
+
+
+@contextmanager
+def nothing_needless() -> Iterator[None]:
+    """Let the Ray that is started in a block of code have the processes alone that a run on this node needs."""
+    before = {name: getattr(Node, name) for name in _NEEDLESS}
+    for name in _NEEDLESS:
+        setattr(Node, name, lambda node, **how: None)
+    try:
+        yield
+    finally:
+        for name, method in before.items():
+            setattr(Node, name, method)
 
 
 def as_the_environment_says() -> None:
