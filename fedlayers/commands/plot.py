@@ -18,6 +18,7 @@ _EXAMPLES = """examples:
   python -m fedlayers.plot results/main/<run> learning_curves partition
   python -m fedlayers.plot results/main/<run> layer_profile --metric update_norm
   python -m fedlayers.plot results/main/<run> --metric cka --round 1    all figures of CKA, of round 1
+  python -m fedlayers.plot results/main research_questions              a figure, and its answers in words
   python -m fedlayers.plot results/main --formats pdf --out paper       means over the runs of a study
   python -m fedlayers.plot results/main/<run> learning_curves --width 3.3 --font-size 8 --no-title --band ci
 """
@@ -53,6 +54,9 @@ def _plot(words: argparse.Namespace) -> int:
     drawn = draw(figures, words.out or folder / "figures", formats, paper)
     for file in drawn:
         print(*(file.with_name(f"{file.stem}.{kind}") for kind in formats), sep="\n")
+    for figure in figures:
+        if figure.words is not None:
+            print(f"\n{figure.words()}")
     return 0 if len(drawn) == len(figures) else 1
 
 

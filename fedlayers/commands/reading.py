@@ -9,6 +9,8 @@ from fedlayers.runs.reading import tables
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from fedlayers.views.chain.answered import Answered
+
 
 class Tables(tables.Tables):
     """The tables of one or several runs, each read on first use, and their figures.
@@ -44,6 +46,23 @@ class Tables(tables.Tables):
         from fedlayers.figures.notebook import figure_of
 
         return figure_of(self, name, metric, round, layers, **paper)
+
+    def answers(self) -> "Answered":
+        """Return what layers answer: whether later ones predict better, compress, and differ from their neighbours.
+
+        Returns:
+            ``text`` has the statements, ``table`` a row per question and quantity, ``differences`` how far groups of
+            runs differ, ``clients`` what each client's model says; empty where nothing of it was measured.
+
+        Raises:
+            UserError: no run of the study is complete.
+
+        Examples:
+            ``print(fedlayers.read("results/main").answers().text)``
+        """
+        from fedlayers.views.chain.answered import answered
+
+        return answered(self)
 
 
 def read(path: str | Path, *, columns: Sequence[str] = (), **filters: Any) -> Tables:

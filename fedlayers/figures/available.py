@@ -11,6 +11,7 @@ import pandas as pd
 from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import RENAMED, Quantities, quantity_now
 from fedlayers.core.spelling import in_brackets
+from fedlayers.figures.chain.available import chain_figures
 from fedlayers.figures.classes.confusion import confusion_matrix
 from fedlayers.figures.clients.client_matrix import client_matrices
 from fedlayers.figures.clients.clusters import client_clusters
@@ -28,9 +29,6 @@ from fedlayers.figures.layers.profiles import layer_profile
 from fedlayers.figures.layers.similarity import similarity_profile
 from fedlayers.figures.studies.curves import study_curves
 from fedlayers.figures.studies.layers import study_overview, study_profile
-from fedlayers.runs.damage import readable
-from fedlayers.runs.quantities import check_quantities
-from fedlayers.runs.reading.run_columns import config_of
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.tables import Tables, read
 from fedlayers.views.client_profiles import curvature_rows
@@ -43,7 +41,7 @@ from fedlayers.views.pairs import PROFILED, distance_metrics, pair_metrics, whol
 from fedlayers.views.places import in_layers
 from fedlayers.views.profiles import layer_metrics
 from fedlayers.views.rounds import in_round, rounds_of_layers
-from fedlayers.views.run_groups import Setting, in_setting, settings_of
+from fedlayers.views.run_groups import Setting, complete_runs, in_setting, setting_of, settings_of
 
 # Of the metrics of pairs, the first of these that is there is a main figure.
 _MAIN_PAIRS = ("cka", "procrustes_distance", "cka_distance")
@@ -148,6 +146,7 @@ def _of_run(tables: Tables, only_round: int | None, layers: Sequence[str]) -> li
         Drawing("layer_profile", partial(layer_profile, records, metric, facts, quantities), metric)
         for metric in metrics
     ]
+    found += chain_figures(records, [setting_of(tables.path)])
     return found if only_round is not None else found + _of_classes(spectra, facts)
 
 
@@ -188,23 +187,15 @@ def _check_round(folder: Path, tables: Sequence[pd.DataFrame], only_round: int |
 
 
 def _of_study(tables: Tables, only_round: int | None, layers: Sequence[str]) -> list[Drawing]:
-    facts = readable(run_facts, tables.runs)
-    sound = readable(_checked, [run for run in facts if facts[run]["status"] == "complete"])
-    if not sound:
-        raise UserError(f"no run of {tables.path} is complete: wait for one, or give the folder of a run")
-    records = in_layers(replace(tables, runs=tuple(sound)).records, layers)
+    sound = complete_runs(tables)
+    records = in_layers(replace(tables, runs=sound).records, layers)
     runs = [run for run in sound if run.name in set(records["run"].unique())]
     _check_round(tables.path, [records], only_round)
     found = []
-    for setting in settings_of(runs):
+    settings = settings_of(runs)
+    for setting in settings:
         found += _of_setting(in_setting(records, setting), setting, only_round)
-    return found
-
-
-def _checked(run: Path) -> None:
-    """Raise UserError if what else figures need of a run cannot be read."""
-    config_of(run)
-    check_quantities(run)
+    return found + chain_figures(in_round(records, only_round), settings)
 
 
 def _of_setting(records: pd.DataFrame, setting: Setting, only_round: int | None) -> list[Drawing]:

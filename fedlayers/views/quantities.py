@@ -4,8 +4,23 @@ import math
 
 from fedlayers.core.quantities import Facts
 
-_NAMES = ("Hessian", "Procrustes", "Gaussian", "Frobenius", "CKA", "SVCCA", "PWCCA", "RSA", "MCC", "F1", "SNR", "B")
-_SPELLED = {name.lower(): name for name in _NAMES} | {"dst": "distance"}
+_NAMES = (
+    "ACE",
+    "JS",
+    "Hessian",
+    "Procrustes",
+    "Gaussian",
+    "Frobenius",
+    "CKA",
+    "SVCCA",
+    "PWCCA",
+    "RSA",
+    "MCC",
+    "F1",
+    "SNR",
+    "B",
+)
+_SPELLED = {name.lower(): name for name in _NAMES} | {"dst": "distance", "r2": "R²"}
 
 
 def can_be_negative(quantity: Facts) -> bool:

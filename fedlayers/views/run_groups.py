@@ -7,10 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import Quantities
-from fedlayers.runs.quantities import quantities_of
+from fedlayers.runs.damage import readable
+from fedlayers.runs.quantities import check_quantities, quantities_of
 from fedlayers.runs.reading.run_columns import FlatSettings, config_of, fact_columns, full_columns
 from fedlayers.runs.reading.run_facts import run_facts
+from fedlayers.runs.reading.tables import Tables
 from fedlayers.views.numbered import numbered
 
 # What makes up a setting, in which algorithms can be compared; column -> name in run facts.
@@ -56,6 +59,25 @@ class Setting:
         return tuple(run for group in self.groups for run in group.runs)
 
 
+def complete_runs(tables: Tables) -> tuple[Path, ...]:
+    """Return the runs of a study that are complete and can be read; damaged ones are told.
+
+    Raises:
+        UserError: there is none.
+    """
+    facts = readable(run_facts, tables.runs)
+    sound = readable(_checked, [run for run in facts if facts[run]["status"] == "complete"])
+    if not sound:
+        raise UserError(f"no run of {tables.path} is complete: wait for one, or give the folder of a run")
+    return tuple(sound)
+
+
+def _checked(run: Path) -> None:
+    """Raise UserError if what else is needed of a run of a study cannot be read."""
+    config_of(run)
+    check_quantities(run)
+
+
 def settings_of(runs: Sequence[Path]) -> list[Setting]:
     """Return the settings of some runs and in each the groups of runs that differ in nothing but their seed.
 
@@ -79,6 +101,14 @@ def settings_of(runs: Sequence[Path]) -> list[Setting]:
         )
         for (setting, members), name in zip(found.items(), names, strict=True)
     ]
+
+
+def setting_of(run: Path) -> Setting:
+    """Return the setting of a single run, which is all of its group."""
+    facts = run_facts(run)
+    chosen = {name: facts.get(name) for name in (*_SETTING.values(), "layers")}
+    group = Group(str(facts.get("algorithm") or run.name), (run.name,))
+    return Setting("", chosen, quantities_of([run]), (group,))
 
 
 def in_setting(rows: pd.DataFrame, setting: Setting) -> pd.DataFrame:

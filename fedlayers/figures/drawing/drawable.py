@@ -15,6 +15,7 @@ class Drawing:
         make: returns the figure; it may still return None if nothing can be shown after all.
         metric: the one metric that it shows; None if it shows several.
         part: what else tells it from others of its kind, such as the data set.
+        words: returns what the figure says in plain words, which a command prints; None if nothing but the figure does.
         main: whether it is drawn without being asked for when a run or a study is done.
     """
 
@@ -22,6 +23,7 @@ class Drawing:
     make: Callable[[], Figure | None]
     metric: str | None = None
     part: str | None = None
+    words: Callable[[], str] | None = None
     main: bool = False
 
     @property
