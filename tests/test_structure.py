@@ -33,6 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "measuring": {"core", "config", "objectives", "metrics", "data", "models", "flower", "runs"},
 }
 ROOMS["opening"] = {"core", "config", "metrics", "data", "models", "flower", "runs"}
+ROOMS["export"] = {*ROOMS["opening"], "opening", "statistics", "views", "figures"}
 ROOMS["execution"] = {*ROOMS} - {"clients", "strategies"}
 ROOMS["studies"] = {*ROOMS} - {"clients", "strategies"}
 ROOMS["commands"] = {*ROOMS} - {"clients", "strategies"}

@@ -31,21 +31,31 @@ _SHOWING = ("--help", "--hydra-help", "--cfg", "--info", "--shell-completion")
 
 def main(words: Sequence[str] | None = None) -> None:
     """Do what the command line asks for; leave with the exit code: 0, 1 after a failure, 128 + signal if stopped."""
+    given = sys.argv[1:] if words is None else words
+    sys.exit(carried_out_or_continued(lambda: start(read_arguments(given))))
+
+
+def carried_out_or_continued(work: Callable[[], int]) -> int:
+    """Do work that trains and return its exit code: its own, 1 after a failure, 128 + signal if stopped.
+
+    Args:
+        work: returns an exit code; what it raises is told, and that the same command goes on with it.
+    """
     keep_streams()
     try:
         with signals_answered(), disk_errors(Path()), damage_told():
-            sys.exit(_start(read_arguments(sys.argv[1:] if words is None else words)))
+            return work()
     except TOLD as error:
         if "1" in (os.environ.get("HYDRA_FULL_ERROR"), os.environ.get("FEDLAYERS_TRACEBACK")):
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        return 1
     except (Stopped, KeyboardInterrupt):
         print("stopped; the same command continues after the last complete round", file=sys.stderr)
-        sys.exit(128 + (last_signal() or signal.SIGINT))
+        return 128 + (last_signal() or signal.SIGINT)
 
 
-def _start(arguments: Arguments) -> int:
+def start(arguments: Arguments) -> int:
     """Do what the arguments ask for; return the exit code."""
     register_schema()
     if "--version" in arguments.flags:

@@ -288,7 +288,7 @@ def test_a_mistake_found_while_building_leaves_no_folder(
 def test_results_that_cannot_be_written(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(UserError, match=r"results_dir=x cannot be written \(no permission in .*choose another"):
-        app._start(read_arguments(["results_dir=x", "metrics=[weights]"]))
+        app.start(read_arguments(["results_dir=x", "metrics=[weights]"]))
 
 
 @pytest.mark.parametrize("words", [["+dataset=FMNIST"], ["dataset=FMNIST"], ["--run", "dataset=FMNIST"]])

@@ -21,6 +21,11 @@ def run_folders(study: Path) -> tuple[Path, ...]:
     return tuple(sorted(f for f in study.iterdir() if not f.name.startswith(".") and f.is_dir() and is_run(f)))
 
 
+def is_complete(run: Path) -> bool:
+    """Say whether a folder is that of a run with all of its rounds; False where there is none."""
+    return is_run(run) and run_facts(run)["status"] == "complete"
+
+
 def run_facts(run: Path) -> dict[str, Any]:
     """Return what run.json says; ``status`` is ``complete`` if, and only if, done.json has the rounds asked for.
 

@@ -1,0 +1,4 @@
+"""What does ``python -m fedlayers.chain`` do?
+
+A module for each of its commands. May import everything.
+"""
