@@ -14,7 +14,7 @@ import numpy as np
 from clients.clustered import ClusteredClient
 from fedlayers.core.weights import load_state
 from fedlayers.flower.session import Scalars
-from metrics.evaluation import evaluate_model
+from metrics.predictions.predicting import evaluate_model
 
 _BATCH = 128
 

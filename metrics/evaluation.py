@@ -1,11 +1,7 @@
 """How well a model predicts: loss, and scores from one confusion matrix, on a client's or server's examples."""
 
-import copy
 import math
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +11,8 @@ from fedlayers.core.records import MOMENTS, Row, Spectrum
 from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
 from fedlayers.objectives.objective import Objective
 from metrics.base import ClientView, ExampleSet, Facts, Measurement, Metric, measured
-from metrics.classification import SCORES, confusion_matrix, scores_from_confusion
+from metrics.classification import SCORES, scores_from_confusion
+from metrics.predictions.predicting import Predictions, evaluate_model, predictions_of
 
 _BRODERSEN = "Brodersen et al. 2010, The balanced accuracy and its posterior distribution"
 _GORODKIN = "Gorodkin 2004, Comparing two K-category assignments by a K-category correlation coefficient"
@@ -77,119 +74,6 @@ class Evaluation(Metric):
             predictions = predictions_of(view, scope)
             rows += rows_of(predictions, view.classes, scope) if predictions else _nothing(scope)
         return Measurement(rows)
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a model says about n examples.
-
-    Attributes:
-        labels: true classes, shape (n,), int64, on the CPU.
-        logits: the model's outputs, shape (n, C), in the model's precision, on its device.
-        losses: the loss of each example, shape (n,), float64, on the CPU.
-        objective: whose losses they are.
-        confusion: counts, shape (C, C), int64, rows true, on the CPU.
-        unusable: the number of examples with a logit that is NaN or infinite, which is no prediction: scores
-            mean something only if this is 0.
-    """
-
-    labels: Tensor
-    logits: Tensor
-    losses: Tensor
-    confusion: Tensor
-    unusable: int
-    objective: str
-
-
-def evaluate_model(
-    module: nn.Module,
-    examples: ExampleSet,
-    num_classes: int,
-    batch_size: int,
-    device: torch.device,
-    at_once: int = 1,
-    objective: Objective = CROSS_ENTROPY,
-) -> Predictions:
-    """Run a model over examples in evaluation mode and compare its predictions with the labels.
-
-    Args:
-        module: maps features (b, *shape) to logits (b, num_classes); its mode is put back afterwards.
-        examples: n ≥ 1 examples.
-        num_classes: the number C of classes.
-        batch_size: examples a forward pass; part of the numbers' last bits.
-        device: where the model is.
-        at_once: batches computed at the same time, each part of them by a copy of the model; changes no number.
-        objective: whose losses they are.
-
-    Returns:
-        The predictions; nothing is read back from the device before the last batch.
-
-    Raises:
-        ValueError: if there are no examples, or not one output a class.
-    """
-    if not len(examples):
-        raise ValueError("examples must hold at least one example, got none")
-    batches = torch.split(torch.arange(len(examples)), batch_size)
-    size = -(-len(batches) // at_once)
-    parts = [batches[start : start + size] for start in range(0, len(batches), size)]
-    with evaluation_mode(module):
-        copies = [module, *(copy.deepcopy(module) for _ in parts[1:])]
-        with ThreadPoolExecutor(len(parts)) as pool:
-            done = pool.map(lambda own, part: _outputs(own, examples, part, device), copies[1:], parts[1:])
-            found = [*_outputs(module, examples, parts[0], device), *(pair for part in done for pair in part)]
-    # Made outside of inference mode, so that whoever shares these may use them under autograd.
-    logits, labels = (torch.cat(pieces) for pieces in zip(*found, strict=True))
-    if logits.shape[1:] != (num_classes,):
-        raise ValueError(f"module must give {num_classes} logits an example, got {tuple(logits.shape[1:])}")
-    known = labels.cpu()
-    return Predictions(
-        labels=known,
-        logits=logits,
-        losses=objective(logits.double(), labels).detach().cpu(),
-        confusion=confusion_matrix(known, logits.argmax(1).cpu(), num_classes),
-        unusable=int((~logits.isfinite()).any(1).sum()),
-        objective=objective.name,
-    )
-
-
-def _outputs(
-    module: nn.Module, examples: ExampleSet, batches: Sequence[Tensor], device: torch.device
-) -> list[tuple[Tensor, Tensor]]:
-    """Return the logits and the labels of each batch of positions."""
-    found = []
-    with torch.inference_mode():
-        for positions in batches:
-            features, labels = examples.batch(positions)
-            found.append((module(features.to(device, non_blocking=True)), labels.to(device, non_blocking=True)))
-    return found
-
-
-def predictions_of(view: ClientView, scope: str) -> Predictions | None:
-    """Return the predictions on one of a client's splits, made once per view; None if it has no examples."""
-    if scope not in view.data:
-        return None
-    key = ("predictions", scope)
-    if key not in view.cache:
-        examples, classes = view.data[scope], len(view.classes)
-        at_once = view.batches_at_once
-        view.cache[key] = evaluate_model(
-            view.module, examples, classes, view.batch_size, view.device, at_once, view.objective
-        )
-    found: Predictions = view.cache[key]
-    return found
-
-
-@contextmanager
-def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Put a module and its parts in evaluation mode for a block of code, then each back in its own mode."""
-    training = [part for part in module.modules() if part.training]
-    for part in training:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True
 
 
 def evaluation_rows(

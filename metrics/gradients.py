@@ -2,19 +2,24 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fedlayers.core.cohorts.meeting import Alone
 from fedlayers.core.layers import Layer
 from fedlayers.core.quantities import LossFacts
 from fedlayers.core.records import Row
 from fedlayers.core.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, at, measured
+from metrics.cohorts.batches import measured_batches
+from metrics.cohorts.jobs import MeasuringJob, done
+from metrics.cohorts.models import Models
 from metrics.example_gradients.gradient_statistics import GradientSample, GradientScatter, sample_gradients, scatter
 from metrics.example_gradients.per_example import ExamplePass
+from metrics.example_gradients.stacked import StackedPass, stacked_samples
 from metrics.statistics.between_clients import Decomposition, decompose
 from metrics.statistics.jackknife import block_sizes
 from metrics.statistics.sketch import count_sketch, sketch_widths
@@ -183,17 +188,43 @@ def gradient_sample(view: ClientView, scope: str, batch_examples: int, blocks: i
     """
     key = ("gradient_sample", scope, batch_examples, blocks)
     if key not in view.cache:
-        examples = view.data[scope]
-        order = torch.randperm(len(examples), generator=torch_generator(view.seed, f"gradients/{scope}"))
-        parts = torch.split(order[:batch_examples], block_sizes(min(len(examples), batch_examples), blocks))
-        batches = []
-        for part in parts:
-            features, labels = examples.batch(part)
-            batches.append((features.to(view.device), labels.to(view.device)))
-        run = ExamplePass(view.module, view.layers, *batches[0], loss=view.objective)
-        view.cache[key] = sample_gradients(run, view.layers, batches)
+        view.cache[key] = done(_Sampling(view, scope, batch_examples, blocks))
     found: GradientSample = view.cache[key]
     return found
+
+
+class _Sampling(MeasuringJob[GradientSample]):
+    """The per-example gradients of a batch of a client's examples."""
+
+    def __init__(self, view: ClientView, scope: str, batch_examples: int, blocks: int) -> None:
+        self.examples = view.data[scope]
+        order = torch.randperm(len(self.examples), generator=torch_generator(view.seed, f"gradients/{scope}"))
+        self.chosen = order[:batch_examples]
+        self.blocks = blocks
+        super().__init__(view, len(self.chosen))
+
+    @property
+    def kind(self) -> object:
+        return self.blocks, [layer.name for layer in self.view.layers]
+
+    def alone(self) -> GradientSample:
+        view, batches = self.view, []
+        for part in torch.split(self.chosen, block_sizes(self.size, self.blocks)):
+            features, labels = self.examples.batch(part)
+            batches.append((features.to(view.device), labels.to(view.device)))
+        run = ExamplePass(view.module, view.layers, *batches[0], loss=view.objective)
+        return sample_gradients(run, view.layers, batches)
+
+    @classmethod
+    def together(cls, jobs: Sequence[Self]) -> Sequence[GradientSample | Alone[GradientSample]]:
+        view, sizes = jobs[0].view, block_sizes(jobs[0].size, jobs[0].blocks)
+        examples, chosen = [job.examples for job in jobs], [job.chosen for job in jobs]
+        batches = list(measured_batches(examples, chosen, sizes, view.device))
+        first = batches[0].features[0], batches[0].labels[0]
+        run = ExamplePass(view.module, view.layers, *first, loss=view.objective)
+        if run.replayed:
+            return [Alone(job.alone) for job in jobs]
+        return stacked_samples(StackedPass(Models.of([job.view for job in jobs]), run.shapes), batches)
 
 
 def _client_rows(

@@ -1,6 +1,5 @@
 """Runs the halves of metrics that are due; a metric that fails never stops a run unasked."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedlayers.core.cohorts.meeting import own_time
 from fedlayers.core.errors import Stopped
 from fedlayers.core.layers import Layer, as_written, buffers_kept
 from fedlayers.core.records import Resource, Row, addressed, missing
@@ -138,7 +138,7 @@ def measure_server(
 
 def _timed(name: str, half: Callable[[], Measurement], device: torch.device, on_error: str) -> Measurement:
     """Run one half and add its seconds; a failure becomes a missing value."""
-    began = time.perf_counter()
+    began = own_time()
     try:
         measurement = half()
     except Stopped:
@@ -149,7 +149,7 @@ def _timed(name: str, half: Callable[[], Measurement], device: torch.device, on_
         measurement = Measurement([missing(name, _one_line(error))])
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    seconds = Resource(f"measure_{name}", time.perf_counter() - began, "s")
+    seconds = Resource(f"measure_{name}", own_time() - began, "s")
     return replace(measurement, rows=[*measurement.rows, seconds])
 
 

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch import Tensor
 
 from clients.cohorts.batches import StackedBatch
 from clients.cohorts.optimizers import clipped_each, stacked_optimizer
 from clients.learners.end_to_end import EndToEnd
 from clients.network import Weights
+from fedlayers.core.cohorts.stacked import stacked_outputs
 from fedlayers.core.schedule import Step
 
 
@@ -170,17 +170,6 @@ class StackedEndToEnd:
                     own.copy_(named[name])
         except Exception as error:
             self.failures[client] = error
-
-
-def stacked_outputs(module: nn.Module, parameters: Weights, buffers: Weights, features: Tensor) -> Tensor:
-    """Return the outputs (n, b, C) of n networks, each for features of its own (n, b, *shape)."""
-
-    def outputs(own: Weights, kept: Weights, batch: Tensor) -> Tensor:
-        found: Tensor = functional_call(module, (dict(own), dict(kept)), (batch,))
-        return found
-
-    found: Tensor = vmap(outputs, randomness="error")(dict(parameters), dict(buffers), features)
-    return found
 
 
 def _stacked(tensors: Sequence[Weights]) -> dict[str, Tensor]:

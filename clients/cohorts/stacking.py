@@ -7,16 +7,14 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from clients.batches import gathered
-from clients.cohorts.end_to_end import stacked_outputs
 from clients.cohorts.jobs import TrainingJob
 from clients.network import Network, batch_norms, hold, training_mode
+from fedlayers.core.cohorts.stacked import equal_but_rounding, stacked_outputs
 from fedlayers.core.errors import one_line
 from fedlayers.core.forward_order import left_alone
 
 # Module -> the reason, None for none: a worker asks about its own ones round after round.
 _known: "WeakKeyDictionary[nn.Module, str | None]" = WeakKeyDictionary()
-# How far apart outputs may be that differ by rounding alone.
-_ROUNDING = 1e-3
 
 
 def why_not_stacked(job: TrainingJob) -> str | None:
@@ -61,10 +59,9 @@ def _tried(network: Network, job: TrainingJob) -> str | None:
             torch.autograd.grad(outputs.sum(), list(stacked.values()), allow_unused=True)
     except Exception as error:
         return f"a stacked step of {name} fails ({one_line(error)})"
-    rounding = _ROUNDING * float(alone.abs().max())
-    if not torch.allclose(outputs, alone, rtol=0, atol=rounding, equal_nan=True):
+    if not equal_but_rounding(outputs, alone):
         return f"the outputs of {name} differ where clients are stacked"
-    if not torch.allclose(filled[: len(features)], alone[0], rtol=0, atol=rounding, equal_nan=True):
+    if not equal_but_rounding(filled[: len(features)], alone[0]):
         return f"the outputs of {name} for an example depend on the others of its batch"
     return None
 

@@ -162,11 +162,15 @@ def as_written(model: nn.Module) -> AbstractContextManager[Any]:
 
     Compiled code is differentiated once and no more, and hides its parts.
     """
-    compiled = any(
+    return torch.compiler.set_stance("force_eager") if is_compiled(model) else nullcontext()
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Say whether ``torch.compile`` made any part of a model."""
+    return any(
         type(part).__name__ == "OptimizedModule" or getattr(part, "_compiled_call_impl", None) is not None
         for part in model.modules()
     )
-    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
 
 def _owner(name: str, modules: dict[str, nn.Module]) -> str:

@@ -12,7 +12,7 @@ from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples
 from fedlayers.data.server_examples import server_examples
 from fedlayers.opening.run import Run
-from metrics.evaluation import evaluate_model
+from metrics.predictions.predicting import evaluate_model
 from metrics.statistics.class_scores import ClassReport, class_report
 
 CHECKPOINTS = ("best", "last")

@@ -15,7 +15,7 @@ from metrics.statistics.jackknife import jackknife_error
 # Sums of squares of float32 gradients agree to about this many units in the last place.
 _ROUNDING = 16
 # What passed the layers is kept up to this size, about as much as the weights of a large model and its gradients.
-_KEPT_BYTES = 2**28
+KEPT_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def sample_gradients(
     # To replay layers twice would cost more than a plain pass for the mean.
     known = _plain_mean(gradients, blocks) if gradients.replayed else {}
     sums, squares, products = dict[str, Tensor](), [], []
-    kept, room = list[dict[str, Tap] | None](), _KEPT_BYTES
+    kept, room = list[dict[str, Tap] | None](), KEPT_BYTES
     for block in blocks:
         taps = gradients.observe(*block)
         part = gradients(*block, known, taps)

@@ -77,6 +77,8 @@ class ExamplePass:
     ) -> None:
         _check_independent(module, features)
         self.module, self.layers, self.loss = module, layers, loss
+        # Layer name -> the shape of its output for one example.
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self._direct = _candidates(module, layers)
         two, three = (torch.arange(size, device=features.device) % len(features) for size in (2, 3))
         self._look(features[two])
@@ -166,7 +168,7 @@ class ExamplePass:
             module = self._direct[name]
             part = FORMULAS[type(module)](module, *_passed(tap))
             found.squares[name] = part.squares
-            found.sums.update({_full(name, attribute): total for attribute, total in part.sums.items()})
+            found.sums.update({full_name(name, attribute): total for attribute, total in part.sums.items()})
         return found
 
     def _look(self, features: Tensor) -> None:
@@ -174,6 +176,7 @@ class ExamplePass:
         with torch.no_grad(), tapped(self._direct, torch.zeros((), device=features.device)) as taps:
             self.module(features)
         self._direct = {name: part for name, part in self._direct.items() if taps[name].is_batched(len(features))}
+        self.shapes = {name: tap.output_shape[1:] for name, tap in taps.items()}
 
     def _rehearse(self, features: Tensor, labels: Tensor) -> None:
         """Keep the formulas of those layers for which they give what autograd gives."""
@@ -204,14 +207,31 @@ def _along_all(
     found = {}
     for name, tap in taps.items():
         (inputs, gradient), module = _passed(tap), modules[name]
-        own = {attribute: directions[_full(name, attribute)] for attribute, _ in module.named_parameters(recurse=False)}
+        own = {
+            attribute: directions[full_name(name, attribute)] for attribute, _ in module.named_parameters(recurse=False)
+        }
         with torch.no_grad():
             moved: Tensor = functional_call(module, own, (inputs,))
-        found[name] = (moved * gradient).flatten(1).sum(1, dtype=torch.float64)
+        found[name] = along(moved, gradient)
     return found
 
 
-def _full(layer: str, attribute: str) -> str:
+def along(moved: Tensor, gradient: Tensor) -> Tensor:
+    """Return ⟨g_i, v⟩ of each example.
+
+    Args:
+        moved: what a layer puts out for its inputs with v in the place of its parameters, shape (n, …).
+        gradient: the gradients at its output, likewise.
+
+    Examples:
+        >>> along(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]])).tolist()
+        [11.0]
+    """
+    return (moved * gradient).flatten(1).sum(1, dtype=torch.float64)
+
+
+def full_name(layer: str, attribute: str) -> str:
+    """Return the name in the model of a layer's parameter."""
     return attribute if layer == ROOT else f"{layer}.{attribute}"
 
 
@@ -256,7 +276,7 @@ def _candidates(module: nn.Module, layers: Sequence[Layer]) -> dict[str, nn.Modu
     chosen = {}
     for layer in layers:
         part = module.get_submodule("" if layer.name == ROOT else layer.name)
-        own = {_full(layer.name, name): tensor for name, tensor in part.named_parameters(recurse=False)}
+        own = {full_name(layer.name, name): tensor for name, tensor in part.named_parameters(recurse=False)}
         unshared = all(uses[id(tensor)] == 1 for tensor in own.values())
         has_hooks = part._forward_hooks or part._forward_pre_hooks
         if type(part) in FORMULAS and set(own) == set(layer.names) and unshared and not has_hooks:

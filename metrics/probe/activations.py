@@ -1,8 +1,9 @@
 """What each layer of a model puts out on the probe: the representations that similarity and geometry are made of."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from fedlayers.core.layers import Layer, as_written
-from metrics.base import ClientView
+from metrics.base import ClientView, ExampleSet
+from metrics.cohorts.jobs import MeasuringJob, done
+from metrics.cohorts.models import Models
 from metrics.compare.base import Comparison
 from metrics.probe.listening import listening, without_own_output
 
@@ -57,11 +60,33 @@ def probe_activations(view: ClientView, positions: str) -> Activations:
         raise ValueError("there is no probe to measure representations on")
     key = ("activations", positions)
     if key not in view.cache:
-        orders = torch.split(torch.arange(len(view.probe)), view.batch_size)
-        batches = (view.probe.batch(order)[0].to(view.device) for order in orders)
-        view.cache[key] = layer_outputs(view.module, view.layers, batches, positions)
+        view.cache[key] = done(_Activating(view, view.probe, positions))
     found: Activations = view.cache[key]
     return found
+
+
+class _Activating(MeasuringJob[Activations]):
+    """The outputs of a client's layers on the probe."""
+
+    def __init__(self, view: ClientView, probe: ExampleSet, positions: str) -> None:
+        super().__init__(view, len(probe))
+        self.probe, self.positions = probe, positions
+
+    @property
+    def kind(self) -> object:
+        return self.positions, [layer.name for layer in self.view.layers], id(self.probe), self.view.batch_size
+
+    def alone(self) -> Activations:
+        return layer_outputs(self.view.module, self.view.layers, self._batches(), self.positions)
+
+    @classmethod
+    def together(cls, jobs: Sequence[Self]) -> Sequence[Activations]:
+        first, models = jobs[0], Models.of([job.view for job in jobs])
+        return stacked_layer_outputs(models, first.view.layers, first._batches(), first.positions)
+
+    def _batches(self) -> Iterator[Tensor]:
+        orders = torch.split(torch.arange(len(self.probe)), self.view.batch_size)
+        return (self.probe.batch(order)[0].to(self.view.device) for order in orders)
 
 
 def probe_remark(view: ClientView, positions: str, comparisons: Mapping[str, Comparison]) -> list[str]:
@@ -146,9 +171,44 @@ def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[
                 reasons.setdefault(name, reason)
             else:
                 parts[name].append(outputs[0])
-    joined = {name: torch.cat(tensors) for name, tensors in parts.items() if tensors and name not in reasons}
-    reasons |= {name: "its output is not finite" for name, output in joined.items() if not output.isfinite().all()}
-    return Activations({name: output for name, output in joined.items() if name not in reasons}, reasons)
+    return _joined({name: torch.cat(tensors) for name, tensors in parts.items() if tensors}, reasons)
+
+
+def stacked_layer_outputs(
+    models: Models, layers: Sequence[Layer], batches: Iterable[Tensor], positions: str
+) -> list[Activations]:
+    """Return what :func:`layer_outputs` returns of each of several models, which all see the same features."""
+    module = models.module
+    reasons = without_own_output(module, layers)
+    names = [layer.name for layer in layers if layer.name not in reasons]
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    axes: dict[str, int] = {}
+
+    def heard(features: Tensor) -> dict[str, Tensor]:
+        """Return the rows of every layer; of those that have none in a batch, the reason is kept."""
+        with listening(module, names, partial(_rows, axes, positions)) as seen:
+            module(features)
+        for name, outputs in seen.items():
+            reason = _problem(outputs, len(features))
+            if reason:
+                reasons.setdefault(name, reason)
+        return {name: outputs[0] for name, outputs in seen.items() if name not in reasons}
+
+    with torch.no_grad():
+        for features in batches:
+            axes = axes or _example_axes(module, names, features)
+            for name, rows in models.each(partial(heard, features)).items():
+                parts[name].append(rows)
+    stacked = {name: torch.cat(tensors, 1) for name, tensors in parts.items() if tensors}
+    places = range(len(models.objectives))
+    return [_joined({name: rows[place] for name, rows in stacked.items()}, dict(reasons)) for place in places]
+
+
+def _joined(outputs: Mapping[str, Tensor], reasons: Mapping[str, str]) -> Activations:
+    """Return the outputs of layers that have no reason against them; one that is not finite gets one."""
+    usable = {name: output for name, output in outputs.items() if name not in reasons}
+    odd = {name: "its output is not finite" for name, output in usable.items() if not output.isfinite().all()}
+    return Activations({name: output for name, output in usable.items() if name not in odd}, {**reasons, **odd})
 
 
 def _example_axes(module: nn.Module, names: Sequence[str], features: Tensor) -> dict[str, int]:

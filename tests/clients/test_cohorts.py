@@ -21,6 +21,7 @@ from clients.schedules import scheduled
 from clients.training import LocalResult
 from fedlayers.config.schema.training import Training
 from fedlayers.core.cohorts.meeting import Alone, meet, side_by_side
+from fedlayers.core.cohorts.stacked import stacked_outputs
 from fedlayers.core.federation import Examples
 from fedlayers.core.seeding import global_state, torch_generator
 from fedlayers.core.weights import split_state
@@ -455,7 +456,7 @@ def test_what_does_not_fit_is_halved_in_mid_training(
     """Three clients fit at once, five do not; and from the third step on only two do."""
     import clients.cohorts.end_to_end as stacked
 
-    calls, real = [0], stacked.stacked_outputs
+    calls, real = [0], stacked_outputs
 
     def outputs(module: nn.Module, parameters: Any, buffers: Any, features: Tensor) -> Tensor:
         calls[0] += 1

@@ -112,3 +112,12 @@ def test_why_they_train_one_by_one_is_told_once(quick_run: Run, capfd: pytest.Ca
         "clients train one by one, not several as one: MLP has dropout, which draws for each client by itself"
     ]
     assert_close(together, one_by_one(quick_run, *words), tolerance=0)
+
+
+def test_what_is_measured_at_once_is_what_each_measures_alone(quick_run: Run) -> None:
+    common = [
+        *("clients=5", "model=cnn", "model.hidden=8", "rounds=1", "partition=dirichlet", "training.cohort=3"),
+        *("metrics=[evaluation,gradients,sensitivity]", "metrics.sensitivity.batch_examples=4"),
+        "metrics.sensitivity.second_order_batches=1",
+    ]
+    assert_close(quick_run("engine=local", *common), one_by_one(quick_run, *common))

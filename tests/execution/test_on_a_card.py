@@ -53,6 +53,10 @@ def on_card(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """Return folders of runs on a card, and how often they read from it: by algorithm, and some others."""
     asked = {name: words(*TINY, f"algorithm={name}") for name in ALGORITHMS}
     asked["cohort"] = words(*TINY, "training.cohort=4")
+    measured = "metrics=[evaluation,gradients,sensitivity,representation]"
+    for name, size in (("measured as one", 4), ("measured one by one", 1)):
+        few = ("metrics.sensitivity.batch_examples=4", "probe.size=24", f"training.cohort={size}")
+        asked[name] = words(*TINY[:-1], measured, *few)
     asked |= {"more steps": words(*TINY, "training.steps=7"), "metrics": words(*MEASURED)}
     command = [sys.executable, "-m", "tests.support.runs_on_a_card", str(tmp_path_factory.mktemp("results"))]
     done = subprocess.run(command, input=json.dumps(list(asked.values())), capture_output=True, text=True, check=True)
@@ -78,6 +82,14 @@ def test_clients_of_a_cohort_are_gathered_there(on_card: Found) -> None:
     alone, cohort = (fedlayers.read(folder(on_card[name])).records for name in ("fedavg", "cohort"))
     losses = [of.query("metric == 'training_loss'")["value"].to_numpy() for of in (alone, cohort)]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+
+
+def test_clients_of_a_cohort_are_measured_there(on_card: Found) -> None:
+    found, expected = (fedlayers.read(folder(on_card[f"measured {how}"])).records for how in ("as one", "one by one"))
+    pd.testing.assert_frame_equal(found[["metric", "status", "reason"]], expected[["metric", "status", "reason"]])
+    np.testing.assert_allclose(found["value"], expected["value"], rtol=1e-4, atol=1e-5)
+    if not torch.cuda.is_available():
+        assert on_card["measured as one"][1] < on_card["measured one by one"][1]
 
 
 @pytest.mark.parametrize("table", ["records", "pairs"])

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from fedlayers.core.records import Record, Spectrum
 from metrics.classification import SCORES, confusion_matrix, scores_from_confusion
-from metrics.evaluation import Evaluation, evaluate_model, evaluation_rows, predictions_of
+from metrics.evaluation import Evaluation, evaluation_rows
+from metrics.predictions.predicting import evaluate_model, predictions_of
 from metrics.statistics.score_errors import score_slopes
 from tests.support.metric_views import assert_in_range, client_view, network, some_rows, value_of
 

@@ -76,6 +76,16 @@ class OnCard(Tensor):
         """Return the numbers; torch's own method knows no tensors of Python."""
         return self.held.tolist()
 
+    @property
+    def data(self) -> Any:
+        """The numbers without history; others can be put in their place."""
+        return Tensor.data.__get__(self)  # type: ignore[attr-defined]
+
+    @data.setter
+    def data(self, new: Any) -> None:
+        Tensor.data.__set__(self, new)  # type: ignore[attr-defined]
+        self.held = new.held
+
     def untyped_storage(self) -> Any:
         """Return the memory that has the numbers."""
         return self.held.untyped_storage()

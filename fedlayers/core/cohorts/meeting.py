@@ -76,6 +76,11 @@ def place() -> int:
     return 0 if seat is None else seat.number
 
 
+def is_accompanied() -> bool:
+    """Say whether the piece of work that calls may have others side by side with it."""
+    return _seat() is not None
+
+
 def own_time() -> float:
     """Return a clock in seconds that stands still while others run, but for the own share of what is done at once."""
     seat = _seat()

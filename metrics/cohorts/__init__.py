@@ -1,0 +1,1 @@
+"""How are the models of several clients measured at once?"""

@@ -1,0 +1,1 @@
+"""What does a model say about the examples of a split?"""
