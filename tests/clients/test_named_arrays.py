@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,20 +11,15 @@ import pytest
 import torch
 from flwr.app import ConfigRecord, RecordDict
 from safetensors.torch import load
-from torch import nn
 
 from fedlayers import read
-from fedlayers.config.compose import compose_config
 from fedlayers.core.errors import ClientFailed, UserError
-from fedlayers.core.federation import Examples
-from fedlayers.core.layers import layers_of
 from fedlayers.flower.contents import array_record, reply_content
 from fedlayers.flower.global_model import GlobalModel
-from fedlayers.flower.session import Session, Workspace
-from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
 from fedlayers.runs.client_state import unpack
 from fedlayers.runs.folder import RunFolder
 from tests.support.control_variates import ScaffoldClient
+from tests.support.one_example import gradient, session_on_three_weights
 
 Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
@@ -39,23 +33,6 @@ def choosy(start: str) -> list[str]:
     return ["engine=local", f"algorithm.strategy._target_={HERE}Choosy", f"+algorithm.strategy.start='{start}'"]
 
 
-def session_on_three_weights(content: RecordDict, state: RecordDict) -> Session:
-    """Return a session with one example (x = 3, class 1) and the model w x, w three numbers."""
-    module = nn.Linear(1, 3, bias=False)
-    one = Examples(
-        torch.tensor([[3.0]]), torch.tensor([1]), torch.tensor([0]), torch.tensor([1.0]), torch.tensor([0.0])
-    )
-    federation: Any = SimpleNamespace(classes=("a", "b", "c"), of=lambda _: {"client_train": one})
-    config = compose_config(
-        ["metrics=[]", "training.lr=0.1", "training.momentum=0", "training.steps=2", "device=cpu", "clients=1"]
-    )
-    layers = tuple(layers_of(module))
-    workspace = Workspace(
-        config, federation, module, layers, {}, CROSS_ENTROPY, torch.device("cpu"), None, {}, None, dict
-    )
-    return Session(workspace, 0, 1, 1, "after_local", {}, state, content)
-
-
 def test_two_steps_of_scaffold_by_hand() -> None:
     w0, server, own = (np.array(v, np.float32) for v in ([0.5, -1.0, 2.0], [0.1, 0.2, -0.3], [-0.2, 0.0, 0.1]))
     content, state = RecordDict({"config": ConfigRecord({})}), RecordDict()
@@ -66,10 +43,6 @@ def test_two_steps_of_scaffold_by_hand() -> None:
     client = ScaffoldClient(session)
     sent, count, found = client.fit([w0[:, None].copy()], {})
     assert client.counted.steps == (1, 2)
-
-    def gradient(w: np.ndarray) -> np.ndarray:
-        softmax = np.exp(3 * w) / np.exp(3 * w).sum()
-        return np.asarray(3 * (softmax - [0, 1, 0]))
 
     w1 = w0 - 0.1 * (gradient(w0) + server - own)
     w2 = w1 - 0.1 * (gradient(w1) + server - own)

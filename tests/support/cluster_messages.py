@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.serverapp.strategy import Strategy
 
 from fedlayers.flower.adapter import Grid
 from strategies.cluster_models import ClusterModels
@@ -51,14 +52,14 @@ def reply(node: int, values: Sequence[float], examples: int = 1, **metrics: int)
     return Message(RecordDict({"arrays": record(values), "metrics": MetricRecord(content)}), reply_to=sent)
 
 
-def send(strategy: ClusterModels, start: Sequence[float], nodes: int, server_round: int = 1) -> dict[int, RecordDict]:
+def send(strategy: Strategy, start: Sequence[float], nodes: int, server_round: int = 1) -> dict[int, RecordDict]:
     """Begin a round and return what each node is sent."""
     messages = strategy.configure_train(server_round, record(start), ConfigRecord({}), Nodes(nodes))
     return {message.metadata.dst_node_id: message.content for message in messages}
 
 
 def step(
-    strategy: ClusterModels, start: Sequence[float], replies: Sequence[Message], nodes: int, server_round: int = 1
+    strategy: Strategy, start: Sequence[float], replies: Sequence[Message], nodes: int, server_round: int = 1
 ) -> list[float]:
     """Do a round in which some of the nodes answer, and return the new global weights."""
     send(strategy, start, nodes, server_round)
