@@ -14,8 +14,7 @@ from torch import Tensor
 
 from clients.cohorts.jobs import TrainingJob
 from clients.cohorts.training import train_together
-from clients.learners.base import ExtraLoss, Hooks, Learner
-from clients.learners.end_to_end import EndToEnd
+from clients.learners.base import ExtraLoss, Hooks, Learner, Task
 from clients.measuring import Measured, Model, measure, training_rows
 from clients.network import Network, Weights
 from clients.obedience import clip_update, proximal_term
@@ -27,7 +26,7 @@ from clients.training import LocalResult
 from fedlayers.core.cohorts.meeting import meet, own_time
 from fedlayers.core.federation import Examples
 from fedlayers.core.quantities import Facts, LossFacts
-from fedlayers.core.seeding import torch_generator
+from fedlayers.core.seeding import derive, torch_generator
 from fedlayers.core.weights import to_safetensors_bytes
 from fedlayers.flower.client_contract import Participant
 from fedlayers.flower.contents import BUFFERS, REMARK, START
@@ -82,14 +81,19 @@ class FedAvgClient(Participant):
         return self.session.data()["client_train"]
 
     def learner(self, network: Network, hooks: Hooks, names: Iterable[str] | None = None) -> Learner:
-        """Return what a step of local training does, and to which weights; FedAvg moves all of them at once.
+        """Return what a step of local training does, and to which weights: the learner that the configuration names.
 
         Args:
             network: the model, with the weights that training starts from.
             hooks: the client's own: :meth:`extra_loss`, :meth:`adjust_gradients`, and what the strategy tells.
             names: which weights are trained; None for all that require gradients.
         """
-        return EndToEnd(network, self.told.training, self.lr, names=names, hooks=hooks, objective=self.objective)
+        session, own = self.session, None if names is None else list(names)
+        seed = session.workspace.config.seed
+        stream = derive(seed, "learner", session.round, session.client)
+        task = Task(network, self.told.training, self.lr, own, hooks, self.objective, seed, stream)
+        made: Learner = session.workspace.make_learner(task)
+        return made
 
     def observers(self, start: Weights) -> Sequence[Observer]:
         """Return what looks on while it trains from ``start``, beside the run's metrics."""

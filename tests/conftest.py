@@ -127,6 +127,7 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def quick_run(*overrides: str, folder: Path | None = None) -> Path:
         results = folder or tmp_path_factory.mktemp("results")
         chosen = {word.split("=")[0].lstrip("+") for word in overrides}
+        chosen |= {"model.hidden"} if {"model=greedy_mlp", "model=forward_forward"} & set(overrides) else set()
         defaults = [word for word in QUICK if word.split("=")[0] not in chosen]
         return execute(replace(copy.deepcopy(composed(*defaults, *overrides)), results_dir=str(results)))
 

@@ -36,7 +36,7 @@ def train_together(jobs: Sequence[TrainingJob]) -> list[Found]:
     """
     results: dict[int, Found] = {}
     for group in _alike(jobs):
-        found = _group_trained([jobs[place] for place in group])
+        found = _group_trained([jobs[place] for place in group], is_cohort=len(jobs) > 1)
         results.update(zip(group, found, strict=True))
     return [results[place] for place in range(len(jobs))]
 
@@ -62,10 +62,13 @@ def _likeness(job: TrainingJob) -> object:
     return likeness(learner), job.training, job.device
 
 
-def _group_trained(jobs: Sequence[TrainingJob]) -> list[Found]:
-    if len(jobs) == 1:
+def _group_trained(jobs: Sequence[TrainingJob], is_cohort: bool) -> list[Found]:
+    kind = type(jobs[0].learner)
+    # A learner that builds on EndToEnd may do something else in a step, too.
+    reason = f"learner {kind.__name__} has steps of its own" if is_cohort and kind is not EndToEnd else None
+    if len(jobs) == 1 and reason is None:
         return [Alone(jobs[0].done_alone)]
-    reason = why_not_stacked(jobs[0])
+    reason = reason or why_not_stacked(jobs[0])
     if reason is not None:
         remark = f"clients train one by one, not several as one: {reason}"
         return [Alone(partial(job.done_alone, remark)) for job in jobs]

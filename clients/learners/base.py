@@ -3,12 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from clients.batches import Batch
 from clients.network import Network, Weights
+from clients.schedules import Rate
+from fedlayers.config.schema.training import Training
 from fedlayers.core.schedule import Step
+from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
+from fedlayers.objectives.objective import Objective
 from fedlayers.objectives.step_losses import StepLosses
 
 ExtraLoss = Callable[[Weights, Weights], Tensor | None]
@@ -34,6 +39,31 @@ class Hooks:
     adds_up: object = None
 
 
+@dataclass(frozen=True)
+class Task:
+    """What a client gives the learner that ``learner._target_`` names.
+
+    Attributes:
+        network: what is trained.
+        training: optimizer and clipping.
+        lr: the learning rate, or what gives that of each step.
+        names: which weights are trained; None for all that require gradients.
+        hooks: what an algorithm changes about a step.
+        objective: what is minimised.
+        seed: the run's.
+        stream: the seed of what this training draws, one of its own for every client and round.
+    """
+
+    network: Network
+    training: Training
+    lr: Rate
+    names: Sequence[str] | None = None
+    hooks: Hooks = Hooks()
+    objective: Objective = CROSS_ENTROPY
+    seed: int = 0
+    stream: int = 0
+
+
 class Learner(ABC):
     """What a step does, and to which weights: one object for one local training, with its optimizers.
 
@@ -51,6 +81,21 @@ class Learner(ABC):
         # What it minimises, asked after the last step whether it gave numbers.
         self.losses: Sequence[StepLosses] = ()
         self._gradients: Weights = {}
+
+    @classmethod
+    def check_model(cls, module: nn.Module, features: Tensor, classes: int, **options: Any) -> list[str]:
+        """Return what the user should know of training a model so, before the first round.
+
+        Args:
+            module: the model, in eval mode.
+            features: two examples.
+            classes: the number of classes.
+            options: what stands under ``learner``.
+
+        Raises:
+            UserError: it cannot train that model.
+        """
+        return []
 
     @property
     def weights(self) -> Weights:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from clients.batches import Batch
-from clients.learners.base import Hooks, Learner
+from clients.learners.base import Hooks, Learner, Task
 from clients.network import Network, Weights
 from clients.optimizers import clipped, make_optimizer
 from clients.schedules import Rate
@@ -44,8 +44,7 @@ class EndToEnd(Learner):
         hooks: Hooks | None = None,
         objective: Objective = CROSS_ENTROPY,
     ) -> None:
-        chosen = _chosen(network, names)
-        super().__init__([network], {name: network.parameters[name] for name in chosen})
+        super().__init__([network], {name: network.parameters[name] for name in chosen(network, names)})
         self.network = network
         self.training, self.lr, self.objective = training, lr, objective
         self.clip_norm = training.clip_norm
@@ -62,7 +61,15 @@ class EndToEnd(Learner):
     def step(self, batch: Batch, step: Step) -> Tensor:
         """Take one step along the gradient of the batch's mean loss."""
         loss = self.loss(self.network(batch.features), batch.labels, step)
-        gradients = self._gradients_of(self._with_extra(loss))
+        self.move(self.slopes(loss), step)
+        return loss.detach()
+
+    def slopes(self, loss: Tensor) -> Sequence[Tensor]:
+        """Return the gradients of a loss and the algorithm's own term, in the order of the weights."""
+        return self._gradients_of(self._with_extra(loss))
+
+    def move(self, gradients: Sequence[Tensor], step: Step) -> None:
+        """Change the weights by one step along gradients."""
         if self.clip_norm is not None:
             gradients = clipped(gradients, self.clip_norm)
         if callable(self.lr):
@@ -70,7 +77,6 @@ class EndToEnd(Learner):
         self.optimizer.step(gradients)
         if self._is_watched:
             self._gradients = dict(zip(self.trained, gradients, strict=True))
-        return loss.detach()
 
     def state(self) -> dict[str, Tensor]:
         """Return what the optimizer remembers of each weight, under ``<what>/<name>``."""
@@ -103,8 +109,17 @@ class EndToEnd(Learner):
         return [named[name] for name in self.trained]
 
 
-def _chosen(network: Network, names: Iterable[str] | None) -> list[str]:
-    """Return the names to train, in the module's order."""
+def end_to_end(task: Task) -> EndToEnd:
+    """Return the learner of ``learner=end_to_end``."""
+    return EndToEnd(task.network, task.training, task.lr, names=task.names, hooks=task.hooks, objective=task.objective)
+
+
+def chosen(network: Network, names: Iterable[str] | None) -> list[str]:
+    """Return the names to train, in the module's order.
+
+    Raises:
+        UserError: there is nothing to train, or a name is none of the network's.
+    """
     known = dict(network.module.named_parameters())
     if names is None:
         found = [name for name, own in known.items() if own.requires_grad]

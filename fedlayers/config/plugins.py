@@ -6,7 +6,7 @@ from typing import Any
 from fedlayers.config.building import check_plugin, located
 from fedlayers.config.schema.settings import Config
 
-CLIENT, STRATEGY = "algorithm.client", "algorithm.strategy"
+CLIENT, STRATEGY, LEARNER = "algorithm.client", "algorithm.strategy", "learner"
 
 
 def check_plugins(config: Config) -> None:
@@ -21,7 +21,9 @@ def check_plugins(config: Config) -> None:
 
 
 def given_by_position(key: str, node: Any) -> int:
-    """Return how many arguments a run gives by position: a client its session, a function that is an objective two.
+    """Return how many arguments a run gives by position.
+
+    A client gets its session, a learner its task, a function that is an objective outputs and labels.
 
     Args:
         key: the plug-in's dotted key.
@@ -31,7 +33,7 @@ def given_by_position(key: str, node: Any) -> int:
         UserError: what it names does not exist.
     """
     is_function = key == "objective" and not isinstance(located(key, node), type)
-    return 2 if is_function else int(key == CLIENT)
+    return 2 if is_function else int(key in (CLIENT, LEARNER))
 
 
 def decided_above(algorithm: Mapping[str, Any]) -> dict[str, str]:
@@ -41,7 +43,7 @@ def decided_above(algorithm: Mapping[str, Any]) -> dict[str, str]:
 
 def _plugins(config: Config) -> Iterator[tuple[str, Any]]:
     """Yield the dotted key and content of every plug-in, but for those among another's arguments."""
-    yield from ((group, getattr(config, group)) for group in ("dataset", "partition", "model", "objective"))
+    yield from ((group, getattr(config, group)) for group in ("dataset", "partition", "model", "objective", LEARNER))
     yield from ((f"algorithm.{part}", config.algorithm.get(part, {})) for part in ("strategy", "client"))
     # Similarities first: the metric that compares by them has them among its arguments.
     for group in ("similarity", "metrics"):

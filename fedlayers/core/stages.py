@@ -16,7 +16,7 @@ _NONLINEARITIES = tuple(
     for kind in vars(activation).values()
     if isinstance(kind, type) and issubclass(kind, nn.Module) and kind not in (nn.Module, nn.MultiheadAttention)
 )
-_DECLARED = "stages_and_head"
+_DECLARED, _READOUTS = "stages_and_head", "readouts"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def stages(module: nn.Module) -> tuple[Stage, ...]:
     parts, last = _divided(module)
     names = _layer_names(module)
     found = [Stage(_last_layer(own, names), own) for own in parts]
-    everything = [part for own in (*parts, last or ()) for part in own]
+    everything = [part for own in (*parts, last or (), readouts_of(module) or ()) for part in own]
     held = {id(weight) for part in everything for weight in part.parameters()}
     missing = next((name for name, weight in module.named_parameters() if id(weight) not in held), None)
     if missing is not None:
@@ -87,6 +87,15 @@ def head(module: nn.Module) -> tuple[nn.Module, ...] | None:
         UserError: it has no stages.
     """
     return _divided(module)[1]
+
+
+def readouts_of(module: nn.Module) -> tuple[nn.Module, ...] | None:
+    """Return what a network declares to answer from each of its stages; None if only its head answers.
+
+    A network declares them by a method ``readouts()``, a list of modules from h_l to logits, one for each stage.
+    """
+    declared = getattr(_original(module), _READOUTS, None)
+    return None if declared is None else tuple(declared())
 
 
 def has_stages(module: nn.Module) -> bool:
@@ -118,7 +127,7 @@ def pooled(representation: Tensor) -> Tensor:
 
 def _divided(module: nn.Module) -> tuple[list[tuple[nn.Module, ...]], tuple[nn.Module, ...] | None]:
     """Return the modules of each stage, and those of the head."""
-    original = getattr(module, "_orig_mod", module)
+    original = _original(module)
     declared = getattr(original, _DECLARED, None)
     if declared is not None:
         return _as_declared(original, declared())
@@ -130,6 +139,11 @@ def _divided(module: nn.Module) -> tuple[list[tuple[nn.Module, ...]], tuple[nn.M
             "fedlayers.core.stages.stages)"
         )
     return parts, last
+
+
+def _original(module: nn.Module) -> Any:
+    """Return the network that ``torch.compile`` was given, or the network itself."""
+    return getattr(module, "_orig_mod", module)
 
 
 def _as_declared(module: nn.Module, found: Any) -> tuple[list[tuple[nn.Module, ...]], tuple[nn.Module, ...] | None]:

@@ -110,12 +110,13 @@ def build(config: Config) -> Built:
     _rehearse(config, workspace)
     trial = Trial(federation, workspace.module, layers, workspace.device, config.seed, workspace.objective_of)
     trial.training()
+    told = trial.learner(config.learner)
     # Elsewhere a metric that cannot measure this model is missing in the run, with the reason.
     if config.metrics.get("on_error") == "raise":
         trial.metrics(workspace.metrics, workspace.probe)
     sizes = federation.splits["client_train"].sizes
     unreached = _unreached(config, workspace.metrics, [sizes.sum()] if declared(strategy).pooled else np.unique(sizes))
-    return Built(workspace, strategy, tested, (*trial.remarks(), *unreached))
+    return Built(workspace, strategy, tested, (*trial.remarks(), *told, *unreached))
 
 
 def check_parts(config: Config) -> None:

@@ -41,6 +41,7 @@ def facts_of(folder: RunFolder, config: Config, built: Built, engine: str) -> di
         "model": config.model["name"],
         "algorithm": config.algorithm["name"],
         "objective": config.objective["name"],
+        "learner": config.learner["name"],
         "plan": config.plan.name,
         "engine": engine,
         "seed": config.seed,

@@ -51,7 +51,8 @@ def summary(run_dir: Path) -> Group:
 
 def _headline(facts: Mapping[str, Any]) -> str:
     known = [facts.get(key) for key in ("dataset", "partition", "model", "algorithm")]
-    known += [facts.get("objective")] if facts.get("objective") != "cross_entropy" else []
+    for key, usual in (("objective", "cross_entropy"), ("learner", "end_to_end")):
+        known += [facts.get(key)] if facts.get(key) != usual else []
     survey = f" ({facts['surveyed_clients']} at start and final)" if facts.get("surveyed_clients") else ""
     counted = [f"{facts['clients']} clients{survey}"] if "clients" in facts else []
     counted.append(f"seed {facts.get('seed', '?')}")

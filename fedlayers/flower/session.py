@@ -10,6 +10,8 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from torch import Tensor, nn
 
+from fedlayers.config.building import plugin_maker
+from fedlayers.config.plugins import LEARNER
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples, Federation
@@ -69,6 +71,15 @@ class Workspace:
             return self._all_counts if client is None or whose == "federation" else self.federation.class_counts(client)
 
         return self.objective.bound(ClassCounts(len(self.federation.classes), count))
+
+    @cached_property
+    def make_learner(self) -> Callable[[Any], Any]:
+        """What makes the learner of a local training of its task, as ``learner`` says.
+
+        Raises:
+            UserError: there is no such learner, or it does not take the arguments given.
+        """
+        return plugin_maker(LEARNER, self.config.learner, by_position=1)
 
     @cached_property
     def _all_counts(self) -> Tensor:

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fedlayers.config.building import located
+from fedlayers.config.plugins import LEARNER
+from fedlayers.core.anchors import Anchors
 from fedlayers.core.errors import UserError, one_line
 from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.forward_order import left_alone
@@ -71,6 +75,24 @@ class Trial:
             raise UserError(
                 f"model must have outputs that depend on its parameters, got a loss of {name} without any gradient"
             )
+
+    def learner(self, node: Mapping[str, Any]) -> list[str]:
+        """Return what the learner that a node names says of training this model, nothing if it does not look at it.
+
+        Args:
+            node: ``config.learner``.
+
+        Raises:
+            UserError: it cannot train this model.
+        """
+        look = getattr(located(LEARNER, node), "check_model", None)
+        features, _ = self._batch(self.data["client_train"])
+        options = {name: value for name, value in node.items() if name not in ("name", "_target_")}
+        if look is None:
+            return []
+        with left_alone(self.module), as_written(self.module), torch.no_grad():
+            found: list[str] = look(self.module.eval(), features, len(self.federation.classes), **options)
+        return found
 
     def _loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss, once losses and slopes are known to be numbers where outputs are.
@@ -149,7 +171,8 @@ class Trial:
             found = [values, None if changed else _repeats(first, second, alone)]
         if changed:
             found.append("the model changes its buffers in evaluation mode; every metric sees those from before")
-        return [text for text in found if text]
+        short = {part.remark for part in self.module.modules() if isinstance(part, Anchors)}
+        return [text for text in (*found, *sorted(short)) if text]
 
     def _alone(self, features: Tensor) -> Tensor | None:
         """Return the outputs for every example alone; None if the model takes no single example."""

@@ -19,8 +19,8 @@ def build_model(model: Mapping[str, Any], shape: tuple[int, ...], num_classes: i
 
     Args:
         model: ``_target_`` (import path of an ``nn.Module`` class, or of a function that returns a module)
-            and its arguments. ``name`` is left out. ``input_shape`` and ``num_classes`` are filled in if the
-            target takes them and they are not given.
+            and its arguments. ``name`` is left out. ``input_shape``, ``num_classes`` and ``anchor_seed``, the run's
+            seed, are filled in if the target takes them and they are not given.
         shape: one example's shape.
         num_classes: the number of classes.
         seed: the run's seed; equal seeds give equal weights, and global generators are left as they were.
@@ -32,7 +32,7 @@ def build_model(model: Mapping[str, Any], shape: tuple[int, ...], num_classes: i
         UserError: if the target cannot be had, refuses its arguments, or does not map two examples of this
             shape (all zeros) to logits (2, num_classes).
     """
-    filled_in = {"input_shape": list(shape), "num_classes": num_classes}
+    filled_in = {"input_shape": list(shape), "num_classes": num_classes, "anchor_seed": seed}
     with global_state(seed, "model"):
         with SizeLimit(room_for_weights()):
             built = build_plugin("model", model, nn.Module, "something that gives a torch module", filled_in=filled_in)

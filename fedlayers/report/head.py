@@ -17,6 +17,7 @@ _FACTS = {
     "model": "model",
     "algorithm": "algorithm",
     "objective": "objective",
+    "learner": "learner",
 }
 
 

@@ -161,6 +161,7 @@ NUMBERS: dict[str, Any] = {
     "init": "weights.safetensors", "probe": Probe("pooled", 50), "surveyed_clients": 2,
     "plant": Plant("rotation"), "plan": Plan("personal", ["fc2"]),
     "server_test": ServerTest(9), "objective": {"name": "mse", "_target_": "x.M"},
+    "learner": {"name": "greedy", "_target_": "x.G"},
 }  # fmt: skip
 
 

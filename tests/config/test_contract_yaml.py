@@ -20,7 +20,18 @@ from fedlayers.studies.study import compose_sweep
 from metrics.base import Metric
 from metrics.similarity import Similarity
 
-GROUPS = ("algorithm", "dataset", "engine", "metrics", "model", "objective", "partition", "plan", "similarity")
+GROUPS = (
+    "algorithm",
+    "dataset",
+    "engine",
+    "learner",
+    "metrics",
+    "model",
+    "objective",
+    "partition",
+    "plan",
+    "similarity",
+)
 OPTIONS = [(group, option) for group in GROUPS for option in options()[group]]
 # What an option leaves for the user to say.
 ASKED = {

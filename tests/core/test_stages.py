@@ -16,11 +16,16 @@ from fedlayers.models import build_model
 
 FOLDER = Path(__file__).parents[2] / "conf" / "model"
 OPTIONS: dict[str, dict[str, Any]] = {path.stem: yaml.safe_load(path.read_text()) for path in FOLDER.glob("*.yaml")}
+for options in OPTIONS.values():
+    options.pop("defaults", None)
 # All but the option whose class the user names; the large ones small.
 SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [9, 8, 7], "dropout": 0.3},
     "playerfl_cifar10": {"channels": [8, 8, 8], "hidden": 12},
     "playerfl_fmnist": {"channels": [4, 6]},
+    "greedy_mlp": {"width": 9, "anchors": "learned"},
+    "mono_forward": {"width": 9},
+    "forward_forward": {"width": 9},
     "resnet18_gn": {"width": 8, "groups": 4},
     "resnet18_bn": {"width": 4},
 }

@@ -1,7 +1,7 @@
 """The typed configuration of a run: what ``conf/`` holds, with types, ranges and an identity.
 
 Groups whose options share their fields are dataclasses here. ``dataset``, ``partition``, ``model``, ``objective``,
-``algorithm`` and ``metrics`` hold plug-ins (``_target_`` and its arguments): the constructors are the schema.
+``learner``, ``algorithm`` and ``metrics`` hold plug-ins (``_target_`` and arguments): constructors are the schema.
 """
 
 import hashlib
@@ -123,6 +123,8 @@ _CROSS_ENTROPY = {
     "label_smoothing": 0.0,
     "class_weights": None,
 }
+# How a client trains unless another learner is chosen, as conf/learner/end_to_end.yaml has it.
+_END_TO_END = {"name": "end_to_end", "_target_": "clients.learners.end_to_end.end_to_end"}
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class Config:
     probe: Probe = field(default_factory=Probe)
     training: Training = field(default_factory=Training)
     objective: dict[str, Any] = field(default_factory=dict)
+    learner: dict[str, Any] = field(default_factory=dict)
     split: Split = field(default_factory=Split)
     server_test: ServerTest = field(default_factory=ServerTest)
     plan: Plan = field(default_factory=Plan)
@@ -169,6 +172,8 @@ class Config:
         if not self.objective:
             # Runs from before there were objectives do not say; a default of the field would be merged with others.
             object.__setattr__(self, "objective", dict(_CROSS_ENTROPY))
+        if not self.learner:
+            object.__setattr__(self, "learner", dict(_END_TO_END))
         self._check_sizes()
         self._check_places()
         self._check_groups()
@@ -205,7 +210,7 @@ class Config:
                 check_path(key, place)
 
     def _check_groups(self) -> None:
-        for group in ("dataset", "partition", "model", "algorithm", "objective"):
+        for group in ("dataset", "partition", "model", "algorithm", "objective", "learner"):
             name = getattr(self, group).get("name")
             proper = isinstance(name, str) and re.fullmatch(r"\w[\w.+-]*", name) is not None
             proper = proper and len(name.encode()) <= 80
@@ -266,8 +271,9 @@ def canonical(config: Config) -> dict[str, Any]:
             plain[item.name] = {k: v for k, v in plain[item.name].items() if v != defaults[k]}
         if plain[item.name] == {} or plain[item.name] == item.default:
             del plain[item.name]
-    if plain["objective"] == _CROSS_ENTROPY:
-        del plain["objective"]
+    for group, usual in (("objective", _CROSS_ENTROPY), ("learner", _END_TO_END)):
+        if plain[group] == usual:
+            del plain[group]
     normal: dict[str, Any] = _normal(plain)
     return normal
 

@@ -8,7 +8,7 @@ from fedlayers.core.errors import UserError
 from fedlayers.runs.damage import WRITTEN_ANEW
 
 _KINDS: Mapping[type | tuple[type, ...], Sequence[str]] = {
-    str: ("run", "status", "reason", "dataset", "partition", "model", "algorithm", "objective", "engine"),
+    str: ("run", "status", "reason", "dataset", "partition", "model", "algorithm", "objective", "learner", "engine"),
     int: ("round", "rounds", "clients", "surveyed_clients", "seed", "parameters"),
     (int, float): ("wall_s",),
     list: ("layers", "classes", "client_names", "stretches", "shape"),
