@@ -20,7 +20,7 @@ from fedlayers.figures.clients.learning import learning_curves
 from fedlayers.figures.clients.model_matrix import model_matrices
 from fedlayers.figures.clients.partition import partition_matrix
 from fedlayers.figures.drawing.drawable import Drawing
-from fedlayers.figures.drawing.small_profiles import PANELS_A_FIGURE
+from fedlayers.figures.drawing.small_profiles import pages
 from fedlayers.figures.layers.curvature import gradient_curvature_sensitivity
 from fedlayers.figures.layers.density import hessian_density
 from fedlayers.figures.layers.layer_matrix import layer_matrices
@@ -118,7 +118,7 @@ def _of_run(tables: Tables, only_round: int | None, layers: Sequence[str]) -> li
     records, pairs, spectra = (in_round(rows, only_round) for rows in whole)
     found = [] if only_round is not None else _of_whole_run(tables, facts, quantities)
     metrics = layer_metrics(records)
-    for part, page in _pages(metrics):
+    for part, page in pages(metrics):
         found.append(
             Drawing("layer_overview", partial(layer_overview, records, page, facts, quantities), part=part, main=True)
         )
@@ -205,20 +205,12 @@ def _of_setting(records: pd.DataFrame, setting: Setting, only_round: int | None)
         found.append(Drawing("learning_curves", make, part=setting.name, main=True))
     records = in_round(records, only_round)
     metrics = layer_metrics(records)
-    for number, page in _pages(metrics):
+    for number, page in pages(metrics):
         part = "_".join(word for word in (setting.name, number) if word)
         found.append(Drawing("layer_overview", partial(study_overview, records, page, setting), part=part, main=True))
     return found + [
         Drawing("layer_profile", partial(study_profile, records, metric, setting), metric, setting.name)
         for metric in metrics
-    ]
-
-
-def _pages(metrics: list[str]) -> list[tuple[str, list[str]]]:
-    """Return the number, from the second on, and the metrics of each figure of small panels."""
-    starts = range(0, len(metrics), PANELS_A_FIGURE)
-    return [
-        (str(page + 1) if page else "", metrics[start : start + PANELS_A_FIGURE]) for page, start in enumerate(starts)
     ]
 
 

@@ -1,6 +1,6 @@
 """Small layer profiles of many metrics in one figure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from textwrap import wrap
 from typing import TypeVar
 
@@ -22,6 +22,14 @@ PANELS_A_FIGURE = 20
 _WIDTH_IN = 2.7
 _TITLE_LENGTH = 34
 _Drawn = TypeVar("_Drawn")
+
+
+def pages(metrics: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
+    """Return the number, from the second on, and the metrics of each figure of small panels."""
+    starts = range(0, len(metrics), PANELS_A_FIGURE)
+    return [
+        (str(page + 1) if page else "", metrics[start : start + PANELS_A_FIGURE]) for page, start in enumerate(starts)
+    ]
 
 
 def small_profiles(

@@ -10,7 +10,7 @@ from fedlayers.core.quantities import Quantities
 from fedlayers.statistics.differences import mean_interval
 from fedlayers.statistics.trend import SIGNIFICANT, Trend, trend_over_depth
 from fedlayers.views.chain.questions import QUESTION_OF, QUESTIONS
-from fedlayers.views.chain.readings import GLOBAL, layer_names
+from fedlayers.views.chain.readings import GLOBAL, layer_names, preferred_variant
 from fedlayers.views.numbered import parts_of
 
 YES, NO, NOT_SHOWN, UNSAID = "yes", "no", "not shown", "cannot be said"
@@ -19,8 +19,6 @@ HARDLY, IN_PART = "hardly", "in part"
 _HARDLY = 0.1
 KEYS = ["metric", "who", "variant"]
 _NO_INTERVAL = (math.nan, math.nan, math.nan)
-# Of several estimators of a quantity the first of these answers: what is fitted on one half and scored on the other.
-_VARIANTS = ("", "halves", "debiased", "diagonal")
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def answers(rows: pd.DataFrame, quantities: Quantities) -> list[Answer]:
             order = {name: place for place, name in enumerate(question.quantities)}
             of_question = of_group[of_group["question"] == question.name]
             parts = {tuple(map(str, key)): part for key, part in of_question.groupby(KEYS)}
-            ranked = sorted(parts, key=lambda key: (key[1] != GLOBAL, order[key[0]], _preference(key[2])))
+            ranked = sorted(parts, key=lambda key: (key[1] != GLOBAL, order[key[0]], preferred_variant(key[2])))
             found += [
                 _answer(parts[key], quantities[key[0]].limits, main=place == 0) for place, key in enumerate(ranked)
             ]
@@ -102,10 +100,6 @@ def table_of_answers(found: list[Answer]) -> pd.DataFrame:
 def by_run(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the mean over clients of each run (rows) at each layer (columns) that has a value in every run."""
     return rows.groupby(["run", "place"])["value"].mean().unstack().dropna(axis=1)
-
-
-def _preference(variant: str) -> tuple[bool, str]:
-    return variant not in _VARIANTS, variant
 
 
 def _answer(rows: pd.DataFrame, limits: tuple[float, float], main: bool) -> Answer:

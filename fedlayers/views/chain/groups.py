@@ -88,6 +88,15 @@ class ChainStudy:
                 yield one, other
 
 
+def alike_but_model(study: ChainStudy) -> list[list[ChainGroup]]:
+    """Return the groups that are alike in all but their model, by model; of each sort there are two models or more."""
+    sorts: dict[tuple[Any, ...], list[ChainGroup]] = {}
+    for group in study.groups:
+        key = (group.own, *(group.facts.get(name) for name in ("dataset", *_PLACE)))
+        sorts.setdefault(key, []).append(group)
+    return [sorted(groups, key=lambda group: group.model) for groups in sorts.values() if len(groups) > 1]
+
+
 def _names(settings: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Return for each setting the words that tell it from the others: ``greedy_mlp``, ``10 clients``."""
     varied = [key for key in ("dataset", "model", *_PLACE) if len({str(facts.get(key)) for facts in settings}) > 1]

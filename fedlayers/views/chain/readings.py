@@ -13,6 +13,8 @@ _KEPT = [
     "run", "client", "layer", "layer_index", "metric", "variant", "value", "stderr", "chance", "chance_hi", "status",
     "question", "who", "seed",
 ]  # fmt: skip
+# Of several estimators of a quantity one of these answers: what is fitted on one half and scored on the other.
+_VARIANTS = ("", "halves", "debiased", "diagonal")
 GLOBAL, CLIENTS = "global model", "clients' models"
 
 
@@ -66,3 +68,8 @@ def layer_names(rows: pd.DataFrame) -> dict[int, str]:
     for place, name in zip(named["place"], named["layer"], strict=True):
         found.setdefault(int(place), []).append(str(name))
     return {place: names[0] if len(names) == 1 else f"layer {place + 1}" for place, names in found.items()}
+
+
+def preferred_variant(variant: str) -> tuple[bool, str]:
+    """Return by what variants of a quantity are sorted: the one that answers comes first."""
+    return variant not in _VARIANTS, variant
