@@ -28,7 +28,8 @@ def options() -> dict[str, list[str]]:
     """Return the options of every group of ours (not Hydra's, nor a user's defaults in ``local``), sorted."""
     others = ("hydra", "local")
     groups = sorted(folder for folder in Path(config_dir()).iterdir() if folder.is_dir() and folder.name not in others)
-    return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in groups}
+    files = {folder: [file.relative_to(folder).with_suffix("") for file in folder.rglob("*.yaml")] for folder in groups}
+    return {folder.name: sorted(file.as_posix() for file in found) for folder, found in files.items()}
 
 
 def choices_like(option: str) -> list[str]:

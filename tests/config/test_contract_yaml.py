@@ -99,10 +99,10 @@ def test_similarity_can_be_built_and_stands_in_the_metric(option: str) -> None:
 
 
 @pytest.mark.parametrize("option", options()["experiment"])
-def test_every_run_of_an_experiment_composes_for_a_seed(option: str) -> None:
-    sweep = compose_sweep([f"+experiment={option}", "seed=0"])
+def test_every_run_of_an_experiment_composes_for_two_seeds(option: str) -> None:
+    sweep = compose_sweep([f"+experiment={option}", "seed=0,1"])
     assert len(sweep.configs) > 1
-    assert {config.study for config in sweep.configs} == {option}
+    assert {config.study for config in sweep.configs} == {option.replace("/", "_")}
     (runs,) = sweep.expected().values()
     assert len(runs) == len(sweep.configs)
 

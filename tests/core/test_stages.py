@@ -25,6 +25,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "playerfl_fmnist": {"channels": [4, 6]},
     "greedy_mlp": {"width": 9, "anchors": "learned"},
     "mono_forward": {"width": 9},
+    "deep_mlp": {"width": 9, "residual": True, "normalise": 2},
     "forward_forward": {"width": 9},
     "resnet18_gn": {"width": 8, "groups": 4},
     "resnet18_bn": {"width": 4},

@@ -16,6 +16,7 @@ from fedlayers.data.cache import build_once, cache_root, data_root
 from fedlayers.data.download import Download, fetch
 from fedlayers.data.sealed_folder import seal
 from fedlayers.data.sets.cifar10 import Cifar10
+from fedlayers.data.sets.cifar100 import Cifar100
 from fedlayers.data.sets.heart import Heart
 from fedlayers.data.sets.idx import read_idx
 from fedlayers.data.sets.mnist import emnist, fashion_mnist, kmnist, mnist
@@ -177,6 +178,8 @@ def test_every_missing_file_is_listed_with_its_place_and_address(tmp_path: Path,
         assert f"{tmp_path}/heart/processed.{hospital}.data  from https://archive.ics.uci.edu/" in str(caught.value)
     with pytest.raises(UserError, match=r"in it: cifar-10-batches-bin/test_batch.bin"):
         Cifar10().files(tmp_path)
+    with pytest.raises(UserError, match=r"in it: cifar-100-binary/test.bin"):
+        Cifar100().files(tmp_path)
     with pytest.raises(UserError, match=r"in it: gzip/emnist-byclass-train-images-idx3-ubyte.gz"):
         emnist().files(tmp_path)
 
@@ -254,6 +257,19 @@ def test_a_damaged_cifar_file_is_named(tmp_path: Path, content: bytes, why: str)
     (folder / "data_batch_3.bin").write_bytes(content)
     with pytest.raises(UserError, match=f"data_batch_3.bin is damaged .*{why}"):
         Cifar10().read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"\1" * 3073, "3073 bytes are not a whole number of examples of 3074"), (b"\x64" * 3074, "label 100 where")],
+)
+def test_a_damaged_file_of_cifar_100_is_named(tmp_path: Path, content: bytes, why: str) -> None:
+    folder = tmp_path / "cifar-100-binary"
+    folder.mkdir()
+    (folder / "train.bin").write_bytes(bytes(3074))
+    (folder / "test.bin").write_bytes(content)
+    with pytest.raises(UserError, match=f"test.bin is damaged .*{why}"):
+        Cifar100().read(tmp_path)
 
 
 @pytest.mark.parametrize(

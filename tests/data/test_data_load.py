@@ -158,6 +158,29 @@ def test_cifar_files_may_have_any_number_of_examples(tmp_path: Path) -> None:
     np.testing.assert_allclose(features[0, 0].numpy().ravel(), red, atol=1e-5)
 
 
+def test_cifar_100_has_fine_labels_behind_the_coarse_ones(tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-100-binary"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    train, test = (generator.integers(0, 256, (size, 3074)).astype(np.uint8) for size in (120, 7))
+    for file, examples in (("train.bin", train), ("test.bin", test)):
+        examples[:, 0] = np.arange(len(examples)) % 20
+        examples[:, 1] = (np.arange(len(examples)) * 13) % 100
+        (folder / file).write_bytes(examples.tobytes())
+    federation = load_federation(config("CIFAR100", "iid", clients=2, data_dir=str(tmp_path)))
+    check_consistent(federation)
+    assert len(federation.classes) == len(set(federation.classes)) == 100
+    assert (federation.classes[0], federation.classes[47], federation.classes[-1]) == ("apple", "maple_tree", "worm")
+    assert list(federation.classes) == sorted(federation.classes)
+    assert federation.server_test.index.tolist() == list(range(120, 127))
+    everything = np.concatenate([train, test])
+    np.testing.assert_array_equal(federation.server_test.features.numpy(), everything[:, 2:].reshape(-1, 3, 32, 32))
+    np.testing.assert_array_equal(federation.server_test.labels.numpy(), everything[:, 1])
+    features, _ = federation.server_test.batch(torch.tensor([2]))
+    blue = (test[2, -1024:].astype(float) / 255 - 0.4409) / 0.2762
+    np.testing.assert_allclose(features[0, 2].numpy().ravel(), blue, atol=1e-5)
+
+
 def test_hearts_natural_clients_are_its_hospitals(tmp_path: Path) -> None:
     write_heart(tmp_path)
     federation = load_federation(config("Heart", "natural", data_dir=str(tmp_path)))
@@ -356,6 +379,7 @@ def test_labels_without_examples_for_training_are_refused(tmp_path: Path) -> Non
         (["dataset=KMNIST"], "dirichlet", "cnn"),
         (["dataset=EMNIST"], "dirichlet", "cnn"),
         (["dataset=CIFAR10"], "dirichlet", "cnn"),
+        (["dataset=CIFAR100"], "dirichlet", "cnn"),
         (["dataset=Heart"], "natural", "playerfl_heart"),
         (["dataset=hub", "dataset.path=owner/name"], "dirichlet", "mlp"),
         (["dataset=Heart", "partition=iid", "model=mlp"], "iid", "mlp"),

@@ -30,7 +30,7 @@ class Cifar10:
 
     def read(self, root: Path) -> Arrays:
         """Return all images, shape (n, 3, 32, 32), training images first."""
-        parts = [_read_file(path) for path in self.files(root)]
+        parts = [read_images(path, len(CLASSES)) for path in self.files(root)]
         examples = np.concatenate(parts)
         mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
         facts = DatasetFacts(
@@ -42,12 +42,22 @@ class Cifar10:
         return Arrays(examples[:, 1:].reshape(-1, 3, 32, 32), examples[:, 0].astype(np.int64), facts)
 
 
-def _read_file(path: Path) -> np.ndarray:
-    """Return the examples, shape (n, 3073): a label byte, then 1,024 bytes each of red, green and blue."""
+def read_images(path: Path, classes: int, other_labels: int = 0) -> np.ndarray:
+    """Return a file's examples, shape (n, 3073): a label byte, then 1,024 bytes each of red, green and blue.
+
+    Args:
+        path: the file.
+        classes: how many classes there are.
+        other_labels: bytes of other labels before the one that is kept.
+
+    Raises:
+        UserError: it holds something else.
+    """
     data = np.fromfile(path, np.uint8)
-    if len(data) == 0 or len(data) % EXAMPLE_BYTES:
-        raise damaged(path, f"{len(data)} bytes are not a whole number of examples of {EXAMPLE_BYTES} bytes")
-    examples = data.reshape(-1, EXAMPLE_BYTES)
-    if examples[:, 0].max() >= len(CLASSES):
-        raise damaged(path, f"label {examples[:, 0].max()} where there are {len(CLASSES)} classes")
+    size = EXAMPLE_BYTES + other_labels
+    if len(data) == 0 or len(data) % size:
+        raise damaged(path, f"{len(data)} bytes are not a whole number of examples of {size} bytes")
+    examples = data.reshape(-1, size)[:, other_labels:]
+    if examples[:, 0].max() >= classes:
+        raise damaged(path, f"label {examples[:, 0].max()} where there are {classes} classes")
     return examples
