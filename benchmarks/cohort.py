@@ -2,8 +2,9 @@
 
 ``training``: each client copies the weights that came and makes its optimizer, batches are drawn, all clients trained,
 their weights ready to be aggregated, as the program's clients do it. ``phase``: a message for each client comes, and a
-reply leaves, with nothing measured. Both sides run in turn; the smallest times count. On a GPU the workloads are those
-of networks for images; on a CPU small ones, of which the first must be 3 times faster.
+reply leaves, with nothing measured. ``measured``: what clients measure of a model each, a metric after the other. Both
+sides run in turn; the smallest times count. On a GPU the workloads are those of networks for images; on a CPU small
+ones, of which the first must be 3 times faster.
 
 Usage: ``python benchmarks/cohort.py [--repetitions 5] [workload ...]``; needs no data set.
 """
@@ -28,8 +29,9 @@ from clients.learners.end_to_end import EndToEnd
 from clients.network import Network
 from fedlayers.config.compose import compose_config
 from fedlayers.config.schema.training import Training
-from fedlayers.core.cohorts.meeting import Alone
+from fedlayers.core.cohorts.meeting import Alone, side_by_side
 from fedlayers.core.federation import Examples
+from fedlayers.core.layers import layers_of
 from fedlayers.core.machine.devices import prepare_process, resolve_device
 from fedlayers.core.seeding import torch_generator
 from fedlayers.core.weights import split_state
@@ -40,6 +42,14 @@ from fedlayers.flower.adapter import quiet
 from fedlayers.flower.contents import array_record
 from fedlayers.models.cnn import CNN
 from fedlayers.models.mlp import MLP
+from metrics.base import ClientView, Metric
+from metrics.compare.measures.cka import CKA
+from metrics.curvature import Curvature
+from metrics.evaluation import Evaluation
+from metrics.gradients import Gradients
+from metrics.measure import measure_clients
+from metrics.sensitivity import Sensitivity
+from metrics.similarity import Similarity
 
 GREY, COLOUR, DIGIT, CLASSES = (1, 28, 28), (3, 32, 32), (1, 8, 8), 10
 
@@ -96,6 +106,23 @@ ON_GPU = {
     "1.6 M weights 50 × 5 × 10": Workload(large, COLOUR, 50, 5, 10),
     "1.6 M weights 100 × 10 × 32": Workload(large, COLOUR, 100, 10, 32),
 }
+
+
+MEASURED_ON_CPU = ("digits mlp 50 × 3 × 10", "cnn 50 × 5 × 10")
+MEASURED_ON_GPU = ("mlp 50 × 5 × 10", "cnn 50 × 5 × 10", "1.6 M weights 50 × 5 × 10")
+PROBE = 256
+CLASS_NAMES = tuple(map(str, range(CLASSES)))
+
+
+def metrics() -> dict[str, Metric]:
+    """Return what is measured, on the examples that clients train on."""
+    return {
+        "evaluation": Evaluation(["train"]),
+        "similarity": Similarity({"cka": CKA()}),
+        "gradients": Gradients(),
+        "sensitivity": Sensitivity(batches=3, batch_examples=10, second_order_batches=2),
+        "curvature": Curvature(),
+    }
 
 
 class Federation:
@@ -155,6 +182,41 @@ def phase(clients: int, cohort: int) -> Callable[[], Callable[[], None]]:
     return lambda: run
 
 
+class Measured:
+    """Clients that each measure a model of their own."""
+
+    def __init__(self, work: Workload, device: torch.device) -> None:
+        federation = Federation(work, device)
+        probe = Examples(
+            federation.pixels[:PROBE], federation.labels[:PROBE], torch.arange(min(PROBE, len(federation.labels))),
+            torch.tensor(1 / 255), torch.tensor(-0.5),
+        )  # fmt: skip
+        self.views = []
+        for client, examples in enumerate(federation.examples):
+            module = work.network().to(device).eval()
+            weights, buffers = split_state(module)
+            view = ClientView(
+                layers_of(module), module, weights, buffers, weights, {"client_train": examples}, CLASS_NAMES, client,
+                round=1, moment="after_local", device=device, probe=probe,
+            )  # fmt: skip
+            self.views.append(view)
+
+    def prepared(self, metric: Metric, as_one: bool) -> Callable[[], None]:
+        """Return what measures all clients."""
+
+        def run() -> None:
+            for view in self.views:
+                view.cache.clear()
+            works = [partial(measure_clients, {"metric": metric}, view, 1, "raise") for view in self.views]
+            if as_one:
+                side_by_side(works)
+            else:
+                for work in works:
+                    work()
+
+        return run
+
+
 def minima(
     sides: Mapping[str, Callable[[], Callable[[], None]]], repetitions: int, device: torch.device
 ) -> dict[str, float]:
@@ -183,7 +245,7 @@ def line(
     """Print a line of the table and say whether a limit was missed."""
     single, together = minima(sides, *rest).values()
     wanted = "" if limit is None else f"{limit:8.0f}"
-    print(f"{name:28s} {single:10.1f} {together:8.1f} {single / together:6.1f} {wanted}", flush=True)
+    print(f"{name:38s} {single:10.1f} {together:8.1f} {single / together:6.1f} {wanted}", flush=True)
     return limit is not None and single / together < limit
 
 
@@ -199,7 +261,7 @@ def main() -> None:
     device = resolve_device("auto")
     rest = arguments.repetitions, device
     missed = False
-    print(f"{device.type}: clients × steps × batch   one by one   as one  ratio  at least")
+    print(f"{device.type}: clients × steps × batch             one by one   as one  ratio  at least")
     for name, work in (ON_GPU if device.type == "cuda" else ON_CPU).items():
         if not arguments.workloads or name in arguments.workloads:
             torch.manual_seed(0)
@@ -208,6 +270,11 @@ def main() -> None:
             missed |= line(name, sides, work.limit, rest)
     if not arguments.workloads:
         line("phase: digits mlp 50 × 4 × 10", {str(size): phase(50, size) for size in (1, 50)}, None, rest)
+        for name in MEASURED_ON_GPU if device.type == "cuda" else MEASURED_ON_CPU:
+            clients = Measured((ON_GPU if device.type == "cuda" else ON_CPU)[name], device)
+            for title, metric in metrics().items():
+                sides = {str(as_one): partial(clients.prepared, metric, as_one) for as_one in (False, True)}
+                line(f"measured: {name.split(' 50')[0]}, {title}", sides, None, rest)
     sys.exit(missed)
 
 

@@ -13,6 +13,7 @@ from fedlayers.core.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
 from metrics.hessian.block import Effort, HessianBlock, analyse_block
 from metrics.hessian.products import GradientGraph
+from metrics.hessian.stacked import LossGraph, loss_graph
 
 _GHORBANI = "Ghorbani, Krishnan & Xiao 2019, arXiv 1901.10159"
 _YAO = "Yao et al. 2020, PyHessian, arXiv 1912.07145"
@@ -123,17 +124,15 @@ class Curvature(Metric):
             return Measurement([row for layer in view.layers for row in self._missing(layer, reason, 0)])
         examples = view.data[self.scope]
         order = torch.randperm(len(examples), generator=torch_generator(view.seed, "curvature/batch"))
-        features, labels = examples.batch(order[: self.batch_examples])
-        graph = GradientGraph(
-            view.module, view.layers, features.to(view.device), labels.to(view.device), view.objective
-        )
+        chosen = order[: self.batch_examples]
+        graph = loss_graph(view, self.scope, chosen)
         rows: list[Row] = []
         blocks: list[HessianBlock] = []
         for layer in view.layers:
             try:
                 block = self._block(graph, layer, view)
             except (ValueError, RuntimeError) as error:
-                rows += self._missing(layer, " ".join(str(error).split())[:300], len(labels))
+                rows += self._missing(layer, " ".join(str(error).split())[:300], len(chosen))
                 continue
             blocks.append(block)
             rows += self._rows(block, layer)
@@ -150,7 +149,7 @@ class Curvature(Metric):
         for layer in view.layers:
             graph.product(layer, [view.parameters[name] for name in layer.names])
 
-    def _block(self, graph: GradientGraph, layer: Layer, view: ClientView) -> HessianBlock:
+    def _block(self, graph: LossGraph, layer: Layer, view: ClientView) -> HessianBlock:
         if not total([layer]):
             raise ValueError("it has no numbers")
         if not graph.is_used(layer):

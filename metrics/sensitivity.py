@@ -11,7 +11,7 @@ from fedlayers.core.quantities import LossFacts
 from fedlayers.core.records import Row
 from fedlayers.core.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
-from metrics.hessian.products import GradientGraph
+from metrics.hessian.stacked import LossGraph, loss_graph
 from metrics.statistics.taylor_scores import cumulative_scores, taylor_score
 
 _ELHUSSEIN = "Elhussein & Gürsoy 2025, PLayer-FL, arXiv 2502.08829"
@@ -100,8 +100,8 @@ class Sensitivity(Metric):
             return Measurement([row for layer in view.layers for row in self._missing(layer, reason)])
         layers = [layer for layer in view.layers if _numbers(layer)]
         first, second = BatchScores(len(layers)), BatchScores(len(layers))
-        for index, (features, labels) in enumerate(batches):
-            graph = GradientGraph(view.module, view.layers, features, labels, view.objective)
+        for index, chosen in enumerate(batches):
+            graph = loss_graph(view, self.scope, chosen)
             for place, layer in enumerate(layers):
                 names = [parameter.name for parameter in layer.weights]
                 weights = [view.parameters[name] for name in names]
@@ -118,16 +118,14 @@ class Sensitivity(Metric):
         scores = torch.stack([first.scores(index) for index in range(len(layers))]) if layers else torch.empty(0, 1)
         return Measurement(rows + self._cumulative(layers, scores))
 
-    def _batches(self, view: ClientView) -> list[tuple[Tensor, Tensor]]:
-        """Return features and labels of as many batches of equal size as there are examples for, at most B."""
+    def _batches(self, view: ClientView) -> Sequence[Tensor]:
+        """Return the positions of as many batches of equal size as there are examples for, at most B."""
         if self.scope not in view.data:
             return []
         examples = view.data[self.scope]
         order = torch.randperm(len(examples), generator=torch_generator(view.seed, f"sensitivity/{self.scope}"))
         count = min(self.batches, len(examples) // self.batch_examples)
-        parts = order[: count * self.batch_examples].reshape(count, self.batch_examples)
-        batches = [examples.batch(part) for part in parts]
-        return [(features.to(view.device), labels.to(view.device)) for features, labels in batches]
+        return order[: count * self.batch_examples].reshape(count, self.batch_examples).unbind(0)
 
     def _rows(self, layer: Layer, names: tuple[str, str], scores: Tensor, noise: float | None) -> list[Row]:
         """Return the mean over batches of a layer's scores, shape (batches,), and the same per parameter."""
@@ -200,7 +198,7 @@ class BatchScores:
         return max(excess, 0.0) * len(scores) / (len(scores) - 1)
 
 
-def _product(graph: GradientGraph, layer: Layer, weights: Sequence[Tensor], names: Sequence[str]) -> list[Tensor]:
+def _product(graph: LossGraph, layer: Layer, weights: Sequence[Tensor], names: Sequence[str]) -> list[Tensor]:
     """Return H w, NaN where an operation has no second derivative."""
     try:
         return graph.product(layer, weights, names)

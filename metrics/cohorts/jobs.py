@@ -30,6 +30,11 @@ class MeasuringJob(ABC, Generic[R]):
         """What jobs must have in common, beside the structure of their models, to be done at once."""
         return None
 
+    @property
+    def pays(self) -> bool:
+        """Whether clients at once are faster than one after the other."""
+        return True
+
     @abstractmethod
     def alone(self) -> R:
         """Return the result, computed with this client's module."""
@@ -49,10 +54,10 @@ def done(job: MeasuringJob[R]) -> R:
     """Return the result of a job, done at once with those of clients that are measured side by side, if they can be.
 
     A client by itself, as with ``training.cohort=1``, does it alone, with the numbers of before. So do models that
-    cannot be stacked; of those that do not fit into memory together, halves are done at once.
+    cannot be stacked, and all where it does not pay; of those that do not fit into memory together, halves are done.
     """
     # Uncompiled code is a state of the whole process, which one who waits would leave to the others.
-    if not is_accompanied() or is_compiled(job.view.module):
+    if not is_accompanied() or not job.pays or is_compiled(job.view.module):
         return job.alone()
     found: R = meet(job, _all_done, kind=(type(job), job.kind, structure(job.view)), size=max(job.size, 1))
     return found

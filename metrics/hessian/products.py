@@ -1,5 +1,6 @@
 """Hessian-vector products of single layers, all from one retained graph of the gradient."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -88,12 +89,8 @@ class GradientGraph:
             Shape (k, d).
         """
         self._convolutions.ask(layer.name)
-        shapes = [parameter.shape for parameter in layer.parameters]
-        sizes = [self._weights[name].numel() for name in layer.names]
-        parts = torch.split(vectors, sizes, dim=1)
-        shaped = [part.reshape(-1, *shape) for part, shape in zip(parts, shapes, strict=True)]
-        # Products of linear layers share their work; a convolution's would take up to twice as long together.
-        if layer.kind == "linear" and len(vectors) > 1:
+        shaped = by_parameter(layer, vectors)
+        if shares_work(layer, len(vectors)):
             found = self._product(layer.names, shaped, batched=True)
             return torch.cat([part.flatten(1) for part in found], 1)
         rows = [
@@ -105,18 +102,50 @@ class GradientGraph:
         hiding = sorted({self._hidden_by[name] for name in names if name in self._hidden_by})
         if hiding:
             raise RuntimeError(f"the custom function {hiding[0]} cannot be differentiated twice")
-        slopes = [(self._gradients[name], vector) for name, vector in zip(names, vectors, strict=True)]
-        # A gradient without a graph is constant: its derivative is zero.
-        live = [(slope, vector) for slope, vector in slopes if slope is not None and slope.requires_grad]
-        if not live:
-            return [torch.zeros_like(vector) for vector in vectors]
-        found = torch.autograd.grad(
-            [slope for slope, _ in live],
-            [self._weights[name] for name in names],
-            [vector for _, vector in live],
-            retain_graph=True,
-            allow_unused=True,
-            is_grads_batched=batched,
-        )
-        # Zeros as torch makes them lack the axis of the batch.
-        return [torch.zeros_like(like) if own is None else own for own, like in zip(found, vectors, strict=True)]
+        slopes, weights = ([tensors[name] for name in names] for tensors in (self._gradients, self._weights))
+        return differentiated_again(slopes, weights, vectors, batched=batched)
+
+
+def by_parameter(layer: Layer, vectors: Tensor) -> list[Tensor]:
+    """Return vectors (k, d) of a layer's d numbers as one tensor (k, *shape) for each of its parameters."""
+    parts = torch.split(vectors, [math.prod(parameter.shape) for parameter in layer.parameters], dim=1)
+    return [part.reshape(-1, *own.shape) for part, own in zip(parts, layer.parameters, strict=True)]
+
+
+def shares_work(layer: Layer, count: int) -> bool:
+    """Say whether several products are faster together: a convolution's would take up to twice as long."""
+    return layer.kind == "linear" and count > 1
+
+
+def differentiated_again(
+    gradients: Sequence[Tensor | None], weights: Sequence[Tensor], vectors: Sequence[Tensor], *, batched: bool
+) -> list[Tensor]:
+    """Return H v, H the second derivatives by some weights.
+
+    Args:
+        gradients: by each of the weights, with their graph, which is kept; None where nothing depends on it.
+        weights: leaves of that graph.
+        vectors: v, one tensor for each weight, in its shape.
+        batched: whether vectors have a further axis in front, of several v.
+
+    Examples:
+        >>> weight = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> (slope,) = torch.autograd.grad((weight**3).sum(), weight, create_graph=True)
+        >>> differentiated_again([slope], [weight], [torch.tensor([1.0, 10.0])], batched=False)[0].tolist()
+        [6.0, 120.0]
+    """
+    # A gradient without a graph is constant: its derivative is zero.
+    pairs = zip(gradients, vectors, strict=True)
+    live = [(slope, vector) for slope, vector in pairs if slope is not None and slope.requires_grad]
+    if not live:
+        return [torch.zeros_like(vector) for vector in vectors]
+    found = torch.autograd.grad(
+        [slope for slope, _ in live],
+        list(weights),
+        [vector for _, vector in live],
+        retain_graph=True,
+        allow_unused=True,
+        is_grads_batched=batched,
+    )
+    # Zeros as torch makes them lack the axis of the batch.
+    return [torch.zeros_like(like) if own is None else own for own, like in zip(found, vectors, strict=True)]

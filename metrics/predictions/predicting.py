@@ -15,7 +15,7 @@ from fedlayers.objectives.objective import Objective
 from metrics.classification import confusion_matrix
 from metrics.cohorts.batches import measured_batches
 from metrics.cohorts.jobs import MeasuringJob, done
-from metrics.cohorts.models import Models
+from metrics.cohorts.models import Models, passes_pay
 from metrics.views import ClientView, ExampleSet
 
 
@@ -126,6 +126,10 @@ class _Predicting(MeasuringJob[Predictions]):
     @property
     def kind(self) -> object:
         return len(self.view.classes), self.view.batch_size
+
+    @property
+    def pays(self) -> bool:
+        return passes_pay(self.view)
 
     def alone(self) -> Predictions:
         view, classes = self.view, len(self.view.classes)

@@ -13,7 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 from fedlayers.core.layers import Layer, as_written
 from metrics.base import ClientView, ExampleSet
 from metrics.cohorts.jobs import MeasuringJob, done
-from metrics.cohorts.models import Models
+from metrics.cohorts.models import Models, passes_pay
 from metrics.compare.base import Comparison
 from metrics.probe.listening import listening, without_own_output
 
@@ -75,6 +75,10 @@ class _Activating(MeasuringJob[Activations]):
     @property
     def kind(self) -> object:
         return self.positions, [layer.name for layer in self.view.layers], id(self.probe), self.view.batch_size
+
+    @property
+    def pays(self) -> bool:
+        return passes_pay(self.view)
 
     def alone(self) -> Activations:
         return layer_outputs(self.view.module, self.view.layers, self._batches(), self.positions)

@@ -53,10 +53,10 @@ def on_card(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """Return folders of runs on a card, and how often they read from it: by algorithm, and some others."""
     asked = {name: words(*TINY, f"algorithm={name}") for name in ALGORITHMS}
     asked["cohort"] = words(*TINY, "training.cohort=4")
-    measured = "metrics=[evaluation,gradients,sensitivity,representation]"
+    measured = "metrics=[evaluation,gradients,sensitivity,curvature,representation]"
     for name, size in (("measured as one", 4), ("measured one by one", 1)):
         few = ("metrics.sensitivity.batch_examples=4", "probe.size=24", f"training.cohort={size}")
-        asked[name] = words(*TINY[:-1], measured, *few)
+        asked[name] = words(*TINY[:-1], measured, *few, *MEASURED[-3:])
     asked |= {"more steps": words(*TINY, "training.steps=7"), "metrics": words(*MEASURED)}
     command = [sys.executable, "-m", "tests.support.runs_on_a_card", str(tmp_path_factory.mktemp("results"))]
     done = subprocess.run(command, input=json.dumps(list(asked.values())), capture_output=True, text=True, check=True)

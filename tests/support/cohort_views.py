@@ -3,7 +3,8 @@
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -77,26 +78,21 @@ def examples_of(count: int, generator: torch.Generator, dtype: torch.dtype) -> t
 
 
 def both_ways(
-    views: Sequence[ClientView], work: Callable[[ClientView], T], job: type[MeasuringJob[T]] | None
+    views: Sequence[ClientView], work: Callable[[ClientView], T], job: type[MeasuringJob[Any]]
 ) -> list[tuple[T, T]]:
     """Return what each client measures by itself, and side by side with the others.
 
     Args:
         views: the clients'; what they have computed is forgotten in between.
         work: measures one.
-        job: what nobody may do alone in the second case; None if it does not matter.
+        job: what nobody may do alone in the second case, whether it pays or not.
     """
     alone = [work(view) for view in views]
     for view in views:
         view.cache.clear()
     works = [partial(work, view) for view in views]
-    if job is None:
+    with mock.patch.object(job, "alone", _refused), mock.patch.object(job, "pays", True):
         return list(zip(alone, side_by_side(works), strict=True))
-    kept, job.alone = job.alone, _refused  # type: ignore[method-assign, assignment]
-    try:
-        return list(zip(alone, side_by_side(works), strict=True))
-    finally:
-        job.alone = kept  # type: ignore[method-assign]
 
 
 def _refused(job: MeasuringJob[object]) -> object:

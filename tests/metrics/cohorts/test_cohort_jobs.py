@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Self
+from unittest import mock
 
 import pytest
 import torch
@@ -12,7 +13,11 @@ from fedlayers.core.cohorts.meeting import side_by_side
 from metrics.base import ClientView
 from metrics.cohorts.jobs import MeasuringJob, done
 from metrics.cohorts.models import can_be_stacked
+from metrics.gradients import _Sampling
+from metrics.hessian.stacked import _Graphing, loss_graph
+from metrics.predictions.predicting import _Predicting
 from tests.support.cohort_views import CLASSES, cnn, mlp, views_of
+from tests.support.metric_views import where
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -130,3 +135,14 @@ def test_without_examples_nothing_is_known_of_a_model() -> None:
     view = views_of(mlp)[0]
     view.data, view.probe = {}, None
     assert not can_be_stacked(view)
+
+
+def test_on_a_cpu_only_what_is_faster_is_done_at_once() -> None:
+    if where[0].type != "cpu":
+        pytest.skip("on a card all of it is")
+    single, folded = views_of(mlp)[0], views_of(cnn)[0]
+    rows = torch.arange(2)
+    assert _Predicting(single, "client_train").pays and not _Predicting(folded, "client_train").pays
+    assert _Sampling(folded, "client_train", 2, 1).pays and not _Graphing(single, "client_train", rows).pays
+    with mock.patch.object(_Graphing, "together", side_effect=AssertionError):
+        side_by_side([partial(loss_graph, view, "client_train", rows) for view in views_of(mlp, counts=(3, 3))])
