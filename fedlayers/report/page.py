@@ -13,6 +13,7 @@ import pandas as pd
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.disk import whole_file
 from fedlayers.core.quantities import Quantities
+from fedlayers.report.answers import answers_part
 from fedlayers.report.head import Fact, about, scores
 from fedlayers.report.kinds import kind_of, stacked
 from fedlayers.report.lines import Chart, Profile, learning_charts, profiles
@@ -88,7 +89,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     runs = [run for run in run_reports(tables) if not run.is_empty]
     if not runs:
         raise UserError(f"{folder} holds nothing that could be shown yet: wait for its first round")
-    text = page(_title(tables, runs), runs)
+    text = page(_title(tables, runs), runs, answers_part(tables))
     with whole_file(file) as opened:
         opened.write(text.encode())
     return file
@@ -113,18 +114,20 @@ def run_reports(tables: Tables) -> list[RunReport]:
     return [found[run.name] for run in done]
 
 
-def page(title: str, runs: Sequence[RunReport]) -> str:
+def page(title: str, runs: Sequence[RunReport], answers: str = "") -> str:
     """Return the page.
 
     Args:
         title: of the page.
         runs: one or more.
+        answers: the part about layers, see :func:`fedlayers.report.answers.answers_part`.
     """
     data = json.dumps([asdict(run) for run in runs], allow_nan=False, separators=(",", ":"), ensure_ascii=False)
     # The data comes last, so that nothing in it is taken for a place in the page, and may not look like a script's end.
     parts = {
         "STYLE": _source("page.css"),
         "SCRIPT": "\n".join(_source(name) for name in _SCRIPTS),
+        "ANSWERS": answers,
         "TITLE": html.escape(title),
         "DATA": data.replace("<", "\\u003c"),
     }

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from fedlayers.views.chain.answered import Answered
 from fedlayers.views.chain.answers import answers
 from fedlayers.views.chain.groups import ChainStudy
 from fedlayers.views.chain.questions import QUESTIONS
-from fedlayers.views.chain.statements import statement
+from fedlayers.views.chain.statements import beside, statement
 from fedlayers.views.run_groups import settings_of
 from tests.support.chain_tables import Chain, write_chain
 
@@ -164,3 +165,14 @@ def test_without_such_quantities_there_is_no_answer(tmp_path: Path) -> None:
         writer.add(fedlayers.Record("norm", 1.0, layer="fc1"))
     found = fedlayers.read(tmp_path / "run").answers()
     assert found.table.empty and found.differences.empty and found.clients.empty and found.text == ""
+
+
+def test_what_stands_beside_says_what_it_lacks(answered: Answered) -> None:
+    rows = answered.readings
+    lost = (rows["metric"] == "anchor_accuracy") & (rows["place"] > 0)
+    found = [one for one in answers(rows[~lost], Quantities()) if one.quantity in ("anchor_accuracy", "ace_js")]
+    told = beside(found[:1], Quantities())
+    assert told == "anchor accuracy no two layers with a value in every run: cannot be said"
+    neighbours = next(one for one in found if one.quantity == "ace_js")
+    assert re.fullmatch(r"ACE JS 0\.2\d* \[0\.2\d*, 0\.2\d*\]: yes", beside([neighbours], Quantities()))
+    assert beside([], Quantities()) == ""

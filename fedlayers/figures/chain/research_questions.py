@@ -17,7 +17,7 @@ from fedlayers.figures.studies.group_lines import draw_groups
 from fedlayers.statistics.over_runs import band_over_runs
 from fedlayers.statistics.spread import band_name, spread_along
 from fedlayers.views.chain.answered import Answered
-from fedlayers.views.chain.answers import Answer
+from fedlayers.views.chain.answers import Answer, by_run
 from fedlayers.views.chain.questions import QUESTION_OF
 from fedlayers.views.chain.readings import CLIENTS, GLOBAL, layer_names
 from fedlayers.views.chain.statements import BEGINS, by_question
@@ -81,11 +81,7 @@ def _panel(axes: Axes, answered: Answered, shown: list[Answer]) -> str:
     """Draw one quantity and return what its bands are."""
     quantity = answered.study.quantities[shown[0].quantity]
     rows = answered.readings[answered.readings["metric"] == shown[0].quantity]
-    parts = [
-        rows[(rows["group_name"] == one.group) & (rows["variant"] == one.variant) & (rows["who"] == one.who)]
-        for one in shown
-    ]
-    mine = pd.concat(parts)
+    mine = pd.concat([_counting(rows, one) for one in shown])
     names = layer_names(answered.readings)
     lined = np.arange(len(names))
     if answered.readings["run"].nunique() > 1:
@@ -97,12 +93,23 @@ def _panel(axes: Axes, answered: Answered, shown: list[Answer]) -> str:
         mine = both
     if np.isfinite(shown[0].same):
         axes.axhline(shown[0].same, color="#888888", ls="--", lw=1.0, label="two equal layers", zorder=0)
+    if mine.empty:
+        axes.text(0.5, 0.5, "no layer has a value in every run", transform=axes.transAxes, ha="center", fontsize=8)
+        axes.set_yticks([])
     draw_chance(axes, mine)
     scale_for(axes, mine["value"].to_numpy(float), quantity)
     axes.set_ylabel(fill(axis_label(quantity), 24))
     label_categories(axes, list(names.values()), inches=_WIDTH_IN - 0.7)
     axes.set_xlim(-0.5, len(names) - 0.5)
     return note
+
+
+def _counting(rows: pd.DataFrame, answer: Answer) -> pd.DataFrame:
+    """Return the rows that an answer comes from: those of layers that have a value in every run."""
+    of_variant = rows[(rows["variant"] == answer.variant) & (rows["who"] == answer.who)]
+    mine = of_variant[of_variant["group_name"] == answer.group]
+    found: pd.DataFrame = mine[mine["place"].isin(by_run(mine).columns)]
+    return found
 
 
 def _of_one_run(axes: Axes, rows: pd.DataFrame, quantity: Facts, lined: np.ndarray) -> str:

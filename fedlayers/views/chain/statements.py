@@ -88,17 +88,19 @@ def beside(found: Sequence[Answer], quantities: Quantities) -> str:
         found: of one group, question and owner.
         quantities: what is known of them.
     """
-    parts = []
-    for answer in found:
-        variant = f" ({answer.variant})" if answer.variant else ""
+    return "; ".join(_beside(answer, axis_label(quantities[answer.quantity])) for answer in found)
+
+
+def _beside(answer: Answer, name: str) -> str:
+    named = f"{name} ({answer.variant})" if answer.variant else name
+    if math.isfinite(answer.same):
+        said = f"{_number(answer.level)}{_interval(answer.level_low, answer.level_high)}"
+    elif answer.layers > 1:
         tested = f", p = {answer.p:.2g}" if math.isfinite(answer.p) else ""
-        shown, low, high = answer.change, answer.change_low, answer.change_high
-        if math.isfinite(answer.same):
-            shown, low, high = answer.level, answer.level_low, answer.level_high
-        text = _number(shown) if math.isfinite(answer.same) else _signed(shown)
-        name = axis_label(quantities[answer.quantity])
-        parts.append(f"{name}{variant} {text}{_interval(low, high)}{tested}: {answer.verdict}")
-    return "; ".join(parts)
+        said = f"{_signed(answer.change)}{_interval(answer.change_low, answer.change_high)}{tested}"
+    else:
+        said = "no two layers with a value in every run"
+    return f"{named} {said}: {answer.verdict}"
 
 
 def of_clients(clients: pd.DataFrame, answer: Answer, quantities: Quantities) -> str:
