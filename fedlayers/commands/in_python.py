@@ -13,14 +13,13 @@ from omegaconf import ListConfig, OmegaConf
 from fedlayers.commands.reading import Tables, read
 from fedlayers.config.arguments import overrides_of, read_arguments
 from fedlayers.config.compose import composed, hydra_ready, typed
+from fedlayers.config.options import LISTS
 from fedlayers.core.errors import UserError
 
 # Texts that Hydra reads as themselves.
 _PLAIN = re.compile(
     r"(?!(?:null|true|false|on|off|yes|no|nan|inf)$)[A-Za-z_./~@?][\w./:%+@?-]*", re.IGNORECASE | re.ASCII
 )
-# Groups of which several options can be chosen.
-_LISTS = ("metrics", "similarity")
 
 
 def run(overrides: Sequence[str] = (), /, **settings: Any) -> Tables:
@@ -118,7 +117,7 @@ def _keys_of_lists(overrides: list[str], given: Mapping[str, Any]) -> set[str]:
         known = overrides_of([*read_arguments(overrides).overrides, *options])
         single = [word for word in known if not parser.parse_override(word).is_sweep_override()]
         content = composed(single)
-    return {key for key in given if key in _LISTS or isinstance(OmegaConf.select(content, key), ListConfig)}
+    return {key for key in given if key in LISTS or isinstance(OmegaConf.select(content, key), ListConfig)}
 
 
 def _text(key: str, value: Any) -> str:

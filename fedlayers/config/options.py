@@ -11,7 +11,7 @@ import yaml
 from fedlayers.config.schema.settings import Config
 
 # Groups of which several options are chosen at once, as in metrics=[weights,gradients].
-LISTS = ("metrics", "similarity")
+LISTS = ("metrics", "similarity", "export")
 
 
 def config_dir() -> str:

@@ -46,6 +46,6 @@ def _plugins(config: Config) -> Iterator[tuple[str, Any]]:
     yield from ((group, getattr(config, group)) for group in ("dataset", "partition", "model", "objective", LEARNER))
     yield from ((f"algorithm.{part}", config.algorithm.get(part, {})) for part in ("strategy", "client"))
     # Similarities first: the metric that compares by them has them among its arguments.
-    for group in ("similarity", "metrics"):
+    for group in ("similarity", "metrics", "export"):
         nodes = getattr(config, group)
         yield from ((f"{group}.{name}", node) for name, node in nodes.items() if isinstance(node, dict))

@@ -23,6 +23,7 @@ from fedlayers.core.weights import split_state
 from fedlayers.data.server_examples import server_examples
 from fedlayers.execution.assembly import assembled, parts_of, workspace_of
 from fedlayers.execution.rehearsal import check_observed, check_plan, check_strategy, reads_plan, rehearse
+from fedlayers.export.exporter import exporters
 from fedlayers.flower.client_contract import declared_client
 from fedlayers.flower.client_plugin import try_client
 from fedlayers.flower.clientapp import CohortApp, client_app
@@ -135,6 +136,7 @@ def check_parts(config: Config) -> None:
     check_plugins(config)
     try_client(config.algorithm["client"])
     build_objective(config.objective)
+    exporters(config.export)
     for name, (part, content) in parts.items():
         # The runs of a sweep share most of their parts.
         if (seen := f"{name}: {content}") not in _checked:

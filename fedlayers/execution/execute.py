@@ -19,7 +19,7 @@ from fedlayers.execution.build import Built, build
 from fedlayers.execution.cohort_choice import settled_cohort
 from fedlayers.execution.continuation import nothing_left, resume
 from fedlayers.execution.engine_choice import choose
-from fedlayers.execution.outcome import draw, facts_of, finish, note_stretch, save_partition, stated
+from fedlayers.execution.outcome import draw, export, facts_of, finish, note_stretch, save_partition, stated
 from fedlayers.execution.progress import Progress, make_progress
 from fedlayers.execution.rounds import RoundLoop
 from fedlayers.execution.starting_point import fresh_model, starting_point
@@ -56,6 +56,7 @@ def _execute(config: Config) -> Path:
     try:
         if complete := nothing_left(folder, config):
             print(complete)
+            export(folder, config)
             return folder.path
         device, said = settled_device(config)
         config = replace(config, device=device)
@@ -102,6 +103,7 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
             draw(folder, config)
             held.check()
             finish(folder, config)
+            export(folder, config)
         except BaseException as error:
             held.check()
             _note_end(folder, error, is_new=committed is None)

@@ -15,14 +15,17 @@ import pyarrow.parquet as pq
 
 from fedlayers.config.schema.settings import Config, identity
 from fedlayers.core import VERSION, survey
+from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Federation
 from fedlayers.core.layers import total
 from fedlayers.core.machine.disk import disk_errors
 from fedlayers.core.machine.terminal import show
 from fedlayers.core.quantities import Facts, stated_by
 from fedlayers.execution.build import Built
+from fedlayers.export.exporter import Exporter, exporters
 from fedlayers.flower.client_contract import declared_client
 from fedlayers.flower.strategy_contract import declared
+from fedlayers.opening.run import Run
 from fedlayers.runs.checkpoint import check_resumable
 from fedlayers.runs.folder import RunFolder
 
@@ -148,6 +151,28 @@ def draw(folder: RunFolder, config: Config) -> None:
 
         with _told("the figures could not be drawn"):
             draw_main(folder.path)
+
+
+def export(folder: RunFolder, config: Config) -> None:
+    """Write a finished run in the formats that were asked for, and say where; one that fails loses nothing else."""
+    if not config.export:
+        return
+    run = Run(folder.path)
+    for name, exporter in exporters(config.export).items():
+        with _told(f"export={name} could not be written"):
+            _export(run, exporter)
+
+
+def _export(run: Run, exporter: Exporter) -> None:
+    try:
+        if before := exporter.existing(run):
+            print(f"export: {before} (there already)")
+            return
+        written = exporter.write(run)
+    except UserError as error:
+        print(f"not exported: {error}", file=sys.stderr)
+        return
+    print(f"export: {written.folder}", *(f"note: {note}" for note in written.notes), sep="\n")
 
 
 def finish(folder: RunFolder, config: Config) -> None:

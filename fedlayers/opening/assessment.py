@@ -25,8 +25,8 @@ class Assessment:
     """What a model says about some examples, counted.
 
     Attributes:
-        scope: what the examples are: ``server_test`` or ``client_test``.
-        client: whose they are; None for the server.
+        scope: what the examples are: ``server_test``, ``client_test`` or ``client_train``.
+        client: whose they are; None for the server, or for all clients'.
         round: of the model.
         classes: their names, in the order of the labels.
         confusion: counts, shape (C, C), int64, rows true, columns predicted.
@@ -84,6 +84,15 @@ def assess_clients(run: Run, checkpoint: str = "best") -> Iterator[Assessment]:
         if len(examples):
             module = shared or run.model(number, client)
             yield _assessed(run, module, examples, "client_test", client, number)
+
+
+def assess_training(run: Run, number: int) -> Assessment:
+    """Return what the global model of a round says about all clients' training examples together.
+
+    Raises:
+        UserError: the run has no such model, or the model's outputs are no numbers.
+    """
+    return _assessed(run, run.model(number), run.data.pooled_train, "client_train", None, number)
 
 
 def model_round(run: Run, checkpoint: str) -> int:

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedlayers.commands.command import carried_out
-from fedlayers.core.errors import UserError
 from fedlayers.opening.run import Run
-from fedlayers.runs.reading.run_facts import is_complete, is_run, run_folders
+from fedlayers.runs.reading.run_facts import complete_runs_in
 
 PROG = "python -m fedlayers.chain evaluate"
 _EXAMPLES = """examples:
@@ -35,22 +34,9 @@ def _evaluate(words: argparse.Namespace) -> int:
     from fedlayers.commands.chain.testing import tested_again
 
     labels = words.labels.split(",") if words.labels else []
-    for run in _runs(words.folders):
+    for run in complete_runs_in(words.folders):
         tested_again(Run(run), words.checkpoint, words.clients, labels)
     return 0
-
-
-def _runs(folders: Sequence[Path]) -> list[Path]:
-    """Return the runs that folders are or hold: of a study the complete ones."""
-    found: list[Path] = []
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"{folder} is no folder: give results/<study>/<run> or results/<study>")
-        own = [folder] if is_run(folder) else [run for run in run_folders(folder) if is_complete(run)]
-        if not own:
-            raise UserError(f"{folder} is no run and holds no complete one: give results/<study>/<run>")
-        found += own
-    return list(dict.fromkeys(found))
 
 
 def _parser() -> argparse.ArgumentParser:

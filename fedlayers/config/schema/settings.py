@@ -1,7 +1,6 @@
 """The typed configuration of a run: what ``conf/`` holds, with types, ranges and an identity.
 
-Groups whose options share their fields are dataclasses here. ``dataset``, ``partition``, ``model``, ``objective``,
-``learner``, ``algorithm`` and ``metrics`` hold plug-ins (``_target_`` and arguments): constructors are the schema.
+Groups whose options share their fields are dataclasses here; the others hold plug-ins (``_target_`` and arguments).
 """
 
 import hashlib
@@ -146,6 +145,7 @@ class Config:
     plan: Plan = field(default_factory=Plan)
     plant: Plant = field(default_factory=Plant)
     engine: Engine = field(default_factory=Engine)
+    export: dict[str, Any] = field(default_factory=dict)
     snapshots: Snapshots = field(default_factory=Snapshots)
     rounds: int = 10
     seed: int = 0
@@ -218,14 +218,13 @@ class Config:
         on_error = self.metrics.get("on_error", "record")
         check(on_error in ("record", "raise"), "metrics.on_error", "one of record, raise", on_error)
         limit = self.metrics.get("payload_mb", 1)
-        number = isinstance(limit, int | float) and not isinstance(limit, bool)
-        fine = number and 0 < limit <= MOST
+        fine = isinstance(limit, int | float) and not isinstance(limit, bool) and 0 < limit <= MOST
         check(fine, "metrics.payload_mb", "a positive number of megabytes", limit)
-        for group, settings in (("metrics", {"on_error", "payload_mb"}), ("similarity", set())):
-            chosen = getattr(self, group)
-            for name in chosen.keys() - settings:
-                proper = chosen[name] is None or isinstance(chosen[name], dict)
-                check(proper, f"{group}.{name}", "its settings, or null", chosen[name], f"choose with {group}=[...]")
+        for group in ("metrics", "similarity", "export"):
+            for name, node in getattr(self, group).items():
+                key = f"{group}.{name}"
+                proper = node is None or isinstance(node, dict) or key in ("metrics.on_error", "metrics.payload_mb")
+                check(proper, key, "its settings, or null", node, f"choose with {group}=[...]")
 
 
 # What decides where and how a run is carried out, but not its numbers.
@@ -238,6 +237,7 @@ NOT_IDENTITY = frozenset(
         "data_dir",
         "device",
         "engine",
+        "export",
         "progress",
         "figures",
         "force",

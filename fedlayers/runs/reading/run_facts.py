@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,23 @@ def run_folders(study: Path) -> tuple[Path, ...]:
 def is_complete(run: Path) -> bool:
     """Say whether a folder is that of a run with all of its rounds; False where there is none."""
     return is_run(run) and run_facts(run)["status"] == "complete"
+
+
+def complete_runs_in(folders: Sequence[Path]) -> list[Path]:
+    """Return the runs that folders are, complete or not, or hold: of a study the complete ones.
+
+    Raises:
+        UserError: a folder is neither, or a study without a complete run.
+    """
+    found: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder} is no folder: give results/<study>/<run> or results/<study>")
+        own = [folder] if is_run(folder) else [run for run in run_folders(folder) if is_complete(run)]
+        if not own:
+            raise UserError(f"{folder} is no run and holds no complete one: give results/<study>/<run>")
+        found += own
+    return list(dict.fromkeys(found))
 
 
 def run_facts(run: Path) -> dict[str, Any]:
