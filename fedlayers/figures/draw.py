@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedlayers.core.machine.disk import DiskError
+from fedlayers.core.machine.garbage import rare_collections
 from fedlayers.figures.available import figures_of
 from fedlayers.figures.drawing.drawable import Drawing
 from fedlayers.figures.drawing.paper import Paper
@@ -31,7 +32,8 @@ def draw_main(folder: Path) -> list[Path]:
     Raises:
         UserError: if it is neither, no run of the study is complete, or its tables cannot be read.
     """
-    return draw([figure for figure in figures_of(folder) if figure.main], Path(folder) / "figures")
+    with rare_collections():
+        return draw([figure for figure in figures_of(folder) if figure.main], Path(folder) / "figures")
 
 
 def draw(

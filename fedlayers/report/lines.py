@@ -1,6 +1,6 @@
 """Lines with bands over clients: learning curves, and layer profiles of every round."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,14 @@ from fedlayers.views.profiles import every_round, layer_metrics
 from fedlayers.views.quantities import axis_label
 from fedlayers.views.thinning import evenly
 from fedlayers.views.values import usable
+
+# What profiles are made of, and what is left of it when they are drawn.
+_DRAWN = ("run", "round", "line", "place", "value", "stderr")
+_READ = (
+    *_DRAWN[:2], "moment", "model", "client", "layer", "layer_index", "subject", "step", "metric", "variant", "value",
+    "stderr", "scope", "status",
+)  # fmt: skip
+_KEYS = ("number", "run", "round", "line")
 
 
 @dataclass(frozen=True)
@@ -125,53 +133,77 @@ def profiles(
         most_rounds: of more rounds than these so many are kept, spaced evenly, the first and the last among them.
     """
     found: dict[str, list[Profile]] = {str(run): [] for run in records["run"].unique()}
-    of_metric = {str(metric): rows for metric, rows in records.groupby("metric", observed=True)}
-    for metric in layer_metrics(records):
-        rows = every_round(of_metric[metric], metric, facts)
-        for run, profile in _profiles(rows, quantities[metric], most_rounds):
-            found[run].append(profile)
+    of_metric = {str(metric): rows for metric, rows in records[list(_READ)].groupby("metric", observed=True)}
+    panels = [
+        panel
+        for metric in layer_metrics(records)
+        for panel in _panels(every_round(of_metric[metric], metric, facts), quantities[metric])
+    ]
+    for panel, of_runs in zip(panels, _lines(panels), strict=True):
+        for run in panel.runs:
+            found[run].append(_profile(panel, run, of_runs.get(run, {}), most_rounds))
     return found
 
 
-def _profiles(rows: pd.DataFrame, quantity: Facts, most_rounds: int) -> Iterator[tuple[str, Profile]]:
-    """Yield the profiles of each run, panel by panel."""
-    axis = LayerAxis.of(rows)
+@dataclass(frozen=True)
+class _Panel:
+    """A panel of a metric: its usable rows in all runs, and what is said about it."""
+
+    quantity: Facts
+    variant: str
+    note: str
+    layers: list[str]
+    runs: list[str]
+    rows: pd.DataFrame
+    named: Mapping[int, tuple[str, str]]
+    decades: Mapping[str, bool]
+
+
+def _panels(rows: pd.DataFrame, quantity: Facts) -> list[_Panel]:
+    """Return the panels of a metric, with ``place`` among the layers that its lines do not pass over."""
+    axis, note = LayerAxis.of(rows), str(rows["note"].iloc[0])
     lined = axis.lined(rows)
-    # Lines pass over the layers that a metric leaves out by definition.
     rows = rows.assign(place=rows["place"].map({place: at for at, place in enumerate(lined)}))
+    layers, found = [axis.names[place] for place in lined], []
     for variant, of_panel in parts_of(rows, "panel"):
         values = usable(of_panel)
-        lines = _rounds(values, quantity)
+        kinds = values[["line", "who", "moment"]].drop_duplicates("line")
+        named = {line: (who, str(moment)) for line, who, moment in kinds.itertuples(index=False, name=None)}
         of_runs = values.groupby("run", observed=True)["value"]
         decades = {str(run): spans_decades(own.to_numpy()) for run, own in of_runs}
-        for run in map(str, of_panel["run"].unique()):
-            of_run = lines.get(run, {})
-            rounds = evenly(sorted(of_run), most_rounds)
-            yield (
-                run,
-                Profile(
-                    metric=quantity.name,
-                    label=axis_label(quantity),
-                    variant=variant,
-                    note=str(rows["note"].iloc[0]),
-                    layers=[axis.names[place] for place in lined],
-                    rounds=rounds,
-                    lines=[of_run[number] for number in rounds],
-                    decades=decades.get(run, False),
-                ),
-            )
+        runs = [str(run) for run in of_panel["run"].unique()]
+        found.append(_Panel(quantity, variant, note, layers, runs, values[list(_DRAWN)], named, decades))
+    return found
 
 
-def _rounds(rows: pd.DataFrame, quantity: Facts) -> dict[str, dict[int, list[Line]]]:
-    """Return the lines of each run and round."""
-    kinds = rows.drop_duplicates("line")
-    named = dict(zip(kinds["line"], zip(kinds["who"], kinds["moment"].astype(str), strict=True), strict=True))
-    found: dict[str, dict[int, list[Line]]] = {}
-    for (run, number, line), spread in spreads_along(rows, "place", ["run", "round", "line"], quantity.limits).items():
-        who, moment = named[line]
-        style = "solid" if who == "clients" else "dotted"
-        drawn = _line(spread, f"{who}, {MOMENT_NAMES[moment]}", moment, style)
-        found.setdefault(str(run), {}).setdefault(int(number), []).append(drawn)
+def _profile(panel: _Panel, run: str, lines: Mapping[int, list[Line]], most_rounds: int) -> Profile:
+    rounds = evenly(sorted(lines), most_rounds)
+    return Profile(
+        metric=panel.quantity.name,
+        label=axis_label(panel.quantity),
+        variant=panel.variant,
+        note=panel.note,
+        layers=panel.layers,
+        rounds=rounds,
+        lines=[lines[number] for number in rounds],
+        decades=panel.decades.get(run, False),
+    )
+
+
+def _lines(panels: Sequence[_Panel]) -> list[dict[str, dict[int, list[Line]]]]:
+    """Return of each panel the lines of each run and round.
+
+    Panels whose bands have the same limits are summarised at once: pandas takes as long for ten rows as for a thousand.
+    """
+    found: list[dict[str, dict[int, list[Line]]]] = [{} for _ in panels]
+    for limits in dict.fromkeys(panel.quantity.limits for panel in panels):
+        alike = [(number, panel) for number, panel in enumerate(panels) if panel.quantity.limits == limits]
+        rows = pd.concat([panel.rows.assign(number=number) for number, panel in alike], ignore_index=True)
+        for (number, run, in_round, line), spread in spreads_along(rows, "place", _KEYS, limits).items():
+            who, moment = panels[number].named[line]
+            style = "solid" if who == "clients" else "dotted"
+            drawn = _line(spread, f"{who}, {MOMENT_NAMES[moment]}", moment, style)
+            found[number].setdefault(str(run), {}).setdefault(int(in_round), []).append(drawn)
     return found
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.disk import whole_file
+from fedlayers.core.machine.garbage import rare_collections
 from fedlayers.core.quantities import Quantities
 from fedlayers.report.answers import answers_part
 from fedlayers.report.head import Fact, about, scores
@@ -86,7 +87,8 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     file = out or Path(folder) / FILE
     if file.is_dir() or not file.parent.is_dir():
         raise UserError(f"--out must be a file in a folder that is there, got {file}: give results/<study>/{FILE}")
-    runs = [run for run in run_reports(tables) if not run.is_empty]
+    with rare_collections():
+        runs = [run for run in run_reports(tables) if not run.is_empty]
     if not runs:
         raise UserError(f"{folder} holds nothing that could be shown yet: wait for its first round")
     text = page(_title(tables, runs), runs, answers_part(tables))

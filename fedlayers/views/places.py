@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fedlayers.core.errors import UserError
-from fedlayers.views.values import usable
+from fedlayers.views.values import with_value
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class LayerAxis:
     @classmethod
     def of(cls, rows: pd.DataFrame) -> "LayerAxis":
         """Return the axis of rows that have their places; see :func:`placed`."""
-        layers = rows.drop_duplicates("place").sort_values("place")
-        norm = layers.loc[layers["norm"], "place"]
-        return cls([str(name) for name in layers["layer"]], frozenset(int(place) for place in norm))
+        places, first = np.unique(rows["place"].to_numpy(int), return_index=True)
+        norm = places[rows["norm"].to_numpy(bool)[first]]
+        return cls([str(name) for name in rows["layer"].iloc[first]], frozenset(norm.tolist()))
 
     def lined(self, rows: pd.DataFrame) -> np.ndarray:
         """Return the places, ascending, at which a line of these rows has a gap if there is no value.
@@ -36,7 +36,7 @@ class LayerAxis:
         Lines pass over normalisation layers at which none of the rows has a value: what is about weights leaves
         these layers out by definition.
         """
-        with_values = set(usable(rows)["place"])
+        with_values = set(rows["place"].to_numpy()[with_value(rows)])
         return np.array([at for at in range(len(self.names)) if at not in self.norm or at in with_values], int)
 
 
@@ -47,11 +47,10 @@ def placed(rows: pd.DataFrame, facts: Mapping[str, Any]) -> pd.DataFrame:
         rows: rows of single layers, of any table.
         facts: run facts, of which ``layers`` says what kind each layer is.
     """
-    layers = rows.drop_duplicates("layer_index").sort_values("layer_index")
-    place = pd.Series(range(len(layers)), index=layers["layer_index"].astype(int))
-    norm = {layer.get("index") for layer in facts.get("layers") or () if layer.get("kind") == "norm"}
-    index = rows["layer_index"].astype(int)
-    return rows.assign(place=index.map(place), norm=index.isin(norm))
+    norm = [layer.get("index") for layer in facts.get("layers") or () if layer.get("kind") == "norm"]
+    index = rows["layer_index"].to_numpy(int)
+    known, place = np.unique(index, return_inverse=True)
+    return rows.assign(place=place, norm=np.isin(known, norm)[place])
 
 
 def in_layers(rows: pd.DataFrame, layers: Sequence[str]) -> pd.DataFrame:

@@ -121,7 +121,7 @@ def _last(rows: pd.DataFrame, note: str, panels_of: Callable[[pd.DataFrame], Pan
 
 def _measured(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with ``line`` and ``who``: lines are numbered by moment, clients before the server."""
-    server = rows["client"].isna()
+    server = rows["client"].isna().to_numpy()
     moment = rows["moment"].astype(object).map({name: number for number, name in enumerate(MOMENT_NAMES)})
     return rows.assign(line=2 * moment + server, who=np.where(server, "server", "clients"))
 

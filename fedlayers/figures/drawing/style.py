@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from fedlayers.figures.drawing.measured_once import canvas_of
+
 # Okabe & Ito 2008, Color universal design: told apart with every kind of colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 MOMENT_COLOURS: Mapping[str, str] = {
@@ -92,7 +94,7 @@ def legend_below(figure: Figure, *notes: str) -> None:
 
 def _legend_that_fits(figure: Figure, entries: Mapping[str, Any]) -> float:
     """Put a legend below, in as many columns as fit; return its width in inches."""
-    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    renderer = canvas_of(figure).get_renderer()
     width_in = 0.0
     for columns in (3, 2, 1):
         legend = figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
@@ -123,7 +125,7 @@ def fit(figure: Figure, width_in: float) -> None:
 
 def _texts_in(figure: Figure) -> float:
     """Return the height of a figure's title and legends, in inches."""
-    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    renderer = canvas_of(figure).get_renderer()
     lines = figure.get_suptitle().count("\n") + 1 if figure.get_suptitle() else 0
     legends = sum(legend.get_window_extent(renderer).height for legend in figure.legends)
     return float(legends / figure.dpi + lines * 0.2)

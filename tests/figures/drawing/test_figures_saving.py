@@ -2,16 +2,25 @@
 
 import re
 import zlib
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from fontTools.subset import Options
 from fontTools.ttLib import TTFont
+from matplotlib import rc_context
+from matplotlib.axis import Axis
+from matplotlib.backends import _backend_pdf_ps as embedding
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.image import imread
 
+from fedlayers.figures.drawing import fonts
+from fedlayers.figures.drawing.measured_once import canvas_of
 from fedlayers.figures.drawing.paper import Paper
 from fedlayers.figures.drawing.saving import save
 from fedlayers.figures.drawing.style import new_figure
@@ -30,11 +39,27 @@ def example() -> Figure:
     return figure
 
 
-def test_the_picture_is_the_one_that_matplotlib_draws_by_itself(tmp_path: Path) -> None:
+def shared() -> Figure:
+    """Return a figure whose axes share their scales, logarithmic and not, some of them without a place in the grid."""
     with Paper().drawing():
-        plain = FigureCanvasAgg(example())
+        figure = new_figure(5, 4)
+        grid = figure.subplots(2, 2, sharex=True, sharey="row")
+        for axes, top in zip(grid.flat, (2.0, 3e5, 1e-3, 40.0), strict=True):
+            axes.plot([1, 2, 30], [top / 7, top, top / 2], label="clients")
+        grid[0, 0].set_yscale("log")
+        grid[1, 1].remove()
+        figure.legend(loc="outside lower center")
+    return figure
+
+
+@pytest.mark.parametrize("make", [example, shared])
+def test_the_picture_is_the_one_that_matplotlib_draws_by_itself(make: Callable[[], Figure], tmp_path: Path) -> None:
+    before = vars(Axis).copy()
+    with Paper().drawing():
+        plain = FigureCanvasAgg(make())
         plain.draw()  # type: ignore[no-untyped-call]
-        saved = imread(save(example(), tmp_path, "example", ["png"]))
+        saved = imread(save(make(), tmp_path, "example", ["png"]))
+    assert vars(Axis) == before
     assert np.array_equal(np.round(255 * saved), np.asarray(plain.buffer_rgba()))  # type: ignore[no-untyped-call]
 
 
@@ -57,3 +82,30 @@ def test_text_in_a_pdf_is_text_in_fonts_that_are_embedded(tmp_path: Path) -> Non
         for code in re.findall(rb"[<\[ ]<([0-9a-f]{4})>", data)
     }
     assert set("digitsfedavgrounlo") <= letters
+
+
+@pytest.mark.parametrize("text", ["accuracy ± 0.1 · 10⁻³ …", "Größe, длина, $\\sum_i w_i^2$"])
+def test_a_pdf_is_the_one_with_glyphs_out_of_the_whole_fonts(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def saved(name: str) -> bytes:
+        figure = example()
+        figure.suptitle(text)
+        return save(figure, tmp_path, name, ["pdf"]).read_bytes()
+
+    lean, before = saved("lean"), embedding.get_glyphs_subset
+    monkeypatch.setattr(fonts, "_glyphs_subset", before)
+    assert saved("whole") == lean and embedding.get_glyphs_subset is before
+
+
+def test_sizes_of_texts_are_those_of_the_settings(tmp_path: Path) -> None:
+    canvas = canvas_of(example())
+
+    def measured() -> Any:
+        renderer: Any = canvas.get_renderer()
+        return renderer.get_text_width_height_descent("$x^2$", FontProperties(size=9), True)
+
+    plain = measured()
+    with rc_context({"mathtext.fontset": "stix"}):
+        assert measured() != plain
+    assert measured() == plain and canvas_of(canvas.figure) is canvas
