@@ -143,9 +143,10 @@ class FedAvgClient(Participant):
         start, buffers = self.initial(received), self.buffers()
         weights = {name: tensor.clone() for name, tensor in start.items()}
         examples = self.training_examples()
-        metrics = step_metrics(session, start)
+        network = Network(session.workspace.module, weights, buffers)
+        metrics = step_metrics(session, network, start, *self._measured_on(examples))
         began = own_time()
-        learner = self.learner(Network(session.workspace.module, weights, buffers), self._hooks(received))
+        learner = self.learner(network, self._hooks(received))
         result = self.train(learner, [*self.observers(start), *metrics])
         seconds = max(own_time() - began - result.observed_s, 0.0)
         found: dict[str, Any] = {"loss": result.loss, "train_loss": result.loss}
@@ -235,10 +236,11 @@ class FedAvgClient(Participant):
         return result
 
     def _measured(self, trained: Trained, examples: Examples) -> Measured:
-        session, models = self.session, self.trained_models(trained)
-        if self.pooled:
-            return measure(session, models, None, {"client_train": examples})
-        return measure(session, models, session.client, session.data())
+        return measure(self.session, self.trained_models(trained), *self._measured_on(examples))
+
+    def _measured_on(self, examples: Examples) -> tuple[int | None, Mapping[str, Examples]]:
+        """Return whose rows those of training are, None for the server's, and what is measured on."""
+        return (None, {"client_train": examples}) if self.pooled else (self.session.client, self.session.data())
 
     def _keep_layers(self, weights: Weights) -> None:
         """Keep the layers that were not sent, so that the next training goes on from them."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from clients.training import LocalResult
 from fedlayers.core.federation import Examples
@@ -99,6 +99,38 @@ def measure(
     return Measured([row for rows, _ in found.values() for row in rows], found[first][1], first)
 
 
+def view_of(
+    session: Session, module: nn.Module, model: Model, client: int | None, data: Mapping[str, Examples]
+) -> ClientView:
+    """Return what the client half of a metric sees.
+
+    Args:
+        session: at which round and moment.
+        module: in eval mode; it computes with the model's weights and buffers.
+        model: what is measured.
+        client: None if the rows belong to the server.
+        data: scope -> the examples to measure on.
+    """
+    workspace, config = session.workspace, session.workspace.config
+    return ClientView(
+        layers=workspace.layers,
+        module=module,
+        parameters={name: tensor.detach() for name, tensor in model.weights.items()},
+        buffers=model.buffers,
+        reference=model.weights if model.start is None else model.start,
+        data=data,
+        classes=workspace.federation.classes,
+        seed=derive(config.seed, f"measure/{session.moment}", session.round, session.client),
+        round=session.round,
+        moment=session.moment,
+        device=workspace.device,
+        payload_limit_bytes=config.payload_limit_bytes,
+        probe=workspace.probe,
+        run_seed=config.seed,
+        objective=workspace.objective_of(client),
+    )
+
+
 def training_rows(
     session: Session, pooled: bool, model: str, result: LocalResult, seconds: float, watched: Sequence[Row]
 ) -> list[Row]:
@@ -132,22 +164,7 @@ def _measure_one(
     workspace = session.workspace
     load_state(workspace.module, model.weights, model.buffers)
     workspace.module.eval()
-    view = ClientView(
-        layers=workspace.layers,
-        module=workspace.module,
-        parameters={name: tensor.detach() for name, tensor in model.weights.items()},
-        buffers=model.buffers,
-        reference=model.weights if model.start is None else model.start,
-        data=data,
-        classes=workspace.federation.classes,
-        seed=derive(workspace.config.seed, f"measure/{session.moment}", session.round, session.client),
-        round=session.round,
-        moment=session.moment,
-        device=workspace.device,
-        payload_limit_bytes=workspace.config.payload_limit_bytes,
-        probe=workspace.probe,
-        objective=workspace.objective_of(client),
-    )
+    view = view_of(session, workspace.module, model, client, data)
     on_error = str(workspace.config.metrics.get("on_error", "record"))
     # The server measures the global model itself; with buffers of its own, or trained here, a client's is another.
     same = name == "global" and session.moment != "after_local" and workspace.config.training.buffers != "local"

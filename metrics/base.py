@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedlayers.core import quantities
 from fedlayers.core.layers import Layer
@@ -80,13 +80,26 @@ class Metric(Described):
         steps: Sequence[str | int] = (),
     ) -> None:
         self.schedule = Schedule(rounds, moments, f"metrics.{type(self).__name__.lower()}", steps)
-        if steps and type(self).step is Metric.step:
+        if steps and not (self.measures_steps or self.looks_inside):
             raise ValueError(f"steps must be [] for what measures nothing inside local training, got {list(steps)}")
 
     @property
     def compares_clients(self) -> bool:
         """Whether it has a server half."""
         return type(self).server is not Metric.server
+
+    @property
+    def measures_steps(self) -> bool:
+        """Whether it measures weights inside local training."""
+        return type(self).step is not Metric.step
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether it measures a whole model inside local training."""
+        return type(self).inside is not Metric.inside
+
+    def check_model(self, module: nn.Module) -> None:
+        """Raise UserError, before the run, if it can measure nothing of a model; the default takes any."""
 
     def client(self, view: ClientView) -> Measurement:
         """Measure one client's model; the default measures nothing."""
@@ -107,6 +120,15 @@ class Metric(Described):
             layers: the model's layers, in order.
             parameters: name -> the weights as they are then; leave them as found.
             reference: name -> the weights that its training started from.
+        """
+        return []
+
+    def inside(self, view: ClientView) -> list[Row]:
+        """Measure one client's whole model inside local training, where ``steps`` says; the default measures nothing.
+
+        Args:
+            view: the model as it is then, in eval mode, apart from the one that trains: what is done with it changes
+                nothing of the training, as long as weights and buffers stay as found.
         """
         return []
 

@@ -20,6 +20,7 @@ from metrics.parallel import mapped_by
 from metrics.twin_rows import without_twins
 
 Payload = dict[str, np.ndarray]
+WithView = Callable[[Callable[[ClientView], list[Row]]], list[Row]]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def measure_step(
     step: Step,
     seed: int,
     on_error: str = "record",
+    with_view: WithView | None = None,
 ) -> list[Row]:
     """Run what is due after a step of a client's local training.
 
@@ -85,6 +87,7 @@ def measure_step(
         step: which step.
         seed: for what draws from global generators, which training must find as it left them.
         on_error: see :func:`measure_clients`.
+        with_view: returns what a function makes of a view of the whole model as it is then; None if there is none.
 
     Returns:
         The rows, ``step`` filled in.
@@ -97,7 +100,7 @@ def measure_step(
     kept = {name: tensor.clone() for name, tensor in detached.items()}
     with global_state(seed, f"step {step.number}"):
         for name, metric in due.items():
-            half = partial(_step_half, metric, layers, detached, reference, kept)
+            half = partial(_step_half, metric, layers, detached, reference, kept, with_view)
             rows += _timed(name, half, next(iter(detached.values())).device, on_error).rows
     return addressed(rows, step=step.number)
 
@@ -183,9 +186,18 @@ def _step_half(
     parameters: Mapping[str, Tensor],
     reference: Mapping[str, Tensor],
     kept: Mapping[str, Tensor],
+    with_view: WithView | None,
 ) -> Measurement:
     with weights_kept(parameters, kept):
-        return checked(Measurement(metric.step(layers, parameters, reference)), metric, "step")
+        rows = checked(Measurement(metric.step(layers, parameters, reference)), metric, "step").rows
+        if metric.looks_inside and with_view is not None:
+            rows = [*rows, *with_view(partial(_inside, metric))]
+        return Measurement(rows)
+
+
+def _inside(metric: Metric, view: ClientView) -> list[Row]:
+    with buffers_kept(view.module), as_written(view.module):
+        return checked(Measurement(metric.inside(view)), metric, "inside").rows
 
 
 def _one_line(error: BaseException) -> str:

@@ -93,6 +93,8 @@ class Representation(Metric):
     on_server = True
     uses_probe = True
     per_model = True
+    # metrics=[readout] measures them on what follows the nonlinearity.
+    common = frozenset({"participation_ratio", "gaussian_entropy", "probe_accuracy", "label_information"})
 
     facts = (
         Facts("participation_ratio", "dimensions", 1.0, math.inf, "neutral", _GAO, cost="pass", minimum_n=4),

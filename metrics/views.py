@@ -43,6 +43,7 @@ class ClientView:
         batch_size: examples per forward pass when a pass runs over a whole split.
         batches_at_once: batches that such a pass computes at the same time: 1 on a client, which has one core.
         payload_limit_bytes: the most one metric may send to the server, what it shares with others included.
+        run_seed: the run's seed, for what all clients, rounds and moments must have in common.
         objective: what the client minimises, its training examples known; on the server those of all clients.
         cache: results shared by the metrics of this view, keyed by what they are.
     """
@@ -63,6 +64,7 @@ class ClientView:
     payload_limit_bytes: int = 64 * 2**20
     probe: ExampleSet | None = None
     probe_limit: int | None = None
+    run_seed: int = 0
     objective: Objective = CROSS_ENTROPY
     cache: dict[Any, Any] = field(default_factory=dict)
 

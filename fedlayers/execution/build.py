@@ -112,6 +112,8 @@ def build(config: Config) -> Built:
     trial = Trial(federation, workspace.module, layers, workspace.device, config.seed, workspace.objective_of)
     trial.training()
     told = trial.learner(config.learner)
+    for metric in workspace.metrics.values():
+        metric.check_model(workspace.module)
     # Elsewhere a metric that cannot measure this model is missing in the run, with the reason.
     if config.metrics.get("on_error") == "raise":
         trial.metrics(workspace.metrics, workspace.probe)

@@ -219,6 +219,7 @@ class ServerMeasuring:
             batches_at_once=min(available_cpus(), 4) if self.device.type == "cpu" else 1,
             payload_limit_bytes=self.config.payload_limit_bytes,
             probe=self.probe,
+            run_seed=self.config.seed,
             objective=self.objective,
             probe_limit=most_examples(self.config.probe, self.federation),
         )

@@ -140,6 +140,7 @@ class Trial:
             moment="after_local",
             device=self.device,
             probe=None if probe is None else _first(probe),
+            run_seed=self.seed,
             objective=self.objective_of(self.client),
         )
         for name, metric in metrics.items():

@@ -75,7 +75,9 @@ def participation_ratio_of(rows: Tensor) -> tuple[float, float | None]:
         gram = rows @ rows.T
         along, across = gram.square().sum(1), gram @ squares
     parts = _Parts(squares, along, across, squares.sum(), along.sum())
-    return _estimate((float(parts.trace) / (n - 1), float(parts.square) / (n - 1) ** 2), parts)
+    value, error = _estimate((float(parts.trace) / (n - 1), float(parts.square) / (n - 1) ** 2), parts)
+    # Rounding may leave less.
+    return value if math.isnan(value) else max(value, 1.0), error
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """One number that was read off a stage: its value, its error, and what chance alone gives."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -57,3 +58,13 @@ def mean_and_error(terms: Tensor) -> tuple[float, float]:
     """
     wide = terms.double()
     return float(wide.mean()), float(wide.std()) / math.sqrt(len(wide))
+
+
+def undefined(names: Iterable[str], reason: str) -> dict[str, Reading]:
+    """Return readings that have no value, by quantity.
+
+    Examples:
+        >>> undefined(["anchor_margin"], "the probe has no labels")["anchor_margin"].reason
+        'the probe has no labels'
+    """
+    return {name: Reading(math.nan, reason=reason) for name in names}

@@ -1,0 +1,73 @@
+"""What is read off a stage without labels: what it knows of the input, its entropy, its dimension."""
+
+from torch import Tensor
+
+from metrics.geometry.participation_ratio import participation_ratio_of
+from metrics.readouts.binned_information import binned_information
+from metrics.readouts.diagonal_entropy import diagonal_entropy
+from metrics.readouts.leading_components import leading_components
+from metrics.readouts.neighbour_information import neighbour_information
+from metrics.readouts.reading import Reading, undefined
+
+# Principal components of input and stage between which information is estimated.
+COMPONENTS = 2
+_OF_INPUT = ("input_information", "mutual_information_binned")
+OF_ONE = (*_OF_INPUT, "gaussian_entropy", "participation_ratio")
+_FEWEST = 5
+
+
+def input_components(features: Tensor) -> Tensor | str:
+    """Return the leading principal components of the input, shape (n, r), or why it has none.
+
+    Args:
+        features: the examples, shape (n, *shape).
+    """
+    if not features.is_floating_point():
+        return "the input is made of codes, not of numbers"
+    wide = features.flatten(1).double()
+    if not bool(wide.isfinite().all()):
+        return "the input is not finite"
+    found = leading_components(wide - wide.mean(0), COMPONENTS)
+    return found if found.shape[1] else "the input is the same for all examples"
+
+
+def geometry_readings(rows: Tensor, inputs: Tensor | str, orders: Tensor) -> dict[str, Reading]:
+    """Return what a stage's leading components know of the input's, its entropy and its dimension.
+
+    Args:
+        rows: h, shape (n, d), not the same for all examples.
+        inputs: see :func:`input_components`.
+        orders: of the examples, shape (s, n), for the null.
+    """
+    centred = centred_rows(rows)
+    dead = int((~centred.any(0)).sum())
+    without = f"{dead} of {centred.shape[1]} units do not vary on the probe: the entropy is minus infinity"
+    few = "too few examples: tr(Σ²) cannot be told from zero"
+    return {
+        **_information(centred, inputs, orders),
+        "gaussian_entropy": Reading(*diagonal_entropy(centred), reason=without),
+        "participation_ratio": Reading(*participation_ratio_of(centred), reason=few),
+    }
+
+
+def _information(centred: Tensor, inputs: Tensor | str, orders: Tensor) -> dict[str, Reading]:
+    if isinstance(inputs, str):
+        return undefined(_OF_INPUT, inputs)
+    if len(centred) < _FEWEST:
+        return undefined(_OF_INPUT, f"{_FEWEST} examples or more are needed, got {len(centred)}")
+    own = leading_components(centred, COMPONENTS)
+    binned = binned_information(inputs[:, 0], own[:, 0])
+    return dict(zip(_OF_INPUT, (neighbour_information(inputs, own, orders), Reading(binned)), strict=True))
+
+
+def centred_rows(rows: Tensor) -> Tensor:
+    """Return a representation without its mean, in float64; units that do not vary are 0 exactly.
+
+    Examples:
+        >>> import torch
+        >>> centred_rows(torch.tensor([[0.1, 1.0], [0.1, 2.0], [0.1, 3.0]])).tolist()
+        [[0.0, -1.0], [0.0, 0.0], [0.0, 1.0]]
+    """
+    wide = rows.double()
+    same = (rows == rows[0]).all(0)
+    return (wide - wide.mean(0)).masked_fill(same, 0.0)
