@@ -27,6 +27,7 @@ from metrics.base import ClientView
 from metrics.compare.measures.cka import CKA
 from metrics.geometry.participation_ratio import participation_ratio_of
 from metrics.readout import Readout
+from metrics.readouts.leading_components import smaller_products
 
 SHAPE, CLASSES, BATCH, STEPS, PROBE = (1, 28, 28), 10, 128, 375, 1000
 WIDTHS = (1024, 1024, 1024, 1024)
@@ -93,9 +94,10 @@ def against_training(repetitions: int) -> float:
     }
     found = minima(sides, repetitions)
     epoch = found["training"] / _TRIED * STEPS
-    print(f"an epoch {epoch:.1f} s, reading four stages off {found['measuring']:.2f} s: "
-          f"{found['measuring'] / epoch:.1%} of an epoch, {4 * found['measuring'] / (10 * epoch):.1%} of ten by default")  # fmt: skip
-    return found["measuring"] / epoch
+    share = found["measuring"] / epoch
+    print(f"an epoch {epoch:.1f} s, reading four stages off {found['measuring']:.2f} s: {share:.1%}")
+    print(f"of ten epochs by default (twice in the first and the last) {4 * share / 10:.1%}")
+    return share
 
 
 def against_twins(count: int, width: int, repetitions: int) -> None:
@@ -104,7 +106,7 @@ def against_twins(count: int, width: int, repetitions: int) -> None:
     rows = x.double() - x.double().mean(0)
     other = y.double() - y.double().mean(0)
     sides: dict[str, Callable[[], object]] = {
-        "participation ratio": lambda: participation_ratio_of(rows),
+        "participation ratio": lambda: participation_ratio_of(rows, smaller_products(rows)),
         "by eigenvalues": lambda: by_eigenvalues(rows),
         "CKA": lambda: CKA().values([x, y], [(0, 1)]),
         "by Gram matrices": lambda: by_gram_matrices(rows, other),

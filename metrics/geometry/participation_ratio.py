@@ -53,27 +53,28 @@ def debiased_participation_ratio(coordinates: PrincipalCoordinates) -> tuple[flo
     return _estimate(traces, _Parts(squares, along, across, scatter.sum(), scatter.square().sum()))
 
 
-def participation_ratio_of(rows: Tensor) -> tuple[float, float | None]:
+def participation_ratio_of(rows: Tensor, products: Tensor) -> tuple[float, float | None]:
     """Return the same from a centred representation, without any decomposition.
 
     tr(S) and tr(S²) are sums of squares of the rows and of the smaller of X Xᵀ and Xᵀ X: n d min(n, d) operations.
 
     Args:
         rows: X, shape (n, d), float64, columns with mean 0, not all zero.
+        products: X Xᵀ, shape (n, n), or Xᵀ X, shape (d, d), if d < n.
 
     Examples:
         >>> import torch
         >>> x = torch.randn(400, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        >>> round(participation_ratio_of(x - x.mean(0))[0], 1)
+        >>> x = x - x.mean(0)
+        >>> round(participation_ratio_of(x, x.T @ x)[0], 1)
         3.0
     """
     n, units = rows.shape
     squares = rows.square().sum(1)
     if units < n:
-        along, across = ((rows @ (rows.T @ rows)) * rows).sum(1), rows @ (squares @ rows)
+        along, across = ((rows @ products) * rows).sum(1), rows @ (squares @ rows)
     else:
-        gram = rows @ rows.T
-        along, across = gram.square().sum(1), gram @ squares
+        along, across = products.square().sum(1), products @ squares
     parts = _Parts(squares, along, across, squares.sum(), along.sum())
     value, error = _estimate((float(parts.trace) / (n - 1), float(parts.square) / (n - 1) ** 2), parts)
     # Rounding may leave less.

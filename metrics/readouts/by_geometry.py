@@ -5,7 +5,7 @@ from torch import Tensor
 from metrics.geometry.participation_ratio import participation_ratio_of
 from metrics.readouts.binned_information import binned_information
 from metrics.readouts.diagonal_entropy import diagonal_entropy
-from metrics.readouts.leading_components import leading_components
+from metrics.readouts.leading_components import leading_components, smaller_products
 from metrics.readouts.neighbour_information import neighbour_information
 from metrics.readouts.reading import Reading, undefined
 
@@ -27,7 +27,8 @@ def input_components(features: Tensor) -> Tensor | str:
     wide = features.flatten(1).double()
     if not bool(wide.isfinite().all()):
         return "the input is not finite"
-    found = leading_components(wide - wide.mean(0), COMPONENTS)
+    centred = wide - wide.mean(0)
+    found = leading_components(centred, smaller_products(centred), COMPONENTS)
     return found if found.shape[1] else "the input is the same for all examples"
 
 
@@ -40,22 +41,23 @@ def geometry_readings(rows: Tensor, inputs: Tensor | str, orders: Tensor) -> dic
         orders: of the examples, shape (s, n), for the null.
     """
     centred = centred_rows(rows)
+    products = smaller_products(centred)
     dead = int((~centred.any(0)).sum())
     without = f"{dead} of {centred.shape[1]} units do not vary on the probe: the entropy is minus infinity"
     few = "too few examples: tr(Σ²) cannot be told from zero"
     return {
-        **_information(centred, inputs, orders),
+        **_information(centred, products, inputs, orders),
         "gaussian_entropy": Reading(*diagonal_entropy(centred), reason=without),
-        "participation_ratio": Reading(*participation_ratio_of(centred), reason=few),
+        "participation_ratio": Reading(*participation_ratio_of(centred, products), reason=few),
     }
 
 
-def _information(centred: Tensor, inputs: Tensor | str, orders: Tensor) -> dict[str, Reading]:
+def _information(centred: Tensor, products: Tensor, inputs: Tensor | str, orders: Tensor) -> dict[str, Reading]:
     if isinstance(inputs, str):
         return undefined(_OF_INPUT, inputs)
     if len(centred) < _FEWEST:
         return undefined(_OF_INPUT, f"{_FEWEST} examples or more are needed, got {len(centred)}")
-    own = leading_components(centred, COMPONENTS)
+    own = leading_components(centred, products, COMPONENTS)
     binned = binned_information(inputs[:, 0], own[:, 0])
     return dict(zip(_OF_INPUT, (neighbour_information(inputs, own, orders), Reading(binned)), strict=True))
 

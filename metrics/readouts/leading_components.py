@@ -6,13 +6,25 @@ from scipy.linalg import eigh
 from torch import Tensor
 
 
-def leading_components(rows: Tensor, count: int) -> Tensor:
+def smaller_products(rows: Tensor) -> Tensor:
+    """Return X Xᵀ, or Xᵀ X if there are fewer units than examples, of X, shape (n, d).
+
+    Examples:
+        >>> import torch
+        >>> smaller_products(torch.ones(5, 2)).shape, smaller_products(torch.ones(2, 5)).shape
+        (torch.Size([2, 2]), torch.Size([2, 2]))
+    """
+    return rows.T @ rows if rows.shape[1] < rows.shape[0] else rows @ rows.T
+
+
+def leading_components(rows: Tensor, products: Tensor, count: int) -> Tensor:
     """Return the coordinates of the examples along the leading principal directions, each with variance 1.
 
     The sign of each is that which makes its largest entry positive.
 
     Args:
         rows: a centred representation, shape (n, d), float64.
+        products: of them, see :func:`smaller_products`.
         count: how many, 1 or more; no more are returned than the representation has directions.
 
     Returns:
@@ -21,18 +33,16 @@ def leading_components(rows: Tensor, count: int) -> Tensor:
     Examples:
         >>> import torch
         >>> x = torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]], dtype=torch.float64)
-        >>> leading_components(x, 1).abs().round(decimals=4).flatten().tolist()
+        >>> leading_components(x, smaller_products(x), 1).abs().round(decimals=4).flatten().tolist()
         [1.2247, 1.2247, 0.0, 0.0]
     """
     n, d = rows.shape
-    by_units = d < n
-    products = rows.T @ rows if by_units else rows @ rows.T
     size = len(products)
     # An iterative method would draw at random wherever there are fewer directions than it looks for.
     squares, vectors = eigh(products.numpy(), subset_by_index=[max(size - count, 0), size - 1])
     kept = np.flatnonzero(squares > max(n, d) * np.finfo(np.float64).eps * float(products.trace()))[::-1]
     chosen = vectors[:, kept]
-    if by_units:
+    if d < n:
         chosen = rows.numpy() @ (chosen / np.sqrt(squares[kept]))
     chosen = chosen * np.sign(np.take_along_axis(chosen, np.abs(chosen).argmax(0)[None], 0))
     return torch.from_numpy(np.ascontiguousarray(chosen * np.sqrt(n - 1)))

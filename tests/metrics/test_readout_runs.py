@@ -33,8 +33,8 @@ KEYS = ["client", "layer", "metric", "variant"]
 
 class Norms(nn.Sequential):
     def __init__(self, input_shape: Sequence[int], num_classes: int, hidden: Sequence[int]) -> None:
-        width = math.prod(input_shape)
-        body = (nn.Linear(width, *hidden), nn.BatchNorm1d(*hidden), nn.ReLU(), nn.Dropout(0.3), nn.Linear(*hidden, 8))
+        width, (inner,) = math.prod(input_shape), hidden
+        body = (nn.Linear(width, inner), nn.BatchNorm1d(inner), nn.ReLU(), nn.Dropout(0.3), nn.Linear(inner, 8))
         super().__init__(nn.Flatten(), *body, nn.ReLU(), nn.Linear(8, num_classes))
 
 

@@ -16,7 +16,7 @@ from metrics.geometry.participation_ratio import debiased_participation_ratio, p
 from metrics.geometry.principal_coordinates import principal_coordinates
 from metrics.readouts.binned_information import binned_information
 from metrics.readouts.diagonal_entropy import diagonal_entropy
-from metrics.readouts.leading_components import leading_components
+from metrics.readouts.leading_components import leading_components, smaller_products
 from metrics.readouts.neighbour_information import neighbour_information
 
 
@@ -36,6 +36,10 @@ def correlated(n: int, d: int, rho: float, seed: int = 0) -> tuple[Tensor, Tenso
     """Return d pairs of normal variables with correlation ρ, and their mutual information −(d/2) ln(1 − ρ²)."""
     x, noise = normal(n, d, seed), normal(n, d, seed + 5000)
     return x, rho * x + math.sqrt(1 - rho**2) * noise, -d / 2 * math.log(1 - rho**2)
+
+
+def components(x: Tensor) -> Tensor:
+    return leading_components(x, smaller_products(x), 3)
 
 
 def centred(x: Tensor) -> Tensor:
@@ -95,7 +99,7 @@ def test_the_binned_estimate_is_the_originals_two_nats_of_noise_included() -> No
 @pytest.mark.parametrize(("n", "d"), [(60, 20), (20, 60), (5, 9)])
 def test_components_are_those_of_scikit_learn(n: int, d: int) -> None:
     x = centred(normal(n, d) * torch.linspace(3, 0.1, d))
-    found = leading_components(x, 3)
+    found = components(x)
     expected = PCA(3, whiten=True, svd_solver="full").fit_transform(x)
     assert np.abs(found.numpy()) == pytest.approx(np.abs(expected), rel=1e-6, abs=1e-8)
     assert found.var(0).numpy() == pytest.approx(1.0)
@@ -103,9 +107,9 @@ def test_components_are_those_of_scikit_learn(n: int, d: int) -> None:
 
 def test_there_are_no_more_components_than_directions() -> None:
     x = centred(normal(30, 1) @ normal(1, 8))
-    assert leading_components(x, 3).shape == (30, 1)
-    assert leading_components(torch.zeros(30, 8, dtype=torch.float64), 3).shape == (30, 0)
-    assert leading_components(torch.zeros(4, 8, dtype=torch.float64), 3).shape == (4, 0)
+    assert components(x).shape == (30, 1)
+    assert components(torch.zeros(30, 8, dtype=torch.float64)).shape == (30, 0)
+    assert components(torch.zeros(4, 8, dtype=torch.float64)).shape == (4, 0)
 
 
 def test_entropy_is_that_of_independent_normal_units() -> None:
@@ -129,4 +133,4 @@ def test_a_unit_that_does_not_vary_has_no_floor() -> None:
 def test_the_participation_ratio_without_a_decomposition_is_the_same(n: int, d: int) -> None:
     x = normal(n, d).exp()
     expected = debiased_participation_ratio(principal_coordinates(x))
-    assert participation_ratio_of(centred(x)) == pytest.approx(expected, rel=1e-9)
+    assert participation_ratio_of(centred(x), smaller_products(centred(x))) == pytest.approx(expected, rel=1e-9)
