@@ -27,7 +27,7 @@ from metrics.base import ClientView
 from metrics.compare.measures.cka import CKA
 from metrics.geometry.participation_ratio import participation_ratio_of
 from metrics.readout import Readout
-from metrics.readouts.leading_components import smaller_products
+from metrics.readouts.information.leading_components import smaller_products
 
 SHAPE, CLASSES, BATCH, STEPS, PROBE = (1, 28, 28), 10, 128, 375, 1000
 WIDTHS = (1024, 1024, 1024, 1024)

@@ -14,10 +14,10 @@ from fedlayers.core.layers import Layer, as_written, buffers_kept
 from fedlayers.core.records import Resource, Row, addressed, missing
 from fedlayers.core.schedule import Step
 from fedlayers.core.seeding import global_state
-from metrics.answers import checked, weights_kept
+from metrics.answers.checked import checked, weights_kept
+from metrics.answers.twin_rows import without_twins
 from metrics.base import ClientView, Measurement, Metric, ServerView
 from metrics.parallel import mapped_by
-from metrics.twin_rows import without_twins
 
 Payload = dict[str, np.ndarray]
 WithView = Callable[[Callable[[ClientView], list[Row]]], list[Row]]

@@ -12,8 +12,8 @@ from fedlayers.core.layers import Layer
 from fedlayers.core.records import Row
 from fedlayers.core.stages import stages
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
-from metrics.readouts.by_geometry import COMPONENTS, input_components
 from metrics.readouts.chain import Link, chain_readings
+from metrics.readouts.information.by_geometry import COMPONENTS, input_components
 from metrics.readouts.probe_labels import ProbeLabels
 from metrics.readouts.reading import Reading
 from metrics.readouts.stage_outputs import stage_outputs, stage_widths
@@ -80,7 +80,7 @@ class Readout(Metric):
 
     Args:
         examples_per_degree: training examples for each effective degree of freedom of probe and ridge regression, 1 or
-            more (:func:`metrics.readouts.half_smoother.half_smoothers`).
+            more (:func:`metrics.readouts.halves.half_smoother.half_smoothers`).
         permutations: shuffles of the labels, 0 or more; 0 leaves out their null.
         rounds, moments, steps: see :class:`metrics.base.Metric`.
 

@@ -11,12 +11,15 @@ from fedlayers.core.anchors import Anchors
 from metrics.compare.measures.cka import CKA
 from metrics.geometry.chance import Chance
 from metrics.geometry.principal_coordinates import why_undefined
-from metrics.readouts import by_anchors, by_geometry, by_probe
-from metrics.readouts.half_smoother import HalfSmoother, half_smoothers
+from metrics.readouts.anchors import by_anchors
+from metrics.readouts.halves import by_probe
+from metrics.readouts.halves.half_smoother import HalfSmoother, half_smoothers
+from metrics.readouts.halves.halves_probe import probe_probabilities
+from metrics.readouts.halves.ridge_r2 import held_out_r2
+from metrics.readouts.information import by_geometry
 from metrics.readouts.jensen_shannon import jensen_shannon
 from metrics.readouts.probe_labels import ProbeLabels
 from metrics.readouts.reading import Reading, undefined
-from metrics.readouts.ridge_r2 import held_out_r2
 from metrics.readouts.shuffled_pairs import paired_mean
 
 _FEWEST = 4
@@ -52,7 +55,7 @@ class Link:
             anchors: of the stage.
             reason: why nothing can be read off it, None if something can.
             labels: of the n examples.
-            examples_per_degree: see :func:`metrics.readouts.half_smoother.half_smoothers`.
+            examples_per_degree: see :func:`metrics.readouts.halves.half_smoother.half_smoothers`.
         """
         few = f"{_FEWEST} examples or more are needed, got {len(rows)}" if len(rows) < _FEWEST else None
         reason = reason or few
@@ -66,7 +69,7 @@ def chain_readings(chain: Sequence[Link], inputs: Tensor | str, labels: ProbeLab
 
     Args:
         chain: the stages, in order.
-        inputs: see :func:`metrics.readouts.by_geometry.input_components`.
+        inputs: see :func:`metrics.readouts.information.by_geometry.input_components`.
         labels: of the examples.
     """
     found = [_of_one(link, inputs, labels) for link in chain]
@@ -101,7 +104,8 @@ def _of_two(own: Link, following: Link, labels: ProbeLabels) -> dict[str, Readin
     found[_RIDGE] = held_out_r2(own.smoothers, following.rows)
     if labels.reason:
         return found | undefined([_PROBE_JS], labels.reason)
-    predicted, after = (by_probe.probabilities(link.smoothers, labels) for link in (own, following))
+    true, classes = labels.labellings[0], labels.classes
+    predicted, after = (probe_probabilities(link.smoothers, true, classes) for link in (own, following))
     found[_PROBE_JS] = paired_mean(jensen_shannon, predicted, after, labels.orders)
     return found
 

@@ -16,11 +16,11 @@ from fedlayers.models.greedy_mlp import GreedyMLP
 from metrics.base import ClientView
 from metrics.measure import measure_clients
 from metrics.readout import Readout
-from metrics.readouts.anchor_alignment import anchor_cosines
-from metrics.readouts.half_smoother import half_smoothers
+from metrics.readouts.anchors.anchor_alignment import anchor_cosines
+from metrics.readouts.halves.half_smoother import half_smoothers
+from metrics.readouts.halves.ridge_r2 import held_out_r2
 from metrics.readouts.labelled_mean import labelled_mean
 from metrics.readouts.probe_labels import ProbeLabels
-from metrics.readouts.ridge_r2 import held_out_r2
 from metrics.representation import Representation
 from tests.support.metric_views import Rows, assert_in_range, client_view, value_of, where
 

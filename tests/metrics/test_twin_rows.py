@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from fedlayers.core.records import Pair, Record, Resource, Row, missing
+from metrics.answers.twin_rows import without_twins
 from metrics.base import Metric
 from metrics.client_distances import Distances
 from metrics.compare.measures.cka import CKA
@@ -15,7 +16,6 @@ from metrics.compare.measures.procrustes import Procrustes
 from metrics.compare.measures.shape import ShapeMetric
 from metrics.measure import measure_clients, measure_server
 from metrics.similarity import Similarity
-from metrics.twin_rows import without_twins
 from tests.support.metric_views import client_view, network, server_view, some_rows, weights_of
 
 pytestmark = pytest.mark.usefixtures("device")

@@ -12,10 +12,10 @@ from sklearn.metrics.pairwise import cosine_similarity
 from torch import Tensor
 
 from metrics.geometry.chance import Chance
-from metrics.readouts.anchor_accuracy import anchor_hits
-from metrics.readouts.anchor_alignment import anchor_cosines
-from metrics.readouts.anchor_cross_entropy import anchor_log_probabilities
-from metrics.readouts.anchor_margin import anchor_margins
+from metrics.readouts.anchors.anchor_accuracy import anchor_hits
+from metrics.readouts.anchors.anchor_alignment import anchor_cosines
+from metrics.readouts.anchors.anchor_cross_entropy import anchor_log_probabilities
+from metrics.readouts.anchors.anchor_margin import anchor_margins
 from metrics.readouts.jensen_shannon import jensen_shannon
 from metrics.readouts.labelled_mean import labelled_mean
 from metrics.readouts.reading import below_chance

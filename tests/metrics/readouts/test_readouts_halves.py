@@ -11,10 +11,10 @@ from torch.nn.functional import one_hot
 
 from metrics.geometry.linear_probe import held_out_predictions, ridge_penalty, stratified_folds
 from metrics.geometry.principal_coordinates import principal_coordinates
-from metrics.readouts.half_smoother import half_smoothers, joined
-from metrics.readouts.halves_probe import probe_predictions, probe_probabilities
-from metrics.readouts.ridge_r2 import held_out_r2
-from metrics.readouts.weighted_f1 import weighted_f1
+from metrics.readouts.halves.half_smoother import half_smoothers, joined
+from metrics.readouts.halves.halves_probe import probe_predictions, probe_probabilities
+from metrics.readouts.halves.ridge_r2 import held_out_r2
+from metrics.readouts.halves.weighted_f1 import weighted_f1
 
 
 def generator(seed: int = 0) -> torch.Generator:

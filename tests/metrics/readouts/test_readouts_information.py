@@ -14,10 +14,10 @@ from torch import Tensor
 
 from metrics.geometry.participation_ratio import debiased_participation_ratio, participation_ratio_of
 from metrics.geometry.principal_coordinates import principal_coordinates
-from metrics.readouts.binned_information import binned_information
-from metrics.readouts.diagonal_entropy import diagonal_entropy
-from metrics.readouts.leading_components import leading_components, smaller_products
-from metrics.readouts.neighbour_information import neighbour_information
+from metrics.readouts.information.binned_information import binned_information
+from metrics.readouts.information.diagonal_entropy import diagonal_entropy
+from metrics.readouts.information.leading_components import leading_components, smaller_products
+from metrics.readouts.information.neighbour_information import neighbour_information
 
 
 def generator(seed: int = 0) -> torch.Generator:

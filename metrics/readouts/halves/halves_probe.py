@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metrics.readouts.half_smoother import HalfSmoother, joined
+from metrics.readouts.halves.half_smoother import HalfSmoother, joined
 
 # Columns (classes times labellings) that are held at a time.
 _COLUMNS = 1024
@@ -15,7 +15,8 @@ _COLUMNS = 1024
 def probe_predictions(smoothers: Sequence[HalfSmoother], labellings: Tensor, classes: int) -> Tensor:
     """Return the class that a ridge classifier fitted to the other half predicts for every example.
 
-    Classes are indicators, regressed by :func:`metrics.readouts.half_smoother.half_smoothers`; the largest counts.
+    Classes are indicators, regressed by :func:`metrics.readouts.halves.half_smoother.half_smoothers`; the largest one
+    counts.
 
     Args:
         smoothers: of both halves, of n examples.
@@ -31,7 +32,7 @@ def probe_predictions(smoothers: Sequence[HalfSmoother], labellings: Tensor, cla
 
     Examples:
         >>> import torch
-        >>> from metrics.readouts.half_smoother import half_smoothers
+        >>> from metrics.readouts.halves.half_smoother import half_smoothers
         >>> labels = torch.arange(8) // 4
         >>> both = half_smoothers(F.one_hot(labels), torch.arange(8) % 2, 1.0)
         >>> probe_predictions(both, labels[None], 2).tolist()
@@ -58,7 +59,7 @@ def probe_probabilities(smoothers: Sequence[HalfSmoother], labels: Tensor, class
 
     Examples:
         >>> import torch
-        >>> from metrics.readouts.half_smoother import half_smoothers
+        >>> from metrics.readouts.halves.half_smoother import half_smoothers
         >>> both = half_smoothers(torch.zeros(4, 1), torch.arange(4) % 2, 1.0)
         >>> probe_probabilities(both, torch.tensor([0, 0, 0, 1]), 2)[0].tolist()
         [0.5, 0.5]

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from metrics.classification import confusion_matrix, scores_from_confusion
 from metrics.geometry.chance import against_chance
 from metrics.geometry.label_information import label_information
-from metrics.readouts.half_smoother import HalfSmoother
-from metrics.readouts.halves_probe import probe_predictions, probe_probabilities
+from metrics.readouts.halves.half_smoother import HalfSmoother
+from metrics.readouts.halves.halves_probe import probe_predictions
+from metrics.readouts.halves.weighted_f1 import weighted_f1
 from metrics.readouts.probe_labels import ProbeLabels
 from metrics.readouts.reading import Reading
-from metrics.readouts.weighted_f1 import weighted_f1
 
 OF_ONE = ("probe_accuracy", "probe_f1", "label_information")
 
@@ -38,8 +37,3 @@ def probe_readings(smoothers: Sequence[HalfSmoother], labels: ProbeLabels) -> di
         name: Reading(float(values[0]), error, against_chance(float(values[0]), values[1:]))
         for name, values, error in zip(OF_ONE, (accuracies, f1, information), errors, strict=True)
     }
-
-
-def probabilities(smoothers: Sequence[HalfSmoother], labels: ProbeLabels) -> Tensor:
-    """Return what the probe predicts, shape (n, C); see :func:`metrics.readouts.halves_probe.probe_probabilities`."""
-    return probe_probabilities(smoothers, labels.labellings[0], labels.classes)

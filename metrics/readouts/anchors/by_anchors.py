@@ -7,10 +7,10 @@ from torch import Tensor
 
 from fedlayers.core.anchors import Anchors
 from fedlayers.objectives.ace import VARIANTS
-from metrics.readouts.anchor_accuracy import anchor_hits
-from metrics.readouts.anchor_alignment import anchor_cosines
-from metrics.readouts.anchor_cross_entropy import anchor_log_probabilities
-from metrics.readouts.anchor_margin import anchor_margins
+from metrics.readouts.anchors.anchor_accuracy import anchor_hits
+from metrics.readouts.anchors.anchor_alignment import anchor_cosines
+from metrics.readouts.anchors.anchor_cross_entropy import anchor_log_probabilities
+from metrics.readouts.anchors.anchor_margin import anchor_margins
 from metrics.readouts.labelled_mean import labelled_mean
 from metrics.readouts.probe_labels import ProbeLabels
 from metrics.readouts.reading import Reading, undefined

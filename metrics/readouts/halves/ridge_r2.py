@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from metrics.geometry.chance import Chance
-from metrics.readouts.half_smoother import HalfSmoother
+from metrics.readouts.halves.half_smoother import HalfSmoother
 from metrics.readouts.reading import Reading
 
 
@@ -22,7 +22,7 @@ def held_out_r2(smoothers: Sequence[HalfSmoother], targets: Tensor) -> Reading:
     training examples. The error is that of a ratio of sums over examples, given both regressions.
 
     Args:
-        smoothers: of both halves, see :func:`metrics.readouts.half_smoother.half_smoothers`.
+        smoothers: of both halves, see :func:`metrics.readouts.halves.half_smoother.half_smoothers`.
         targets: Y, shape (n, t), not the same for all examples.
 
     References:
@@ -31,7 +31,7 @@ def held_out_r2(smoothers: Sequence[HalfSmoother], targets: Tensor) -> Reading:
 
     Examples:
         >>> import torch
-        >>> from metrics.readouts.half_smoother import half_smoothers
+        >>> from metrics.readouts.halves.half_smoother import half_smoothers
         >>> x = torch.arange(8.0)[:, None]
         >>> round(held_out_r2(half_smoothers(x, torch.arange(8) % 2, 1.0), 3 * x - 1).value, 4)
         1.0

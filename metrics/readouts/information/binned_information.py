@@ -12,8 +12,8 @@ def binned_information(x: Tensor, y: Tensor) -> float:
 
     Each variable's range is divided by 50 edges of equal distance; the largest value is in a bin of its own. With few
     examples nearly every one is alone in its cell, and independent variables come out near ln n: 2 nats of 128
-    examples. Kept to compare with the original's figures; :func:`metrics.readouts.neighbour_information` is without
-    this bias.
+    examples. Kept to compare with the original's figures; :mod:`metrics.readouts.information.neighbour_information` is
+    without this bias.
 
     Args:
         x: the first principal component of the one variable, shape (n,), not constant.

@@ -1,0 +1,1 @@
+"""How near is a stage's representation to the anchors of the classes?"""

@@ -1,0 +1,1 @@
+"""What does one half of the examples say about the other?"""

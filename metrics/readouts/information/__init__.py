@@ -1,0 +1,1 @@
+"""What does a stage keep of its input, and in how many directions?"""
