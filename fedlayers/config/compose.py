@@ -16,6 +16,9 @@ from fedlayers.config.schema.settings import Config
 from fedlayers.config.unread import refuse_unread
 from fedlayers.core.errors import UserError
 
+# As conf/config.yaml calls it.
+_SCHEMA = "base_config"
+
 
 def compose_config(overrides: Sequence[str] = ()) -> Config:
     """Return the typed configuration of one run, exactly as the command line composes it.
@@ -28,7 +31,9 @@ def compose_config(overrides: Sequence[str] = ()) -> Config:
     """
     words = overrides_of(overrides)
     with hydra_ready():
-        config = typed(composed(words), words)
+        with explained(words):
+            content = compose("config", list(words))
+        config = typed(content, words)
     refuse_contradictions([contradictions(config, words)])
     return config
 
@@ -80,7 +85,9 @@ def hydra_ready() -> Iterator[None]:
 
 def register_schema() -> None:
     """Make the types of :class:`Config` known to Hydra as ``base_config``."""
-    ConfigStore.instance().store(name="base_config", node=schema())
+    store = ConfigStore.instance()
+    if f"{_SCHEMA}.yaml" not in store.repo:
+        store.store(name=_SCHEMA, node=schema())
 
 
 def schema() -> DictConfig:
