@@ -17,6 +17,8 @@ from fedlayers.runs.reading.tables import Tables, read
 _WIDTH = 100
 _LABEL_WIDTH = 16
 _MOST_REASONS = 3
+# What says in which cell of the table a row counts.
+_CELL = ["metric", "scope", "moment", "round", "model"]
 _MOMENTS = {"after_local": "after local training", "after_aggregate": "after aggregation"}
 
 
@@ -64,7 +66,9 @@ def _scores(records: pd.DataFrame, facts: Mapping[str, Any]) -> list[RenderableT
     """Return the table of scores, nothing if nothing was evaluated."""
     whole = records[["layer", "subject", "step"]].isna().all(axis=1)
     chosen = records["metric"].isin(["accuracy", "loss"]) & whole
-    rows = records[chosen & (records["status"] == "ok") & np.isfinite(records["value"])]
+    rows = records.loc[
+        chosen & (records["status"] == "ok") & np.isfinite(records["value"]), [*_CELL, "client", "value"]
+    ]
     scope = next((name for name in ("client_test", "client_val") if (rows["scope"] == name).any()), "client_test")
     columns = _columns(rows, facts)
     if not columns:
@@ -76,8 +80,11 @@ def _scores(records: pd.DataFrame, facts: Mapping[str, Any]) -> list[RenderableT
     for title in columns:
         table.add_column(title, justify="right")
 
+    cells = {str(name): column.to_numpy(object) for name, column in rows[_CELL].items()}
+
     def add(label: str, told: Callable[[pd.DataFrame], str], moment: str, model: str | None, *of: str) -> None:
-        table.add_row(label, *(told(_at(rows, column, moment, model, *of)) for column in columns.values()))
+        found = (rows[_at(cells, column, moment, model, *of)] for column in columns.values())
+        table.add_row(label, *map(told, found))
 
     if kinds:
         table.add_row(f"client {split} accuracy")
@@ -129,16 +136,15 @@ def _kinds(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
 
 
 def _at(
-    rows: pd.DataFrame, server_round: int | None, moment: str, model: str | None, metric: str, scope: str
-) -> pd.DataFrame:
-    """Return the rows of one cell; the final evaluation is of the model after aggregation."""
+    cells: Mapping[str, np.ndarray], server_round: int | None, moment: str, model: str | None, metric: str, scope: str
+) -> np.ndarray:
+    """Say which rows are those of one cell; the final evaluation is of the model after aggregation."""
+    here: np.ndarray = (cells["metric"] == metric) & (cells["scope"] == scope)
     if server_round is None:
-        here = (rows["moment"] == "final") & (moment == "after_aggregate")
+        here &= (cells["moment"] == "final") & (moment == "after_aggregate")
     else:
-        here = (rows["moment"] == moment) & (rows["round"] == server_round)
-    if model is not None:
-        here &= rows["model"] == model
-    return rows[here & (rows["metric"] == metric) & (rows["scope"] == scope)]
+        here &= (cells["moment"] == moment) & (cells["round"] == server_round)
+    return here if model is None else here & (cells["model"] == model)
 
 
 def _mean(rows: pd.DataFrame) -> str:
