@@ -12,7 +12,7 @@ from omegaconf import ListConfig, OmegaConf
 
 from fedlayers.commands.reading import Tables, read
 from fedlayers.config.arguments import overrides_of, read_arguments
-from fedlayers.config.compose import composed, hydra_ready, typed
+from fedlayers.config.compose import composed, hydra_ready, single
 from fedlayers.config.options import LISTS
 from fedlayers.core.errors import UserError
 
@@ -54,10 +54,7 @@ def run(overrides: Sequence[str] = (), /, **settings: Any) -> Tables:
         return _sweep(arguments.overrides)
     from fedlayers.execution.execute import execute
 
-    words = overrides_of(arguments.overrides)
-    with hydra_ready():
-        config = typed(composed(words), words)
-    return read(execute(config))
+    return read(execute(single(overrides_of(arguments.overrides))))
 
 
 def _checked(overrides: Any) -> list[str]:

@@ -12,10 +12,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from fedlayers.config.compose import composed, hydra_ready, typed
+from fedlayers.config.compose import Points, composed, hydra_ready, typed
 from fedlayers.config.contradictions import contradictions, refuse_contradictions
 from fedlayers.config.mistakes import explained
-from fedlayers.config.points import Points
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import ClientFailed, Stopped, UserError, WorkerLost, one_line
 from fedlayers.core.machine.disk import DiskError

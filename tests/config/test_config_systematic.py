@@ -22,7 +22,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from fedlayers.config.compose import compose_config, composed, hydra_ready, typed
+from fedlayers.config.arguments import overrides_of
+from fedlayers.config.compose import composed, hydra_ready, typed
 from fedlayers.config.contradictions import contradictions, refuse_contradictions
 from fedlayers.config.mistakes import explained
 from fedlayers.config.options import options
@@ -229,7 +230,9 @@ def test_a_sample_is_the_same_when_composed_from_the_start() -> None:
 
 def _from_the_start(words: list[str], word: str) -> Config | str:
     try:
-        config = compose_config(words)
+        with hydra_ready():
+            config = typed(composed(overrides_of(words)), words)
+        refuse_contradictions([contradictions(config, words)])
         check_parts(config)
         _build(config, word)
     except UserError as error:

@@ -1,12 +1,13 @@
 """The runs of a sweep are composed as each would be by itself, and the files of all are read once."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from fedlayers.config import points
-from fedlayers.config.compose import compose_config, composed, hydra_ready, typed
-from fedlayers.config.points import Points
+from fedlayers.config import compose
+from fedlayers.config.compose import Points, compose_config, composed, hydra_ready, typed
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 
@@ -47,7 +48,7 @@ def test_runs_that_differ_in_values_share_what_hydra_makes(monkeypatch: pytest.M
         made.append(list(words))
         return composed(words)
 
-    monkeypatch.setattr(points, "composed", counted)
+    monkeypatch.setattr(compose, "composed", counted)
     with hydra_ready():
         composing = Points(["hydra.job.name=x"])
         for algorithm in ("fedavg", "local"):
@@ -59,7 +60,20 @@ def test_runs_that_differ_in_values_share_what_hydra_makes(monkeypatch: pytest.M
 @pytest.mark.parametrize("word", ["training.lrr=1", "training.lr=fast", "seed=-1", "sed=1", "algorithm=fedavgg"])
 def test_mistakes_are_told_as_of_a_single_run(word: str) -> None:
     with pytest.raises(UserError) as expected:
-        compose_config([word])
+        alone([word])
     with hydra_ready(), pytest.raises(UserError) as found:
         Points([]).config([word])
-    assert str(found.value) == str(expected.value)
+    with pytest.raises(UserError) as told:
+        compose_config([word])
+    assert str(found.value) == str(told.value) == str(expected.value)
+
+
+def test_files_that_were_changed_are_read_anew(tmp_path: Path) -> None:
+    option = tmp_path / "partition" / "mine.yaml"
+    option.parent.mkdir()
+    words = [f'hydra.searchpath=["file://{tmp_path}"]', "partition=mine", "rounds=3"]
+    for written, name in enumerate(("first", "second")):
+        option.write_text(f"name: {name}\n_target_: flwr_datasets.partitioner.IidPartitioner\n")
+        os.utime(option, ns=(written, written))
+        config = compose_config(words)
+        assert (config.partition["name"], config.rounds) == (name, 3)
