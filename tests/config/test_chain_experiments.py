@@ -48,7 +48,14 @@ def test_settings_and_schedule_are_the_originals(name: str) -> None:
 @needs_real_data
 @pytest.mark.slow
 def test_the_chain_on_real_clothing_learns_in_a_few_steps(tmp_path: Path) -> None:
-    words = ["+experiment=chain/fmnist", "rounds=1", "training.steps=40", "training.warmup=2", "model.width=64"]
+    words = [
+        "+experiment=chain/fmnist",
+        "rounds=1",
+        "training.steps=40",
+        "training.warmup=2",
+        "training.lr=0.01",
+        "model.width=64",
+    ]
     words += [
         "examples_per_client=2000",
         "server_test.examples=1000",
@@ -60,4 +67,4 @@ def test_the_chain_on_real_clothing_learns_in_a_few_steps(tmp_path: Path) -> Non
     config = compose_config([*words, f"data_dir={REAL_DATA}"])
     records = read(execute(replace(config, results_dir=str(tmp_path)))).records
     last = records[(records.metric == "accuracy") & (records.moment == "final") & (records.owner == "server")]
-    assert last.value.item() > 0.3
+    assert last.value.item() > 0.4
