@@ -1,7 +1,7 @@
 """Greedy layer-wise learners: every stage of a network is trained by itself, on what the one before it gives."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from clients.batches import Batch
 from clients.learners.base import Task
 from clients.learners.composed import Composed
-from clients.learners.end_to_end import EndToEnd
+from clients.learners.end_to_end import EndToEnd, end_to_end
 from clients.learners.parts import parts_of
 from fedlayers.core.anchors import Anchors
 from fedlayers.core.checks import check, not_negative, one_of
 from fedlayers.core.errors import UserError
 from fedlayers.core.schedule import Step
 from fedlayers.core.stages import applied, head, pooled, readouts_of, representations, stages
-from fedlayers.objectives.ace import VARIANTS, ace
+from fedlayers.objectives.ace import VARIANTS
 from fedlayers.objectives.step_losses import StepLosses
 
 HEAD = "(head)"
@@ -64,9 +64,10 @@ class AnchorChoice:
 class Greedy(Composed):
     """Trains stage l by L_l = ℓ(G(h_l, ·) / τ, y) − λ_l ACE(q_l, q_(l+1)), h_(l−1) and q_(l+1) taken as given.
 
-    Each stage has an optimizer, a clipping and, where the algorithm adds one, a term of its own; all losses of a step
-    are of the weights before it. The last stage has no ACE. The head of a model without readouts of its own is trained
-    by ℓ on what the last stage gives. The loss that is told is the mean of ℓ over stages and head.
+    Each stage has an optimizer and a clipping of its own; all losses of a step are of the weights before it. What the
+    algorithm adds to the loss or does to gradients happens once, as end to end. The last stage has no ACE. The head of
+    a model without readouts of its own is trained by ℓ on what the last stage gives. The loss that is told is the mean
+    of ℓ over stages and head.
 
     Args:
         task: what is trained.
@@ -100,9 +101,13 @@ class Greedy(Composed):
         if own is None and any(True for part in self.head for _ in part.parameters()):
             held[HEAD] = list(self.head)
         super().__init__(parts_of(task, held))
-        device = next(iter(self.trained.values())).device
-        self._losses = {name: StepLosses(task.objective, device) for name in held}
-        self.losses = list(self._losses.values())
+        # Of all stages at once: their graphs have nothing in common but the algorithm's own term.
+        self._whole = end_to_end(replace(task, names=list(self.trained)))
+        self._names = list(held)
+        device = self._whole.leaves[0].device
+        # An objective of one's own may see more of a batch than an example: it is asked for every stage.
+        asked = 1 if task.objective.is_safe else len(held)
+        self.losses = [StepLosses(task.objective, device) for _ in range(asked)]
 
     @classmethod
     def check_model(cls, module: nn.Module, features: Tensor, classes: int, **options: Any) -> list[str]:
@@ -123,21 +128,19 @@ class Greedy(Composed):
     def step(self, batch: Batch, step: Step) -> Tensor:
         """Take one step of every stage, and return the mean of their losses before it."""
         given = self._representations(batch.features)
-        answers = [readout(h) for readout, h in zip(self._readouts_for(given), given, strict=True)]
-        if HEAD in self._losses:
-            answers.append(applied(self.head, given[-1].detach()))
-        logits = dict(zip(self._losses, answers, strict=True))
-        losses = {name: self._losses[name](own, batch.labels, step) for name, own in logits.items()}
-        totals = self._with_ace(losses, logits)
-        parts = {name: part for name, part in self.parts.items() if isinstance(part, EndToEnd)}
-        # All gradients before any weight moves: stages may share some.
-        slopes = {name: part.slopes(totals[name]) for name, part in parts.items()}
-        for name, part in parts.items():
-            part.move(slopes[name], step)
-        for readout, h in zip(self._readouts_for(given), given, strict=True):
+        logits = self._logits(given)
+        loss = self._mean_loss(logits, batch.labels, step)
+        total = len(logits) * loss
+        if any(self.lambdas):
+            total = total - self._ace(logits[: len(self.stages)])
+        slopes = dict(zip(self._whole.trained, self._whole.slopes(total), strict=True))
+        for part in self.parts.values():
+            assert isinstance(part, EndToEnd)
+            part.move([slopes[name] for name in part.trained], step)
+        for readout, h in zip(self.readouts or (), given, strict=True):
             if isinstance(readout, Anchors):
                 readout.follow(h, batch.labels)
-        return torch.stack(list(losses.values())).mean().detach()
+        return loss.detach()
 
     def _representations(self, features: Tensor) -> list[Tensor]:
         """Return h_1, …, h_L, each with the graph of its own stage alone."""
@@ -146,21 +149,35 @@ class Greedy(Composed):
             found.append(stage((found[-1] if found else features).detach()))
         return found
 
-    def _readouts_for(self, given: Sequence[Tensor]) -> list[nn.Module]:
+    def _logits(self, given: Sequence[Tensor]) -> Tensor:
+        """Return the logits of stages and head, shape (L, n, C) or (L + 1, n, C)."""
         if self.readouts is None:
             classes = applied(self.head, given[-1].detach()).shape[1]
             self.readouts = list(self.choice.drawn(classes, given, self.seed))
-        return self.readouts
+        first = self.readouts[0]
+        logits: Tensor
+        if isinstance(first, Anchors) and all(map(first.scores_as, self.readouts)):
+            # One call for all: on narrow layers what calls cost counts.
+            logits = first(torch.cat([pooled(h) for h in given])).view(len(given), len(given[0]), -1)
+        else:
+            logits = torch.stack([readout(h) for readout, h in zip(self.readouts, given, strict=True)])
+        if HEAD in self._names:
+            logits = torch.cat([logits, applied(self.head, given[-1].detach()).unsqueeze(0)])
+        return logits
 
-    def _with_ace(self, losses: Mapping[str, Tensor], logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return what each stage minimises."""
-        totals = dict(losses)
-        names = [stage.name for stage in self.stages]
-        for name, following, strength in zip(names[:-1], names[1:], self.lambdas, strict=True):
-            if strength:
-                distance = ace(self.variant, logits[name], logits[following].detach()).mean()
-                totals[name] = losses[name] - strength * distance
-        return totals
+    def _mean_loss(self, logits: Tensor, labels: Tensor, step: Step) -> Tensor:
+        """Return the mean of ℓ over stages, head and examples."""
+        if len(self.losses) == 1:
+            return self.losses[0](logits.flatten(0, 1), labels.repeat(len(logits)), step)
+        return torch.stack([own(one, labels, step) for own, one in zip(self.losses, logits, strict=True)]).mean()
+
+    def _ace(self, logits: Tensor) -> Tensor:
+        """Return Σ_l λ_l ACE(q_l, q_(l+1)) of the stages' logits, shape (L, n, C)."""
+        log_q = logits.log_softmax(2)
+        own, following = log_q[:-1].flatten(0, 1), log_q[1:].detach().flatten(0, 1)
+        means = VARIANTS[self.variant](own, following).view(len(log_q) - 1, -1).mean(1)
+        total: Tensor = (means * means.new_tensor(self.lambdas)).sum()
+        return total
 
 
 class MonoForwardLearner(Greedy):

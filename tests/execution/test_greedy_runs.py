@@ -19,6 +19,7 @@ ONE = ["model=greedy_mlp", "model.width=12", "model.layers=1", "engine=local", "
 ALGORITHMS = [
     ["fedprox", "algorithm.mu=0.5", "training.optimizer=adam", "training.clip_norm=1"],
     ["local", "training.optimizer_state=carried"],
+    ["scaffold", "training.momentum=0"],
     ["centralized", "training.schedule=cosine", "training.schedule_by=step", "training.warmup=2"],
     ["flower", "algorithm.strategy._target_=flwr.serverapp.strategy.FedProx", "algorithm.strategy.proximal_mu=0.3"],
 ]
