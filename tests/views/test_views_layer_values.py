@@ -49,6 +49,8 @@ def test_steps_are_parts_of_their_round(tmp_path: Path) -> None:
     rows = layer_times(study)
     assert rows[rows["metric"] == "norm"]["time"].tolist() == [0.5, 1.0, 3.5, 4.0]
     assert rows[rows["metric"] == "drift"]["time"].tolist() == [1.0, 4.0]
+    told = rows.drop_duplicates("metric").set_index("metric")["what"].to_dict()
+    assert told == {"norm": "clients, inside local training", "drift": "clients, after local training"}
     assert timed_metrics(study.records) == ["drift", "norm"]
 
 

@@ -32,7 +32,8 @@ class Answer:
         runs, layers: how many; only layers that have a value in every run count.
         first_layer, last_layer: their names.
         first, last: mean values there over runs.
-        change, change_low, change_high: last less first, mean over runs, and its 95 % t interval over them.
+        change, change_low, change_high: last less first, mean over runs, and its 95 % t interval over them; NaN of one
+            layer.
         tau, test, p: of the trend over depth, see :func:`fedlayers.statistics.trend.trend_over_depth`.
         highest, lowest: the layers with the highest and the lowest mean.
         level, level_low, level_high: mean over layers, and its 95 % t interval over runs.
@@ -113,7 +114,7 @@ def _answer(rows: pd.DataFrame, limits: tuple[float, float], main: bool) -> Answ
     towards = question.quantities[quantity]
     verdict, reason = _of_neighbours(rows, values, *ends) if ends else _over_depth(towards, trend, values)
     means = array.mean(0) if array.size else np.array([math.nan])
-    change = mean_interval(array[:, -1] - array[:, 0]) if array.size else _NO_INTERVAL
+    change = mean_interval(array[:, -1] - array[:, 0]) if len(told) > 1 else _NO_INTERVAL
     level, low, high = np.clip(mean_interval(array.mean(1)), *limits) if array.size else _NO_INTERVAL
     named = told or [""]
     return Answer(

@@ -87,9 +87,9 @@ def _comparison(answer: Answer, other: str, mine: OfSeeds, others: OfSeeds) -> C
 
 
 def _of_seeds(rows: pd.DataFrame, of: str) -> OfSeeds:
-    """Return what differs, by seed; empty if no layer has a value in every run."""
+    """Return what differs, by seed; empty if too few layers have a value in every run."""
     values = by_run(rows)
-    if values.empty:
+    if values.shape[1] < (1 if of == LEVEL else 2):
         return {}
     told = values.mean(axis=1) if of == LEVEL else values.iloc[:, -1] - values.iloc[:, 0]
     seeds = rows.drop_duplicates("run").set_index("run")["seed"].reindex(told.index)
@@ -107,13 +107,12 @@ def client_answers(rows: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns ``group, run, client, question, quantity, variant``; ``layers``, how many have a value; ``change``, the
-        last one's value less the first one's; ``level``, the mean over them.
+        last one's value less the first one's, NaN of one layer; ``level``, the mean over them.
     """
     own = rows[(rows["who"] == CLIENTS) & rows["client"].notna() & (rows["group_name"] != "")].sort_values("place")
     keys = ["group_name", "run", "client", "question", "metric", "variant"]
     values = own.groupby(keys, sort=True, observed=True)["value"]
     table = values.agg(layers="size", first="first", last="last", level="mean").reset_index()
-    table = table.assign(change=table["last"] - table["first"]).rename(
-        columns={"group_name": "group", "metric": "quantity"}
-    )
+    change = (table["last"] - table["first"]).where(table["layers"] > 1)
+    table = table.assign(change=change).rename(columns={"group_name": "group", "metric": "quantity"})
     return table[list(CLIENT_COLUMNS)]

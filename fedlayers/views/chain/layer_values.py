@@ -18,6 +18,7 @@ _WHAT = {
     f"{owner} {moment}": f"{owner if owner == 'server' else 'clients'}, {MOMENT_NAMES[moment]}"
     for owner, moment in _SEEN
 }
+_INSIDE = {what: f"{what.partition(',')[0]}, inside local training" for what in _WHAT.values()}
 _TEXTS = ("run", "metric", "layer", "variant", "scope", "owner", "moment")
 _NUMBERS = ["round", "step", "client", "layer_index", "value", "stderr", "chance", "chance_hi", "status"]
 
@@ -69,7 +70,9 @@ def layer_times(study: ChainStudy) -> pd.DataFrame:
     inside = records["step"].notna()
     keys = records["run"].astype(str) + "\n" + records["metric"].astype(str)
     stepped = keys.isin(keys[inside].unique())
-    parts = [_chosen(study, records[inside]), _chosen(study, records[~inside & ~stepped])]
+    steps = _chosen(study, records[inside])
+    steps["what"] = steps["what"].astype(object).map(_INSIDE)
+    parts = [steps, _chosen(study, records[~inside & ~stepped])]
     rows = pd.concat([part for part in parts if not part.empty] or parts[:1])
     last = rows.groupby(["run", "metric", "round"])["step"].transform("max")
     share = (rows["step"] / last).astype(float).fillna(1.0)
