@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from clients.cohorts.batches import StackedBatch
-from clients.cohorts.optimizers import clipped_each, stacked_optimizer
+from clients.cohorts.optimizers import Factors, clipped_each, stacked_optimizer
 from clients.learners.end_to_end import EndToEnd
 from clients.network import Weights
 from fedlayers.core.cohorts.stacked import stacked_outputs
@@ -34,6 +34,7 @@ class StackedEndToEnd:
     Attributes:
         failures: client -> what one of its hooks raised; its steps go on without them.
         gradients: name -> the gradients (n, …) of the last step.
+        stays: whether other learners' weights will take these places.
     """
 
     def __init__(self, learners: Sequence[EndToEnd], acting_for: Callable[[int], AbstractContextManager[None]]) -> None:
@@ -48,6 +49,7 @@ class StackedEndToEnd:
         self.optimizer = stacked_optimizer(first.training, [self.parameters[name] for name in self.trained], kept)
         self.failures: dict[int, Exception] = {}
         self.gradients: Mapping[str, Tensor] = {}
+        self.stays = False
         self._common_term = _adds_up(learners)
         self._reference = _stacked([learner.reference for learner in learners]) if self._common_term else {}
         self._window = slice(0, 0)
@@ -73,20 +75,53 @@ class StackedEndToEnd:
         trained = [given[name] for name in self.trained]
         return losses.detach(), torch.autograd.grad(total, trained, materialize_grads=True)
 
+    def factors(self, steps: Sequence[Step], clients: slice) -> list[list[float]]:
+        """Return the numbers that the optimizer multiplies with in a step of some clients, and count that step."""
+        rates = [_rate(learner, step) for learner, step in zip(self.learners[clients], steps, strict=True)]
+        return self.optimizer.factors(rates, clients)
+
     @torch.no_grad()
-    def move(self, gradients: Sequence[Tensor], steps: Sequence[Step], clients: slice) -> None:
+    def move(self, gradients: Sequence[Tensor], factors: Sequence[Factors], clients: slice) -> None:
         """Take one step of some clients along the gradients that :meth:`slopes` returned."""
         gradients = self._adjusted(gradients, clients)
         if self.clip_norm is not None:
             gradients = clipped_each(gradients, self.clip_norm)
-        rates = [_rate(learner, step) for learner, step in zip(self.learners[clients], steps, strict=True)]
-        self.optimizer.step(gradients, rates, clients)
+        self.optimizer.step(gradients, factors, clients)
         self.gradients = dict(zip(self.trained, gradients, strict=True))
+
+    def full_step(self, features: Tensor, labels: Tensor, factors: Sequence[Factors]) -> Tensor:
+        """Take one step of all clients, whose batches are equally large, and return their losses before it.
+
+        It reads and changes nothing but tensors that stay where they are: these, and :meth:`changed_by_steps`.
+        """
+        everyone = slice(0, len(self.learners))
+        counts = [labels.shape[1]] * len(self.learners)
+        losses, gradients = self.slopes(StackedBatch(features, labels, counts), [], everyone)
+        self.move(gradients, factors, everyone)
+        return losses
+
+    def changed_by_steps(self) -> list[Tensor]:
+        """Return the weights that are trained, and what the optimizer remembers."""
+        return [*(self.parameters[name].detach() for name in self.trained), *self.optimizer.memory()]
+
+    @torch.no_grad()
+    def refill(self, learners: Sequence[EndToEnd]) -> None:
+        """Take over the weights of other learners of the same kind, in the places of those before."""
+        self.learners, self.failures = learners, {}
+        stacks = [(self.parameters, _stacked([learner.network.parameters for learner in learners]))]
+        stacks.append((self.buffers, _stacked([learner.network.buffers for learner in learners])))
+        if self._common_term:
+            stacks.append((self._reference, _stacked([learner.reference for learner in learners])))
+        for mine, new in stacks:
+            for name, tensor in mine.items():
+                tensor.copy_(new[name])
+        self.optimizer.refill([learner.optimizer.state() for learner in learners])
 
     def give_back(self) -> None:
         """Give every learner what became of its weights: its tensors are then its part of the stack, not copies."""
         for name in self.trained:
-            for learner, own in zip(self.learners, self.parameters[name].detach().unbind(0), strict=True):
+            found = self.parameters[name].detach()
+            for learner, own in zip(self.learners, (found.clone() if self.stays else found).unbind(0), strict=True):
                 learner.trained[name].data = own
         if self.learners[0].training.optimizer_state == "carried":
             for client, learner in enumerate(self.learners):

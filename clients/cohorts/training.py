@@ -7,8 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from clients.cohorts.batches import StackedBatches
+from clients.cohorts.batches import StackedBatch, StackedBatches
 from clients.cohorts.end_to_end import StackedEndToEnd, likeness
+from clients.cohorts.graphs import REFUSED, cohort_graphs, recorder_of
 from clients.cohorts.jobs import TrainingJob
 from clients.cohorts.stacking import why_not_stacked
 from clients.learners.end_to_end import EndToEnd
@@ -66,11 +67,13 @@ def _group_trained(jobs: Sequence[TrainingJob], is_cohort: bool) -> list[Found]:
     kind = type(jobs[0].learner)
     # A learner that builds on EndToEnd may do something else in a step, too.
     reason = f"learner {kind.__name__} has steps of its own" if is_cohort and kind is not EndToEnd else None
-    if len(jobs) == 1 and reason is None:
+    # One client by itself is a cohort of one where its steps are recorded.
+    if len(jobs) == 1 and reason is None and (recorder_of(jobs[0]) is None or _likeness(jobs[0]) is None):
         return [Alone(jobs[0].done_alone)]
     reason = reason or why_not_stacked(jobs[0])
     if reason is not None:
-        remark = f"clients train one by one, not several as one: {reason}"
+        one_by_one = f"clients train one by one, not several as one: {reason}"
+        remark = one_by_one if is_cohort else REFUSED.format(reason)
         return [Alone(partial(job.done_alone, remark)) for job in jobs]
     # Those with most steps first: who is left after some steps then stands side by side.
     order = sorted(range(len(jobs)), key=lambda place: -jobs[place].steps)
@@ -101,12 +104,13 @@ class _Cohort:
         self.jobs = jobs
         self.lengths = [job.training.length(len(job.examples)) for job in jobs]
         learners = [job.learner for job in jobs if isinstance(job.learner, EndToEnd)]
-        self.stack = StackedEndToEnd(learners, lambda client: acting_for(jobs[client]))
+        make = partial(StackedEndToEnd, learners, lambda client: acting_for(jobs[client]))
+        self.graphs, self.remark = cohort_graphs(jobs, make)
+        self.stack = make() if self.graphs is None else self.graphs.stack
         self.batches = StackedBatches(jobs)
         self.audiences = [Audience(job.observers) for job in jobs]
         self.total = torch.zeros(len(jobs), dtype=torch.float64, device=jobs[0].device)
         self.seen = [0] * len(jobs)
-        self.remark = ""
 
     def run(self) -> list[Found]:
         """Train them and return their results."""
@@ -127,7 +131,7 @@ class _Cohort:
             try:
                 batch = self.batches.at(number, slice(first, last))
                 steps = [Step(number + 1, own.steps, own.per_epoch) for own in self.lengths[first:last]]
-                losses, gradients = self.stack.slopes(batch, steps, slice(first, last))
+                losses = self._stepped(batch, steps, slice(first, last))
             except Exception as error:
                 if not does_not_fit(error) or last - first == 1:
                     raise
@@ -136,8 +140,18 @@ class _Cohort:
                 self._descend(number, first, middle)
                 self._descend(number, middle, last)
                 return
-            self.stack.move(gradients, steps, slice(first, last))
             self._count(steps, losses, batch.counts, first)
+
+    def _stepped(self, batch: StackedBatch, steps: Sequence[Step], clients: slice) -> Tensor:
+        """Take a step of some clients and return their losses before it; what does not fit changes nothing."""
+        recorded = self.graphs and self.graphs.step_for(batch)
+        if recorded:
+            return recorded(batch, self.stack.factors(steps, clients))
+        if self.graphs:
+            self.remark = self.remark or self.graphs.refused
+        losses, gradients = self.stack.slopes(batch, steps, clients)
+        self.stack.move(gradients, self.stack.factors(steps, clients), clients)
+        return losses
 
     def _count(self, steps: Sequence[Step], losses: Tensor, counts: Sequence[int], first: int) -> None:
         """Add up what a step came to, and show it to who looks on."""

@@ -45,6 +45,7 @@ class Training:
     augment: list[str] = field(default_factory=list)
     buffers: str = "average"
     cohort: int | str = AUTO
+    graphs: str = AUTO
 
     def __post_init__(self) -> None:
         """Check every range."""
@@ -54,6 +55,7 @@ class Training:
         for name in self.augment:
             one_of("training.augment", name, ("crop", "flip", "rotation"))
         one_of("training.buffers", self.buffers, ("average", "local"))
+        one_of("training.graphs", self.graphs, (AUTO, "off"))
         whole = isinstance(self.cohort, int) and not isinstance(self.cohort, bool) and 1 <= self.cohort <= MOST
         check(whole or self.cohort == AUTO, "training.cohort", _COHORTS, self.cohort)
 
