@@ -13,7 +13,7 @@ from fedlayers.core.records import Row
 from fedlayers.core.stages import stages
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
 from metrics.readouts.chain import Link, chain_readings
-from metrics.readouts.information.by_geometry import COMPONENTS, input_components
+from metrics.readouts.information.by_geometry import COMPONENTS, VARYING, input_components
 from metrics.readouts.probe_labels import ProbeLabels
 from metrics.readouts.reading import Reading
 from metrics.readouts.stage_outputs import stage_outputs, stage_widths
@@ -32,6 +32,7 @@ _VARIANTS = {
     **dict.fromkeys(("probe_accuracy", "probe_f1", "probe_js", "label_information", "ridge_r2_next"), "halves"),
     "input_information": f"neighbours, {COMPONENTS} components",
     "gaussian_entropy": "diagonal",
+    VARYING: "diagonal, units that vary",
     "cka_previous": "debiased",
     "participation_ratio": "debiased",
 }
@@ -63,9 +64,10 @@ class Readout(Metric):
     What does it keep?
 
     - input_information: mutual information of the two leading principal components of the input and of h_l, with equal
-      variances, from nearest neighbours: 0 for independent variables. mutual_information_binned: the first system's
-      estimate, near 2 nats for 128 independent examples.
-    - gaussian_entropy: ½ Σ ln(2πe s²) over the units, missing where one does not vary.
+      variances, of at most 500 examples, from nearest neighbours: 0 for independent variables.
+      mutual_information_binned: the first system's estimate, near 2 nats for 128 independent examples.
+    - gaussian_entropy: ½ Σ ln(2πe s²) over the units. Variant ``diagonal`` is missing where one does not vary, as it is
+      −∞ then, which is the rule after ReLU; ``diagonal, units that vary`` leaves those out.
     - participation_ratio: tr(S)² / tr(S²), with unbiased estimates of both.
 
     How does it differ?
@@ -165,8 +167,9 @@ class Readout(Metric):
 
 def _row(name: str, reading: Reading, layer: Layer, anchors: Anchors, n: int) -> Row:
     null = asdict(reading.chance)
+    n = n if reading.n is None else reading.n
     columns = {"stderr": reading.stderr, "variant": _variant(name, anchors), "scope": "probe", "n": n, **at(layer)}
-    return measured(name, reading.value, reading.reason, **columns, **null)
+    return measured(name.partition(" ")[0], reading.value, reading.reason, **columns, **null)
 
 
 def _variant(name: str, anchors: Anchors) -> str | None:

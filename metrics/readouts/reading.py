@@ -20,12 +20,14 @@ class Reading:
         stderr: its standard error over examples, None if it is not known.
         chance: what chance alone gives.
         reason: why the value is not defined.
+        n: the number of examples that it is of; None for all.
     """
 
     value: float
     stderr: float | None = None
     chance: Chance = _UNKNOWN
     reason: str = "the value is not finite"
+    n: int | None = None
 
 
 def below_chance(value: float, by_chance: Tensor) -> Chance:

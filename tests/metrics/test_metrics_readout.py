@@ -66,7 +66,8 @@ def rows_of(module: nn.Module, probe: Rows, classes: int = 4, **arguments: Any) 
 
 
 def of_layer(rows: list[Record], layer: str) -> dict[str, Record]:
-    return {row.metric: row for row in rows if row.layer == layer}
+    """Return a layer's rows by quantity, of two variants that of all units."""
+    return {row.metric: row for row in reversed(rows) if row.layer == layer}
 
 
 def test_every_stage_has_its_rows() -> None:
@@ -217,8 +218,19 @@ def test_dead_units_leave_the_entropy_without_a_floor() -> None:
     with torch.no_grad():
         for name in ("0.weight", "0.bias"):
             module.get_parameter(name)[:2].fill_(0.3 if name == "0.bias" else 0)
-    row = of_layer(rows_of(module, clear(60)), "0")["gaussian_entropy"]
+    probe = clear(60)
+    rows = rows_of(module, probe)
+    row = value_of(rows, "gaussian_entropy", layer="0", variant="diagonal")
     assert row.reason == "2 of 12 units do not vary on the probe: the entropy is minus infinity"
+    found = value_of(rows, "gaussian_entropy", layer="0", variant="diagonal, units that vary")
+    alive = module[:2](probe.features).detach().double().cpu()[:, 2:]
+    assert found.value == pytest.approx(float((2 * math.pi * math.e * alive.var(0)).log().sum()) / 2)
+
+
+def test_information_is_of_five_hundred_examples_at_most() -> None:
+    rows = rows_of(chain((5,)), clear(1001), permutations=0)
+    assert value_of(rows, "input_information", layer="0", variant="neighbours, 2 components").n == 500
+    assert {row.n for row in rows if row.metric != "input_information"} == {1001}
 
 
 def test_zeros_have_no_direction() -> None:

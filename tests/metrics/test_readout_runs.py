@@ -136,3 +136,13 @@ def test_ones_own_metric_looks_inside(quick_run: Run, name: str, reason: str | N
     assert len(rows) and (reason is None) == set(rows.status).issubset({"ok"})
     assert reason is None or rows.reason.str.contains(reason).all()
     pd.testing.assert_frame_equal(without_steps(found), without_steps(fedlayers.read(quick_run(*plain)).records))
+
+
+def test_a_chain_that_trains_by_itself_is_looked_into(quick_run: Run) -> None:
+    words = [*INSIDE, "model=greedy_mlp", "model.width=12", "model.layers=2", "+model.hidden=null"]
+    found = read_off(quick_run(*[word for word in words if "hidden" not in word], "model.anchors=learned"))
+    inside = found[found.step.notna()]
+    assert set(inside.layer) == {"fc1", "fc2"} and len(inside.step.unique()) > 1
+    assert set(found[found.metric == "anchor_accuracy"].variant) == {"learned, cosine"}
+    alignment = inside[inside.metric == "anchor_alignment"].groupby(["client", "layer"]).value.nunique()
+    assert (alignment > 1).all()

@@ -1,5 +1,8 @@
 """What is read off a stage without labels: what it knows of the input, its entropy, its dimension."""
 
+from dataclasses import replace
+
+import torch
 from torch import Tensor
 
 from metrics.geometry.participation_ratio import participation_ratio_of
@@ -12,8 +15,12 @@ from metrics.readouts.reading import Reading, undefined
 # Principal components of input and stage between which information is estimated.
 COMPONENTS = 2
 _OF_INPUT = ("input_information", "mutual_information_binned")
-OF_ONE = (*_OF_INPUT, "gaussian_entropy", "participation_ratio")
+# Beside the entropy of all units that of those that vary.
+VARYING = "gaussian_entropy of units that vary"
+OF_ONE = (*_OF_INPUT, "gaussian_entropy", VARYING, "participation_ratio")
 _FEWEST = 5
+# Distances between all pairs, for each of the shuffles, would cost more than all other readings together.
+_MOST = 500
 
 
 def input_components(features: Tensor) -> Tensor | str:
@@ -35,6 +42,8 @@ def input_components(features: Tensor) -> Tensor | str:
 def geometry_readings(rows: Tensor, inputs: Tensor | str, orders: Tensor) -> dict[str, Reading]:
     """Return what a stage's leading components know of the input's, its entropy and its dimension.
 
+    Information is estimated of at most 500 examples, equally far apart.
+
     Args:
         rows: h, shape (n, d), not the same for all examples.
         inputs: see :func:`input_components`.
@@ -42,12 +51,14 @@ def geometry_readings(rows: Tensor, inputs: Tensor | str, orders: Tensor) -> dic
     """
     centred = centred_rows(rows)
     products = smaller_products(centred)
-    dead = int((~centred.any(0)).sum())
+    varying = centred.any(0)
+    dead = int((~varying).sum())
     without = f"{dead} of {centred.shape[1]} units do not vary on the probe: the entropy is minus infinity"
     few = "too few examples: tr(Σ²) cannot be told from zero"
     return {
         **_information(centred, products, inputs, orders),
         "gaussian_entropy": Reading(*diagonal_entropy(centred), reason=without),
+        VARYING: Reading(*diagonal_entropy(centred[:, varying])),
         "participation_ratio": Reading(*participation_ratio_of(centred, products), reason=few),
     }
 
@@ -59,7 +70,11 @@ def _information(centred: Tensor, products: Tensor, inputs: Tensor | str, orders
         return undefined(_OF_INPUT, f"{_FEWEST} examples or more are needed, got {len(centred)}")
     own = leading_components(centred, products, COMPONENTS)
     binned = binned_information(inputs[:, 0], own[:, 0])
-    return dict(zip(_OF_INPUT, (neighbour_information(inputs, own, orders), Reading(binned)), strict=True))
+    most = min(len(own), _MOST)
+    chosen = torch.arange(most) * len(own) // most
+    shuffles = orders[:, : len(chosen)].argsort(1)
+    near = neighbour_information(inputs[chosen], own[chosen], shuffles)
+    return dict(zip(_OF_INPUT, (replace(near, n=len(chosen)), Reading(binned)), strict=True))
 
 
 def centred_rows(rows: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -91,8 +90,7 @@ def _ends(n: int) -> Tensor:
 
 def _digammas(apart_x: Tensor, apart_y: Tensor) -> Tensor:
     """Return ψ(n_x + 1) + ψ(n_y + 1) of some examples from their distances to others, shape (rows,), float64."""
-    nearest = np.partition(torch.maximum(apart_x, apart_y).numpy(), _NEIGHBOURS - 1, 1)
-    within = torch.from_numpy(nearest[:, _NEIGHBOURS - 1 : _NEIGHBOURS])
+    within = torch.maximum(apart_x, apart_y).topk(_NEIGHBOURS, 1, largest=False).values[:, -1:]
     counts = [(apart < within).sum(1).double() for apart in (apart_x, apart_y)]
     return (counts[0] + 1).digamma() + (counts[1] + 1).digamma()
 
@@ -100,7 +98,7 @@ def _digammas(apart_x: Tensor, apart_y: Tensor) -> Tensor:
 def _distances(x: Tensor, rows: Tensor) -> Tensor:
     """Return the largest difference over the columns to every example; nobody is near itself."""
     found = torch.zeros(len(rows), len(x))
-    for column in x.T:
+    for column in x.T.contiguous():
         torch.maximum(found, (column[rows, None] - column).abs_(), out=found)
     found[torch.arange(len(rows)), rows] = math.inf
     return found
