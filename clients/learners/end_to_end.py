@@ -60,6 +60,8 @@ class EndToEnd(Learner):
 
     def step(self, batch: Batch, step: Step) -> Tensor:
         """Take one step along the gradient of the batch's mean loss."""
+        if callable(self.lr):
+            self.optimizer.lr = self.lr(step)
         loss = self.loss(self.network(batch.features), batch.labels, step)
         self.move(self.slopes(loss), step)
         return loss.detach()
@@ -72,8 +74,6 @@ class EndToEnd(Learner):
         """Change the weights by one step along gradients."""
         if self.clip_norm is not None:
             gradients = clipped(gradients, self.clip_norm)
-        if callable(self.lr):
-            self.optimizer.lr = self.lr(step)
         self.optimizer.step(gradients)
         if self._is_watched:
             self._gradients = dict(zip(self.trained, gradients, strict=True))

@@ -1,0 +1,1 @@
+"""Participants that train a model of their own beside the shared one."""

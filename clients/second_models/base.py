@@ -1,0 +1,84 @@
+"""What participants with a second model share: where it starts, how it is kept, and that both are measured."""
+
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor
+
+from clients.fedavg import FedAvgClient
+from clients.learners.base import Hooks, Learner
+from clients.learners.composed import Composed
+from clients.measuring import Model
+from clients.network import Network, Weights
+from clients.trained import Trained
+from fedlayers.core.checks import check
+from fedlayers.flower.session import Session
+
+# The records of a client's state that hold its second model, and what that model's optimizer remembers.
+SECOND, SECOND_BUFFERS, SECOND_OPTIMIZER = "second", "second_buffers", "second_optimizer"
+
+
+class SecondModelClient(FedAvgClient):
+    """Has a model of its own, v_k, beside the shared one: it starts as the first global model that the client gets.
+
+    A subclass trains ``second``, in :meth:`learner` on the same batches or in :meth:`train` after the shared one. Both
+    are measured: ``global`` is the shared model, after local training this client's copy of it, ``personal`` v_k.
+
+    Args:
+        session: this client's data, model and generators for one message.
+    """
+
+    # v_k, from where :meth:`learner` is called, and the weights that its training starts from.
+    second: Network
+    second_start: Weights
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        # Without a session only the arguments are tried.
+        if session is not None:
+            plan = session.workspace.config.plan.name
+            check(plan == "all", "plan", "all with an algorithm that has two models a client", plan)
+
+    def learner(self, network: Network, hooks: Hooks, names: Iterable[str] | None = None) -> Learner:
+        """Return the shared model's learner, FedAvg's, with v_k ready to be trained."""
+        own = self.session.stored(SECOND) or network.parameters
+        buffers = self.session.stored(SECOND_BUFFERS) or network.buffers
+        self.second_start = own
+        copies = [{name: tensor.clone() for name, tensor in found.items()} for found in (own, buffers)]
+        self.second = network.twin(*copies)
+        return super().learner(network, hooks, names)
+
+    def keep(self, trained: Trained) -> None:
+        """Keep v_k, buffers included."""
+        super().keep(trained)
+        self.session.store(SECOND, self.second.parameters)
+        if self.second.buffers:
+            self.session.store(SECOND_BUFFERS, self.second.buffers)
+
+    def personal(self, received: Weights) -> Weights:
+        """Return the weights that are measured as ``personal`` in an evaluation: v_k, before it exists the shared."""
+        return self.session.stored(SECOND) or received
+
+    def trained_models(self, trained: Trained) -> Mapping[str, Model]:
+        """Return both models as training left them."""
+        shared = Model(trained.weights, trained.buffers, trained.start)
+        return {"global": shared, "personal": Model(self.second.parameters, self.second.buffers, self.second_start)}
+
+    def evaluated_models(self, received: dict[str, Tensor]) -> Mapping[str, Model]:
+        """Return the global model and the client's own."""
+        buffers = self.buffers()
+        own = self.session.stored(SECOND_BUFFERS) or buffers
+        return {"global": Model(received, buffers), "personal": Model(self.personal(received), own)}
+
+
+class Beside(Composed):
+    """Two networks on the same batches, of which observers see the first, by the model's names."""
+
+    @property
+    def weights(self) -> Weights:
+        """Name -> the weights of the first network."""
+        return self.networks[0].parameters
+
+    def release(self) -> Weights:
+        """Return the gradients of the last step of the first part, and forget all."""
+        first, *_ = [part.release() for part in self.parts.values()]
+        return first

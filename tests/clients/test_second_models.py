@@ -1,0 +1,146 @@
+"""Clients with a model of their own beside the shared one: two steps by hand, kept, measured, switched off."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import ConfigRecord, RecordDict
+
+from clients.second_models.apfl import APFLClient
+from clients.second_models.base import SecondModelClient
+from clients.second_models.ditto import DittoClient
+from clients.second_models.pfedme import PFedMeClient
+from fedlayers import read
+from fedlayers.core.errors import ClientFailed, UserError
+from fedlayers.flower.contents import array_record
+from fedlayers.runs.client_state import unpack
+from fedlayers.runs.folder import RunFolder
+from tests.support.one_example import gradient, session_on_three_weights
+
+Run = Callable[..., Path]
+W0, V0 = np.array([0.5, -1.0, 2.0]), np.array([-0.2, 0.0, 0.1])
+# A learning rate that is given step by step, and stays.
+BY_STEP = ["training.schedule=exponential", "training.schedule_by=step", "training.schedule_factor=1"]
+ALGORITHMS = ["ditto", "pfedme", "apfl"]
+
+
+def column(values: np.ndarray) -> Any:
+    return array_record({"weight": values.astype(np.float32)[:, None]})
+
+
+def trained(kind: Any, *words: str, **arguments: Any) -> tuple[np.ndarray, np.ndarray, SecondModelClient]:
+    """Return w and v after two steps, and the client."""
+    content, state = RecordDict({"config": ConfigRecord({}), "arrays": column(W0)}), RecordDict({"second": column(V0)})
+    client = kind(session_on_three_weights(content, state, *words), **arguments)
+    sent = client.fit([W0.astype(np.float32)[:, None]], {})[0][0].ravel()
+    return sent, client.session.stored("second")["weight"].numpy().ravel(), client
+
+
+def descended(w: np.ndarray, steps: int, pull: float = 0.0, towards: np.ndarray = W0) -> np.ndarray:
+    for _ in range(steps):
+        w = w - 0.1 * (gradient(w) + pull * (w - towards))
+    return w
+
+
+def test_two_steps_of_ditto_by_hand() -> None:
+    w, v, _ = trained(DittoClient, strength=0.7)
+    assert w == pytest.approx(descended(W0, 2), abs=1e-6)
+    assert v == pytest.approx(descended(V0, 2, 0.7), abs=1e-6)
+
+
+def test_two_steps_of_pfedme_by_hand() -> None:
+    found, theta, _ = trained(PFedMeClient, strength=3.0, inner_steps=4, eta=0.05)
+    w, v = W0, V0
+    for _ in range(2):
+        v = descended(v, 4, 3.0, towards=w)
+        w = w - 0.05 * 3.0 * (w - v)
+    assert found == pytest.approx(w, abs=1e-6) and theta == pytest.approx(v, abs=1e-6)
+
+
+@pytest.mark.parametrize("schedule", [[], BY_STEP], ids=["", "by step"])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_two_steps_of_apfl_by_hand(adaptive: bool, schedule: list[str]) -> None:
+    found, own, client = trained(APFLClient, *schedule, alpha=0.4, adaptive=adaptive)
+    w, v, alpha = W0, V0, 0.4
+    for _ in range(2):
+        slope = gradient(alpha * v + (1 - alpha) * w)
+        v, w, alpha = (
+            v - 0.1 * alpha * slope,
+            w - 0.1 * gradient(w),
+            np.clip(alpha - 0.1 * (v - w) @ slope, 0, 1) if adaptive else alpha,
+        )
+    assert found == pytest.approx(w, abs=1e-6) and own == pytest.approx(v, abs=1e-6)
+    mixed = alpha * v + (1 - alpha) * w
+    assert client.second.parameters["weight"].detach().numpy().ravel() == pytest.approx(mixed, abs=1e-6)
+    # In an evaluation the global model is another one.
+    received = client.session.tensors([W0.astype(np.float32)[:, None]])
+    expected = alpha * v + (1 - alpha) * W0
+    assert client.personal(received)["weight"].numpy().ravel() == pytest.approx(expected, abs=1e-6)
+
+
+OFF = {
+    "ditto": ["algorithm.strength=0"],
+    "pfedme": ["algorithm.strength=0", "algorithm.inner_steps=1"],
+    "apfl": ["algorithm.alpha=1", "algorithm.adaptive=false"],
+}
+WORDS = ["engine=local", "partition=dirichlet", "metrics=[evaluation]"]
+
+
+@pytest.fixture(scope="module")
+def off(quick_run: Run) -> dict[str, Path]:
+    words = {name: [f"algorithm={name}", *OFF.get(name, [])] for name in ("fedavg", "local", *ALGORITHMS)}
+    return {name: quick_run(*WORDS, *own) for name, own in words.items()}
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_left_alone_the_second_model_is_that_of_local_training(off: dict[str, Path], name: str) -> None:
+    for client in range(4):
+        own, alone = (unpack(off[run] / "state" / f"{client}@2") for run in (name, "local"))
+        for array, other in zip(own["second"].values(), alone["model"].values(), strict=True):
+            assert array.numpy().tobytes() == other.numpy().tobytes()  # type: ignore[union-attr]
+    query = "model == 'personal' and metric == 'loss' and moment == 'after_local'"
+    found = [read(off[run]).records.query(query).sort_values(["round", "client", "scope"]) for run in (name, "local")]
+    assert found[0].value.tolist() == found[1].value.tolist() and len(found[0]) > 8
+
+
+@pytest.mark.parametrize("name", ["ditto", "apfl"])
+def test_the_global_model_is_fedavgs(off: dict[str, Path], name: str) -> None:
+    assert RunFolder(off[name]).checkpoint(2)[0] == RunFolder(off["fedavg"]).checkpoint(2)[0]
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_both_models_are_measured(off: dict[str, Path], name: str) -> None:
+    rows = read(off[name]).records.query("metric == 'accuracy' and scope == 'client_test' and owner == 'client'")
+    for moment in ("after_local", "after_aggregate", "final"):
+        models = rows[rows.moment == moment].groupby(["round", "client"], observed=True).model.agg(sorted)
+        assert len(models) >= 4 and set(map(tuple, models)) == {("global", "personal")}
+
+
+def test_two_batch_norms_keep_apart(quick_run: Run) -> None:
+    norm = "model._target_=tests.support.odd_models.TinyBatchNorm"
+    run, alone = (quick_run(*WORDS, norm, f"algorithm={name}", *OFF.get(name, [])) for name in ("ditto", "local"))
+    one, other = (unpack(found / "state" / "0@2") for found in (run, alone))
+    for name, array in one["second_buffers"].items():
+        assert array.numpy().tobytes() == other["buffers"][name].numpy().tobytes()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: DittoClient(None, -1), r"algorithm.strength must be 0 or more \(0 is local training\), got -1"),  # type: ignore[arg-type]
+        (lambda: PFedMeClient(None, -1, 1, 1), r"algorithm.strength must be 0 or more"),  # type: ignore[arg-type]
+        (lambda: PFedMeClient(None, 1, 0, 1), "algorithm.inner_steps must be 1 or more, got 0"),  # type: ignore[arg-type]
+        (lambda: PFedMeClient(None, 1, 1, 0), "algorithm.eta must be a positive number, got 0"),  # type: ignore[arg-type]
+        (lambda: APFLClient(None, 1.5, True), r"algorithm.alpha must be in \[0, 1\] \(1 is local training\), got 1.5"),  # type: ignore[arg-type]
+    ],
+)
+def test_arguments_out_of_range_are_refused(make: Callable[[], object], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        make()
+
+
+def test_a_plan_beside_a_second_model_is_refused(quick_run: Run) -> None:
+    with pytest.raises(ClientFailed, match="plan must be all with an algorithm that has two models a client, got 'per"):
+        quick_run("engine=local", "algorithm=ditto", "plan=personal", "plan.personal=[fc2]")
