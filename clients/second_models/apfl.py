@@ -40,7 +40,7 @@ class APFLClient(SecondModelClient):
     def learner(self, network: Network, hooks: Hooks, names: Iterable[str] | None = None) -> Learner:
         """Return what steps v and w at once."""
         shared = super().learner(network, hooks, names)
-        self.own, self.share = self.second.parameters, self._share()
+        self.share = self._share()
         self.second = network.twin(self._mixed(self.own, network.parameters), self.second.buffers)
         self.second_start = {name: tensor.clone() for name, tensor in self.second.parameters.items()}
         own = {name: self.own[name] for name in shared.trained}
@@ -62,7 +62,6 @@ class APFLClient(SecondModelClient):
     def keep(self, trained: Trained) -> None:
         """Keep v, and α."""
         super().keep(trained)
-        self.session.store(SECOND, self.own)
         self.session.store(_ALPHA, {"alpha": self.share})
 
     def personal(self, received: Weights) -> Weights:

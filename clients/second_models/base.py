@@ -27,9 +27,11 @@ class SecondModelClient(FedAvgClient):
         session: this client's data, model and generators for one message.
     """
 
-    # v_k, from where :meth:`learner` is called, and the weights that its training starts from.
+    # The personal model from where :meth:`learner` is called, the weights that its training starts from, and what of
+    # it is the client's own, v_k: all, unless a subclass says otherwise.
     second: Network
     second_start: Weights
+    own: Weights
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -45,12 +47,13 @@ class SecondModelClient(FedAvgClient):
         self.second_start = own
         copies = [{name: tensor.clone() for name, tensor in found.items()} for found in (own, buffers)]
         self.second = network.twin(*copies)
+        self.own = self.second.parameters
         return super().learner(network, hooks, names)
 
     def keep(self, trained: Trained) -> None:
         """Keep v_k, buffers included."""
         super().keep(trained)
-        self.session.store(SECOND, self.second.parameters)
+        self.session.store(SECOND, self.own)
         if self.second.buffers:
             self.session.store(SECOND_BUFFERS, self.second.buffers)
 

@@ -39,7 +39,7 @@ class DittoClient(SecondModelClient):
         """Return the shared model's learner, and make that of v_k."""
         shared = super().learner(network, hooks, names)
         near = Hooks(hooks.reference, self.pull if self.strength else None, adds_up=(type(self), self.strength))
-        self.own = super(SecondModelClient, self).learner(self.second, near)
+        self.nearby = super(SecondModelClient, self).learner(self.second, near)
         return shared
 
     def pull(self, parameters: Weights, reference: Weights) -> Tensor:
@@ -49,5 +49,5 @@ class DittoClient(SecondModelClient):
     def train(self, learner: Learner, observers: Sequence[Observer] = (), state: str = OPTIMIZER) -> LocalResult:
         """Train the shared model, then v_k."""
         result = super().train(learner, observers, state)
-        super().train(self.own, state=SECOND_OPTIMIZER)
+        super().train(self.nearby, state=SECOND_OPTIMIZER)
         return result

@@ -7,7 +7,7 @@ from typing import Any
 
 from fedlayers.config.class_names import locate
 from fedlayers.config.schema.examples import Plant
-from fedlayers.config.schema.settings import Config, Engine
+from fedlayers.config.schema.settings import Config, Engine, Plan
 from fedlayers.config.schema.training import AUTO, Training
 from fedlayers.core.errors import UserError
 
@@ -119,8 +119,12 @@ _RULES = (
     ),
     _Rule(
         "init", None, lambda config: config.plan.name == "all",
-        lambda config: "plan=personal starts personal layers on clients, which do not have that model",
+        lambda config: f"plan={config.plan.name} starts personal layers on clients, which do not have that model",
         "choose plan=all",
+    ),
+    _Rule(
+        "plan.head_layers", Plan.head_layers, lambda config: config.plan.name in ("head", "body"),
+        lambda config: f"plan={config.plan.name} does not look for a head", "choose plan=head",
     ),
     _Rule(
         "training.cohort", AUTO, lambda config: _why_no_cohort(config) is None,

@@ -17,6 +17,7 @@ from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.federation_plan import FederationPlan
 from fedlayers.core.layers import Layer
+from fedlayers.core.plan_kinds import KINDS, plan_of
 from fedlayers.flower.adapter import records_of
 from fedlayers.flower.arrays import decode
 from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, array_record
@@ -56,9 +57,12 @@ class Workspace:
         """Which layers are shared.
 
         Raises:
-            UserError: ``plan.personal`` names a layer that the model does not have.
+            UserError: ``plan`` names a layer that the model does not have, no layer, or all.
         """
-        return FederationPlan.keeping(self.config.plan.personal, self.layers, "plan.personal")
+        plan = self.config.plan
+        if plan.name in KINDS:
+            return plan_of(plan.name, plan.head_layers, self.layers)
+        return FederationPlan.keeping(plan.personal, self.layers, "plan.personal")
 
     def objective_of(self, client: int | None) -> Objective:
         """Return what a client minimises, given its training examples; None: given those of all clients together.

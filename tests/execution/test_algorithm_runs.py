@@ -12,6 +12,7 @@ Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
 # One of the clients trains for the first time after the stop. CFL needs all of them in every round.
 WORDS = ["metrics=[evaluation]", "fraction=0.75", "partition=dirichlet", "examples_per_client=40"]
+SETTINGS = {"fedbn": ["model._target_=tests.support.odd_models.TinyBatchNorm"]}
 EVERYBODY = [word for word in WORDS if word != "fraction=0.75"]
 
 
@@ -27,7 +28,7 @@ def left(run: Path) -> dict[str, object]:
 def test_it_goes_on_where_it_stopped_on_any_engine(
     algorithm: str, quick_run: Run, tables: Tables, tmp_path: Path
 ) -> None:
-    words = [f"algorithm={algorithm}", *(WORDS if algorithm != "cfl" else EVERYBODY)]
+    words = [f"algorithm={algorithm}", *(WORDS if algorithm != "cfl" else EVERYBODY), *SETTINGS.get(algorithm, [])]
     whole = quick_run("engine=local", *words)
     quick_run("engine=local", "rounds=1", *words, folder=tmp_path)
     longer = quick_run("engine=ray", "engine.workers=1", "engine.client_cpus=0.5", *words, folder=tmp_path)

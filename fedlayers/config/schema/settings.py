@@ -104,12 +104,15 @@ class Plan:
 
     name: str = "all"
     personal: list[str] = field(default_factory=list)
+    head_layers: int = 1
 
     def __post_init__(self) -> None:
         """Check that layers are named where, and only where, some are personal."""
-        one_of("plan.name", self.name, ("all", "personal"))
-        if self.name == "all":
-            check(not self.personal, "plan.personal", "left out with plan=all", self.personal, "choose plan=personal")
+        one_of("plan.name", self.name, ("all", "personal", "head", "body", "norms"))
+        count("plan.head_layers", self.head_layers)
+        if self.name != "personal":
+            without = f"left out with plan={self.name}"
+            check(not self.personal, "plan.personal", without, self.personal, "choose plan=personal")
         else:
             advice = "name them, such as plan.personal=[fc2], or choose plan=all"
             check(bool(self.personal), "plan.personal", "one layer or more with plan=personal", self.personal, advice)
@@ -257,6 +260,9 @@ def canonical(config: Config) -> dict[str, Any]:
     measured = {name: plugin for name, plugin in plain["metrics"].items() if plugin is not None}
     # Which layers, not in which order they were named.
     plain["plan"]["personal"] = sorted({*config.plan.personal})
+    # A sweep may give it for others of its runs.
+    if config.plan.name not in ("head", "body"):
+        plain["plan"]["head_layers"] = Plan.head_layers
     plain["metrics"] = {name: plugin for name, plugin in measured.items() if name != "on_error"}
     training = config.training
     length = training.schedule_rounds if training.schedule_by == "round" else training.schedule_steps

@@ -1,0 +1,62 @@
+"""Participants whose personal model is the global one, trained on the own examples before it is measured."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from torch import Tensor
+
+from clients.cohorts.jobs import TrainingJob
+from clients.fedavg import FedAvgClient
+from clients.learners.end_to_end import EndToEnd
+from clients.measuring import Model
+from clients.network import Network
+from fedlayers.core.checks import check, not_negative
+from fedlayers.core.seeding import torch_generator
+from fedlayers.flower.orders import orders
+from fedlayers.flower.session import Session
+
+
+class FineTunedClient(FedAvgClient):
+    """Trains as FedAvg does; evaluations after a round also measure the model that came, adapted to its examples.
+
+    ``global`` is the model as it came, ``personal`` the same after so many epochs of local training, of which nothing
+    is kept or sent. With no epoch it is FedAvg, bit for bit.
+
+    Args:
+        session: this client's data, model and generators for one message.
+        tuning_epochs: passes over the client's training examples, 0 or more.
+
+    References:
+        Cheng, Chadha & Duchi 2021, Fine-tuning is Fine in Federated Learning, arXiv 2108.07313.
+    """
+
+    def __init__(self, session: Session, tuning_epochs: float) -> None:
+        key = "algorithm.tuning_epochs"
+        check(not_negative(tuning_epochs), key, "0 or more (0 is no fine-tuning)", tuning_epochs)
+        super().__init__(session)
+        self.tuning_epochs = tuning_epochs
+
+    def tuned_names(self) -> list[str] | None:
+        """Return which weights are adapted; None for all that require gradients."""
+        return None
+
+    def evaluated_models(self, received: dict[str, Tensor]) -> Mapping[str, Model]:
+        """Return the model that came, and after the first round has begun the adapted one."""
+        found = super().evaluated_models(received)
+        adapts = self.tuning_epochs and self.session.round
+        return {**found, "personal": self.tuned(received)} if adapts else found
+
+    def tuned(self, received: Mapping[str, Tensor]) -> Model:
+        """Return a copy of the model that came after local training."""
+        workspace = self.session.workspace
+        training = replace(workspace.config.training, epochs=self.tuning_epochs, steps=None)
+        self.told = orders({}, training)
+        weights, buffers = {name: tensor.clone() for name, tensor in received.items()}, self.buffers()
+        network = Network(workspace.module, weights, buffers)
+        learner = EndToEnd(network, training, self.lr, names=self.tuned_names(), objective=self.objective)
+        generator = torch_generator(workspace.config.seed, "fine-tuning", self.session.round, self.session.client)
+        job = TrainingJob(
+            learner, self.training_examples(), training, generator, workspace.augment, device=workspace.device
+        )
+        job.done_alone()
+        return Model(weights, buffers, received)
