@@ -11,8 +11,10 @@ from clients.network import Network, Weights
 from clients.optimizers import clipped, make_optimizer
 from clients.schedules import Rate
 from fedlayers.config.schema.training import Training
+from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.core.schedule import Step
+from fedlayers.flower.session import Session
 from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
 from fedlayers.objectives.objective import Objective
 from fedlayers.objectives.step_losses import StepLosses
@@ -112,6 +114,13 @@ class EndToEnd(Learner):
 def end_to_end(task: Task) -> EndToEnd:
     """Return the learner of ``learner=end_to_end``."""
     return EndToEnd(task.network, task.training, task.lr, names=task.names, hooks=task.hooks, objective=task.objective)
+
+
+def check_end_to_end(session: Session) -> None:
+    """Raise UserError if another learner is chosen than the algorithm's; without a session nothing is known."""
+    if session is not None:
+        name, usual = str(session.workspace.config.learner["_target_"]), f"{__name__}.{end_to_end.__name__}"
+        check(name == usual, "learner", "end_to_end with this algorithm, which changes what a step is", name)
 
 
 def chosen(network: Network, names: Iterable[str] | None) -> list[str]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from clients.cohorts.jobs import TrainingJob
 from clients.fedavg import FedAvgClient
-from clients.learners.end_to_end import EndToEnd
+from clients.learners.base import Hooks
 from clients.measuring import Model
 from clients.network import Network
 from fedlayers.core.checks import check, not_negative
@@ -53,7 +53,7 @@ class FineTunedClient(FedAvgClient):
         self.told = orders({}, training)
         weights, buffers = {name: tensor.clone() for name, tensor in received.items()}, self.buffers()
         network = Network(workspace.module, weights, buffers)
-        learner = EndToEnd(network, training, self.lr, names=self.tuned_names(), objective=self.objective)
+        learner = FedAvgClient.learner(self, network, Hooks(), self.tuned_names())
         generator = torch_generator(workspace.config.seed, "fine-tuning", self.session.round, self.session.client)
         job = TrainingJob(
             learner, self.training_examples(), training, generator, workspace.augment, device=workspace.device

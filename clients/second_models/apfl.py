@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from clients.learners.base import Hooks, Learner
+from clients.learners.end_to_end import check_end_to_end
 from clients.network import Network, Weights
 from clients.second_models.base import SECOND, SecondModelClient
 from clients.second_models.mixture import MixedSteps, MixtureLearner
@@ -34,12 +35,14 @@ class APFLClient(SecondModelClient):
 
     def __init__(self, session: Session, alpha: float, adaptive: bool) -> None:
         check(0 <= alpha <= 1, "algorithm.alpha", "in [0, 1] (1 is local training)", alpha)
+        check_end_to_end(session)
         super().__init__(session)
         self.alpha, self.adaptive = alpha, adaptive
 
     def learner(self, network: Network, hooks: Hooks, names: Iterable[str] | None = None) -> Learner:
         """Return what steps v and w at once."""
         shared = super().learner(network, hooks, names)
+        self.prepare(network)
         self.share = self._share()
         self.second = network.twin(self._mixed(self.own, network.parameters), self.second.buffers)
         self.second_start = {name: tensor.clone() for name, tensor in self.second.parameters.items()}

@@ -1,11 +1,10 @@
 """What participants with a second model share: where it starts, how it is kept, and that both are measured."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from clients.fedavg import FedAvgClient
-from clients.learners.base import Hooks, Learner
 from clients.learners.composed import Composed
 from clients.measuring import Model
 from clients.network import Network, Weights
@@ -20,14 +19,14 @@ SECOND, SECOND_BUFFERS, SECOND_OPTIMIZER = "second", "second_buffers", "second_o
 class SecondModelClient(FedAvgClient):
     """Has a model of its own, v_k, beside the shared one: it starts as the first global model that the client gets.
 
-    A subclass trains ``second``, in :meth:`learner` on the same batches or in :meth:`train` after the shared one. Both
+    A subclass trains ``second``, which :meth:`prepare` makes, beside the shared model or after it. Both
     are measured: ``global`` is the shared model, after local training this client's copy of it, ``personal`` v_k.
 
     Args:
         session: this client's data, model and generators for one message.
     """
 
-    # The personal model from where :meth:`learner` is called, the weights that its training starts from, and what of
+    # The personal model from where :meth:`prepare` is called, the weights that its training starts from, and what of
     # it is the client's own, v_k: all, unless a subclass says otherwise.
     second: Network
     second_start: Weights
@@ -40,15 +39,14 @@ class SecondModelClient(FedAvgClient):
             plan = session.workspace.config.plan.name
             check(plan == "all", "plan", "all with an algorithm that has two models a client", plan)
 
-    def learner(self, network: Network, hooks: Hooks, names: Iterable[str] | None = None) -> Learner:
-        """Return the shared model's learner, FedAvg's, with v_k ready to be trained."""
+    def prepare(self, network: Network) -> None:
+        """Make ``second`` of what the client has kept, ready to be trained beside a network with the shared model."""
         own = self.session.stored(SECOND) or network.parameters
         buffers = self.session.stored(SECOND_BUFFERS) or network.buffers
         self.second_start = own
         copies = [{name: tensor.clone() for name, tensor in found.items()} for found in (own, buffers)]
         self.second = network.twin(*copies)
         self.own = self.second.parameters
-        return super().learner(network, hooks, names)
 
     def keep(self, trained: Trained) -> None:
         """Keep v_k, buffers included."""

@@ -37,10 +37,10 @@ class DittoClient(SecondModelClient):
 
     def learner(self, network: Network, hooks: Hooks, names: Iterable[str] | None = None) -> Learner:
         """Return the shared model's learner, and make that of v_k."""
-        shared = super().learner(network, hooks, names)
+        self.prepare(network)
         near = Hooks(hooks.reference, self.pull if self.strength else None, adds_up=(type(self), self.strength))
-        self.nearby = super(SecondModelClient, self).learner(self.second, near)
-        return shared
+        self.nearby = super().learner(self.second, near)
+        return super().learner(network, hooks, names)
 
     def pull(self, parameters: Weights, reference: Weights) -> Tensor:
         """Return (λ/2) ‖v − wᵗ‖²."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from clients.learners.base import Hooks, Learner
-from clients.learners.end_to_end import EndToEnd
+from clients.learners.end_to_end import EndToEnd, check_end_to_end
 from clients.network import Network, Weights
 from clients.second_models.base import SECOND, SecondModelClient
 from clients.second_models.mixture import MixedSteps, MixtureLearner
@@ -34,6 +34,7 @@ class FedRoDClient(SecondModelClient):
     """
 
     def __init__(self, session: Session, balanced: bool) -> None:
+        check_end_to_end(session)
         super().__init__(session)
         self.balanced = balanced
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from clients.batches import Batch
 from clients.learners.base import Hooks, Learner
-from clients.learners.end_to_end import EndToEnd
 from clients.network import Network, Weights
 from clients.obedience import proximal_term
 from clients.second_models.base import Beside, SecondModelClient
@@ -44,10 +43,11 @@ class PFedMeClient(SecondModelClient):
 
     def learner(self, network: Network, hooks: Hooks, names: Iterable[str] | None = None) -> Learner:
         """Return what takes K steps of θ and one of w."""
-        super().learner(network, hooks, names)
+        self.prepare(network)
         near = Hooks(network.parameters, self.pull if self.strength else None)
-        inner = EndToEnd(self.second, self.told.training, self.lr, names=names, hooks=near, objective=self.objective)
-        return MoreauSteps(network, inner, self.inner_steps, self.eta * self.strength)
+        return MoreauSteps(
+            network, super().learner(self.second, near, names), self.inner_steps, self.eta * self.strength
+        )
 
     def pull(self, parameters: Weights, reference: Weights) -> Tensor:
         """Return (λ/2) ‖θ − w‖²."""
@@ -64,9 +64,9 @@ class MoreauSteps(Beside):
         rate: η λ, the share of the way.
     """
 
-    def __init__(self, shared: Network, inner: EndToEnd, steps: int, rate: float) -> None:
+    def __init__(self, shared: Network, inner: Learner, steps: int, rate: float) -> None:
         super().__init__({"personal": inner})
-        self.networks = (shared, inner.network)
+        self.networks = (shared, *inner.networks)
         self.inner, self.steps, self.rate = inner, steps, rate
 
     def step(self, batch: Batch, step: Step) -> Tensor:

@@ -144,3 +144,20 @@ def test_arguments_out_of_range_are_refused(make: Callable[[], object], sentence
 def test_a_plan_beside_a_second_model_is_refused(quick_run: Run) -> None:
     with pytest.raises(ClientFailed, match="plan must be all with an algorithm that has two models a client, got 'per"):
         quick_run("engine=local", "algorithm=ditto", "plan=personal", "plan.personal=[fc2]")
+
+
+@pytest.mark.parametrize("name", ["apfl", "fedrod"])
+def test_another_learner_beside_a_mixture_is_refused(quick_run: Run, name: str) -> None:
+    sentence = (
+        r"learner must be end_to_end with this algorithm, which changes what a step is, got 'clients\.learners\.gr"
+    )
+    with pytest.raises(ClientFailed, match=sentence):
+        quick_run("engine=local", f"algorithm={name}", "learner=greedy", "rounds=1")
+
+
+@pytest.mark.parametrize("name", ["ditto", "pfedme", "localadaptation"])
+def test_another_learner_trains_both_models(quick_run: Run, name: str) -> None:
+    words = ["learner=greedy", "model.hidden=[8,8]", "rounds=1", "metrics=[evaluation]"]
+    rows = read(quick_run("engine=local", f"algorithm={name}", *words)).records
+    final = rows.query("moment == 'final' and metric == 'loss' and scope == 'client_test' and owner == 'client'")
+    assert set(final.model) == {"global", "personal"} and (final.status == "ok").all()
