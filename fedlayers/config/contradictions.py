@@ -7,7 +7,8 @@ from typing import Any
 
 from fedlayers.config.class_names import locate
 from fedlayers.config.schema.examples import Plant
-from fedlayers.config.schema.settings import Config, Engine, Plan
+from fedlayers.config.schema.plan import Plan
+from fedlayers.config.schema.settings import Config, Engine
 from fedlayers.config.schema.training import AUTO, Training
 from fedlayers.core.errors import UserError
 

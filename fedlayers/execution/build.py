@@ -12,7 +12,8 @@ from torch import nn
 
 from fedlayers.config.building import build_plugin, located
 from fedlayers.config.plugins import STRATEGY, check_plugins, decided_above
-from fedlayers.config.schema.settings import Config, Plan
+from fedlayers.config.schema.plan import Plan
+from fedlayers.config.schema.settings import Config
 from fedlayers.config.stock_strategies import DECIDED, check_stock_among, is_stock
 from fedlayers.core.checks import check
 from fedlayers.core.federation import Examples, Federation

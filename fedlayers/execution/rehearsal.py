@@ -8,7 +8,8 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp.strategy import FedAvg, Strategy
 
 from fedlayers.config.quantity_names import asks_for
-from fedlayers.config.schema.settings import Config, Plan
+from fedlayers.config.schema.plan import Plan
+from fedlayers.config.schema.settings import Config
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import stated_by

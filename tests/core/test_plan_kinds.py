@@ -6,7 +6,8 @@ import pytest
 from torch import nn
 
 from fedlayers.config.compose import compose_config
-from fedlayers.config.schema.settings import Plan, identity
+from fedlayers.config.schema.plan import Plan
+from fedlayers.config.schema.settings import identity
 from fedlayers.core.errors import UserError
 from fedlayers.core.layers import layers_of
 from fedlayers.core.plan_kinds import plan_of

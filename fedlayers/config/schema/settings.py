@@ -12,6 +12,7 @@ from typing import Any
 
 from fedlayers.config.schema.examples import Plant, ServerTest
 from fedlayers.config.schema.old_names import new_value
+from fedlayers.config.schema.plan import Plan
 from fedlayers.config.schema.training import Training
 from fedlayers.core.checks import LARGEST, MOST, check, check_folder_name, check_path, count, one_of
 
@@ -96,26 +97,6 @@ class Probe:
         """Check every range."""
         one_of("probe.policy", self.policy, ("server", "pooled", "synthetic"))
         count("probe.size", self.size, least=4, otherwise=", or null for a thousand, fewer for large networks")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which layers the clients share, see :class:`fedlayers.core.federation_plan.FederationPlan`."""
-
-    name: str = "all"
-    personal: list[str] = field(default_factory=list)
-    head_layers: int = 1
-
-    def __post_init__(self) -> None:
-        """Check that layers are named where, and only where, some are personal."""
-        one_of("plan.name", self.name, ("all", "personal", "head", "body", "norms"))
-        count("plan.head_layers", self.head_layers)
-        if self.name != "personal":
-            without = f"left out with plan={self.name}"
-            check(not self.personal, "plan.personal", without, self.personal, "choose plan=personal")
-        else:
-            advice = "name them, such as plan.personal=[fc2], or choose plan=all"
-            check(bool(self.personal), "plan.personal", "one layer or more with plan=personal", self.personal, advice)
 
 
 # What clients minimise unless another objective is chosen, as conf/objective/cross_entropy.yaml has it.
