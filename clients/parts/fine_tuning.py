@@ -10,6 +10,7 @@ from clients.fedavg import FedAvgClient
 from clients.learners.base import Hooks
 from clients.measuring import Model
 from clients.network import Network
+from fedlayers.config.schema.training import Training
 from fedlayers.core.checks import check, not_negative
 from fedlayers.core.seeding import torch_generator
 from fedlayers.flower.orders import orders
@@ -40,6 +41,10 @@ class FineTunedClient(FedAvgClient):
         """Return which weights are adapted; None for all that require gradients."""
         return None
 
+    def tuning(self) -> Training:
+        """Return the settings of fine-tuning: the run's, but for its length."""
+        return replace(self.session.workspace.config.training, epochs=self.tuning_epochs, steps=None)
+
     def evaluated_models(self, received: dict[str, Tensor]) -> Mapping[str, Model]:
         """Return the model that came, and after the first round has begun the adapted one."""
         found = super().evaluated_models(received)
@@ -49,7 +54,7 @@ class FineTunedClient(FedAvgClient):
     def tuned(self, received: Mapping[str, Tensor]) -> Model:
         """Return a copy of the model that came after local training."""
         workspace = self.session.workspace
-        training = replace(workspace.config.training, epochs=self.tuning_epochs, steps=None)
+        training = self.tuning()
         self.told = orders({}, training)
         weights, buffers = {name: tensor.clone() for name, tensor in received.items()}, self.buffers()
         network = Network(workspace.module, weights, buffers)
