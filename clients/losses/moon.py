@@ -57,7 +57,7 @@ class MoonClient(FedAvgClient):
         self.features = Features(networks, self.session.workspace.layers[-1].name)
         own = None if names is None else list(names)
         task = Task(network, self.told.training, self.lr, own, hooks, self.objective)
-        return Contrast(task, self.features, self.mu, self.tau)
+        return FeatureContrast(task, self.features, self.mu, self.tau)
 
     def train(self, learner: Learner, observers: Sequence[Observer] = (), state: str = OPTIMIZER) -> LocalResult:
         """Train, and look at features meanwhile."""
@@ -74,7 +74,7 @@ class MoonClient(FedAvgClient):
             self.session.store(_PREVIOUS_BUFFERS, trained.buffers)
 
 
-class Contrast(SeesBatch):
+class FeatureContrast(SeesBatch):
     """Steps along the gradient of a batch's loss and µ times its contrast.
 
     Args:
