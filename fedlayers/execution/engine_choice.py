@@ -1,9 +1,9 @@
 """Which engine runs: the one asked for, or for ``auto`` the one that suits the size of the job."""
 
 from fedlayers.config.schema.settings import Config
+from fedlayers.core.cost import multiply_adds
 from fedlayers.execution.measuring_cost import Timed, client_seconds, measuring_seconds
 from fedlayers.flower.session import Workspace
-from fedlayers.models.cost import multiply_adds
 
 # Below this estimate a job is done before Ray and its workers are up and have saved that time again.
 TINY_S = 20.0

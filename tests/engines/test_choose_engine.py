@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from fedlayers.config.compose import compose_config
+from fedlayers.core.cost import multiply_adds
 from fedlayers.execution.assembly import assembled
 from fedlayers.execution.engine_choice import choose
 from fedlayers.execution.measuring_cost import client_seconds, measuring_seconds, times_due
 from fedlayers.flower.session import Workspace
-from fedlayers.models.cost import multiply_adds
 from metrics.base import Metric
 from metrics.evaluation import Evaluation
 

@@ -1,5 +1,6 @@
 """What a network costs: multiply-adds of one forward pass."""
 
+from collections.abc import Callable, Iterable
 from math import prod
 from typing import Any
 
@@ -17,6 +18,17 @@ def multiply_adds(module: nn.Module, shape: tuple[int, ...]) -> int:
         module: the network.
         shape: one example's feature shape.
     """
+    was_training = module.training
+    try:
+        device = next(module.parameters()).device
+        module.eval()
+        return multiply_adds_in([module], lambda: module(torch.zeros(1, *shape, device=device)))
+    finally:
+        module.train(was_training)
+
+
+def multiply_adds_in(modules: Iterable[nn.Module], block: Callable[[], Any]) -> int:
+    """Return the multiply-adds of some modules, those inside of them included, in a block of code on one example."""
     counts: list[int] = []
 
     def count(owner: nn.Module, _inputs: Any, output: Any) -> None:
@@ -26,14 +38,12 @@ def multiply_adds(module: nn.Module, shape: tuple[int, ...]) -> int:
                 positions = output.shape[1:-1] if channels_last else output.shape[2:]
                 counts.append(parameter.numel() * prod(positions))
 
-    handles = [owner.register_forward_hook(count) for owner in module.modules()]
-    was_training = module.training
+    owners = dict.fromkeys(owner for module in modules for owner in module.modules())
+    handles = [owner.register_forward_hook(count) for owner in owners]
     try:
         with torch.no_grad():
-            device = next(module.parameters()).device
-            module.eval()(torch.zeros(1, *shape, device=device))
+            block()
     finally:
-        module.train(was_training)
         for handle in handles:
             handle.remove()
     return sum(counts)
