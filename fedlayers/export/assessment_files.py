@@ -33,8 +33,9 @@ def save_tests(found: Assessment, folder: Path, more: Mapping[str, Any]) -> list
 
 def results(found: Assessment) -> dict[str, Any]:
     """Return the accuracy as ``acc``; of a model each of whose layers answers ``acc_last`` and ``acc_layers``."""
-    own = {"acc": found.accuracy}
-    return {**own, "examples": found.examples}
+    own = [*found.stages.values()]
+    accuracies = {"acc_last": own[-1], "acc_layers": own} if own else {"acc": found.accuracy}
+    return {**accuracies, "examples": found.examples}
 
 
 def report(found: Assessment) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """How good a run's model is, found out again from the run's folder: which class was taken for which, and how often."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import nn
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples
+from fedlayers.core.stages import readouts_of, representations, stages
 from fedlayers.data.server_examples import server_examples
 from fedlayers.opening.run import Run
 from metrics.predictions.predicting import evaluate_model
@@ -30,6 +31,7 @@ class Assessment:
         round: of the model.
         classes: their names, in the order of the labels.
         confusion: counts, shape (C, C), int64, rows true, columns predicted.
+        stages: stage -> the share of examples whose class it predicts, in order; empty if only the network answers.
     """
 
     scope: str
@@ -37,6 +39,7 @@ class Assessment:
     round: int
     classes: tuple[str, ...]
     confusion: np.ndarray
+    stages: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def examples(self) -> int:
@@ -125,4 +128,18 @@ def _assessed(
             f"the model of round {number} of {run.folder} is no use: its outputs for {found.unusable} of "
             f"{len(examples)} examples are NaN or infinite; ask for another checkpoint"
         )
-    return Assessment(scope, client, number, classes, found.confusion.numpy())
+    return Assessment(scope, client, number, classes, found.confusion.numpy(), _of_stages(module, examples))
+
+
+def _of_stages(module: nn.Module, examples: Examples) -> dict[str, float]:
+    """Return the accuracy of each stage that answers by itself."""
+    readouts = readouts_of(module)
+    if readouts is None:
+        return {}
+    parts, right = stages(module), np.zeros(len(readouts), dtype=np.int64)
+    with torch.inference_mode():
+        for positions in torch.split(torch.arange(len(examples)), _BATCH):
+            features, labels = examples.batch(positions)
+            for place, (readout, h) in enumerate(zip(readouts, representations(parts, features), strict=True)):
+                right[place] += int((readout(h).argmax(1) == labels).sum())
+    return {part.name: int(count) / len(examples) for part, count in zip(parts, right, strict=True)}

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import fedlayers
 from fedlayers.commands.chain.arguments import chain_arguments, training_parser
 from fedlayers.commands.chain.main import main
 from fedlayers.config.compose import compose_config
 from fedlayers.config.experiments import experiment_word, experiments
 from fedlayers.core.errors import UserError
+from tests.support.fake_run import Fake, write_run
 
 QUICK = [
     "clients=3", "rounds=2", "examples_per_client=40", "model.hidden=[16,16]", "engine=local", "progress=none",
@@ -136,6 +139,107 @@ def test_a_run_is_tested_again(run: Path, capsys: pytest.CaptureFixture[str]) ->
     assert report["macro avg"].keys() == {"precision", "recall", "f1-score", "support"}
     assert (folder / "confusion_matrix_normalized.png").is_file()
     assert np.load(folder / "clients" / "3" / "confusion.npy").sum() == 6
+
+
+@pytest.fixture(scope="module")
+def chains(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A chain and the same network end to end."""
+    words = [word for word in QUICK if not word.startswith(("model.hidden", "training.lr"))]
+    words += ["metrics=[evaluation,weights]", "metrics.weights.rounds=[all]", "figures=false", "training.lr=0.05"]
+    words += ["model.width=16", "model.layers=2", f"results_dir={tmp_path_factory.mktemp('results')}"]
+    return [fedlayers.run(words, model=model).path for model in ("greedy_mlp", "deep_mlp")]
+
+
+def test_each_layer_of_a_chain_is_tested(chains: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = said(capsys, "evaluate", *chains)
+    assert code == 0, err
+    results = [json.loads((run / "evaluation/best/test_results.json").read_text()) for run in chains]
+    assert results[0].keys() == {"acc_last", "acc_layers", "examples", "checkpoint", "round"} and "acc" in results[1]
+    opened = fedlayers.open(chains[0])
+    module, (features, labels) = opened.model("best"), opened.data.server_test.batch(torch.arange(270))
+    fc1, relu, anchors1 = (module.get_submodule(name) for name in ("fc1", "relu", "anchors1"))
+    first = (anchors1(relu(fc1(features.flatten(1)))).argmax(1) == labels).float().mean().item()
+    assert results[0]["acc_layers"][0] == pytest.approx(first)
+    assert results[0]["acc_last"] == results[0]["acc_layers"][1]
+    assert re.search(r"by layer: fc1 \d\.\d{4}, fc2 \d\.\d{4}\n", out)
+
+
+@pytest.mark.parametrize(
+    ("words", "files"),
+    [
+        (["timeline", "--metric", "update_norm", "--layer", "layer_1"], ["timeline_update_norm"]),
+        (["training-curves", "overview"], ["learning_curves", "all_metrics_overview"]),
+        (["confusion", "--normalize", "--labels", "a,b,c,d,e,f,g,h,i,j"], ["confusion_matrix_normalized"]),
+        (["confusion"], ["confusion_matrix"]),
+        (["heatmap", "layerwise", "--metric", "norm", "--formats", "png,svg"], ["heatmap_norm", "layer_profile_norm"]),
+    ],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_a_plot_is_chosen_by_name(
+    chains: list[Path], words: list[str], files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = said(capsys, "plot", chains[0], *words, "--out", tmp_path)
+    assert code == 0, err
+    formats = ("png", "svg") if "--formats" in words else ("png",)
+    expected = [str(tmp_path / f"{name}.{kind}") for name in files for kind in formats]
+    assert sorted(out.splitlines()) == sorted(expected) and all(Path(file).is_file() for file in expected)
+
+
+def test_runs_are_compared(
+    chains: list[Path], here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[str] = []
+
+    def open_(place: str) -> bool:
+        shown.append(place)
+        return len(shown) < 3
+
+    monkeypatch.setattr("webbrowser.open", open_)
+    words = ["confusion", "multi-run", "--normalize", "--metric", "norm"]
+    code, out, err = said(capsys, "plot", *chains, *words, "--show")
+    assert code == 0, err
+    assert out.splitlines() == ["comparison/confusion_matrix_normalized.png", "comparison/multi_run_norm.png"]
+    assert shown == [(here / line).as_uri() for line in out.splitlines()]
+    code, _, err = said(capsys, "plot", *chains, *words, "--show")
+    assert (code, err) == (1, "--show needs a program that shows pictures, and found none: open the files above\n")
+
+
+def test_a_phase_is_one_moment(chains: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = said(capsys, "plot", chains[0], "overview", "--phase", "train", "--out", tmp_path)
+    assert (code, out) == (0, f"{tmp_path}/all_metrics_overview.png\n")
+    code, _, err = said(capsys, "plot", chains[0], "overview", "--phase", "val", "--out", tmp_path)
+    assert code == 1 and "no figure all_metrics_overview" in err
+
+
+def test_what_cannot_be_drawn_is_a_sentence(
+    chains: list[Path], run: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*words: object) -> str:
+        code, out, err = said(capsys, "plot", *words)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        return err
+
+    start = (
+        "timelin is no folder and no plot (did you mean timeline?): give runs or a study, and some of training-curves"
+    )
+    assert told(run, "timelin").startswith(start)
+    assert told("timeline") == "give the folder of a run or a study, such as results/main/<run>\n"
+    assert "has no figure of --metric probe_f1; there are figures of" in told(
+        chains[0], "timeline", "--metric", "f1_score"
+    )
+    assert told(run, run.parent, "timeline").startswith(
+        f"{run.parent} is not a run folder: several folders are runs to"
+    )
+    shutil.copytree(run, here / "b" / run.name)
+    assert told(run, Path("b") / run.name).startswith("runs that are compared must have different names: copy one into")
+    assert told(run, "--formats", "gif") == "--formats must be some of png, pdf, svg with commas between, got gif\n"
+    facts = json.loads((here / "b" / run.name / "run.json").read_text())
+    (here / "b" / run.name / "run.json").write_text(json.dumps({**facts, "classes": ["yes", "no"]}))
+    (here / "b" / run.name).rename(here / "b" / "other")
+    expected = "runs must have the same classes to have one confusion matrix: name one run\n"
+    assert told(run, Path("b") / "other", "confusion") == expected
+    bare = write_run(here / "bare", Fake(overrides=(("classes", []),)))
+    assert told(bare, "confusion").startswith(f"{bare} holds nothing that could be drawn of that")
 
 
 def test_what_cannot_be_tested_is_a_sentence(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

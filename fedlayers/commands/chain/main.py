@@ -14,9 +14,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from fedlayers.commands.chain import evaluate, train
+from fedlayers.commands.chain import evaluate, plot, train
 from fedlayers.commands.chain.arguments import chain_arguments, training_parser
 from fedlayers.commands.main import carried_out_or_continued, start
+from fedlayers.commands.reading import read
 from fedlayers.config.arguments import Arguments
 from fedlayers.config.compose import compose_config
 from fedlayers.config.schema.settings import Config
@@ -31,7 +32,11 @@ _EXAMPLES = """examples:
   python -m fedlayers.chain -m model=mlp model.hidden=[64,64,64,64] seed=0,1,2
   python -m fedlayers.chain evaluate results/main/<run> --clients
 """
-_COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {"train": train.main, "evaluate": evaluate.main}
+_COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
+    "train": train.main,
+    "evaluate": evaluate.main,
+    "plot": plot.main,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,6 +64,8 @@ def _everything(arguments: Arguments) -> int:
         if configs[0].figures:
             _draw_all(folder)
         print(files_of(folder))
+        if told := read(folder).answers().text:
+            print(f"\n{told}")
     return 0
 
 

@@ -17,6 +17,8 @@ def report_text(found: Assessment) -> str:
         [_short(name), *map(_number, (own.precision, own.recall, own.f1)), f"{own.support:,}"] for name, own in rows
     ]
     text = f"accuracy {_number(found.accuracy)} of {found.examples:,} examples\n"
+    if found.stages:
+        text += "by layer: " + ", ".join(f"{name} {_number(share)}" for name, share in found.stages.items()) + "\n"
     text += _table(["class", "precision", "recall", "F1", "examples"], lines)
     if len(found.classes) <= _MOST_CLASSES:
         names = [_short(name) for name in found.classes]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fedlayers.commands.chain.labels import check_labels
 from fedlayers.commands.chain.report_text import report_text
 from fedlayers.core.errors import UserError
 from fedlayers.export.assessment_files import save_tests
@@ -29,7 +30,7 @@ def tested_again(run: Run, checkpoint: str = "best", clients: bool = False, labe
     Raises:
         UserError: it has no such model, or there are not as many labels as classes.
     """
-    _check(labels, run.facts["classes"])
+    check_labels(labels, run.facts["classes"])
     folder = run.folder / "evaluation" / checkpoint
     files = []
     try:
@@ -47,14 +48,6 @@ def tested_again(run: Run, checkpoint: str = "best", clients: bool = False, labe
         print(f"client {one.client}: accuracy {one.accuracy:.4f} of {one.examples:,} examples")
     print(f"files: {folder}")
     return files
-
-
-def _check(labels: Sequence[str], classes: Sequence[str]) -> None:
-    if labels and (len(labels) != len(classes) or len({*labels}) < len(labels)):
-        raise UserError(
-            f"--labels must be {len(classes)} different names, one for each class, with commas between, got "
-            f"{','.join(labels)}"
-        )
 
 
 def _named(found: Assessment, labels: Sequence[str]) -> Assessment:

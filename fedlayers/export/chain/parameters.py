@@ -8,7 +8,13 @@ from fedlayers.core import VERSION
 from fedlayers.opening.run import Run
 
 # Our models that the original has, too.
-_MODELS = {"mlp": "mlp", "greedy_mlp": "greedy", "mono_forward": "mono_forward", "forward_forward": "forward_forward"}
+_MODELS = {
+    "mlp": "mlp",
+    "deep_mlp": "mlp",
+    "greedy_mlp": "greedy",
+    "mono_forward": "mono_forward",
+    "forward_forward": "forward_forward",
+}
 # The settings of a chain of layers, ours -> theirs; what a run does not have is left out.
 _OF_MODEL = {"similarity": "similarity", "temperature": "tau", "theta": "theta"}
 _OF_LEARNER = {"lambda_ace": "lambda_ace", "ace_variant": "ace_variant"}
@@ -18,7 +24,7 @@ def parameters(run: Run) -> dict[str, Any]:
     """Return the settings under their names, plain values only, and where the run was, under ``fedlayers``."""
     config, facts = run.config, run.facts
     model, training = config.model, config.training
-    learner = getattr(config, "learner", {})
+    learner = config.learner
     steps = steps_a_round(run)
     return {
         "dataset": str(facts["dataset"]).lower(),
