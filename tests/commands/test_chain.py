@@ -101,7 +101,7 @@ def test_without_an_experiment_what_answers_the_questions_is_measured() -> None:
         found = chain_arguments(training_parser("", None, "").parse_args(words))
         return [word for word in found.overrides if word.startswith("metrics=")]
 
-    assert measured("rounds=1") == ["metrics=[evaluation,representation]"]
+    assert measured("rounds=1") == ["metrics=[evaluation,readout]"]
     assert measured("rounds=1", "metrics=[weights]") == ["metrics=[weights]"]
     assert measured("layers_fmnist", "rounds=1") == measured("+experiment=layers_fmnist") == []
 

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ import fedlayers
 from fedlayers.commands.export import main
 from fedlayers.commands.main import main as main_command
 from fedlayers.core.errors import UserError
-from fedlayers.export.chain import chain_export
+from fedlayers.export.chain import chain_export, plots
 from fedlayers.export.chain.chain_export import ChainExport
 from fedlayers.export.chain.log_lines import QUANTITIES
 from fedlayers.export.chain.weights import in_their_names
 from fedlayers.export.exporter import Exporter, exporters
+from fedlayers.figures.draw import draw
+from fedlayers.figures.drawing.drawable import Drawing
 from tests.support.chain_log import problems
 
 FILES = {
@@ -35,9 +37,32 @@ WORDS = (
 )  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def undrawn() -> Iterator[pytest.MonkeyPatch]:
+    """Leave a file of each plot's name instead of a picture: drawing takes most of the time, and is tested once."""
+
+    def draw(figures: list[Drawing], folder: Path, formats: tuple[str, ...]) -> None:
+        for figure in figures:
+            (folder / f"{figure.name}.{formats[0]}").touch()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "draw", draw)
+        yield patch
+
+
 @pytest.fixture(scope="module")
 def run(quick_run: Callable[..., Path]) -> Path:
     return quick_run(*WORDS)
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A greedy chain, read out at every stage, and what is written of it."""
+    folder = tmp_path_factory.mktemp("chain")
+    words = ["clients=2", "rounds=1", "examples_per_client=60", "engine=local", "figures=false", "progress=none"]
+    words += ["model=greedy_mlp", "model.width=16", "model.layers=2", "metrics=[evaluation,readout]", "probe.size=60"]
+    run = fedlayers.run([*words, "metrics.readout.permutations=0", f"results_dir={folder}/results"]).path
+    return run, ChainExport(str(folder / "runs")).write(fedlayers.open(run)).folder
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +160,30 @@ def test_a_greedy_chain_has_their_names_twice() -> None:
     assert in_their_names(weights, {"model": "cnn"}).keys() == weights.keys()
 
 
+def test_a_chain_is_theirs(chain: tuple[Path, Path]) -> None:
+    run, folder = chain
+    assert folder.parent.parts[-2:] == ("digits", "greedy")
+    told = yaml.safe_load((folder / "params.yaml").read_text())
+    assert {"model": "greedy", "N": 16, "layers": 2, "similarity": "cosine", "tau": 0.1}.items() <= told.items()
+    assert (told["lambda_ace"], told["ace_variant"]) == (0.1, "js")
+    results = json.loads((folder / "test_results.json").read_text())
+    assert results["acc_last"] == results["acc_layers"][1] and len(results["acc_layers"]) == 2
+    assert list(problems((folder / "log.jsonl").read_text())) == []
+    train, val = entries(folder)
+    # Units that do not vary have no entropy.
+    known = set(QUANTITIES.values()) - {"gaussian_entropy"}
+    assert val["metrics"]["layer_0"].keys() - {"gaussian_entropy"} == known - {"linear_cka"}
+    absent = {name for name in known if name.startswith(("ace_", "ridge"))}
+    assert val["metrics"]["layer_1"].keys() - {"gaussian_entropy"} == known - absent
+    opened = fedlayers.open(run)
+    rows = opened.records(metric="anchor_accuracy", moment="after_local", layer="fc2")["value"]
+    assert train["metrics"]["layer_1"]["accuracy"] == pytest.approx(rows.mean())
+    weights = torch.load(folder / "last.pt", weights_only=True)["model"]
+    assert torch.equal(weights["linears.1.weight"], opened.weights(1)["fc2.weight"])
+    names = {"heatmap_margin_val.png", "layer_profile_f1_score_val.png", "research_questions.png"}
+    assert names <= {file.name for file in folder.iterdir()}
+
+
 def test_a_run_is_written_once(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["chain", str(run), "--out", str(tmp_path / "runs")]
     assert main(words) == 0
@@ -187,6 +236,7 @@ def test_a_run_exports_itself_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plots, "draw", draw)
     words = ["clients=2", "rounds=1", "examples_per_client=40", "metrics=[evaluation]", "engine=local", "figures=false"]
     for said in ("export: runs/digits/mlp/0001_", "(there already)"):
         with pytest.raises(SystemExit) as left:
@@ -196,6 +246,7 @@ def test_a_run_exports_itself_once(
     (folder,) = tmp_path.glob("runs/digits/mlp/*")
     # Everybody alone: there is no global model to keep or to test.
     assert {"params.yaml", "log.jsonl"} <= {file.name for file in folder.iterdir()}
+    assert (folder / "basic_training_curves.png").stat().st_size > 1000
     assert not list(folder.glob("*.pt")) and list(problems((folder / "log.jsonl").read_text())) == []
 
 

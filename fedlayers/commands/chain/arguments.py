@@ -7,7 +7,7 @@ from fedlayers.config.experiments import experiment_word
 from fedlayers.core.errors import UserError
 
 # What answers the three questions, and costs little, where nobody says what is measured.
-_MEASURED = "metrics=[evaluation,representation]"
+_MEASURED = "metrics=[evaluation,readout]"
 
 
 def training_parser(prog: str, description: str | None, epilog: str) -> argparse.ArgumentParser:

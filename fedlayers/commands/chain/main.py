@@ -7,7 +7,7 @@
   python -m fedlayers.chain plot RUN [RUN ...]           figures of one run, or of several side by side
 
 CONFIG is an experiment such as chain/mnist, or a YAML file written like one; overrides are settings, key=value. Without
-both CONFIG and metrics=, metrics=[evaluation,representation] are measured.
+both CONFIG and metrics=, metrics=[evaluation,readout] are measured.
 """
 
 import sys

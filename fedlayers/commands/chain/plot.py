@@ -72,7 +72,7 @@ def _plot(words: argparse.Namespace) -> int:
     for figure in figures:
         if figure.words is not None:
             print(f"\n{figure.words()}")
-    if words.show and not all([webbrowser.open(file.resolve().as_uri()) for file in drawn]):
+    if words.show and not all(webbrowser.open(file.resolve().as_uri()) for file in drawn):
         raise UserError("--show needs a program that shows pictures, and found none: open the files above")
     return 0 if len(drawn) == len(figures) else 1
 
