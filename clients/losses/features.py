@@ -1,11 +1,16 @@
 """What a network hands to its last layer, seen while it computes."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 
 from torch import Tensor, nn
 
+from clients.fedavg import FedAvgClient
+from clients.learners.base import Learner
 from clients.network import Network
+from clients.observers import Observer
+from clients.training import LocalResult
+from fedlayers.flower.session import OPTIMIZER
 
 
 class Features:
@@ -37,3 +42,14 @@ class Features:
                 stack.callback(part.register_forward_pre_hook(listen).remove)
             yield
         self.seen.clear()
+
+
+class Listening(FedAvgClient):
+    """Looks at features while it trains, where :meth:`learner` has set ``features``."""
+
+    features: Features | None = None
+
+    def train(self, learner: Learner, observers: Sequence[Observer] = (), state: str = OPTIMIZER) -> LocalResult:
+        """Train, and look at features meanwhile."""
+        with self.features.listening() if self.features is not None else nullcontext():
+            return super().train(learner, observers, state)

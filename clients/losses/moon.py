@@ -10,22 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clients.fedavg import FedAvgClient
 from clients.learners.base import Hooks, Learner, Task
 from clients.learners.end_to_end import check_end_to_end
 from clients.losses.base import SeesBatch
-from clients.losses.features import Features
+from clients.losses.features import Features, Listening
 from clients.network import Network
-from clients.observers import Observer
 from clients.trained import Trained
-from clients.training import LocalResult
 from fedlayers.core.checks import check, not_negative, positive
-from fedlayers.flower.session import OPTIMIZER, Session
+from fedlayers.flower.session import Session
 
 _PREVIOUS, _PREVIOUS_BUFFERS = "previous", "previous_buffers"
 
 
-class MoonClient(FedAvgClient):
+class MoonClient(Listening):
     """Adds µ times the mean of −log (e^(s/τ) / (e^(s/τ) + e^(s'/τ))) to the loss of a batch.
 
     s is the cosine of an example's features with those of the global model that was received, s' with those of the
@@ -44,7 +41,6 @@ class MoonClient(FedAvgClient):
         check_end_to_end(session)
         super().__init__(session)
         self.mu, self.tau = mu, tau
-        self.features: Features | None = None
 
     def learner(self, network: Network, hooks: Hooks, names: Iterable[str] | None = None) -> Learner:
         """Return a learner with the contrast, once there is a model to part from."""
@@ -58,13 +54,6 @@ class MoonClient(FedAvgClient):
         own = None if names is None else list(names)
         task = Task(network, self.told.training, self.lr, own, hooks, self.objective)
         return FeatureContrast(task, self.features, self.mu, self.tau)
-
-    def train(self, learner: Learner, observers: Sequence[Observer] = (), state: str = OPTIMIZER) -> LocalResult:
-        """Train, and look at features meanwhile."""
-        if self.features is None:
-            return super().train(learner, observers, state)
-        with self.features.listening():
-            return super().train(learner, observers, state)
 
     def keep(self, trained: Trained) -> None:
         """Keep the trained model, from which the next training is to part."""

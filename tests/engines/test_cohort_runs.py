@@ -51,8 +51,11 @@ def test_clients_that_train_as_one_come_to_the_same_as_one_by_one(quick_run: Run
         ["algorithm=ifca", "training.clip_norm=1"],
         ["algorithm=fedprox", "algorithm.mu=0.5", "plan=personal", "plan.personal=[fc2]"],
         ["model=cnn", "model.hidden=8", "training.augment=[rotation]", "fraction=0.5", "rounds=1"],
+        ["algorithm=scaffold"],
+        ["algorithm=ditto", "training.optimizer_state=carried"],
+        ["algorithm=fedrep"],
     ],
-    ids=["local", "ifca", "fedprox", "cnn"],
+    ids=["local", "ifca", "fedprox", "cnn", "scaffold", "ditto", "fedrep"],
 )
 def test_with_any_algorithm(quick_run: Run, overrides: list[str]) -> None:
     common = ["training.cohort=3", "clients=4", *overrides]
