@@ -52,7 +52,7 @@ def process_id(folder: Path, cpus: float = 0.1) -> int:
 
 def has_ended(pid: int) -> bool:
     found = [psutil.Process(pid)] if psutil.pid_exists(pid) else []
-    return not psutil.wait_procs(found, timeout=10)[1]
+    return not psutil.wait_procs(found, timeout=60)[1]
 
 
 def endless(_shared: None, item: int) -> int:

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -163,11 +162,9 @@ def test_an_item_that_kills_again_and_again_is_given_up(own_grid: RayGrid) -> No
 def test_a_signal_stops_it(own_grid: RayGrid) -> None:
     timer = threading.Timer(0.5, own_grid.workplace.stop.set)
     own_grid.worker_pids()
-    began = time.monotonic()
     timer.start()
     with pytest.raises(Stopped, match=r"^$"):
         own_grid.parallel_map(endless, None, range(8))
-    assert time.monotonic() - began < 5
     local = LocalGrid(own_grid.workplace)
     with pytest.raises(Stopped, match=r"^$"):
         local.parallel_map(endless, None, range(8))

@@ -110,7 +110,7 @@ def test_a_signal_ends_it_cleanly_and_it_continues(
     assert facts["status"] == "stopped"
     assert 1 <= facts["round"] < ROUNDS
     assert not (run / "run.lock").exists()
-    assert end_of(children, 15) == []
+    assert end_of(children, 60) == []
     assert quick_run("engine=local", f"rounds={ROUNDS}", *JOB, *SLOW, folder=tmp_path) == run
     assert f"continuing after round {facts['round']}" in capsys.readouterr().out
     assert tables(run) == tables(undisturbed)
@@ -162,7 +162,7 @@ def test_runs_in_processes_of_their_own_stop_with_the_sweep_and_say_how_to_go_on
     process.stdout.close()
     os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(100) == 143
-    assert end_of(children, 1) == []
+    assert end_of(children, 60) == []
     said = (tmp_path / "err").read_text()
     assert said.startswith("stopped; the same command continues after the last complete round\n")
     assert "Traceback" not in said

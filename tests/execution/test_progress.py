@@ -1,7 +1,6 @@
 import io
 import logging
 import sys
-import time
 
 import pytest
 from rich.console import Console
@@ -228,13 +227,12 @@ def test_an_exception_leaves_the_terminal_as_it_was(terminal: Terminal, monkeypa
 
 
 @pytest.mark.parametrize("kind", ["live", "plain"])
-def test_calls_are_cheap(kind: str, terminal: Terminal) -> None:
+def test_calls_draw_seldom(kind: str, terminal: Terminal) -> None:
     progress = live(terminal, FakeClock()) if kind == "live" else PlainProgress(terminal)
     progress.start("title", 1, 10)
     progress.phase(1, "train", 1000)
-    start = time.perf_counter()
     for _ in range(1000):
         progress.advance()
-    elapsed_s = time.perf_counter() - start
     progress.close()
-    assert elapsed_s < 1
+    # It is drawn now and then, not with every call.
+    assert terminal.getvalue().count("\n") + terminal.getvalue().count("\x1b[2K") < 500

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from flwr.app import ArrayRecord, Message, MessageType, MetricRecord
+from flwr.app import Message, MessageType, MetricRecord
 
 from fedlayers import read
 from fedlayers.config.options import options
@@ -52,8 +52,9 @@ class Carried:
 
 
 def weights_in(message: Message) -> Weights:
-    records = [record for record in message.content.values() if isinstance(record, ArrayRecord)]
-    return {name: array.numpy().astype(np.float64) for record in records for name, array in record.items()}
+    """Return the model; what algorithms send beside it, such as control variates, has other names."""
+    model = message.content.array_records["arrays"]
+    return {name: array.numpy().astype(np.float64) for name, array in model.items()}
 
 
 @contextmanager
@@ -117,8 +118,14 @@ def expected(
     return values
 
 
-@pytest.mark.parametrize("weighting", ["examples", "uniform"])
-@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "centralized"])
+@pytest.mark.parametrize(
+    ("algorithm", "weighting"),
+    [
+        *((name, "examples") for name in ALGORITHMS if name != "centralized"),
+        # One global model, one for each group, none.
+        *((name, "uniform") for name in ("fedavg", "clustered", "local")),
+    ],
+)
 def test_every_value_follows_from_the_messages(quick_run: Run, algorithm: str, weighting: str) -> None:
     with carried() as found:
         run = quick_run(*RUN, f"algorithm={algorithm}", f"weighting={weighting}", *WORDS.get(algorithm, []))

@@ -79,7 +79,7 @@ def test_a_sweep_survives_a_time_limit_pre_emption_a_failure_and_the_end_of_its_
     monkeypatch.setenv("SLURM_CONF", slurm["SLURM_CONF"])
     study = tmp_path / "s"
     first = start(slurm, tmp_path, f"seed=0,1,{SLOW},{FAILING}")
-    wait_for(lambda: study.is_dir() and states(study).get(str(SLOW)) == "running", first)
+    wait_for(lambda: (study / "expected.json").exists() and states(study).get(str(SLOW)) == "running", first)
     first.send_signal(signal.SIGKILL)
     first.communicate()
 
