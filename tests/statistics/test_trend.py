@@ -34,9 +34,9 @@ def test_pages_test_is_that_of_all_orders(shape: tuple[int, int]) -> None:
 def test_in_random_tables_a_trend_is_shown_in_at_most_one_of_twenty() -> None:
     generator = np.random.default_rng(0)
     for runs, layers in ((1, 5), (3, 4), (5, 6)):
-        tables = generator.normal(size=(200, runs, layers)) + generator.normal(size=(200, runs, 1))
+        tables = generator.normal(size=(100, runs, layers)) + generator.normal(size=(100, runs, 1))
         shown = np.mean([trend_over_depth(table).is_shown for table in tables])
-        assert shown <= 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / 200), (runs, layers)
+        assert shown <= 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / 100), (runs, layers)
 
 
 def test_ties_never_make_a_trend() -> None:

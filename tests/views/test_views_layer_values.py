@@ -57,8 +57,8 @@ def test_steps_are_parts_of_their_round(tmp_path: Path) -> None:
 def test_runs_stand_by_group_and_seed_and_layers_by_depth(tmp_path: Path) -> None:
     names = tuple(f"fc{number}" for number in range(1, 12))
     for seed in (0, 1):
-        write_chain(tmp_path, Chain("mlp", seed=seed, layers=names, slope=0.01))
-        write_chain(tmp_path, Chain("greedy_mlp", seed=seed, layers=("fc1", "fc2"), slope=0.01))
+        write_chain(tmp_path, Chain("mlp", seed=seed, clients=1, layers=names, slope=0.01))
+        write_chain(tmp_path, Chain("greedy_mlp", seed=seed, clients=1, layers=("fc1", "fc2"), slope=0.01))
     rows = last_layer_values(study_of(tmp_path))
     table = by_run(rows[rows["metric"] == "probe_accuracy"])
     assert table.rows == (
