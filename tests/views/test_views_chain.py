@@ -160,6 +160,16 @@ def test_a_value_that_is_missing_leaves_its_layer_out(study: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_run_without_values_is_told(study: Path) -> None:
+    tables = fedlayers.read(study)
+    lost = tables.records["run"] == Chain("mlp", "fedavg", 1).name
+    records = tables.records.assign(status=tables.records["status"].astype(object).where(~lost, "missing"))
+    found = Answered.of(ChainStudy.of(records, settings_of(tables.runs)))
+    assert row(found, "mlp, 3 clients, fedavg", "cka_previous")["runs"] == 2
+    assert "1 of 3 runs has no value of it." in found.text
+    assert row(found, "mlp, 1 client, centralized", "cka_previous")["reason"] == ""
+
+
 def test_without_such_quantities_there_is_no_answer(tmp_path: Path) -> None:
     with fedlayers.Writer(tmp_path / "run", layers=["fc1"]) as writer:
         writer.add(fedlayers.Record("norm", 1.0, layer="fc1"))

@@ -50,7 +50,7 @@ def research_questions(answered: Answered) -> Figure:
                 continue
             notes.add(_panel(axes, answered, panels[line]))
             title = f"{question.text}\n{_verdicts(panels[line])}" if line == 0 else ""
-            axes.set_title(title, fontsize=8.5)
+            axes.set_title(title)
     legend_below(figure, *sorted(note for note in notes if note))
     headline(figure, answered.study.facts, "last values measured")
     return figure
@@ -97,7 +97,9 @@ def _panel(axes: Axes, answered: Answered, shown: list[Answer]) -> str:
         axes.text(0.5, 0.5, "no layer has a value in every run", transform=axes.transAxes, ha="center", fontsize=8)
         axes.set_yticks([])
     draw_chance(axes, mine)
-    scale_for(axes, mine["value"].to_numpy(float), quantity)
+    # Intervals of what has a lowest and a highest value often reach zero, which a logarithmic axis has no place for.
+    if not np.isfinite(quantity.limits).all():
+        scale_for(axes, mine["value"].to_numpy(float), quantity)
     axes.set_ylabel(fill(axis_label(quantity), 24))
     label_categories(axes, list(names.values()), inches=_WIDTH_IN - 0.7)
     axes.set_xlim(-0.5, len(names) - 0.5)

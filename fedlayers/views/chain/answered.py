@@ -35,7 +35,8 @@ class Answered:
     def of(cls, study: ChainStudy) -> "Answered":
         """Return the answers of the runs of a study."""
         rows = readings(study)
-        found = answers(rows, study.quantities)
+        sizes = {group.group.name: len(group.group.runs) for group in study.groups}
+        found = [_with_lost(one, sizes[one.group]) for one in answers(rows, study.quantities)]
         return cls(study, rows, found, comparisons(study, rows, found))
 
     @property
@@ -74,6 +75,14 @@ class Answered:
         """The statements, as a command prints them."""
         parts = ["\n".join([heading, *(f"  {line}" for line in lines)]) for heading, lines in self.paragraphs()]
         return "\n\n".join(parts)
+
+
+def _with_lost(answer: Answer, runs: int) -> Answer:
+    """Return an answer that says of how many runs of its group there are no values."""
+    if answer.runs == runs:
+        return answer
+    lost = f"{runs - answer.runs} of {runs} runs {'has' if runs - answer.runs == 1 else 'have'} no value of it"
+    return replace(answer, reason=f"{answer.reason}; {lost}" if answer.reason else lost)
 
 
 def answered(tables: Tables) -> Answered:
