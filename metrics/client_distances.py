@@ -16,6 +16,7 @@ from metrics.distances.families import ClientMatrixMetric, LayerMatrixMetric, La
 from metrics.distances.gram.shared_products import shared_products
 from metrics.distances.metric_set import MetricSet
 from metrics.distances.names import parse_name
+from metrics.distances.own import check_own, is_of_weights
 from metrics.distances.pair_rows import Naming, PairRows
 from metrics.distances.participants import (
     GLOBAL,
@@ -63,7 +64,7 @@ class Distances(Metric):
 
     Args:
         names: distances by name, see :mod:`metrics.distances.names` and :mod:`metrics.distances.built_in`.
-        own: name -> a distance of your own, an instance of one of the families; it can be named then.
+        own: name -> a distance of your own, an instance of one of the families; ``names`` has to ask for it.
         relations: which pairs.
         positions: what becomes of pixels and sequence steps in representations: ``pooled``, ``flattened`` or
             ``samples``, see :func:`metrics.probe.activations.layer_outputs`.
@@ -97,8 +98,7 @@ class Distances(Metric):
             if relation not in RELATIONS:
                 raise ValueError(f"relations must be some of {', '.join(RELATIONS)}, got {relation!r}")
         for name, metric in (own or {}).items():
-            if not isinstance(metric, ClientMatrixMetric) or metric.name != name:
-                raise ValueError(f"own.{name} must be a metric of metrics.distances.families named {name!r}")
+            check_own(name, metric, names)
         if not names:
             raise ValueError("names must hold one distance or more, such as [l2_dst]")
         every = MetricSet([*built_in_metrics(), *(own or {}).values()])
@@ -109,6 +109,12 @@ class Distances(Metric):
         self.relations = tuple(relations)
         self.positions = check_positions(positions)
         self._on_probe = [name for name, metric in self.metrics.items() if isinstance(metric, RepresentationMetric)]
+        self._in_training = {name: metric for name, metric in self.metrics.items() if is_of_weights(metric)}
+        if steps and not self._in_training:
+            raise ValueError(
+                f"steps must be [] where no distance is one between weights, got {list(steps)}: distances of "
+                "representations are not measured inside local training; add one such as l2_dst to names"
+            )
         self.uses_probe = bool(self._on_probe)
         self.common = frozenset(self.metrics[name].quantity for name in self._on_probe)
         self.tree = self._tree([name for name in self.metrics if name not in self._on_probe], max_sets)
@@ -133,9 +139,7 @@ class Distances(Metric):
         places = {layer.name: at(layer) for layer in layers}
         rows: list[Row] = []
         done: set[tuple[str, str]] = set()
-        for name, metric in self.metrics.items():
-            if not isinstance(metric, ModelMatrixMetric) or isinstance(metric, RepresentationMetric):
-                continue
+        for name, metric in self._in_training.items():
             naming = Naming.of(name, metric)
             value = metric.client_distance_matrix(both)[0, 1]
             rows.append(measured(naming.quantity, value, INCOMPARABLE, variant=naming.whole or None))

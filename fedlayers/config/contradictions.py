@@ -38,6 +38,10 @@ def _schedule(*kinds: str, by: tuple[str, ...] = ("round", "step")) -> Callable[
     return lambda config: config.training.schedule in kinds and config.training.schedule_by in by
 
 
+def _counted_by(unit: str) -> Callable[[Config], bool]:
+    return lambda config: config.training.schedule_by == unit or config.training.schedule == "constant"
+
+
 def _under_schedule(config: Config) -> str:
     training = config.training
     # A constant rate has no length, whatever it is counted in.
@@ -109,6 +113,15 @@ _RULES = (
     _Rule(
         "training.schedule_steps", None, _schedule("step", "exponential", "cosine", by=("step",)), _under_schedule,
         "choose training.schedule=step training.schedule_by=step",
+    ),
+    # Of two sentences about a key the later one is told.
+    _Rule(
+        "training.schedule_rounds", None, _counted_by("round"), _under_schedule,
+        "say training.schedule_steps, which counts optimizer steps, in its place",
+    ),
+    _Rule(
+        "training.schedule_steps", None, _counted_by("step"), _under_schedule,
+        "say training.schedule_rounds in its place",
     ),
     _Rule(
         "training.schedule_factor", Training.schedule_factor, _schedule("step", "exponential"), _under_schedule,

@@ -16,7 +16,7 @@ def check_plugins(config: Config) -> None:
         UserError: naming the dotted key and what is allowed.
     """
     above = decided_above(config.algorithm)
-    for key, node in _plugins(config):
+    for key, node in plugins(config):
         check_plugin(key, node, above if key in (CLIENT, STRATEGY) else {}, by_position=given_by_position(key, node))
 
 
@@ -41,7 +41,7 @@ def decided_above(algorithm: Mapping[str, Any]) -> dict[str, str]:
     return {name: f"algorithm.{name}" for name in algorithm if name not in ("name", "strategy", "client")}
 
 
-def _plugins(config: Config) -> Iterator[tuple[str, Any]]:
+def plugins(config: Config) -> Iterator[tuple[str, Any]]:
     """Yield the dotted key and content of every plug-in, but for those among another's arguments."""
     yield from ((group, getattr(config, group)) for group in ("dataset", "partition", "model", "objective", LEARNER))
     yield from ((f"algorithm.{part}", config.algorithm.get(part, {})) for part in ("strategy", "client"))

@@ -82,5 +82,23 @@ def check_stock_among(algorithm: Mapping[str, Any], clients: int) -> None:
         check(chosen <= clients, _key(algorithm, "num_nodes_to_select"), among, chosen)
 
 
+def trims_nobody(algorithm: Mapping[str, Any], clients: int) -> str | None:
+    """Return a sentence if FedTrimmedAvg has too few clients to leave out any at either end, None if it has enough.
+
+    Args:
+        algorithm: ``config.algorithm``.
+        clients: how many train in a round.
+    """
+    arguments = algorithm["strategy"]
+    beta = arguments.get("beta", 0.2)
+    target = str(arguments["_target_"])
+    if not (target.startswith(MODULE) and target.endswith(".FedTrimmedAvg")) or int(beta * clients) > 0:
+        return None
+    return (
+        f"{_key(algorithm, 'beta')}={beta:g} of {clients} clients is less than one: FedTrimmedAvg leaves out nobody "
+        "and takes the plain mean"
+    )
+
+
 def _key(algorithm: Mapping[str, Any], name: str) -> str:
     return f"algorithm.{name}" if name in algorithm else f"algorithm.strategy.{name}"

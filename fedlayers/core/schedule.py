@@ -86,6 +86,11 @@ class Schedule:
         return any(per_epoch <= last if entry == EVERY_EPOCH else _comes(entry, last) for entry in self.steps)
 
 
+def never(entries: Sequence[str | int], last: int) -> list[str | int]:
+    """Return those of some entries for rounds or steps that none from 1 to ``last`` is."""
+    return [entry for entry in entries if entry != EVERY_EPOCH and not _comes(entry, last)]
+
+
 def check_due(schedule: Schedule, last_round: int, key: str) -> None:
     """Raise UserError if something would never be due in a run of ``last_round`` rounds.
 
@@ -103,7 +108,7 @@ def check_due(schedule: Schedule, last_round: int, key: str) -> None:
 
 def _comes(entry: str | int, last: int) -> bool:
     """Say whether an entry names any of the rounds or steps from 1 to ``last``."""
-    if isinstance(entry, str) and entry.startswith("every"):
+    if isinstance(entry, str) and entry.startswith("every "):
         entry = int(entry.split()[1])
     return isinstance(entry, str) or entry <= last
 

@@ -1,6 +1,6 @@
 """Builds everything a run needs before its first round, so that a mistake costs seconds."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from fedlayers.core.schedule import Schedule, check_due
 from fedlayers.core.weights import split_state
 from fedlayers.data.server_examples import server_examples
 from fedlayers.execution.assembly import assembled, parts_of, workspace_of
+from fedlayers.execution.idle_settings import without_effect
 from fedlayers.execution.rehearsal import check_observed, check_plan, check_strategy, reads_plan, rehearse
 from fedlayers.export.exporter import exporters
 from fedlayers.flower.client_contract import declared_client
@@ -119,8 +120,10 @@ def build(config: Config) -> Built:
     if config.metrics.get("on_error") == "raise":
         trial.metrics(workspace.metrics, workspace.probe)
     sizes = federation.splits["client_train"].sizes
-    unreached = _unreached(config, workspace.metrics, [sizes.sum()] if declared(strategy).pooled else np.unique(sizes))
-    return Built(workspace, strategy, tested, (*trial.remarks(), *told, *unreached))
+    sizes = sizes.sum(keepdims=True) if declared(strategy).pooled else np.unique(sizes)
+    lengths = [config.training.length(int(size)) for size in sizes if size]
+    idle = without_effect(config, workspace.metrics, lengths, federation.num_clients)
+    return Built(workspace, strategy, tested, (*trial.remarks(), *told, *idle))
 
 
 def check_parts(config: Config) -> None:
@@ -173,31 +176,6 @@ def _check_due(config: Config, metrics: Mapping[str, Metric]) -> None:
         check_due(Schedule(config.snapshots.rounds, ["after_aggregate"]), config.rounds, "snapshots")
     if config.server_test.rounds:
         check_due(config.server_test.schedule(), config.rounds, "server_test")
-
-
-def _unreached(config: Config, metrics: Mapping[str, Metric], sizes: Iterable[int]) -> Iterator[str]:
-    """Yield a sentence for each metric, and for a warm-up, whose steps no participant comes to.
-
-    Args:
-        config: the configuration.
-        metrics: name -> metric.
-        sizes: how many examples participants train on.
-    """
-    lengths = [config.training.length(int(size)) for size in sizes if size]
-    training, most = config.training, max((length.steps for length in lengths), default=0)
-    whole = config.rounds * most if training.schedule_by == "step" else config.rounds
-    if 0 < training.warmup >= whole:
-        yield (
-            f"training.warmup={training.warmup} takes all {training.schedule_by}s of the run, at most {whole}: "
-            f"training.schedule={training.schedule} does not begin"
-        )
-    for name, metric in metrics.items():
-        schedule = metric.schedule
-        if schedule.steps and not any(schedule.is_reached(length.steps, length.per_epoch) for length in lengths):
-            yield (
-                f"metrics.{name}.steps={list(schedule.steps)} names no step of a local training, which has at most "
-                f"{most}: nothing is measured there"
-            )
 
 
 def build_strategy(config: Config) -> Strategy:

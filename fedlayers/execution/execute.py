@@ -19,6 +19,7 @@ from fedlayers.execution.build import Built, build
 from fedlayers.execution.cohort_choice import settled_cohort
 from fedlayers.execution.continuation import nothing_left, resume
 from fedlayers.execution.engine_choice import choose
+from fedlayers.execution.event_log import LoggedProgress, events, events_to
 from fedlayers.execution.outcome import draw, export, facts_of, finish, note_stretch, save_partition, stated
 from fedlayers.execution.progress import Progress, make_progress
 from fedlayers.execution.rounds import RoundLoop
@@ -91,12 +92,12 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
         facts = {**folder.facts(), **facts_of(folder, config, built, engine), "cohort": cohort, "files": files}
         facts["status"] = "running"
         folder.write_facts(facts)
-        print(f"run: {folder.path}")
-        print(f"engine: {engine} ({why})")
+        _say(f"run: {folder.path}")
+        _say(f"engine: {engine} ({why})")
         for remark in filter(None, (*built.federation.notes, *built.notes, tried_out)):
-            print(f"note: {remark}")
+            _say(f"note: {remark}")
         if committed is not None:
-            print(f"continuing after round {committed}")
+            _say(f"continuing after round {committed}")
         try:
             with _counted(wall, held):
                 _run_rounds(folder, config, built, engine, committed, wall, stop)
@@ -104,10 +105,16 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
             held.check()
             finish(folder, config)
             export(folder, config)
+            events.info("complete: %s rounds, wall time %.1f s", config.rounds, folder.facts()["wall_s"])
         except BaseException as error:
             held.check()
             _note_end(folder, error, is_new=committed is None)
             raise
+
+
+def _say(text: str) -> None:
+    print(text)
+    events.info(text)
 
 
 def _note_end(folder: RunFolder, error: BaseException, is_new: bool) -> None:
@@ -115,6 +122,7 @@ def _note_end(folder: RunFolder, error: BaseException, is_new: bool) -> None:
     # SystemExit: submitit has queued the job again, before its rounds began.
     stopped = isinstance(error, Stopped | KeyboardInterrupt | SystemExit)
     reason = stop_reason() if stopped else one_line(error)
+    events.info("%s: %s", "stopped" if stopped else "failed", reason)
     # A disk that is full must not hide the error.
     with suppress(UserError):
         if folder.facts().get("status") != "complete":
@@ -141,14 +149,14 @@ def _run_rounds(
     wall: WallTime,
     stop: threading.Event,
 ) -> None:
-    progress = make_progress(config.progress)
+    progress = LoggedProgress(make_progress(config.progress))
     model, best = starting_point(folder, config, built, committed)
     title = f"{config.dataset['name']} {config.algorithm['name']} seed {config.seed}"
     grid = _engine(folder, config, built, engine, stop, progress)
     try:
         with stop_on_signals(stop):
             progress.start(title, (committed or 0) + 1, config.rounds)
-            note_stretch(folder, built, engine, committed, wall.stretch(), progress.note)
+            note_stretch(folder, config, built, engine, committed, wall.stretch(), progress.note)
             measuring = _server_measuring(folder, config, built, engine, grid)
             for remark in measuring.remarks(model):
                 progress.note(remark)
@@ -245,7 +253,8 @@ def _log_to(path: Path) -> Iterator[None]:
     root = logging.getLogger()
     root.addHandler(handler)
     try:
-        yield
+        with events_to(handler):
+            yield
     finally:
         root.removeHandler(handler)
         handler.close()

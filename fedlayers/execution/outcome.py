@@ -22,6 +22,7 @@ from fedlayers.core.machine.disk import disk_errors
 from fedlayers.core.machine.terminal import show
 from fedlayers.core.quantities import Facts, stated_by
 from fedlayers.execution.build import Built
+from fedlayers.execution.own_code import changed, own_code
 from fedlayers.export.exporter import Exporter, exporters
 from fedlayers.flower.client_contract import declared_client
 from fedlayers.flower.strategy_contract import declared
@@ -74,13 +75,14 @@ def facts_of(folder: RunFolder, config: Config, built: Built, engine: str) -> di
 
 def note_stretch(
     folder: RunFolder,
+    config: Config,
     built: Built,
     engine: str,
     committed: int | None,
     times: Mapping[str, float],
     note: Callable[[str], None],
 ) -> None:
-    """Write down where and from when the coming rounds run; warn if numbers may differ in the last bits from before."""
+    """Write down where and from when the coming rounds run; warn if numbers may differ from before."""
     problem = check_resumable(built.strategy)
     if problem:
         note(f"this run cannot be continued if it stops: the state of its strategy cannot be saved ({problem})")
@@ -91,17 +93,23 @@ def note_stretch(
         "engine": engine,
         "versions": versions(),
     }
+    code = own_code(config)
     facts = folder.facts()
     stretches = list(facts.get("stretches", []))
     if stretches:
         before = stretches[-1]
-        changed = [key for key in ("cpu", "device", "versions") if before.get(key) != here[key]]
-        if changed:
+        moved = [key for key in ("cpu", "device", "versions") if before.get(key) != here[key]]
+        if moved:
             note(
-                f"continuing with another {' and '.join(changed)} than before: the numbers may differ from those of an "
+                f"continuing with another {' and '.join(moved)} than before: the numbers may differ from those of an "
                 "undisturbed run in the last bits"
             )
-    stretches.append({"from_round": 0 if committed is None else committed + 1, **here, **times})
+        if edited := changed(before.get("own_code", {}), code):
+            note(
+                f"{', '.join(edited)} is not as it was when the rounds before were made: later rounds come of other "
+                "code; put the old one back, or start the run anew with force=true"
+            )
+    stretches.append({"from_round": 0 if committed is None else committed + 1, **here, "own_code": code, **times})
     folder.write_facts({**facts, "stretches": stretches})
 
 

@@ -74,7 +74,8 @@ def make_progress(kind: str) -> Progress:
     raise ValueError(f"progress must be one of auto, live, plain, none, got {kind!r}")
 
 
-def _score(accuracy: float | None, loss: float | None) -> str:
+def score(accuracy: float | None, loss: float | None) -> str:
+    """Return accuracy and loss in words, of those that were measured."""
     shown = [f"{name} {value:.3f}" for name, value in (("accuracy", accuracy), ("loss", loss)) if value is not None]
     return "  ".join(shown)
 
@@ -127,7 +128,7 @@ class PlainProgress(Progress):
         if is_end or self._clock() - self._last_line >= _LINE_EVERY_S:
             clients = f"{self._trained} clients" if self._trained else ""
             left = pace.left if server_round < pace.last_round else ""
-            self._write(f"round {server_round}/{pace.last_round}", clients, pace.rate, left, _score(accuracy, loss))
+            self._write(f"round {server_round}/{pace.last_round}", clients, pace.rate, left, score(accuracy, loss))
 
     def note(self, text: str) -> None:
         """Write the text on a line of its own."""
@@ -188,7 +189,7 @@ class LiveProgress(Progress):
         """Move the bar of rounds."""
         if self._bars and self._pace:
             self._pace.round_done(server_round)
-            self.score = _score(accuracy, None) or self.score
+            self.score = score(accuracy, None) or self.score
             self._bars.update(self._rounds, completed=server_round)
 
     def note(self, text: str) -> None:

@@ -83,17 +83,26 @@ def quantities_of(runs: Sequence[Path]) -> Quantities:
 def merged(stated: Mapping[str, Quantities]) -> Quantities:
     """Return what runs, by name, state in one; where they differ see :func:`quantities_of`."""
     found, whose = Quantities(), dict[str, str]()
+    clashes: list[tuple[str, Facts]] = []
     for run, quantities in stated.items():
         for name, facts in quantities.items():
             if not found.setdefault(name, facts).reads_like(facts):
-                warnings.warn(
-                    f"{run} states other facts of {name} than {whose[name]} ({_told(facts)}, "
-                    f"{_told(found[name])}): those of {whose[name]} count",
-                    ClashWarning,
-                    stacklevel=2,
-                )
+                clashes.append((run, facts))
             whose.setdefault(name, run)
+    if clashes:
+        run, facts = clashes[0]
+        runs = _and_more(run, len({run for run, _ in clashes}))
+        names = _and_more(facts.name, len({facts.name for _, facts in clashes}))
+        first = whose[facts.name]
+        told = f"{_told(facts)}, {_told(found[facts.name])}"
+        text = f"{runs} states other facts of {names} than {first} ({told}): those of {first} count"
+        warnings.warn(text, ClashWarning, stacklevel=2)
     return found
+
+
+def _and_more(first: str, number: int) -> str:
+    """Return the first of so many, and how many others there are."""
+    return first if number == 1 else f"{first} (and {number - 1} more)"
 
 
 def noted(schema: "pa.Schema", quantities: Quantities) -> "pa.Schema":

@@ -8,7 +8,6 @@ from filelock import FileLock, Timeout
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.disk import disk_errors
-from fedlayers.runs.lock import holder_of
 from fedlayers.runs.partition_table import check_partition
 from fedlayers.runs.quantities import load_quantities
 from fedlayers.runs.reading.run_columns import config_of, fact_columns
@@ -161,13 +160,11 @@ def _sort_out(
                 check_partition(run)
                 complete[run] = CompleteRun(look, fact_columns(facts), config_of(run), load_quantities(run))
                 continue
-            # A killed process cannot say so; what it leaves is "running" without a lock.
-            word = "interrupted" if status == "running" and not holder_of(run) else status
         except UserError as error:
             failed[run.name] = str(error)
             continue
         if status == "failed":
             failed[run.name] = str(facts.get("reason") or "no reason given; see log.txt")
         else:
-            unfinished[run.name] = f"{word}, round {facts.get('round') or 0} of {facts.get('rounds', '?')}"
+            unfinished[run.name] = f"{status}, round {facts.get('round') or 0} of {facts.get('rounds', '?')}"
     return complete, unfinished, failed

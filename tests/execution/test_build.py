@@ -169,6 +169,25 @@ def test_steps_that_nobody_comes_to_are_remarked(words: list[str], remarked: boo
 
 
 @pytest.mark.parametrize(
+    ("words", "remarks"),
+    [
+        (["metrics.weights.rounds=[1,7]"], ["metrics.weights.rounds=[1, 7] names 7, and the last round is 2: nothing"]),
+        (["metrics.weights.rounds=[first,every 3]", "server_test.rounds=[2,5,9]"],
+         ["metrics.weights.rounds=['first', 'every 3'] names every 3, and", "server_test.rounds=[2, 5, 9] names 5, 9"]),
+        (["snapshots.rounds=[last,8]"], ["snapshots.rounds=['last', 8] names 8, and the last round is 2"]),
+        (["metrics.weights.steps=[1,90]"], ["metrics.weights.steps=[1, 90] names 90, and a local training has at"]),
+        (["metrics.weights.rounds=[all,2]", "metrics.weights.steps=[every epoch,1]"], []),
+        (["algorithm=fedtrimmedavg", "algorithm.beta=0.2"], ["algorithm.beta=0.2 of 4 clients is less than one: Fed"]),
+        (["algorithm=fedtrimmedavg", "algorithm.beta=0.25"], []),
+    ],
+)  # fmt: skip
+def test_what_the_run_does_not_come_to_is_remarked(words: list[str], remarks: list[str]) -> None:
+    four = ["metrics=[weights]", "clients=4", "rounds=2", "model.hidden=[4]"]
+    notes = build(compose_config([*four, *words])).notes
+    assert [note.startswith(remark) for note, remark in zip(notes, remarks, strict=True)] == [True] * len(remarks)
+
+
+@pytest.mark.parametrize(
     ("words", "remark"),
     [
         (

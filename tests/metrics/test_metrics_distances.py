@@ -207,7 +207,10 @@ def test_a_metric_states_what_it_measures_a_distance_of_ones_own_included() -> N
         ({"names": []}, "names must hold one distance or more"),
         ({"relations": ["friends"]}, "relations must be some of clients, received, aggregated, layers, got 'friends'"),
         ({"moments": ["final"]}, "moments must be after_local, when .* got 'final'"),
-        ({"own": {"mine": Aligned("other")}}, "own.mine must be a metric .* named 'mine'"),
+        ({"own": {"mine": Aligned("other")}}, "own.mine must stand under the name .* 'other': write own.other"),
+        ({"own": {"mine": 3}}, "own.mine must be a distance of metrics.distances.families, got int"),
+        ({"own": {"mine": Aligned("mine")}}, r"names must ask for every distance in own, got .* without 'mine'.*: add"),
+        ({"names": ["cka_distance"], "steps": [1]}, r"steps must be \[\] where no distance is one between weights"),
         ({"max_sets": -1}, "max_sets must be 0 or more"),
     ],
 )

@@ -119,6 +119,16 @@ def test_a_study_has_what_its_runs_state_and_the_first_counts(tmp_path: Path) ->
         assert fedlayers.read(study / f"{table}.parquet").quantities == found
 
 
+def test_all_clashes_of_a_study_are_one_sentence(tmp_path: Path) -> None:
+    first, second, third = (write_run(tmp_path / "s", seed=seed) for seed in range(3))
+    for run in (second, third):
+        state(run, Quantities({name: replace(KNOWN[name], unit="m") for name in ("norm", "loss")}))
+    told = rf"{second.name} \(and 1 more\) states other facts of (norm|loss) \(and 1 more\) than {first.name} "
+    with pytest.warns(ClashWarning, match=told) as warned:
+        assert fedlayers.read(tmp_path / "s").quantities["norm"] == KNOWN["norm"]
+    assert len(warned) == 1
+
+
 def test_where_a_text_lies_is_no_clash(tmp_path: Path) -> None:
     study = tmp_path / "s"
     write_run(study, seed=0)

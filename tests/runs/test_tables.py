@@ -21,7 +21,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results") / "grid"
     for seed in (0, 1):
         write_run(folder, seed=seed)
-    write_run(folder, seed=2, status="running")
+    write_run(folder, seed=2, status="interrupted")
     return folder
 
 
@@ -111,10 +111,12 @@ def test_study_has_run_facts_as_columns(study: Path) -> None:
     tables = read(study)
     assert set(tables.records["seed"].unique()) == {0, 1, 2}
     assert set(tables.records["model_name"].unique()) == {"cnn"}
+    assert set(tables.records["objective"].unique()) == {"cross_entropy"}  # what runs have that do not say it
+    assert set(tables.records["plan"].unique()) == {"all"}
     assert "global" in set(tables.records["model"].unique())
     assert str(tables.records["algorithm"].dtype) == "category"
     assert str(tables.records["metric"].dtype) == "category"
-    assert list(tables.facts["status"]) == ["complete", "complete", "running"]
+    assert list(tables.facts["status"]) == ["complete", "complete", "interrupted"]
     assert len(tables.partition) == 3 * 3 * 3 * 5
     one = read(study / str(tables.facts.loc[1, "run"])).records
     same = tables.records.query("seed == 1")[one.columns].reset_index(drop=True)
@@ -127,14 +129,14 @@ def test_a_run_without_rounds_yet_has_empty_tables(tmp_path: Path) -> None:
     tables = read(tmp_path / "fresh")
     assert len(tables.records) == len(tables.pairs) == len(tables.partition) == 0
     assert list(tables.records.columns) == SCHEMAS["records"].names
-    assert run_facts(tmp_path / "fresh")["status"] == "running"
+    assert run_facts(tmp_path / "fresh")["status"] == "interrupted"
     assert "seed" in read(tmp_path).records.columns
 
 
 def test_status_is_complete_only_with_the_done_marker(tmp_path: Path) -> None:
     run = write_run(tmp_path)
     (run / "done.json").unlink()
-    assert run_facts(run)["status"] == "running"
+    assert run_facts(run)["status"] == "interrupted"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from fedlayers.commands.status import main
 from fedlayers.core.errors import UserError
 from fedlayers.runs.lock import LockedError, lock
+from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.studies import status
 from fedlayers.studies.expected_runs import expected_runs, note_failure, write_expected
 from fedlayers.studies.forgetting import forget
@@ -96,6 +97,16 @@ def test_a_lock_without_a_heartbeat_is_no_running_run(study: Path) -> None:
     os.utime(study / "running" / "run.lock", (long_ago, long_ago))
     found = {one.run: one.state for one in study_status(study)}
     assert found["running"] == "interrupted"
+
+
+def test_the_facts_of_a_killed_run_say_so(study: Path) -> None:
+    found = {name: run_facts(study / name) for name in ("running", "killed", "stopped")}
+    assert {name: facts["status"] for name, facts in found.items()} == {
+        "running": "running", "killed": "interrupted", "stopped": "stopped",
+    }  # fmt: skip
+    assert found["killed"]["reason"] == "its process was killed"
+    os.utime(study / "running" / "run.lock", (0, 0))
+    assert run_facts(study / "running")["status"] == "interrupted"
 
 
 def test_the_text_counts_and_lists(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,8 +23,12 @@ FACT_COLUMNS: Mapping[str, str] = {
     "partition": "partition",
     "model": "model_name",
     "algorithm": "algorithm",
+    "objective": "objective",
+    "plan": "plan",
     "seed": "seed",
 }
+# What runs had that say nothing about it, since there was no choice yet.
+_BEFORE_THE_CHOICE: Mapping[str, str] = {"objective": "cross_entropy", "plan": "all"}
 
 _TARGET = "._target_"
 
@@ -33,9 +37,12 @@ FlatSettings = Mapping[str, Any]
 
 
 def short_column(run: Path) -> dict[str, Any]:
-    """Return the facts that identify a run: data set, partition, model, algorithm and seed."""
-    facts = run_facts(run)
-    return {column: facts.get(key) for key, column in FACT_COLUMNS.items()}
+    """Return the facts that identify a run: data set, partition, model, algorithm, objective, plan and seed."""
+    return _short(run_facts(run))
+
+
+def _short(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {column: facts.get(key, _BEFORE_THE_CHOICE.get(key)) for key, column in FACT_COLUMNS.items()}
 
 
 def full_columns(facts: FactColumns, configs: Mapping[Path, FlatSettings]) -> FactColumns:
@@ -107,7 +114,7 @@ def fact_columns(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of a run's facts that become columns; a run that moved between hosts lists them all."""
     stretches = facts.get("stretches") or []
     packages = sorted({name for stretch in stretches for name in stretch.get("versions") or {}})
-    chosen = {column: facts.get(key) for key, column in FACT_COLUMNS.items()}
+    chosen = _short(facts)
     chosen |= {key: facts.get(key) for key in ("engine", "clients", "rounds", "parameters", "wall_s")}
     chosen |= {key: _joined(stretch.get(key) for stretch in stretches) for key in ("host", "device")}
     versions = {name: _joined((stretch.get("versions") or {}).get(name) for stretch in stretches) for name in packages}

@@ -9,6 +9,7 @@ from typing import Any
 from fedlayers.core.errors import UserError
 from fedlayers.runs.damage import WRITTEN_ANEW, guarded
 from fedlayers.runs.done import read_done
+from fedlayers.runs.lock import holder_of
 from fedlayers.runs.reading.fact_kinds import check_kinds
 
 
@@ -47,6 +48,8 @@ def complete_runs_in(folders: Sequence[Path]) -> list[Path]:
 def run_facts(run: Path) -> dict[str, Any]:
     """Return what run.json says; ``status`` is ``complete`` if, and only if, done.json has the rounds asked for.
 
+    A run that was killed could not say so: it is ``interrupted`` if it says ``running`` and nobody holds its folder.
+
     Raises:
         UserError: one of the two cannot be read.
     """
@@ -58,7 +61,10 @@ def run_facts(run: Path) -> dict[str, Any]:
     done = read_done(run)
     # One that goes on with more rounds has the end of fewer.
     ended = done is not None and done.covers(facts.get("rounds"))
-    return facts | {
-        "run": facts.get("run", run.name),
-        "status": "complete" if ended else ("running" if status == "complete" else status),
-    }
+    if ended or status not in ("running", "complete"):
+        told = {"status": "complete" if ended else status}
+    elif holder_of(run):
+        told = {"status": "running"}
+    else:
+        told = {"status": "interrupted", "reason": facts.get("reason") or "its process was killed"}
+    return facts | {"run": facts.get("run", run.name), **told}

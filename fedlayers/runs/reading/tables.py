@@ -37,8 +37,8 @@ class Tables:
     """The tables of one or several runs, each read on first use.
 
     Texts are categoricals, integers are ``Int32`` or ``Int64`` (which may be absent), absent numbers NaN.
-    Tables of several runs have columns ``dataset, partition, model_name, algorithm, seed`` beside ``run``.
-    What a run has not measured (or not yet committed) is a table without rows. Of several runs damaged ones
+    Tables of several runs have columns ``dataset, partition, model_name, algorithm, objective, plan, seed`` beside
+    ``run``. What a run has not measured (or not yet committed) is a table without rows. Of several runs damaged ones
     are left out with a :class:`fedlayers.runs.damage.DamagedRunWarning`; ``facts`` has them as ``damaged`` with the
     reason.
 
