@@ -20,7 +20,7 @@ def correlations(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> import numpy as np
         >>> found, counts = correlations(np.array([[1.0, 2.0, 5.0], [2.0, 4.0, 5.0], [3.0, 6.5, 5.0]]))
         >>> found.round(3).tolist()
-        [[1.0, 0.997, nan], [0.997, 1.0, nan], [nan, nan, nan]]
+        [[1.0, 0.998, nan], [0.998, 1.0, nan], [nan, nan, nan]]
     """
     known = np.isfinite(values)
     counts = known.T.astype(int) @ known.astype(int)
