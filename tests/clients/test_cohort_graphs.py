@@ -190,8 +190,9 @@ def test_a_recording_that_fails_changes_nothing(
 
 
 def test_only_a_card_records() -> None:
-    assert graphs.recorder_of(job(0, mlp(), Training())) is None
-    on_card = job(0, mlp(), Training(), device="cuda")
+    here = job(0, mlp(), Training())
+    assert graphs.recorder_of(here) is None
+    on_card = replace(here, device="cuda")
     assert isinstance(graphs.recorder_of(on_card), graphs.CudaRecorder)
     assert graphs.recorder_of(replace(on_card, training=Training(graphs="off"))) is None
 
@@ -205,7 +206,7 @@ def test_graphs_are_auto_or_off() -> None:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_cuda_graphs_come_to_what_steps_come_to(name: str) -> None:
     graphs._last.clear()
-    module = mlp().cuda()
+    module = mlp()
     settings = SETTINGS[name]
     again, plain = (
         [job(c, module, one, counts=(24, 16, 30), device="cuda") for c in range(3)]

@@ -28,8 +28,10 @@ from fedlayers.core.weights import split_state
 from fedlayers.models.cnn import CNN
 from fedlayers.objectives.cross_entropy import CROSS_ENTROPY, CrossEntropy
 from fedlayers.objectives.objective import Objective, ObjectiveError
+from tests.support.metric_views import where
 
 COUNTS = (20, 7, 1, 30, 16)
+pytestmark = pytest.mark.usefixtures("device")
 
 
 @dataclass(frozen=True)
@@ -130,15 +132,19 @@ def job(
     hooks: HookMaker = no_hooks,
     counts: Sequence[int] = COUNTS,
     objective: Objective = CROSS_ENTROPY,
+    device: str | None = None,
     **arguments: Any,
 ) -> TrainingJob:
-    weights, buffers = split_state(module)
+    """Return a client's training, on the test's device without recorded steps unless another device is asked for."""
+    training = training if device or where[0].type == "cpu" else replace(training, graphs="off")
+    weights, buffers = split_state(module.to(device or where[0]))
     weights = {name: tensor * (1 + 0.1 * client) for name, tensor in weights.items()}
     learner = EndToEnd(
         Network(module, weights, buffers), training, 0.1, hooks=hooks(client, weights), objective=objective
     )
     generator = torch_generator(0, "batches", 1, client)
-    return TrainingJob(learner, examples_of(counts[client], client), training, generator, **arguments)
+    examples = examples_of(counts[client], client)
+    return TrainingJob(learner, examples, training, generator, device=device or where[0], **arguments)
 
 
 def weights_after(found: TrainingJob) -> dict[str, Tensor]:
@@ -497,7 +503,8 @@ def test_hooks_and_observers_draw_their_own_clients_global_numbers() -> None:
     def noisy(client: int, start: Mapping[str, Tensor]) -> Hooks:
         def adjust(gradients: dict[str, Tensor], *_: Any) -> None:
             for gradient in gradients.values():
-                gradient.add_(torch.randn(gradient.shape, dtype=gradient.dtype) + np.random.normal())
+                drawn = torch.randn(gradient.shape, dtype=gradient.dtype) + np.random.normal()
+                gradient.add_(drawn.to(gradient.device))
 
         return Hooks({}, None, adjust)
 

@@ -27,6 +27,7 @@ from fedlayers.core.seeding import torch_generator
 from fedlayers.core.weights import load_state, split_state
 from fedlayers.models import build_model
 from fedlayers.models.cnn import CNN
+from tests.support.metric_views import where
 
 MODEL_FOLDER = Path(__file__).parents[2] / "conf" / "model"
 
@@ -47,7 +48,7 @@ def network(*layers: nn.Module) -> nn.Sequential:
         for part in parts:
             if isinstance(part, nn.Linear | nn.Conv2d):
                 part.reset_parameters()
-        return nn.Sequential(*parts)
+        return nn.Sequential(*parts).to(where[0])
 
 
 def trained(
@@ -63,7 +64,9 @@ def trained(
     parameters, buffers = split_state(module)
     learner = EndToEnd(Network(module, parameters, buffers), training, lr, hooks=Hooks(**hooks))
     generator = torch_generator(seed, "batches")
-    result = train_locally(learner, examples, training, generator=generator, augment=augment, observers=observers)
+    result = train_locally(
+        learner, examples, training, generator=generator, augment=augment, observers=observers, device=where[0]
+    )
     return parameters, buffers, result
 
 
@@ -74,7 +77,7 @@ def plain_loop(module: nn.Module, examples: Examples, training: Training, optimi
     module.train()
     for _ in range(int(training.epochs)):
         for chosen in torch.split(torch.randperm(len(examples), generator=generator), training.batch_size):
-            features, labels = examples.batch(chosen)
+            features, labels = (tensor.to(where[0]) for tensor in examples.batch(chosen))
             loss = cross_entropy(module(features), labels)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -90,6 +93,7 @@ def agree(found: Mapping[str, Tensor], module: nn.Module, tolerance: float) -> N
         torch.testing.assert_close(found[name], tensor.detach(), rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.01])
 @pytest.mark.parametrize("foreach", [False, True])
@@ -104,6 +108,7 @@ def test_sgd_equals_torch_to_the_last_bit(momentum: float, weight_decay: float, 
     assert result == LocalResult(pytest.approx(loss, rel=1e-6), 90, 12)  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_adam_equals_torch(name: str, weight_decay: float) -> None:

@@ -14,6 +14,7 @@ from fedlayers.core.layers import layers_of
 from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
 from metrics.example_gradients.layer_gradients import outer_products
 from metrics.example_gradients.per_example import ExamplePass
+from tests.support.metric_views import where
 
 
 def build(make: Callable[[], nn.Module]) -> nn.Module:
@@ -27,7 +28,7 @@ def build(make: Callable[[], nn.Module]) -> nn.Module:
                 part.running_var.uniform_(0.5, 2)
         for parameter in module.parameters():  # norms start at 1 and 0, where mistakes hide
             parameter.data += 0.1 * torch.randn_like(parameter)
-        return module
+        return module.to(where[0])
 
 
 def naive(module: nn.Module, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -42,9 +43,10 @@ def naive(module: nn.Module, features: Tensor, labels: Tensor) -> dict[str, Tens
 
 
 def assert_exact(module: nn.Module, features: Tensor, replayed: set[str]) -> None:
+    module, features = module.to(where[0]), features.to(where[0])
     with torch.no_grad():
         classes = module(features).shape[1]
-    labels = torch.arange(len(features)) % classes
+    labels = torch.arange(len(features), device=where[0]) % classes
     layers = layers_of(module)
     run = ExamplePass(module, layers, features, labels)
     expected = naive(module, features, labels)
@@ -87,6 +89,7 @@ CONVOLUTIONS: dict[str, tuple[int, tuple[Any, ...], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_convolutions(name: str) -> None:
     axes, arguments, options = CONVOLUTIONS[name]

@@ -19,6 +19,7 @@ from fedlayers.objectives.cross_entropy import CROSS_ENTROPY, CrossEntropy
 from fedlayers.objectives.focal import Focal
 from fedlayers.objectives.mse import MeanSquaredError
 from fedlayers.objectives.objective import ClassCounts, Objective, ObjectiveError
+from tests.support.metric_views import where
 
 N, C = 7, 4
 RANDOM = np.random.default_rng(0)
@@ -67,12 +68,14 @@ CASES = [
 EACH = pytest.mark.parametrize(("objective", "expected"), CASES, ids=lambda case: type(case).__name__)
 
 
+@pytest.mark.usefixtures("device")
 @EACH
 def test_losses_are_those_of_the_formula(objective: Objective, expected: np.ndarray) -> None:
     bound = objective.bound(counts())
-    np.testing.assert_allclose(bound(OUTPUTS, LABELS), expected, rtol=1e-12)
-    assert bound.mean(OUTPUTS, LABELS).item() == pytest.approx(expected.mean(), rel=1e-12)
-    np.testing.assert_allclose(bound(OUTPUTS.float(), LABELS), expected, rtol=2e-5)
+    outputs, labels = OUTPUTS.to(where[0]), LABELS.to(where[0])
+    np.testing.assert_allclose(bound(outputs, labels).cpu(), expected, rtol=1e-12)
+    assert bound.mean(outputs, labels).item() == pytest.approx(expected.mean(), rel=1e-12)
+    np.testing.assert_allclose(bound(outputs.float(), labels).cpu(), expected, rtol=2e-5)
 
 
 @EACH

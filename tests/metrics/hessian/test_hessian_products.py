@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from fedlayers.core.layers import Layer, layers_of
 from fedlayers.objectives.objective import Objective
 from metrics.hessian.products import GradientGraph
+from tests.support.metric_views import where
 
 
 def generator(seed: int) -> torch.Generator:
@@ -21,7 +22,7 @@ def generator(seed: int) -> torch.Generator:
 
 def batch(shape: tuple[int, ...], classes: int = 3, n: int = 12) -> tuple[Tensor, Tensor]:
     features = torch.randn(n, *shape, generator=generator(0), dtype=torch.float64)
-    return features, torch.randint(classes, (n,), generator=generator(1))
+    return features.to(where[0]), torch.randint(classes, (n,), generator=generator(1)).to(where[0])
 
 
 def made(*modules: nn.Module) -> nn.Sequential:
@@ -88,13 +89,14 @@ CASES: list[tuple[nn.Module, tuple[int, ...]]] = [(mlp(), (4,)), (convolutional(
 CONVOLUTIONS: list[tuple[nn.Module, tuple[int, ...]]] = [(settings(), (2, 5, 5)), (made(Repeated()), (2, 2, 2))]
 
 
+@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize(("module", "shape"), CASES + CONVOLUTIONS, ids=["mlp", "conv", "settings", "repeated"])
 def test_products_are_those_of_the_dense_block(module: nn.Module, shape: tuple[int, ...]) -> None:
-    features, labels = batch(shape)
+    module, (features, labels) = module.to(where[0]), batch(shape)
     graph = GradientGraph(module, layers_of(module), features, labels)
     for layer in layers_of(module):
         block = dense(module, layer, features, labels)
-        vectors = torch.randn(4, len(block), generator=generator(2), dtype=torch.float64)
+        vectors = torch.randn(4, len(block), generator=generator(2), dtype=torch.float64).to(where[0])
         assert torch.allclose(graph.products(layer, vectors), vectors @ block, rtol=1e-9, atol=1e-12)
         assert torch.allclose(graph.products(layer, vectors[:1]), vectors[:1] @ block, rtol=1e-9, atol=1e-12)
 
