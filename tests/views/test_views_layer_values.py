@@ -4,9 +4,16 @@ import pytest
 
 import fedlayers
 from fedlayers.core.records import Record
+from fedlayers.figures.available import figures_of
 from fedlayers.views.chain.groups import ChainStudy
 from fedlayers.views.chain.heat_map import by_round, by_run
-from fedlayers.views.chain.layer_values import last_layer_values, layer_times, layer_values, timed_metrics
+from fedlayers.views.chain.layer_values import (
+    last_layer_values,
+    layer_times,
+    layer_values,
+    measured_metrics,
+    timed_metrics,
+)
 from fedlayers.views.chain.train_validation import compared_metrics, train_validation
 from fedlayers.views.run_groups import setting_of, settings_of
 from tests.support.chain_tables import Chain, write_chain
@@ -52,6 +59,11 @@ def test_steps_are_parts_of_their_round(tmp_path: Path) -> None:
     told = rows.drop_duplicates("metric").set_index("metric")["what"].to_dict()
     assert told == {"norm": "clients, inside local training", "drift": "clients, after local training"}
     assert timed_metrics(study.records) == ["drift", "norm"]
+    # What was measured inside local training alone has no values at moments, and the figures of these leave it out.
+    assert measured_metrics(study.records) == ["drift"] == sorted(layer_values(study)["metric"].unique())
+    chained = [figure for figure in figures_of(tmp_path / "run") if figure.family in ("heatmap", "timeline")]
+    assert [figure.name for figure in chained] == ["heatmap_drift", "timeline_drift", "timeline_norm"]
+    assert all(figure.make() is not None for figure in chained)
 
 
 def test_runs_stand_by_group_and_seed_and_layers_by_depth(tmp_path: Path) -> None:

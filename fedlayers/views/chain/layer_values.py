@@ -4,7 +4,7 @@ import pandas as pd
 
 from fedlayers.views.chain.groups import ChainStudy
 from fedlayers.views.chain.readings import preferred_variant
-from fedlayers.views.moments import MOMENT_NAMES
+from fedlayers.views.moments import MOMENT_NAMES, at_moments
 from fedlayers.views.run_groups import in_groups
 from fedlayers.views.values import usable
 
@@ -24,8 +24,8 @@ _NUMBERS = ["round", "step", "client", "layer_index", "value", "stderr", "chance
 
 
 def measured_metrics(records: pd.DataFrame) -> list[str]:
-    """Return the metrics that have values of single layers on all examples, by name."""
-    return sorted(str(name) for name in _whole(records)["metric"].unique())
+    """Return the metrics that have values of single layers at moments, on all examples, by name."""
+    return sorted(str(name) for name in at_moments(_whole(records))["metric"].unique())
 
 
 def timed_metrics(records: pd.DataFrame) -> list[str]:
@@ -47,8 +47,7 @@ def layer_values(study: ChainStudy) -> pd.DataFrame:
         - ``what``: whose values at which moment, such as ``server, after aggregation``;
         - ``group, group_name``: see :func:`fedlayers.views.run_groups.in_groups`.
     """
-    records = study.records
-    return _chosen(study, records[records["step"].isna()])
+    return _chosen(study, at_moments(study.records))
 
 
 def last_layer_values(study: ChainStudy) -> pd.DataFrame:
