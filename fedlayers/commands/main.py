@@ -1,10 +1,13 @@
 """The command line: ``python -m fedlayers`` and the ``fedlayers`` script."""
 
+import io
 import os
 import signal
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,6 +29,7 @@ from fedlayers.core.machine.streams import keep_streams
 from fedlayers.studies.living_sweeps import sweeping
 from fedlayers.studies.study import TOLD, Sweep, compose_sweep, job, report
 
+_WIDTH = 120
 _SHOWING = ("--help", "--hydra-help", "--cfg", "--info", "--shell-completion")
 
 
@@ -63,7 +67,8 @@ def start(arguments: Arguments) -> int:
         return 0
     if any(flag in arguments.flags for flag in _SHOWING):
         with explained(arguments.overrides):
-            _hydra(arguments.words, job)
+            show = _show_help if "--help" in arguments.flags else _hydra
+            show(arguments.words, job)
         return 0
     if "--multirun" in arguments.flags:
         return carry_out_sweep(compose_sweep(arguments.overrides), arguments)
@@ -155,6 +160,15 @@ def _hydra(words: Sequence[str], task: Callable[[DictConfig], None]) -> None:
         os.environ.pop("HYDRA_FULL_ERROR")
         if full_error is not None:
             os.environ["HYDRA_FULL_ERROR"] = full_error
+
+
+def _show_help(words: Sequence[str], task: Callable[[DictConfig], None]) -> None:
+    """Show Hydra's help with lines that fit; some groups have many options."""
+    with redirect_stdout(io.StringIO()) as shown:
+        _hydra(words, task)
+    for line in shown.getvalue().splitlines():
+        long = len(line) > _WIDTH
+        print(textwrap.fill(line, _WIDTH, subsequent_indent="  ", break_on_hyphens=False) if long else line)
 
 
 def _announce(content: DictConfig, words: Sequence[str]) -> None:

@@ -193,7 +193,7 @@ MISTAKES = {
     "model.hidden=5": "model.hidden must be a list",
     "model._target_=torchvisionn.Net": "model._target_=torchvisionn.Net: there is no module torchvisionn",
     "algorithm.strategy._target_=torchh": "there is no module torchh; give an importable name",
-    "algorithm.strategy._target_=flwr.serverapp.strategy.FedYoggi": "did you mean .*=flwr.serverapp.strategy.FedYogi?",
+    "algorithm.strategy._target_=flwr.serverapp.strategy.MultiKrumm": "did you mean .*=flwr.*strategy.MultiKrum?",
     "+algorithm.strategy.server_lrr=1": "FedAvg has no argument .server_lrr.; did you mean algorithm.server_lr?",
     "+algorithm.strategy.fraction_train=0.5": "algorithm.strategy.fraction_train is filled in by the run; set fraction",
     "algorithm=fedadam +algorithm.strategy.etaa=1": "FedAdam has no argument 'etaa'; did you mean algorithm.eta?",
@@ -205,11 +205,15 @@ MISTAKES = {
     "algorithm=fedadam algorithm.beta_1=1": r"algorithm.beta_1 must be in \[0, 1\), got 1",
     "algorithm=krum algorithm.num_malicious_nodes=-1": "algorithm.num_malicious_nodes must be 0 or more, got -1",
     "algorithm=fedtrimmedavg algorithm.beta=0.5": r"algorithm.beta must be in \[0, 0.5\), got 0.5",
-    "algorithm.strategy._target_=FedYogi2": (
-        "did you mean algorithm=flower algorithm.strategy._target_=flwr.serverapp.strategy.FedYogi?"
+    "algorithm.strategy._target_=FedYogi2": "did you mean algorithm=fedyogi?",
+    "algorithm.strategy._target_=MultiKrum2": (
+        "did you mean algorithm=flower algorithm.strategy._target_=flwr.serverapp.strategy.MultiKrum?"
     ),
     "algorithm.strategy._target_=flwr.serverapp.strategy.FedYogi": (
-        "algorithm.server_lr is an argument of another strategy than FedYogi; to run that one write algorithm=flower"
+        "algorithm.server_lr is an argument of another strategy than FedYogi; to run that one write algorithm=fedyogi"
+    ),
+    "algorithm.strategy._target_=flwr.serverapp.strategy.MultiKrum": (
+        "algorithm.server_lr is an argument of another strategy than MultiKrum; to run that one write algorithm=flower"
     ),
     "algorithm.client._target_=clients.fedprox.FedProxClient": "algorithm.client.mu is needed by clients.fedprox",
     "algorithm.strategy._target_=fl.server.strategy.FedProx": "did you mean .*=flwr.serverapp.strategy.FedProx?",
@@ -355,7 +359,7 @@ def test_a_traceback_on_request(
 def test_help_teaches_the_groups(capsys: pytest.CaptureFixture[str]) -> None:
     assert leave("--help") == 0
     text = capsys.readouterr().out
-    for expected in ("+dataset=FMNIST", "dataset: ", "algorithm: centralized", "-m +experiment=", "results/<study>"):
+    for expected in ("+dataset=FMNIST", "dataset: ", "algorithm: apfl", "-m +experiment=", "results/<study>"):
         assert expected in text
     assert max(map(len, text.splitlines())) <= 140
 
