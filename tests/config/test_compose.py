@@ -103,7 +103,7 @@ def test_an_application_of_hydra_around_it_is_left_alone() -> None:
 
 
 def test_a_key_of_an_option_that_is_not_chosen_names_those_that_have_it() -> None:
-    assert options_with("algorithm.mu") == ["algorithm=fedprox"]
+    assert options_with("algorithm.mu") == ["algorithm=fedprox", "algorithm=moon"]
     with pytest.raises(UserError, match=r"algorithm\.mu belongs to another option .* choose algorithm=fedprox"):
         compose_weights("algorithm.mu=1")
 
