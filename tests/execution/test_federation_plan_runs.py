@@ -157,7 +157,7 @@ def test_a_plan_without_effect_or_layer_is_refused(quick_run: Run, words: list[s
             ["+plan.personal=[fc2]"],
             r"plan.personal must be left out with plan=all, got \['fc2'\]; choose plan=personal",
         ),
-        (["plan.name=none"], "plan.name must be one of all, personal, got 'none'"),
+        (["plan.name=none"], "plan.name must be one of all, personal, head, body, norms, got 'none'"),
         ([*PERSONAL, "init=there"], "init must be left out because plan=personal starts personal layers on clients"),
     ],
 )
