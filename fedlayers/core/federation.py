@@ -177,6 +177,14 @@ class Federation:
     digest: str = ""
     names: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Return what a person wants to know of the data; their arrays say nothing in print."""
+        held = ", ".join(f"{scope} {int(parts.sizes.sum())}" for scope, parts in self.splits.items())
+        return (
+            f"<{self.name}: {self.num_clients} clients, {len(self.classes)} classes, shape {self.shape}, "
+            f"examples: {held}, server_test {len(self.server_test)}>"
+        )
+
     @property
     def num_clients(self) -> int:
         """The number of clients."""

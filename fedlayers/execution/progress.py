@@ -132,7 +132,7 @@ class PlainProgress(Progress):
 
     def note(self, text: str) -> None:
         """Write the text on a line of its own."""
-        self._write(text)
+        self._write(f"note: {text}")
 
     def _write(self, *parts: str) -> None:
         self._last_line = self._clock()
@@ -159,7 +159,7 @@ class LiveProgress(Progress):
     def start(self, title: str, first_round: int, last_round: int) -> None:
         """Draw the bars."""
         self._pace = pace = Pace(first_round, last_round, self._clock)
-        self.note(title)
+        self._above(title)
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=14),
@@ -194,6 +194,9 @@ class LiveProgress(Progress):
 
     def note(self, text: str) -> None:
         """Print the text above the bars."""
+        self._above(f"note: {text}")
+
+    def _above(self, text: str) -> None:
         with _UNLESS_CLOSED:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -208,7 +211,7 @@ class LiveProgress(Progress):
         with _UNLESS_CLOSED:
             bars.stop()
         line = (f"round {self._pace.done}/{self._pace.last_round}", self._pace.rate, self.score)
-        self.note("  ".join(part for part in line if part))
+        self._above("  ".join(part for part in line if part))
 
     def _move_handlers(self, before: tuple[IO[str], IO[str]]) -> None:
         """Send what logging writes to the terminal through the display; handlers hold on to the stream they got."""

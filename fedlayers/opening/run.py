@@ -12,6 +12,7 @@ from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import Quantities
 from fedlayers.runs.file_names import SNAPSHOT, run_files, snapshot_of
+from fedlayers.runs.partition_table import WRITER
 from fedlayers.runs.reading.run_config import typed_config
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.selection import Selection, listed
@@ -170,5 +171,10 @@ class Run:
         for number, owner in self._snapshots:
             rounds.setdefault("server" if owner == "server" else "clients", []).append(number)
         told = [f"of {whose} at rounds {listed(sorted(set(numbers)))}" for whose, numbers in rounds.items()]
-        more = "snapshots.rounds and snapshots.clients=true let a run keep more"
+        own_loop = self.facts.get("written_by") == WRITER
+        more = (
+            "a training loop of one's own saves its models itself, such as by torch.save"
+            if own_loop
+            else "snapshots.rounds and snapshots.clients=true let a run keep more"
+        )
         return f"there are models {' and '.join(told)}; {more}" if told else f"it has kept none; {more}"

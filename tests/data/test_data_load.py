@@ -59,6 +59,7 @@ def test_the_default_data_set_is_split_without_overlap_and_covered() -> None:
     check_consistent(federation)
     assert federation.shape == (1, 8, 8) and federation.classes == tuple("0123456789")
     assert federation.num_clients == 10
+    assert repr(federation).startswith(f"<{federation.name}: 10 clients, ") and len(repr(federation)) < 200
     assert all_positions(federation) == list(range(1797))
     assert len(federation.server_test) == round(0.15 * 1797)
     assert federation.notes == ()

@@ -134,7 +134,7 @@ def test_absent_scores_and_notes() -> None:
     progress.start("t", 1, 1)
     progress.note("client 3 lost its worker")
     progress.round_done(1, None, None)
-    assert stream.getvalue().splitlines()[1] == "client 3 lost its worker"
+    assert stream.getvalue().splitlines()[1] == "note: client 3 lost its worker"
     assert "accuracy" not in stream.getvalue()
 
 
@@ -213,7 +213,7 @@ def test_logging_and_notes_go_above_the_bars(terminal: Terminal, monkeypatch: py
     finally:
         logger.removeHandler(handler)
     lines = [line.rsplit("\x1b[2K", 1)[-1].strip("\r") for line in terminal.getvalue().splitlines()]
-    for text in ("client 3 is slow", "[bold] is not markup here", "printed"):
+    for text in ("client 3 is slow", "note: [bold] is not markup here", "printed"):
         assert text in lines, text
 
 

@@ -67,7 +67,7 @@ def test_its_tables_are_read_like_those_of_a_run(study: Path) -> None:
     assert opened.quantities["gap"] == FACTS and opened.partition.empty
     with pytest.raises(UserError, match=r"has no config.yaml, as a training loop of one's own has none"):
         _ = opened.data
-    with pytest.raises(UserError, match="it has kept none"):
+    with pytest.raises(UserError, match="it has kept none; a training loop of one's own saves its models itself"):
         opened.model()
 
 

@@ -175,6 +175,13 @@ def test_values_that_runs_state_are_asked_for_without_a_look_into_tables(
     fedlayers.read(run, metric="loss", layer="conv1", client=[0, 2], rounds=[1, 4], moment="final", owner="client")
 
 
+def test_steps_where_nothing_was_measured_at_steps_are_told_and_one_column_needs_no_list(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "s")
+    with pytest.raises(UserError, match=r"step must be left out, because no row has one: nothing .* local .*got 1"):
+        _ = fedlayers.read(run, step=1).records
+    assert list(fedlayers.read(run, columns="value").records) == ["value"]
+
+
 def test_a_word_that_no_row_has_is_told_by_the_table(tmp_path: Path) -> None:
     found = fedlayers.read(write_run(tmp_path / "s"), scope="space_sample")
     with pytest.raises(UserError, match=r"scope must be some of .*client_test.*, got 'space_sample'"):
@@ -186,6 +193,10 @@ def test_a_word_that_no_row_has_is_told_by_the_table(tmp_path: Path) -> None:
     [
         ({"metrics": "loss"}, r"metrics is not a column to choose rows by \(did you mean metric\?\): there are "),
         ({"value": 0.5}, r"value is not a column to choose rows by"),
+        (
+            {"layer": ["fc1", None]},
+            r"layer must be a text .*None\]; read all rows, and choose those without a layer",
+        ),
         ({"metric": 3}, r"metric must be a text or a list of some, got 3"),
         ({"metric": []}, r"metric must be a text or a list of some, got \[\]"),
         ({"rounds": "last"}, r"rounds must be a whole number or a list of some, got 'last'"),

@@ -38,12 +38,12 @@ class Selection:
     columns: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, filters: Mapping[str, Any], columns: Sequence[str] = (), others: Iterable[str] = ()) -> Selection:
+    def of(cls, filters: Mapping[str, Any], columns: str | Sequence[str] = (), others: Iterable[str] = ()) -> Selection:
         """Return a selection from what a user asks for.
 
         Args:
             filters: column -> a value or several; ``rounds`` is another name of ``round``.
-            columns: those that are wanted.
+            columns: those that are wanted, or the one.
             others: columns that there are beside those of the tables.
 
         Raises:
@@ -59,10 +59,11 @@ class Selection:
             if asked is not None:
                 values[column] = _checked(name, asked, kinds[column])
         every = [*dict.fromkeys(name for schema in SCHEMAS.values() for name in schema.names), *OF_RUNS, *others]
-        for column in columns:
+        wanted = (columns,) if isinstance(columns, str) else tuple(columns)
+        for column in wanted:
             if column not in every:
                 raise UserError(_unknown("a column of the tables", column, every))
-        return cls(values, tuple(columns))
+        return cls(values, wanted)
 
     @property
     def is_all(self) -> bool:
@@ -156,6 +157,9 @@ def refused(column: str, value: Value, there: Iterable[Value]) -> UserError:
         there: what there is.
     """
     name, known = "rounds" if column == "round" else column, list(there)
+    if not known:
+        why = ": nothing was measured inside local training (metrics.weights.steps)" if column == "step" else ""
+        return UserError(f"{name} must be left out, because no row has one{why}, got {value!r}")
     meant = in_brackets(value, map(str, known)) if isinstance(value, str) else ""
     return UserError(f"{name} must be some of {listed(known)}, got {value!r}{meant}")
 
@@ -221,7 +225,8 @@ def _checked(name: str, asked: Any, kind: str) -> tuple[Value, ...]:
         allowed = {"text": "a text or a list of some", "whole": "a whole number or a list of some", "any": "values"}[
             kind
         ]
-        raise UserError(f"{name} must be {allowed}, got {asked!r}")
+        absent = f"; read all rows, and choose those without a {name} by frame[frame[{name!r}].isna()]"
+        raise UserError(f"{name} must be {allowed}, got {asked!r}{absent if None in several else ''}")
     return tuple(int(one) if is_whole else one for one, is_whole in zip(several, whole, strict=True))
 
 
