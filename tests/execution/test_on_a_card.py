@@ -24,6 +24,8 @@ ALGORITHMS = sorted(
     if path.stem != "flower" and (torch.cuda.is_available() or "_target_: flwr." not in path.read_text())
 )
 TINY = ["engine=local", "rounds=1", "examples_per_client=20", "model.hidden=[4]", "metrics=[]"]
+# Of those that need a model of a kind.
+MODELS = {"fedbn": ["model._target_=tests.support.odd_models.TinyBatchNorm"]}
 MEASURED = [
     *(
         "engine=local",
@@ -51,7 +53,7 @@ def words(*overrides: str) -> list[str]:
 @pytest.fixture(scope="module")
 def on_card(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """Return folders of runs on a card, and how often they read from it: by algorithm, and some others."""
-    asked = {name: words(*TINY, f"algorithm={name}") for name in ALGORITHMS}
+    asked = {name: words(*TINY, f"algorithm={name}", *MODELS.get(name, [])) for name in ALGORITHMS}
     asked["cohort"] = words(*TINY, "training.cohort=4")
     measured = "metrics=[evaluation,gradients,sensitivity,curvature,representation]"
     for name, size in (("measured as one", 4), ("measured one by one", 1)):
