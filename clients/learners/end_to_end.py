@@ -62,11 +62,15 @@ class EndToEnd(Learner):
 
     def step(self, batch: Batch, step: Step) -> Tensor:
         """Take one step along the gradient of the batch's mean loss."""
-        if callable(self.lr):
-            self.optimizer.lr = self.lr(step)
+        self.begin(step)
         loss = self.loss(self.network(batch.features), batch.labels, step)
         self.move(self.slopes(loss), step)
         return loss.detach()
+
+    def begin(self, step: Step) -> None:
+        """Set the learning rate of a step, before its gradients: an algorithm may ask for it there."""
+        if callable(self.lr):
+            self.optimizer.lr = self.lr(step)
 
     def slopes(self, loss: Tensor) -> Sequence[Tensor]:
         """Return the gradients of a loss and the algorithm's own term, in the order of the weights."""

@@ -61,6 +61,7 @@ class ForwardForwardLearner(Composed):
             loss = softplus(-sign * (self.module.goodness(h) - self.module.theta)).mean()
             part = self.parts.get(name)
             if isinstance(part, EndToEnd):
+                part.begin(step)
                 part.move(part.slopes(loss), step)
             losses.append(loss.detach())
             given = h.detach()

@@ -104,6 +104,9 @@ class Greedy(Composed):
         # Of all stages at once: their graphs have nothing in common but the algorithm's own term.
         self._whole = end_to_end(replace(task, names=list(self.trained)))
         self._names = list(held)
+        # Whether one call answers for all stages, and λ where the weights are: both known from the first step on.
+        self._alike: bool | None = None
+        self._strengths: Tensor | None = None
         device = self._whole.leaves[0].device
         # An objective of one's own may see more of a batch than an example: it is asked for every stage.
         asked = 1 if task.objective.is_safe else len(held)
@@ -133,9 +136,11 @@ class Greedy(Composed):
         total = len(logits) * loss
         if any(self.lambdas):
             total = total - self._ace(logits[: len(self.stages)])
+        self._whole.begin(step)
         slopes = dict(zip(self._whole.trained, self._whole.slopes(total), strict=True))
         for part in self.parts.values():
             assert isinstance(part, EndToEnd)
+            part.begin(step)
             part.move([slopes[name] for name in part.trained], step)
         for readout, h in zip(self.readouts or (), given, strict=True):
             if isinstance(readout, Anchors):
@@ -155,8 +160,10 @@ class Greedy(Composed):
             classes = applied(self.head, given[-1].detach()).shape[1]
             self.readouts = list(self.choice.drawn(classes, given, self.seed))
         first = self.readouts[0]
+        if self._alike is None:
+            self._alike = isinstance(first, Anchors) and all(map(first.scores_as, self.readouts))
         logits: Tensor
-        if isinstance(first, Anchors) and all(map(first.scores_as, self.readouts)):
+        if self._alike:
             # One call for all: on narrow layers what calls cost counts.
             logits = first(torch.cat([pooled(h) for h in given])).view(len(given), len(given[0]), -1)
         else:
@@ -176,8 +183,9 @@ class Greedy(Composed):
         log_q = logits.log_softmax(2)
         own, following = log_q[:-1].flatten(0, 1), log_q[1:].detach().flatten(0, 1)
         means = VARIANTS[self.variant](own, following).view(len(log_q) - 1, -1).mean(1)
-        total: Tensor = (means * means.new_tensor(self.lambdas)).sum()
-        return total
+        if self._strengths is None:
+            self._strengths = torch.tensor(self.lambdas, dtype=means.dtype).to(means.device)
+        return torch.dot(means, self._strengths)
 
 
 class MonoForwardLearner(Greedy):

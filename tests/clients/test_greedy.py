@@ -231,6 +231,15 @@ def test_each_stage_has_an_optimizer_whose_state_is_carried() -> None:
         assert torch.equal(second.networks[0].parameters[name], own), name
 
 
+@pytest.mark.parametrize(
+    ("target", "learner"), [("greedy_mlp.GreedyMLP", Greedy), ("forward_forward.ForwardForward", ForwardForwardLearner)]
+)
+def test_every_stage_follows_the_schedule(target: str, learner: Callable[[Task], Learner]) -> None:
+    scheduled = Task(network_of(built(target)), SGD, lambda step: RATE * step.number)
+    found, plain = moved(learner(scheduled)), moved(learner(task(built(target))))
+    assert all(torch.equal(found[name], change) and change.any() for name, change in plain.items())
+
+
 def test_hooks_and_clipping_are_of_each_stage() -> None:
     start = dict(network_of(built()).parameters)
     pull = Hooks(

@@ -23,6 +23,8 @@ ALGORITHMS = sorted(
     for path in (CONF / "algorithm").glob("*.yaml")
     if path.stem != "flower" and (torch.cuda.is_available() or "_target_: flwr." not in path.read_text())
 )
+# Models whose stages train by themselves.
+CHAINS = ("mlp", "greedy_mlp", "mono_forward", "forward_forward")
 TINY = ["engine=local", "rounds=1", "examples_per_client=20", "model.hidden=[4]", "metrics=[]"]
 # Of those that need a model of a kind.
 MODELS = {"fedbn": ["model._target_=tests.support.odd_models.TinyBatchNorm"]}
@@ -59,6 +61,10 @@ def on_card(tmp_path_factory: pytest.TempPathFactory) -> Found:
     for name, size in (("measured as one", 4), ("measured one by one", 1)):
         few = ("metrics.sensitivity.batch_examples=4", "probe.size=24", f"training.cohort={size}")
         asked[name] = words(*TINY[:-1], measured, *few, *MEASURED[-3:])
+    for name in CHAINS:
+        chain = [word for word in words(*TINY, "learner=greedy") if name == "mlp" or "hidden" not in word]
+        chain = chain if name == "mlp" else [*chain[:-1], f"model={name}", "model.width=4", "model.layers=3"]
+        asked |= {name: chain, f"{name}, more steps": [*chain, "training.steps=7"]}
     asked |= {"more steps": words(*TINY, "training.steps=7"), "metrics": words(*MEASURED)}
     command = [sys.executable, "-m", "tests.support.runs_on_a_card", str(tmp_path_factory.mktemp("results"))]
     done = subprocess.run(command, input=json.dumps(list(asked.values())), capture_output=True, text=True, check=True)
@@ -114,3 +120,12 @@ def test_every_metric_measures_what_it_measures_on_a_cpu(table: str, on_card: Fo
 def test_no_step_of_local_training_waits_for_the_card(on_card: Found) -> None:
     (_, one), (_, seven) = (on_card[name] for name in ("fedavg", "more steps") if folder(on_card[name]))
     assert one == seven
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_stages_train_there_by_themselves(name: str, on_card: Found) -> None:
+    losses = fedlayers.read(folder(on_card[name])).records.query("metric == 'training_loss'")
+    assert len(losses) and np.isfinite(losses["value"]).all()
+    folder(on_card[f"{name}, more steps"])
+    if not torch.cuda.is_available():
+        assert on_card[name][1] == on_card[f"{name}, more steps"][1]
