@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 # What sizes of texts depend on, beside the text, its font and the resolution.
 _TEXT_SETTINGS = ("text.hinting", "text.hinting_factor", "mathtext.fontset", "mathtext.default", "mathtext.fallback")
 _settings: Any = rcParams
-_update_ticks: Any = Axis._update_ticks  # type: ignore[attr-defined]
-_label_boxes: Any = Axis._get_ticklabel_bboxes  # type: ignore[attr-defined]
+# matplotlib's own, which another release may name otherwise: then everything is measured again and again.
+_update_ticks: Any = getattr(Axis, "_update_ticks", None)
+_label_boxes: Any = getattr(Axis, "_get_ticklabel_bboxes", None)
 
 
 class Canvas(FigureCanvasAgg):
@@ -64,18 +65,22 @@ class _Found:
 
 
 @contextmanager
-def ticks_once() -> Iterator[None]:
+def ticks_once(figure: Figure) -> Iterator[None]:
     """Let a figure that nobody changes in a block of code find its ticks once for each place that an axes is given.
 
     matplotlib formats all ticks of an axis up to a dozen times to lay a figure out and to draw it. They depend on the
     ends of the axis, on place and size of the axes, and on the resolution.
     """
+    if _update_ticks is None or _label_boxes is None:
+        yield
+        return
     found: dict[Axis, _Found] = {}
-    users: dict[
-        Any, Axis
-    ] = {}  # of formatters, which axes that share an axis share; they keep what they formatted last
+    # Of formatters, which axes that share an axis share; they keep what they formatted last.
+    users: dict[Any, Axis] = {}
 
-    def ticks_of(axis: Any) -> list[Any]:
+    def ticks_of(axis: Any) -> Any:
+        if axis.get_figure() is not figure:
+            return _update_ticks(axis)
         place = (*axis.get_view_interval(), *axis.axes.bbox.bounds, axis.axes.figure.dpi)
         formatters = axis.get_major_formatter(), axis.get_minor_formatter()
         known = found.get(axis)

@@ -27,7 +27,7 @@ def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = MAIN_
         The file of the first format.
     """
     make_folder(folder)
-    with ticks_once():
+    with ticks_once(figure):
         _lay_out(figure)
         _write(figure, folder, name, formats)
     return folder / f"{name}.{formats[0]}"

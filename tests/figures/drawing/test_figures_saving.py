@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.image import imread
 
-from fedlayers.figures.drawing import fonts
+from fedlayers.figures.drawing import fonts, measured_once
 from fedlayers.figures.drawing.measured_once import canvas_of
 from fedlayers.figures.drawing.paper import Paper
 from fedlayers.figures.drawing.saving import save
@@ -61,6 +61,13 @@ def test_the_picture_is_the_one_that_matplotlib_draws_by_itself(make: Callable[[
         saved = imread(save(make(), tmp_path, "example", ["png"]))
     assert vars(Axis) == before
     assert np.array_equal(np.round(255 * saved), np.asarray(plain.buffer_rgba()))  # type: ignore[no-untyped-call]
+
+
+def test_another_matplotlib_may_lack_what_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with Paper().drawing():
+        known = save(example(), tmp_path, "known", ["png"]).read_bytes()
+        monkeypatch.setattr(measured_once, "_update_ticks", None)
+        assert save(example(), tmp_path, "unknown", ["png"]).read_bytes() == known
 
 
 def test_text_in_a_pdf_is_text_in_fonts_that_are_embedded(tmp_path: Path) -> None:
