@@ -10,10 +10,9 @@ from fedlayers.runs.folder import RunFolder
 
 Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
-# One of the clients trains for the first time after the stop. CFL needs all of them in every round.
+# One of the clients trains for the first time after the stop.
 WORDS = ["metrics=[evaluation]", "fraction=0.75", "partition=dirichlet", "examples_per_client=40"]
 SETTINGS = {"fedbn": ["model._target_=tests.support.odd_models.TinyBatchNorm"]}
-EVERYBODY = [word for word in WORDS if word != "fraction=0.75"]
 
 
 def left(run: Path) -> dict[str, object]:
@@ -23,10 +22,10 @@ def left(run: Path) -> dict[str, object]:
     return {**states, "server": arrays, "strategy": scalars["strategy"]}
 
 
-# Nothing of these outlives a round, or it is kept as that of others is.
+# Nothing of these outlives a round, or it is kept as that of others is, or tests of their own stop them.
 OTHERS = {"flower", "fedavg", "fedprox", "centralized", "fedmedian", "fedtrimmedavg", "krum", "bulyan", "qfedavg"}
 OTHERS |= {"fednova", "fedlc", "fedsam", "localadaptation", "perfedavg", "fedbabu", "fedper", "lgfedavg", "fedrep"}
-OTHERS |= {"fedadam", "fedadagrad"}
+OTHERS |= {"fedadam", "fedadagrad", "fedyogi", "fedavgm", "fedexp", "local", "clustered", "ifca", "cfl"}
 
 
 @pytest.mark.slow
@@ -34,7 +33,7 @@ OTHERS |= {"fedadam", "fedadagrad"}
 def test_it_goes_on_where_it_stopped_on_any_engine(
     algorithm: str, quick_run: Run, tables: Tables, tmp_path: Path
 ) -> None:
-    words = [f"algorithm={algorithm}", *(WORDS if algorithm != "cfl" else EVERYBODY), *SETTINGS.get(algorithm, [])]
+    words = [f"algorithm={algorithm}", *WORDS, *SETTINGS.get(algorithm, [])]
     whole = quick_run("engine=local", *words)
     quick_run("engine=local", "rounds=1", *words, folder=tmp_path)
     longer = quick_run("engine=ray", "engine.workers=1", "engine.client_cpus=0.5", *words, folder=tmp_path)
