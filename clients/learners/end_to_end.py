@@ -123,8 +123,10 @@ def end_to_end(task: Task) -> EndToEnd:
 def check_end_to_end(session: Session) -> None:
     """Raise UserError if another learner is chosen than the algorithm's; without a session nothing is known."""
     if session is not None:
-        name, usual = str(session.workspace.config.learner["_target_"]), f"{__name__}.{end_to_end.__name__}"
-        check(name == usual, "learner", "end_to_end with this algorithm, which changes what a step is", name)
+        node, usual = session.workspace.config.learner, f"{__name__}.{end_to_end.__name__}"
+        target = str(node["_target_"])
+        allowed = "end_to_end with this algorithm, which changes what a step is"
+        check(target == usual, "learner", allowed, node.get("name", target))
 
 
 def chosen(network: Network, names: Iterable[str] | None) -> list[str]:

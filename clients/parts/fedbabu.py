@@ -11,6 +11,7 @@ from clients.learners.base import Hooks, Learner
 from clients.network import Network
 from clients.parts.fine_tuning import FineTunedClient
 from fedlayers.core.checks import count, one_of
+from fedlayers.core.layers import Layer
 from fedlayers.core.plan_kinds import split_layers
 from fedlayers.flower.session import Session
 
@@ -33,6 +34,9 @@ class FedBABUClient(FineTunedClient):
         one_of("algorithm.tuned", tuned, ("all", "head", "body"))
         super().__init__(session, tuning_epochs)
         self.head_layers, self.part = head_layers, tuned
+        # Without a session only the arguments are tried.
+        if session is not None:
+            self._split()
 
     def learner(self, network: Network, hooks: Hooks, names: Iterable[str] | None = None) -> Learner:
         """Return the learner of the body."""
@@ -43,5 +47,13 @@ class FedBABUClient(FineTunedClient):
         return self._names(self.part) if self.head_layers and self.part != "all" else None
 
     def _names(self, part: str) -> list[str]:
-        body, head = split_layers(self.session.workspace.layers, self.head_layers, "algorithm.head_layers")
+        body, head = self._split()
         return [name for layer in (body if part == "body" else head) for name in layer.names]
+
+    def _split(self) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
+        """Return body and head.
+
+        Raises:
+            UserError: the head would be the whole model.
+        """
+        return split_layers(self.session.workspace.layers, self.head_layers, "algorithm.head_layers")

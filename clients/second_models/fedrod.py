@@ -37,13 +37,16 @@ class FedRoDClient(SecondModelClient):
         check_end_to_end(session)
         super().__init__(session)
         self.balanced = balanced
+        # Without a session only the arguments are tried.
+        if session is not None:
+            kind = session.workspace.layers[-1].kind
+            check(kind == "linear", "model", "one with a linear last layer with algorithm=fedrod", kind)
 
     def learner(self, network: Network, hooks: Hooks, names: Iterable[str] | None = None) -> Learner:
         """Return what steps the shared model and the own head at once."""
         objective = self._balanced() if self.balanced else self.objective
         shared = EndToEnd(network, self.told.training, self.lr, names=names, hooks=hooks, objective=objective)
         layer = self.session.workspace.layers[-1]
-        check(layer.kind == "linear", "model", "one with a linear last layer with algorithm=fedrod", layer.kind)
         self.own = self.session.stored(SECOND) or {n: torch.zeros_like(network.parameters[n]) for n in layer.names}
         buffers = {name: tensor.clone() for name, tensor in network.buffers.items()}
         self.second = network.twin({**network.parameters, **self._summed(network.parameters)}, buffers)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from flwr.app import RecordDict
 from flwr.serverapp.strategy import Strategy
 from torch import nn
 
@@ -27,9 +28,9 @@ from fedlayers.execution.idle_settings import without_effect
 from fedlayers.execution.rehearsal import check_observed, check_plan, check_strategy, reads_plan, rehearse
 from fedlayers.export.exporter import exporters
 from fedlayers.flower.client_contract import declared_client
-from fedlayers.flower.client_plugin import try_client
+from fedlayers.flower.client_plugin import try_client, try_in_run
 from fedlayers.flower.clientapp import CohortApp, client_app
-from fedlayers.flower.session import Workspace
+from fedlayers.flower.session import Session, Workspace
 from fedlayers.flower.strategy_contract import check_declared, declared
 from fedlayers.measuring.build import build_metrics
 from fedlayers.measuring.trial import Trial
@@ -110,6 +111,8 @@ def build(config: Config) -> Built:
     tested = server_examples(config, federation)
     check_observed(strategy, declared_client(config.algorithm["client"]), parts.metrics)
     check_stock_among(config.algorithm, max(1, int(config.fraction * federation.num_clients)))
+    first = Session(workspace, 0, 1, config.rounds, "after_local", workspace.initial_buffers, RecordDict())
+    try_in_run(config.algorithm["client"], first)
     _rehearse(config, workspace)
     trial = Trial(federation, workspace.module, layers, workspace.device, config.seed, workspace.objective_of)
     trial.training()

@@ -44,6 +44,26 @@ def client_maker(node: Mapping[str, Any]) -> Callable[[Session], NumPyClient]:
     return plugin_maker(CLIENT, node, by_position=1)
 
 
+def try_in_run(node: Mapping[str, Any], session: Session) -> None:
+    """Make one client of a run, to hear now and not in the first round that it does not go with the run's settings.
+
+    Args:
+        node: ``algorithm.client``.
+        session: as in the first round, but that no message came.
+
+    Raises:
+        UserError: the client says so.
+    """
+    make = client_maker(node)
+    try:
+        make(session)
+    except UserError:
+        raise
+    except Exception:
+        # One that reads the message gets no further.
+        return
+
+
 def try_client(node: Mapping[str, Any]) -> None:
     """Make one client without data, to hear now and not in the first round what it says about its arguments.
 

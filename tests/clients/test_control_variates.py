@@ -15,7 +15,7 @@ from clients.control_variates.feddyn import FedDynClient
 from clients.control_variates.fednova import FedNovaClient
 from clients.control_variates.scaffold import ScaffoldClient
 from clients.fedavg import FedAvgClient
-from fedlayers.core.errors import ClientFailed, UserError
+from fedlayers.core.errors import UserError
 from fedlayers.flower.contents import array_record
 from fedlayers.flower.session import Session
 from fedlayers.runs.client_state import unpack
@@ -153,5 +153,5 @@ def test_a_layer_that_stays_is_not_corrected(quick_run: Run) -> None:
 
 
 def test_a_run_says_what_these_need(quick_run: Run) -> None:
-    with pytest.raises(ClientFailed, match=r"training\.optimizer must be sgd with this algorithm, got 'adam'"):
+    with pytest.raises(UserError, match=r"training\.optimizer must be sgd with this algorithm, got 'adam'"):
         quick_run("engine=local", "algorithm=scaffold", "training.optimizer=adam")

@@ -16,7 +16,7 @@ from clients.parts.fedrep import FedRepClient
 from clients.parts.fine_tuning import FineTunedClient
 from clients.second_models.fedrod import FedRoDClient
 from fedlayers import read
-from fedlayers.core.errors import ClientFailed, UserError
+from fedlayers.core.errors import UserError
 from fedlayers.flower.contents import array_record
 from fedlayers.runs.client_state import unpack
 from fedlayers.runs.folder import RunFolder
@@ -169,14 +169,12 @@ def test_arguments_out_of_range_are_refused(make: Callable[[], object], sentence
 
 
 def test_a_head_of_all_layers_is_refused(quick_run: Run) -> None:
-    with pytest.raises(ClientFailed, match=r"algorithm\.head_layers must be at most 1, got 2; the model has no more"):
+    with pytest.raises(UserError, match=r"algorithm\.head_layers must be at most 1, got 2; the model has no more"):
         quick_run("engine=local", "rounds=1", "algorithm=fedbabu", "algorithm.head_layers=2")
 
 
 def test_heads_that_do_not_add_up_are_refused() -> None:
     network = nn.Sequential(nn.Linear(1, 3, bias=False), nn.LayerNorm(3, bias=False))
-    arrays = {"0.weight": np.ones((3, 1), np.float32), "1.weight": np.ones(3, np.float32)}
-    content = RecordDict({"config": ConfigRecord({}), "arrays": array_record(arrays)})
-    client = FedRoDClient(session_on(network, content, RecordDict()), balanced=True)
+    session = session_on(network, RecordDict(), RecordDict())
     with pytest.raises(UserError, match="model must be one with a linear last layer with algorithm=fedrod, got 'norm'"):
-        client.fit(list(arrays.values()), {})
+        FedRoDClient(session, balanced=True)

@@ -13,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 from clients.ifca import IFCAClient
 from fedlayers import read
 from fedlayers.config.compose import compose_config
-from fedlayers.core.errors import ClientFailed
+from fedlayers.core.errors import UserError
 from fedlayers.execution.assembly import assembled
 from fedlayers.flower.session import Session
 from fedlayers.models import build_model
@@ -170,7 +170,7 @@ def test_averaged_batch_norm_is_refused_and_local_runs(quick_run: Run) -> None:
     sentence = (
         "training.buffers must be local with clusters and batch normalisation, got 'average'; statistics averaged"
     )
-    with pytest.raises(ClientFailed, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         quick_run(*words)
     assert (quick_run(*words, "training.buffers=local") / "done.json").exists()
 
