@@ -217,9 +217,11 @@ class MonoForwardLearner(Greedy):
 def _lambdas(given: float | list[float], stages_of_it: int, variant: str) -> list[float]:
     """Return λ of each stage but the last, once that and the variant are known to be right."""
     one_of("learner.ace_variant", variant, tuple(VARIANTS))
-    found = list(given) if isinstance(given, list | tuple) else [given] * (stages_of_it - 1)
-    numbers = all(not_negative(one) for one in found)
-    fits = numbers and len(found) == stages_of_it - 1
-    allowed = f"0 or more, or a list of {stages_of_it - 1}, one for each stage but the last"
+    each = stages_of_it - 1
+    listed = isinstance(given, list | tuple)
+    found = list(given) if isinstance(given, list | tuple) else [given]
+    # Also where one stage alone has no next one, and nothing is made of the number.
+    fits = all(not_negative(one) for one in found) and (not listed or len(found) == each)
+    allowed = f"0 or more, or a list of {each}, one for each stage but the last"
     check(fits, "learner.lambda_ace", allowed, given)
-    return found
+    return found if listed else found * each

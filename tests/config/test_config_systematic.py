@@ -18,15 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fedlayers.config.arguments import overrides_of
+from fedlayers.config.building import located
 from fedlayers.config.compose import composed, hydra_ready, typed
 from fedlayers.config.contradictions import contradictions, refuse_contradictions
 from fedlayers.config.mistakes import explained
 from fedlayers.config.options import options
+from fedlayers.config.plugins import LEARNER
 from fedlayers.config.schema.settings import Config, identity
 from fedlayers.config.slips import check_words
 from fedlayers.core.errors import UserError
@@ -50,6 +53,8 @@ VALUES = {
 }
 # Never right for a number, nor the last for a text.
 NO_NUMBER = ("a word", "true", "NaN", "infinite", "empty text", "empty list", "a list", "very long")
+# But where a list may stand for it, as long as what the model here has of it.
+RIGHT = {"learner.lambda_ace": ("empty list",)}
 SMALL = ["clients=3", "examples_per_client=40", "partition=iid", "model.hidden=[8]", "metrics=[weights]", "rounds=2"]
 ASKED = {
     "algorithm=flower": ["algorithm.strategy._target_=flwr.serverapp.strategy.FedYogi"],
@@ -155,6 +160,11 @@ def _build(config: Config, word: str) -> None:
         load_federation(config)
     if group == "model":
         build_model(config.model, (1, 8, 8), 10, seed=0)
+    if group == "learner":
+        look = getattr(located(LEARNER, config.learner), "check_model", None)
+        given = {name: value for name, value in config.learner.items() if name not in ("name", "_target_")}
+        if look:
+            look(build_model(config.model, (1, 8, 8), 10, seed=0), torch.zeros(2, 1, 8, 8), 10, **given)
 
 
 def wrong_with(start: Start, key: str, kind: str, came: Config | str) -> str:
@@ -170,6 +180,8 @@ def wrong_with(start: Start, key: str, kind: str, came: Config | str) -> str:
             ),
         }
         return ", ".join(fault for fault, holds in faults.items() if holds)
+    if kind in RIGHT.get(key, ()):
+        return ""
     before = OmegaConf.select(start.content, key)
     is_number = isinstance(before, int | float) and not isinstance(before, bool)
     is_whole = isinstance(before, int) and is_number
