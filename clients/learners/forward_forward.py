@@ -4,7 +4,7 @@ References:
     Hinton 2022, The Forward-Forward Algorithm, arXiv:2212.13345.
 """
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,14 @@ from clients.learners.parts import parts_of
 from fedlayers.core.errors import UserError
 from fedlayers.core.schedule import Step
 from fedlayers.core.stages import applied, stages
+
+
+@runtime_checkable
+class _SeesLabels(Protocol):
+    """What the model must have beside its layers, see :class:`fedlayers.models.forward_forward.ForwardForward`."""
+
+    def after_label(self) -> Any:
+        """Return what is applied, layer by layer, once the label stands beside the example."""
 
 
 class ForwardForwardLearner(Composed):
@@ -43,7 +51,7 @@ class ForwardForwardLearner(Composed):
     def check_model(cls, module: nn.Module, features: Tensor, classes: int, **options: Any) -> list[str]:
         """Refuse a model of another kind, and one class, for which there is no wrong label."""
         kind = type(module).__name__
-        if not hasattr(module, "after_label"):
+        if not isinstance(module, _SeesLabels):
             raise UserError(
                 f"learner=forward_forward must have a model that sees labels, got {kind}; choose model=forward_forward"
             )

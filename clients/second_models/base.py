@@ -26,6 +26,7 @@ class SecondModelClient(FedAvgClient):
         session: this client's data, model and generators for one message.
     """
 
+    compared = "global"
     # The personal model from where :meth:`prepare` is called, the weights that its training starts from, and what of
     # it is the client's own, v_k: all, unless a subclass says otherwise.
     second: Network

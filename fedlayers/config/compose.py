@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fedlayers.config.arguments import overrides_of
 from fedlayers.config.contradictions import contradictions, refuse_contradictions
 from fedlayers.config.mistakes import explained, refuse_numbers_for_truth
-from fedlayers.config.options import config_dir
+from fedlayers.config.options import config_dir, options
 from fedlayers.config.schema.settings import Config
 from fedlayers.config.set_values import set_values
 from fedlayers.config.unread import refuse_unread
@@ -122,9 +122,24 @@ def typed(content: DictConfig, words: Sequence[str] = ()) -> Config:
             raise UserError(f"{key} has no value yet; give it one, such as {key}={example}")
         refuse_numbers_for_truth(words)
         refuse_unread(content, words)
-        config = OmegaConf.to_object(content)
+        config = OmegaConf.to_object(_without_metrics_not_chosen(content))
     assert isinstance(config, Config)
     return config
+
+
+def _without_metrics_not_chosen(content: DictConfig) -> DictConfig:
+    """Leave out what an experiment sets of our metrics for the case that they are measured; words are checked before.
+
+    ``metrics=[evaluation]`` then measures less than the experiment, as it says.
+    """
+    metrics = content.metrics
+    idle = [name for name in options()["metrics"] if name in metrics and "_target_" not in metrics[name]]
+    if idle:
+        content = content.copy()
+        with open_dict(content):
+            for name in idle:
+                del content.metrics[name]
+    return content
 
 
 def _missing(node: object, prefix: str = "") -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Code of a user's own that a run is made with: the files that plug-ins come from, and their digests."""
 
-import sys
+import inspect
 import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -58,8 +58,7 @@ def _within(key: str, node: Any) -> Iterator[tuple[str, str]]:
 
 
 def _module_of(thing: Any) -> ModuleType | None:
-    name = thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", None)
-    return sys.modules.get(name) if isinstance(name, str) else None
+    return thing if isinstance(thing, ModuleType) else inspect.getmodule(thing)
 
 
 def _imported(module: ModuleType) -> list[ModuleType]:
@@ -68,7 +67,7 @@ def _imported(module: ModuleType) -> list[ModuleType]:
 
 def _own_file(module: ModuleType) -> Path | None:
     """Return the file of a module that is neither ours nor installed, None for others and where there is none."""
-    name, file = module.__name__.partition(".")[0], getattr(module, "__file__", None)
+    name, file = module.__name__.partition(".")[0], vars(module).get("__file__")
     if name in _OURS or not file or not str(file).endswith(".py"):
         return None
     path = Path(file).resolve()

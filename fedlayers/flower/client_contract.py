@@ -25,6 +25,8 @@ class Participant(NumPyClient):
     sends: ClassVar[tuple[str, ...] | None] = None
     # Whether evaluations of the same message give the same rows, whatever moment it names: they are then made once.
     repeats: ClassVar[bool] = False
+    # What the column ``model`` calls the model that clients are compared on after training: the first that is measured.
+    compared: ClassVar[str] = "personal"
     # How to read the values of the client's own rows.
     facts: ClassVar[tuple[Facts, ...]] = ()
 

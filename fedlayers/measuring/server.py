@@ -21,6 +21,7 @@ from fedlayers.core.records import Resource, Row, addressed, missing
 from fedlayers.core.seeding import derive
 from fedlayers.core.weights import load_state, split_state
 from fedlayers.data.probe import most_examples
+from fedlayers.flower.client_contract import declared_client
 from fedlayers.flower.client_models import given_models
 from fedlayers.flower.global_model import GlobalModel
 from fedlayers.flower.replies import Replies
@@ -132,7 +133,8 @@ class ServerMeasuring:
         )
         rows, kept = measure_server(due, view, phase.payloads, self.config.rounds, self._on_error)
         if moment == "after_local":
-            rows = [one for row in rows for one in addressed([row], **_whose(row))]
+            compared = declared_client(self.config.algorithm["client"]).compared
+            rows = [one for row in rows for one in addressed([row], **_whose(row, compared))]
         phase.add(addressed(rows, round=server_round, moment=moment))
         return kept
 
@@ -247,6 +249,6 @@ class ServerMeasuring:
         return str(self.config.metrics.get("on_error", "record"))
 
 
-def _whose(row: Row) -> dict[str, str]:
+def _whose(row: Row, compared: str) -> dict[str, str]:
     """Return the column ``model`` of what was measured on a client's weights after it trained."""
-    return {"model": "personal"} if row.owner == "client" else {}
+    return {"model": compared} if row.owner == "client" else {}

@@ -1,5 +1,6 @@
 """Tries a model out on two examples before there is a run folder: a training step, and metrics that must not fail."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -85,13 +86,17 @@ class Trial:
         Raises:
             UserError: it cannot train this model.
         """
-        look = getattr(located(LEARNER, node), "check_model", None)
+        found_by_name = located(LEARNER, node)
+        if not inspect.isclass(found_by_name):
+            return []
+        target: Any = found_by_name
+        if "check_model" not in dir(target):
+            allowed = "a subclass of clients.learners.base.Learner, or a function that makes one"
+            raise UserError(f"{LEARNER}._target_ must be {allowed}, got {node['_target_']}")
         features, _ = self._batch(self.data["client_train"])
         options = {name: value for name, value in node.items() if name not in ("name", "_target_")}
-        if look is None:
-            return []
         with left_alone(self.module), as_written(self.module), torch.no_grad():
-            found: list[str] = look(self.module.eval(), features, len(self.federation.classes), **options)
+            found: list[str] = target.check_model(self.module.eval(), features, len(self.federation.classes), **options)
         return found
 
     def _loss(self, outputs: Tensor, labels: Tensor) -> Tensor:

@@ -159,3 +159,12 @@ def test_another_learner_trains_both_models(quick_run: Run, name: str) -> None:
     rows = read(quick_run("engine=local", f"algorithm={name}", *words)).records
     final = rows.query("moment == 'final' and metric == 'loss' and scope == 'client_test' and owner == 'client'")
     assert set(final.model) == {"global", "personal"} and (final.status == "ok").all()
+
+
+@pytest.mark.parametrize("name", ["apfl", "ditto", "fedrod", "pfedme"])
+def test_clients_are_compared_on_the_shared_model_and_the_tables_say_so(quick_run: Run, name: str) -> None:
+    words = ["engine=local", f"algorithm={name}", "rounds=1", "metrics=[weights]"]
+    rows = read(quick_run(*words)).records.query("moment == 'after_local' and owner == 'client' and layer != layer")
+    compared = rows[rows.metric.isin(["drift", "update_cosine"])]
+    assert set(compared.model) == {"global"}
+    assert set(rows[rows.metric == "update_norm"].model) == {"global", "personal"}

@@ -112,7 +112,7 @@ def test_why_they_train_one_by_one_is_told_once(quick_run: Run, capfd: pytest.Ca
     together = quick_run("engine=local", *words, "progress=plain")
     told = [line for line in "".join(capfd.readouterr()).splitlines() if "one by one" in line]
     assert told == [
-        "clients train one by one, not several as one: MLP has dropout, which draws for each client by itself"
+        "note: clients train one by one, not several as one: MLP has dropout, which draws for each client by itself"
     ]
     assert_close(together, one_by_one(quick_run, *words), tolerance=0)
 

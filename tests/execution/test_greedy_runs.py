@@ -53,7 +53,7 @@ def test_it_is_another_run_than_end_to_end_and_says_so(quick_run: Run, capfd: py
     words = ["model=greedy_mlp", "model.width=8", "engine=local", "rounds=1", "training.cohort=2", "progress=plain"]
     greedy = quick_run(*words)
     told = "".join(capfd.readouterr()).splitlines()
-    assert "clients train one by one, not several as one: learner Greedy has steps of its own" in told
+    assert "note: clients train one by one, not several as one: learner Greedy has steps of its own" in told
     short = "10 classes have no orthonormal anchors in 8 dimensions: they are random directions"
     assert [line for line in told if short in line] == [f"note: {short}"]
     other = quick_run(*words, "learner=end_to_end")
@@ -93,6 +93,10 @@ def halved(task: Task, factor: float) -> EndToEnd:
         (["model=greedy_mlp", "model.layers=0"], r"model\.layers must be 1 or more, got 0"),
         (["+learner.width=3"], r"learner\.width: end_to_end has no argument 'width'"),
         (["learner=gredy"], "did you mean learner=greedy"),
+        (
+            ["learner._target_=builtins.dict"],
+            r"learner\._target_ must be a subclass of clients\.learners\.base\.Learner",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told_before_the_first_round(quick_run: Run, words: list[str], sentence: str) -> None:

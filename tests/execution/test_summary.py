@@ -151,7 +151,7 @@ def test_a_run_before_its_first_round(tmp_path: Path) -> None:
     run = tmp_path / "fresh"
     run.mkdir()
     (run / "run.json").write_text('{"dataset": "FMNIST", "rounds": 5}', encoding="utf-8")
-    assert summarise(run).splitlines()[0] == "FMNIST · seed ? · running, 0 of 5 rounds"
+    assert summarise(run).splitlines()[0] == "FMNIST · seed ? · interrupted, 0 of 5 rounds"
 
 
 def test_no_run(tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def test_nothing_is_left_half_written(run: Path, tmp_path: Path, monkeypatch: py
 def test_an_unfinished_run_is_not_written(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     (copy / "done.json").unlink()
-    with pytest.raises(UserError, match="is running: a run is exported when it is complete"):
+    with pytest.raises(UserError, match="is interrupted: a run is exported when it is complete"):
         ChainExport(str(tmp_path / "runs")).write(fedlayers.open(copy))
     assert not (tmp_path / "runs").exists()
 

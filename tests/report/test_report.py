@@ -222,7 +222,7 @@ def test_before_the_end_the_head_has_the_last_round(tmp_path: Path) -> None:
     run = write_run(tmp_path, Fake(rounds=3), status="running", reason=None)
     (run / "records" / "final.parquet").unlink()
     facts = dict(Page(write_report(run)).runs[0]["facts"])
-    assert "client test accuracy, round 3" in facts and facts["rounds"] == "3 of 3 (running)"
+    assert "client test accuracy, round 3" in facts and facts["rounds"] == "3 of 3 (interrupted)"
 
 
 def test_curves_are_means_and_bands_over_clients(run: Path, page: Page) -> None:

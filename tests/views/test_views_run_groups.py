@@ -55,7 +55,7 @@ def test_one_name_for_two_implementations_tells_them_apart(tmp_path: Path) -> No
     for seed, (algorithm, objective, target) in enumerate(
         [("fedavg", "custom", "mine.margin"), ("fedavg", "custom", "mine.double"), ("fedavg", "mse", "ours.Mse")]
     ):
-        run = write_run(tmp_path, algorithm=algorithm, seed=seed)
+        run = write_run(tmp_path, algorithm=algorithm, seed=seed, overrides=(("objective", objective),))
         config = {"seed": seed, "objective": {"name": objective, "_target_": target, "counts": "client"}}
         (run / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
     (setting,) = settings_of(run_folders(tmp_path))
@@ -77,7 +77,7 @@ def test_an_implementation_that_its_name_tells_is_no_column(tmp_path: Path) -> N
 
 def test_what_something_is_called_tells_before_how_it_is_set(tmp_path: Path) -> None:
     for seed, (objective, settings) in enumerate([("mse", {}), ("cross_entropy", {"label_smoothing": 0.0})]):
-        run = write_run(tmp_path, seed=seed)
+        run = write_run(tmp_path, seed=seed, overrides=(("objective", objective),))
         config = {"seed": seed, "objective": {"name": objective, **settings}}
         (run / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
     (setting,) = settings_of(run_folders(tmp_path))

@@ -28,6 +28,14 @@ def input_components(features: Tensor) -> Tensor | str:
 
     Args:
         features: the examples, shape (n, *shape).
+
+    Examples:
+        >>> import torch
+        >>> images = torch.randn(20, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+        >>> input_components(images).shape
+        torch.Size([20, 2])
+        >>> input_components(torch.ones(20, 3))
+        'the input is the same for all examples'
     """
     if not features.is_floating_point():
         return "the input is made of codes, not of numbers"
@@ -48,6 +56,14 @@ def geometry_readings(rows: Tensor, inputs: Tensor | str, orders: Tensor) -> dic
         rows: h, shape (n, d), not the same for all examples.
         inputs: see :func:`input_components`.
         orders: of the examples, shape (s, n), for the null.
+
+    Examples:
+        >>> import torch
+        >>> inputs = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)).double()
+        >>> orders = torch.stack([torch.randperm(200, generator=torch.Generator().manual_seed(s)) for s in range(3)])
+        >>> found = geometry_readings(inputs @ torch.eye(2, 5).double(), inputs, orders)
+        >>> round(found["participation_ratio"].value), found["gaussian_entropy"].reason[:25]
+        (2, '3 of 5 units do not vary ')
     """
     centred = centred_rows(rows)
     products = smaller_products(centred)
