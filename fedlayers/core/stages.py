@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules import activation
 
-from fedlayers.core.errors import UserError
+from fedlayers.core.errors import UserError, one_line
 from fedlayers.core.layers import ROOT, layers_of
 
 # What torch keeps beside its nonlinearities.
@@ -92,10 +92,25 @@ def head(module: nn.Module) -> tuple[nn.Module, ...] | None:
 def readouts_of(module: nn.Module) -> tuple[nn.Module, ...] | None:
     """Return what a network declares to answer from each of its stages; None if only its head answers.
 
-    A network declares them by a method ``readouts()``, a list of modules from h_l to logits, one for each stage.
+    A network declares them by a method ``readouts()``, a list of modules from h_l to logits, one for each stage, which
+    are modules of the network.
+
+    Raises:
+        UserError: it declares something else.
     """
-    declared = getattr(_original(module), _READOUTS, None)
-    return None if declared is None else tuple(declared())
+    original = _original(module)
+    found = _declaration(original, _READOUTS)
+    if found is None:
+        return None
+    number = len(_divided(module)[0])
+    fits = isinstance(found, Sequence) and len(found) == number and _modules(found)
+    held = {id(weight) for weight in original.parameters()}
+    if not fits or any(id(weight) not in held for part in found for weight in part.parameters()):
+        raise UserError(
+            f"model: {_READOUTS} of {_kind(original)} must return a list of {number} modules that the model holds, "
+            f"one for each stage, got {found!r}; make them in __init__"
+        )
+    return tuple(found)
 
 
 def has_stages(module: nn.Module) -> bool:
@@ -128,9 +143,9 @@ def pooled(representation: Tensor) -> Tensor:
 def _divided(module: nn.Module) -> tuple[list[tuple[nn.Module, ...]], tuple[nn.Module, ...] | None]:
     """Return the modules of each stage, and those of the head."""
     original = _original(module)
-    declared = getattr(original, _DECLARED, None)
+    declared = _declaration(original, _DECLARED)
     if declared is not None:
-        return _as_declared(original, declared())
+        return _as_declared(original, declared)
     parts, last = _division(list(_steps(original)))
     if not parts:
         raise UserError(
@@ -139,6 +154,18 @@ def _divided(module: nn.Module) -> tuple[list[tuple[nn.Module, ...]], tuple[nn.M
             "fedlayers.core.stages.stages)"
         )
     return parts, last
+
+
+def _declaration(original: nn.Module, method: str) -> Any:
+    """Return what a network's own method of that name gives, None if it has none."""
+    declare = getattr(original, method, None)
+    if declare is None:
+        return None
+    try:
+        return declare()
+    except Exception as error:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise UserError(f"model: {method} of {_kind(original)} must return modules, got an error: {reason}") from error
 
 
 def _original(module: nn.Module) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.layers import layers_of
-from fedlayers.core.stages import applied, has_stages, head, pooled, representations, stages
+from fedlayers.core.stages import applied, has_stages, head, pooled, readouts_of, representations, stages
 from fedlayers.models import build_model
 
 FOLDER = Path(__file__).parents[2] / "conf" / "model"
@@ -148,3 +148,22 @@ def test_a_stage_without_weights_and_weights_without_a_stage_are_told() -> None:
         stages(Own(lambda own: ([(own.fc1,), (nn.ReLU(),)], (own.fc2,))))
     with pytest.raises(UserError, match=r"must give all parts with parameters, got none with 'fc2\.weight'; add"):
         stages(Own(lambda own: ([(own.fc1, nn.ReLU())], ())))
+
+
+def test_what_is_declared_by_a_method_that_fails_is_told_in_a_sentence() -> None:
+    def fail(_: Any) -> Any:
+        raise ValueError("oh no")
+
+    with pytest.raises(UserError, match=r"model: stages_and_head of Own must return modules, got an error: .*oh no"):
+        stages(Own(fail))
+
+
+@pytest.mark.parametrize("given", [[], [nn.Linear(5, 10)], [3], [nn.Linear(4, 2)] * 3])
+def test_readouts_are_modules_of_the_network_one_for_each_stage(given: Any) -> None:
+    network: Any = Own(lambda own: ([(own.fc1, nn.ReLU())], (own.fc2,)))
+    assert readouts_of(network) is None
+    network.readouts = lambda: given
+    with pytest.raises(UserError, match="model: readouts of Own must return a list of 1 modules that the model holds"):
+        readouts_of(network)
+    network.readouts = lambda: [network.fc2]
+    assert readouts_of(network) == (network.fc2,)
