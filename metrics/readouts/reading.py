@@ -58,7 +58,7 @@ def mean_and_error(terms: Tensor) -> tuple[float, float]:
         >>> value, round(stderr, 4)
         (3.0, 1.0801)
     """
-    wide = terms.double()
+    wide = terms.detach().double()
     return float(wide.mean()), float(wide.std()) / math.sqrt(len(wide))
 
 
