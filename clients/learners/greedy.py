@@ -125,6 +125,10 @@ class Greedy(Composed):
             kind = type(module).__name__
             advice = "leave learner out for the model's own"
             raise UserError(f"learner=greedy must have a model that answers from its last stage, got {kind}; {advice}")
+        if not head(module):
+            kind = type(module).__name__
+            advice = "its answer would not be what was trained"
+            raise UserError(f"learner=greedy must have a model with a layer after its last stage, got {kind}; {advice}")
         drawn = choice.drawn(classes, list(representations(found, features)), 0)
         return [f"{stage.name}: {one.remark}" for stage, one in zip(found, drawn, strict=True) if one.remark]
 

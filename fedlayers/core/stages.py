@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import Tensor, nn
 from torch.nn.modules import activation
@@ -146,7 +146,8 @@ def _divided(module: nn.Module) -> tuple[list[tuple[nn.Module, ...]], tuple[nn.M
     declared = _declaration(original, _DECLARED)
     if declared is not None:
         return _as_declared(original, declared)
-    parts, last = _division(list(_steps(original)))
+    # What another network does with its parts is not known.
+    parts, last = _division(list(_steps(original))) if _is_sequence(original) else ([], ())
     if not parts:
         raise UserError(
             f"model must be a network with stages, parts that end with a nonlinearity, got none in {_kind(original)}; "
@@ -202,11 +203,15 @@ def _modules(own: Any) -> bool:
 
 def _steps(module: nn.Module) -> Iterator[nn.Module]:
     """Yield what a network applies one after the other, the parts of each ``nn.Sequential``."""
-    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
+    if _is_sequence(module):
         for part in module:
             yield from _steps(part)
     else:
         yield module
+
+
+def _is_sequence(module: nn.Module) -> TypeGuard[nn.Sequential]:
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
 
 
 def _division(steps: Sequence[nn.Module]) -> tuple[list[tuple[nn.Module, ...]], tuple[nn.Module, ...]]:

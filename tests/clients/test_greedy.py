@@ -297,6 +297,8 @@ def test_what_does_not_fit_a_model_is_told_before_the_first_round() -> None:
             check(Greedy, built(), lambda_ace=wrong)
     with pytest.raises(UserError, match="model must be a network with stages"):
         check(Greedy, nn.Linear(4, 2))
+    with pytest.raises(UserError, match="learner=greedy must have a model with a layer after its last stage, got S"):
+        check(Greedy, nn.Sequential(nn.Flatten(), nn.Linear(16, CLASSES), nn.ReLU()).double())
     with pytest.raises(UserError, match="learner=greedy must have a model that answers from its last stage, got Forw"):
         check(Greedy, built("forward_forward.ForwardForward"))
     with pytest.raises(

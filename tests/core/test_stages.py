@@ -124,7 +124,21 @@ def test_a_model_of_ones_own_declares_them() -> None:
     assert head(Own(lambda own: ([(own.fc1, nn.ReLU()), (own.fc2,)], None))) is None
 
 
-@pytest.mark.parametrize("network", [nn.Linear(4, 2), nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), nn.Sequential()])
+class Parts(nn.Module):
+    """A network of which nobody knows what it does with its parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.relu, self.fc2 = nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.fc2(self.relu(self.fc1(x)))
+        return found
+
+
+@pytest.mark.parametrize(
+    "network", [nn.Linear(4, 2), nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), nn.Sequential(), Parts()]
+)
 def test_a_model_without_stages_is_told_in_a_sentence(network: nn.Module) -> None:
     kind = type(network).__name__
     sentence = rf"model must be a network with stages, .* got none in {kind}; choose another, such as model=mlp"
