@@ -181,3 +181,9 @@ def test_readouts_are_modules_of_the_network_one_for_each_stage(given: Any) -> N
         readouts_of(network)
     network.readouts = lambda: [network.fc2]
     assert readouts_of(network) == (network.fc2,)
+
+
+def test_a_module_that_is_used_again_is_applied_again() -> None:
+    relu = nn.ReLU()
+    network = nn.Sequential(nn.Linear(4, 3), relu, nn.Linear(3, 3), relu, nn.Linear(3, 2))
+    assert [stage.modules[-1] for stage in stages(network)] == [relu, relu]
