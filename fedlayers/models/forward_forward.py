@@ -10,6 +10,7 @@ from torch.nn.functional import one_hot
 from fedlayers.core.checks import check, count, finite
 from fedlayers.core.stages import applied
 from fedlayers.models.greedy_mlp import UnitLength
+from fedlayers.models.kaiming import kaiming_uniform
 
 
 class WithLabel(nn.Module):
@@ -68,8 +69,7 @@ class ForwardForward(nn.Module):
         before = math.prod(input_shape) + num_classes
         for depth in range(1, layers + 1):
             layer = nn.Linear(before, width)
-            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+            kaiming_uniform(layer)
             self.add_module(f"fc{depth}", layer)
             before = width
 

@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 from fedlayers.core.anchors import Anchors
 from fedlayers.core.checks import check, count
 from fedlayers.core.stages import applied
+from fedlayers.models.kaiming import kaiming_uniform
 
 _SMALLEST_NORM = 1e-6
 
@@ -84,11 +85,7 @@ class EvenMLP(nn.Module):
             for name, part in beside(depth).items():
                 self.add_module(name, part)
             before = width
-        for part in self.modules():
-            if isinstance(part, nn.Linear):
-                nn.init.kaiming_uniform_(part.weight, nonlinearity="relu")
-                if part.bias is not None:
-                    nn.init.zeros_(part.bias)
+        kaiming_uniform(self)
 
     def forward(self, examples: Tensor) -> Tensor:
         """Return logits (n, C) of examples (n, *shape)."""

@@ -1,6 +1,8 @@
-"""Kaiming initialisation, as PLayer-FL's networks use it."""
+"""Kaiming initialisation, for layers that a ReLU follows."""
 
-from torch import nn
+from collections.abc import Callable
+
+from torch import Tensor, nn
 
 
 def kaiming_normal(module: nn.Module) -> None:
@@ -12,8 +14,17 @@ def kaiming_normal(module: nn.Module) -> None:
     References:
         He et al. 2015, Delving deep into rectifiers, arXiv:1502.01852.
     """
+    _draw(module, nn.init.kaiming_normal_)
+
+
+def kaiming_uniform(module: nn.Module) -> None:
+    """Do as :func:`kaiming_normal`, but draw from the uniform distribution with the same variance."""
+    _draw(module, nn.init.kaiming_uniform_)
+
+
+def _draw(module: nn.Module, fill: Callable[[Tensor], Tensor]) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight)
+            fill(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -1,7 +1,6 @@
-"""Steps along other losses: FedLC, MOON, FedSAM and Per-FedAvg by hand, and switched off FedAvg."""
+"""Steps along other losses: FedLC, MOON, FedSAM and Per-FedAvg by hand."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,8 @@ from clients.losses.moon import MoonClient
 from clients.losses.perfedavg import PerFedAvgClient, cut
 from fedlayers.core.errors import UserError
 from fedlayers.flower.contents import array_record
-from fedlayers.runs.folder import RunFolder
 from tests.support.one_example import gradient, session_on, session_on_three_weights
 
-Run = Callable[..., Path]
-Tables = Callable[[Path], dict[str, bytes]]
 W0 = np.array([0.5, -1.0, 2.0])
 COUNTS = np.array([1, 4, 2])
 
@@ -98,31 +94,6 @@ def test_moon_pulls_features_to_the_global_model_and_away_from_the_last_one() ->
         body, head = body - 0.1 * slope, head - 0.1 * by_head
     assert found == pytest.approx(body, abs=1e-5)
     assert client.session.stored("previous")["0.weight"].numpy().tolist() == found.tolist()
-
-
-OFF = {
-    "fedlc": ["algorithm.tau=0"],
-    "moon": ["algorithm.mu=0"],
-    "fedsam": ["algorithm.rho=0"],
-    "perfedavg": ["algorithm.alpha=0"],
-}
-WORDS = ["engine=local", "partition=dirichlet", "metrics=[evaluation]"]
-
-
-@pytest.fixture(scope="module")
-def plain(quick_run: Run) -> Path:
-    return quick_run(*WORDS)
-
-
-@pytest.mark.parametrize("name", OFF)
-def test_switched_off_it_is_fedavg(plain: Path, quick_run: Run, tables: Tables, name: str) -> None:
-    assert tables(quick_run(*WORDS, f"algorithm={name}", *OFF[name])) == tables(plain)
-
-
-def test_before_there_is_a_last_model_moon_is_fedavg(plain: Path, quick_run: Run, tables: Tables) -> None:
-    run = quick_run(*WORDS, "algorithm=moon", "algorithm.mu=5")
-    assert tables(run)["records/round=000001.parquet"] == tables(plain)["records/round=000001.parquet"]
-    assert RunFolder(run).checkpoint(2)[0] != RunFolder(plain).checkpoint(2)[0]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Body and head apart, fine-tuning, and FedRoD's two heads: steps by hand, and switched off FedAvg."""
+"""Body and head apart, fine-tuning, and FedRoD's two heads: steps by hand."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,10 +23,10 @@ from fedlayers.runs.folder import RunFolder
 from tests.support.one_example import session_on
 
 Run = Callable[..., Path]
-Tables = Callable[[Path], dict[str, bytes]]
 BODY, HEAD = np.array([[0.3], [-0.5]]), np.array([[0.5, 0.1], [-1.0, 0.2], [0.4, 0.7]])
 OWN = np.array([[0.1, -0.2], [0.3, 0.0], [-0.1, 0.2]])
 COUNTS = np.array([1, 4, 2])
+WORDS = ["engine=local", "partition=dirichlet", "metrics=[evaluation]"]
 
 
 def client_of(kind: Any, plan: str = "all", state: dict[str, Any] | None = None, **arguments: Any) -> FedAvgClient:
@@ -103,30 +103,6 @@ def test_fedrod_by_hand() -> None:
     model = client.second.parameters
     assert model["1.weight"].detach().numpy() == pytest.approx(head + own, abs=1e-6)
     assert model["0.weight"].detach().numpy() == pytest.approx(body, abs=1e-6)
-
-
-OFF = {
-    "fedper": ["plan=all"],
-    "fedrep": ["plan=all"],
-    "fedbabu": ["algorithm.head_layers=0", "algorithm.tuning_epochs=0"],
-    "localadaptation": ["algorithm.tuning_epochs=0"],
-}
-WORDS = ["engine=local", "partition=dirichlet", "metrics=[evaluation]"]
-
-
-@pytest.fixture(scope="module")
-def plain(quick_run: Run) -> Path:
-    return quick_run(*WORDS)
-
-
-@pytest.mark.parametrize("name", OFF)
-def test_switched_off_it_is_fedavg(plain: Path, quick_run: Run, tables: Tables, name: str) -> None:
-    assert tables(quick_run(*WORDS, f"algorithm={name}", *OFF[name])) == tables(plain)
-
-
-def test_without_the_balanced_loss_fedrod_shares_fedavgs_model(plain: Path, quick_run: Run) -> None:
-    run = quick_run(*WORDS, "algorithm=fedrod", "algorithm.balanced=false")
-    assert RunFolder(run).checkpoint(2)[0] == RunFolder(plain).checkpoint(2)[0]
 
 
 @pytest.mark.parametrize(("name", "own"), [("fedper", "fc2"), ("lgfedavg", "fc1"), ("fedrep", "fc2")])

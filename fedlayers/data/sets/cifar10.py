@@ -30,16 +30,29 @@ class Cifar10:
 
     def read(self, root: Path) -> Arrays:
         """Return all images, shape (n, 3, 32, 32), training images first."""
-        parts = [read_images(path, len(CLASSES)) for path in self.files(root)]
-        examples = np.concatenate(parts)
         mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-        facts = DatasetFacts(
-            CLASSES,
-            num_test=len(parts[-1]),
-            mean=tuple(255 * value for value in mean),
-            std=tuple(255 * value for value in std),
-        )
-        return Arrays(examples[:, 1:].reshape(-1, 3, 32, 32), examples[:, 0].astype(np.int64), facts)
+        return images_of([read_images(path, len(CLASSES)) for path in self.files(root)], CLASSES, mean, std)
+
+
+def images_of(
+    parts: Sequence[np.ndarray], classes: Sequence[str], mean: Sequence[float], std: Sequence[float]
+) -> Arrays:
+    """Return the examples of several files as images, shape (n, 3, 32, 32).
+
+    Args:
+        parts: what :func:`read_images` gives of each; the last one is for testing.
+        classes: their names, in the order of the labels.
+        mean: of each colour where pixels go from 0 to 1.
+        std: likewise.
+    """
+    examples = np.concatenate(parts)
+    facts = DatasetFacts(
+        tuple(classes),
+        num_test=len(parts[-1]),
+        mean=tuple(255 * value for value in mean),
+        std=tuple(255 * value for value in std),
+    )
+    return Arrays(examples[:, 1:].reshape(-1, 3, 32, 32), examples[:, 0].astype(np.int64), facts)
 
 
 def read_images(path: Path, classes: int, other_labels: int = 0) -> np.ndarray:

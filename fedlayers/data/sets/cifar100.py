@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from fedlayers.data.download import Download, fetch
-from fedlayers.data.sets.cifar10 import read_images
-from fedlayers.data.source import Arrays, DatasetFacts
+from fedlayers.data.sets.cifar10 import images_of, read_images
+from fedlayers.data.source import Arrays
 
 _NAMES = """
 apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
@@ -40,13 +38,6 @@ class Cifar100:
 
     def read(self, root: Path) -> Arrays:
         """Return all images, shape (n, 3, 32, 32), training images first."""
-        parts = [read_images(path, len(CLASSES), other_labels=1) for path in self.files(root)]
-        examples = np.concatenate(parts)
         mean, std = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
-        facts = DatasetFacts(
-            CLASSES,
-            num_test=len(parts[-1]),
-            mean=tuple(255 * value for value in mean),
-            std=tuple(255 * value for value in std),
-        )
-        return Arrays(examples[:, 1:].reshape(-1, 3, 32, 32), examples[:, 0].astype(np.int64), facts)
+        parts = [read_images(path, len(CLASSES), other_labels=1) for path in self.files(root)]
+        return images_of(parts, CLASSES, mean, std)
