@@ -4,8 +4,9 @@ import pytest
 from torch import nn
 
 from fedlayers.core.errors import UserError
-from fedlayers.core.federation_plan import FederationPlan
 from fedlayers.core.layers import layers_of
+from fedlayers.core.plans.plan import FederationPlan, named
+from fedlayers.core.plans.rule import Constant
 from fedlayers.core.weights import split_state
 
 NETWORK = nn.Sequential()
@@ -17,7 +18,7 @@ LAYERS = layers_of(NETWORK)
 
 
 def keeping(*names: str) -> FederationPlan:
-    return FederationPlan.keeping(names, LAYERS, "plan.personal")
+    return FederationPlan(tuple(layer for layer in LAYERS if layer in named(names, LAYERS, "plan.personal")))
 
 
 def test_all_layers_are_shared_unless_somebody_says_otherwise() -> None:
@@ -47,6 +48,22 @@ def test_a_personal_layer_stays_with_its_parameters_and_buffers() -> None:
 def test_a_layer_that_the_model_does_not_have_is_refused(name: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         keeping(name)
+
+
+def test_a_layer_may_come_and_not_be_sent_back() -> None:
+    plan = FederationPlan(LAYERS[:1], LAYERS[2:], how="by hand", since=3)
+    parameters, _ = split_state(NETWORK)
+    assert plan.letters(LAYERS) == "psw" and FederationPlan.spelt("psw", LAYERS) == plan
+    assert set(plan.travelling(parameters)) - set(plan.sending(parameters)) == {"head.weight", "head.bias"}
+    assert set(plan.sending(parameters)) == {"norm.weight", "norm.bias"} and not plan.is_whole
+    assert FederationPlan.sharing(LAYERS[1:], LAYERS).letters(LAYERS) == "pss"
+
+
+def test_a_constant_rule_has_one_plan_for_all() -> None:
+    rule, plan = Constant(keeping("head")), keeping("head")
+    rule.begin(LAYERS, 3, 0)
+    assert not rule.changes and rule.layers == LAYERS
+    assert {rule.holding(r, c) for r in (0, 1, 9) for c in range(3)} == {plan}
 
 
 def test_reasons_name_the_layers() -> None:

@@ -1,0 +1,1 @@
+"""Which layers do the clients share, who chose them, and from when on?"""

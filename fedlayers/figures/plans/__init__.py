@@ -1,0 +1,1 @@
+"""How do figures show which layers clients share, and why?"""

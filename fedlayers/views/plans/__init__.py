@@ -1,0 +1,1 @@
+"""Which layers do clients share, and why?"""
