@@ -28,3 +28,7 @@ class ClusteredClient(FedAvgClient):
     def evaluated_models(self, received: dict[str, Tensor]) -> Mapping[str, Model]:
         """Return the model of its cluster."""
         return {"personal": Model(received, self.buffers())}
+
+    def unseen_models(self, received: dict[str, Tensor]) -> Mapping[str, Model]:
+        """Return the global model: who never trained is in no cluster."""
+        return {"global": Model(received, self.buffers())}

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from clients.cohorts.jobs import TrainingJob
 from clients.cohorts.training import train_together
+from clients.hook_answers import answered
 from clients.learners.base import ExtraLoss, Hooks, Learner, Task
-from clients.measuring import Measured, Model, measure, training_rows
+from clients.measuring import Measured, Model, compares_clients, measure, training_rows
 from clients.network import Network, Weights
 from clients.obedience import clip_update, proximal_term
 from clients.observers import Observer
+from clients.onlookers import Onlookers
 from clients.schedules import Rate, mean_rate, scheduled
-from clients.step_metrics import step_metrics
 from clients.trained import Trained
 from clients.training import LocalResult
 from fedlayers.core.cohorts.meeting import meet, own_time
@@ -42,10 +43,12 @@ class FedAvgClient(Participant):
     :meth:`training_examples`, :meth:`learner` (what a step does, and to which weights), :meth:`observers` (what looks
     on). In every step: :meth:`extra_loss` (a term added to the loss), :meth:`adjust_gradients`. After training:
     :meth:`keep` (what stays with the client), :meth:`sent` and :meth:`beside` (what goes to the strategy, of the model
-    and beside it), :meth:`trained_models` (which models are measured). In an evaluation: :meth:`evaluated_models`.
+    and beside it), :meth:`trained_models` (which models are measured). In an evaluation: :meth:`evaluated_models`, of
+    a client that never trains :meth:`unseen_models`.
 
     A layer that the strategy does not send is the client's own: it goes on from its personal state, before its first
-    training from the weights that the run's seed draws, is kept after training, and is not sent back.
+    training from the weights that the run's seed draws, is kept after training, and is not sent back. Where plans
+    change, a layer that came may be kept, and one that was kept be sent.
 
     Args:
         session: this client's data, model and generators for one message.
@@ -55,14 +58,13 @@ class FedAvgClient(Participant):
     reads: ClassVar[tuple[str, ...]] = OBEYED
     # norm_bit where the strategy clips updates.
     sends: ClassVar[tuple[str, ...]] = ("loss", "train_loss", "norm_bit")
+    takes_parts: ClassVar[bool] = True
     # An evaluation that looks at the session's moment, or draws, says False.
     repeats: ClassVar[bool] = True
     # How to read the values of its own rows.
     facts: ClassVar[tuple[Facts, ...]] = (
         LossFacts("training_loss", "nat", 0.0, math.inf, "lower", "mean over the examples trained on, of all epochs"),
     )
-    # Whether training uses all clients' examples, so that what it measures belongs to no single client.
-    pooled: ClassVar[bool] = False
     # Whether extra_loss, given the weights of several clients of this class stacked along a leading axis, is the sum of
     # theirs and the same whichever of them is asked: a cohort then asks once.
     extra_loss_adds_up: ClassVar[bool] = False
@@ -89,15 +91,19 @@ class FedAvgClient(Participant):
             names: which weights are trained; None for all that require gradients.
         """
         session, own = self.session, None if names is None else list(names)
-        seed = session.workspace.config.seed
-        stream = derive(seed, "learner", session.round, session.client)
-        task = Task(network, self.told.training, self.lr, own, hooks, self.objective, seed, stream)
+        config = session.workspace.config
+        stream = derive(config.training_seed, "learner", session.round, session.client)
+        task = Task(network, self.told.training, self.lr, own, hooks, self.objective, config.seed, stream)
         made: Learner = session.workspace.make_learner(task)
         return made
 
     def observers(self, start: Weights) -> Sequence[Observer]:
         """Return what looks on while it trains from ``start``, beside the run's metrics."""
         return ()
+
+    def second_models(self) -> Mapping[str, Network]:
+        """Return what is trained beside the network, by the name of the model, once :meth:`learner` was called."""
+        return {}
 
     def extra_loss(self, parameters: Weights, reference: Weights) -> Tensor | None:
         """Return a term that is added to the loss of every batch, or None; ``reference`` is what was received."""
@@ -111,15 +117,16 @@ class FedAvgClient(Participant):
 
         All are its own if ``training.buffers`` is ``local``.
         """
-        workspace = self.session.workspace
-        everything = workspace.config.training.buffers == "local"
-        own = trained.buffers if everything else workspace.plan.staying(trained.buffers)
+        session = self.session
+        everything = session.workspace.config.training.buffers == "local"
+        sent = {} if everything else session.plan.sending(trained.buffers)
+        own = {name: tensor for name, tensor in trained.buffers.items() if name not in sent}
         if own:
             self.session.store(BUFFERS, own)
 
     def sent(self, trained: Trained) -> Weights:
-        """Return the arrays of the model that go back: all that were received."""
-        return {name: trained.weights[name] for name in self.session.received}
+        """Return the arrays of the model that go back: all that were received, or what the round's plan says."""
+        return {name: trained.weights[name] for name in self.session.sent}
 
     def beside(self, trained: Trained) -> Mapping[str, Weights]:
         """Return records of arrays that go to the strategy's ``receive`` beside the model, by name."""
@@ -132,22 +139,31 @@ class FedAvgClient(Participant):
 
     def evaluated_models(self, received: dict[str, Tensor]) -> Mapping[str, Model]:
         """Return the models that an evaluation measures, by name; the reply's loss is the first one's."""
-        name = "global" if len(self.session.received) == len(received) else "personal"
+        session = self.session
+        name = "global" if session.plan.is_whole and len(session.received) == len(received) else "personal"
         return {name: Model(received, self.buffers())}
+
+    def unseen_models(self, received: dict[str, Tensor]) -> Mapping[str, Model]:
+        """Return the models that a client measures that never trains: of those of an evaluation the global one.
+
+        An algorithm that says how somebody new gets a model of its own overrides this.
+        """
+        return {name: model for name, model in self.evaluated_models(received).items() if name == "global"}
 
     def fit(self, parameters: list[np.ndarray], config: Scalars) -> tuple[list[np.ndarray], int, dict[str, Any]]:
         """Train locally, measure the result, and return weights, number of examples and what else there is to say."""
         session = self.session
         self.told = orders(config, session.workspace.config.training)
         received = self.whole(parameters)
-        start, buffers = self.initial(received), self.buffers()
+        start, buffers = answered(self.initial, received), self.buffers()
         weights = {name: tensor.clone() for name, tensor in start.items()}
-        examples = self.training_examples()
+        examples = answered(self.training_examples)
         network = Network(session.workspace.module, weights, buffers)
-        metrics = step_metrics(session, network, start, *self._measured_on(examples))
+        looking = Onlookers(session, network, start, *self._measured_on(examples))
         began = own_time()
-        learner = self.learner(network, self._hooks(received))
-        result = self.train(learner, [*self.observers(start), *metrics])
+        learner = answered(self.learner, network, self._hooks(received))
+        looking.follow(self.second_models())
+        result = self.train(learner, [*answered(self.observers, start), *looking.observers])
         seconds = max(own_time() - began - result.observed_s, 0.0)
         found: dict[str, Any] = {"loss": result.loss, "train_loss": result.loss}
         if result.remark:
@@ -158,25 +174,26 @@ class FedAvgClient(Participant):
         trained = Trained(received, start, weights, buffers, result, mean_rate(self.lr, result.steps))
         self._keep_layers(weights)
         self.keep(trained)
-        sent = self.sent(trained)
+        sent = answered(self.sent, trained)
         session.sent[:] = sent
-        found |= self.beside(trained)
+        found |= answered(self.beside, trained)
         measured = self._measured(trained, examples)
-        watched = [row for observer in metrics for row in observer.rows]
-        measured.rows.extend(training_rows(session, self.pooled, measured.model, result, seconds, watched))
-        found |= measured.packed()
-        plan = session.workspace.plan
-        if shared := plan.travelling(buffers):
+        measured.rows.extend(training_rows(session, self.pooled, measured.model, result, seconds, looking.rows()))
+        found |= looking.alarms(result.loss)
+        with session.part("pack"):
+            found |= measured.packed()
+        if shared := session.plan.sending(buffers):
             found[BUFFERS] = to_safetensors_bytes(shared)
-        known = plan.travelling(start)
-        if self._starts_elsewhere(received, known) and self._compared():
+        known = session.plan.sending(start)
+        if self._starts_elsewhere(received, known) and compares_clients(session):
             found[START] = to_safetensors_bytes(known)
         return [tensor.detach().cpu().numpy() for tensor in sent.values()], len(examples), found
 
     def evaluate(self, parameters: list[np.ndarray], config: Scalars) -> tuple[float, int, dict[str, Any]]:
         """Measure models and return the first one's test loss, the number of test examples and our rows."""
         session = self.session
-        models = self.evaluated_models(self.whole(parameters))
+        whole = self.whole(parameters)
+        models = answered(self.unseen_models if session.is_unseen else self.evaluated_models, whole)
         measured = measure(session, models, session.client, session.data())
         # By our names and by those of Flower's examples.
         scores = {"accuracy": measured.accuracy, "eval_loss": measured.loss, "eval_acc": measured.accuracy}
@@ -192,7 +209,10 @@ class FedAvgClient(Participant):
         """Return the buffers to work with: the client's own where it has any, else the server's."""
         session = self.session
         source = {**session.workspace.initial_buffers, **session.global_buffers}
-        return {name: tensor.clone() for name, tensor in source.items()} | session.stored(BUFFERS)
+        # Where plans change, what came is newer.
+        newer = session.told_plan and session.workspace.config.training.buffers != "local" and session.global_buffers
+        own = {name: tensor for name, tensor in session.stored(BUFFERS).items() if name not in (newer or ())}
+        return {name: tensor.clone() for name, tensor in source.items()} | own
 
     @cached_property
     def objective(self) -> Objective:
@@ -224,19 +244,19 @@ class FedAvgClient(Participant):
             learner,
             self.training_examples(),
             self.told.training,
-            torch_generator(workspace.config.seed, "batches", session.round, session.client),
+            torch_generator(workspace.config.training_seed, "batches", session.round, session.client),
             workspace.augment,
             observers,
             workspace.device,
         )
-        with failures_told(f"of client {session.client} in round {session.round}"):
+        with failures_told(f"of client {session.client} in round {session.round}"), session.part("train"):
             result = meet(job, train_together, size=job.steps)
         if carried and (now := kept | learner.state()):
             session.store(state, now)
         return result
 
     def _measured(self, trained: Trained, examples: Examples) -> Measured:
-        return measure(self.session, self.trained_models(trained), *self._measured_on(examples))
+        return measure(self.session, answered(self.trained_models, trained), *self._measured_on(examples))
 
     def _measured_on(self, examples: Examples) -> tuple[int | None, Mapping[str, Examples]]:
         """Return whose rows those of training are, None for the server's, and what is measured on."""
@@ -244,8 +264,8 @@ class FedAvgClient(Participant):
 
     def _keep_layers(self, weights: Weights) -> None:
         """Keep the layers that were not sent, so that the next training goes on from them."""
-        session, received = self.session, set(self.session.received)
-        own = {name: tensor for name, tensor in weights.items() if name not in received}
+        session, sent = self.session, set(self.session.sent)
+        own = {name: tensor for name, tensor in weights.items() if name not in sent}
         if own:
             session.store(MODEL, session.stored(MODEL) | own)
 
@@ -275,11 +295,3 @@ class FedAvgClient(Participant):
             return term if extra is None else extra + term
 
         return both
-
-    def _compared(self) -> bool:
-        """Say whether the server compares the clients in this round: then it has to know what they started from."""
-        session = self.session
-        return any(
-            metric.compares_clients and metric.schedule.is_due(session.round, session.last_round, session.moment)
-            for metric in session.workspace.metrics.values()
-        )

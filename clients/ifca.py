@@ -6,12 +6,14 @@ References:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from torch import Tensor
 
 from clients.clustered import ClusteredClient
+from clients.measuring import Model
 from fedlayers.core.weights import load_state
 from fedlayers.flower.session import Scalars
 from metrics.predictions.predicting import evaluate_model
@@ -44,6 +46,10 @@ class IFCAClient(ClusteredClient):
         chosen = self.choose(models)
         loss, count, scalars = super().evaluate(models[chosen], config)
         return loss, count, {**scalars, "cluster": chosen}
+
+    def unseen_models(self, received: dict[str, Tensor]) -> Mapping[str, Model]:
+        """Return the model that fits its training examples best."""
+        return self.evaluated_models(received)
 
     def choose(self, models: Sequence[list[np.ndarray]]) -> int:
         """Return the place of the model with the lowest loss on the training examples."""

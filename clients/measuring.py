@@ -2,19 +2,33 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
 from clients.training import LocalResult
 from fedlayers.core.federation import Examples
-from fedlayers.core.records import Record, Resource, Row, addressed, missing, table_of, to_bytes, to_table
+from fedlayers.core.records import (
+    UNSEEN,
+    Record,
+    Resource,
+    Row,
+    addressed,
+    missing,
+    table_of,
+    to_bytes,
+    to_table,
+)
 from fedlayers.core.seeding import derive
 from fedlayers.core.weights import load_state
 from fedlayers.flower.contents import PAYLOADS, SHARED, packed_payloads
 from fedlayers.flower.session import Session
-from metrics.base import ClientView
+from metrics.base import ClientView, Metric
 from metrics.measure import Sent, measure_clients
+from metrics.predictions.predicting import Predictions, known_answers
+
+# What the times of metrics are called, before their names.
+MEASURE = "measure_"
 
 
 @dataclass(frozen=True)
@@ -25,11 +39,14 @@ class Model:
         weights: name -> the weights, of all layers.
         buffers: name -> the buffers that go with them.
         start: name -> the weights that training started from; None if there was no training.
+        answers: scope -> what it says of the examples, where the module with these weights does not say it alone: then
+            nothing else of it is measured.
     """
 
     weights: Mapping[str, Tensor]
     buffers: Mapping[str, Tensor]
     start: Mapping[str, Tensor] | None = None
+    answers: Mapping[str, Predictions] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,17 +103,31 @@ def measure(
 
     Args:
         session: at which round and moment.
-        models: what the column ``model`` says (``global``, ``personal``) -> what is measured, at least one. The first
-            is the one that replies count for: its loss is the reply's, and its payloads go to the server.
+        models: what the column ``model`` says (``global``, ``personal``) -> what is measured; none only where a client
+            that never trains has none. The first is the one that replies count for: its loss is the reply's, and its
+            payloads go to the server.
         client: what the ``client`` column says; None if the rows belong to the server.
         data: scope -> the examples to measure on.
 
     Returns:
         Addressed rows, the time they took among them, and payloads for the metrics' server halves.
     """
-    found = {name: _measure_one(session, name, model, client, data) for name, model in models.items()}
+    if not models:
+        return Measured(_without_model(session, data), Sent(), "personal")
+    with session.part("measure"):
+        found = {name: _measure_one(session, name, model, client, data) for name, model in models.items()}
     first = next(iter(found))
-    return Measured([row for rows, _ in found.values() for row in rows], found[first][1], first)
+    rows = [row for own, _ in found.values() for row in own]
+    note_times(session, rows, "measure")
+    return Measured(rows, found[first][1], first)
+
+
+def note_times(session: Session, rows: Sequence[Row], part: str) -> None:
+    """Note the time that each metric took, which its rows tell, inside a part of the client's work."""
+    work = session.work
+    for row in rows:
+        if work is not None and isinstance(row, Resource) and row.metric.startswith(MEASURE):
+            work.add(f"{part}/{row.metric.removeprefix(MEASURE)}", row.value)
 
 
 def view_of(
@@ -120,6 +151,7 @@ def view_of(
         reference=model.weights if model.start is None else model.start,
         data=data,
         classes=workspace.federation.classes,
+        label_groups=workspace.federation.label_groups,
         seed=derive(config.seed, f"measure/{session.moment}", session.round, session.client),
         round=session.round,
         moment=session.moment,
@@ -128,6 +160,8 @@ def view_of(
         probe=workspace.probe,
         run_seed=config.seed,
         objective=workspace.objective_of(client),
+        client=client,
+        cache=known_answers(model.answers or {}),
     )
 
 
@@ -148,13 +182,23 @@ def training_rows(
         row = Record("training_loss", result.loss, scope="client_train", n=result.examples_seen)
     else:
         row = missing("training_loss", "the loss is not finite: training diverged", scope="client_train")
+    throughput = [Resource("throughput", result.examples_seen / seconds, "examples/s")] if seconds else []
+    times = [Resource("train_s", seconds, "s"), *(throughput if session.work is not None else [])]
     return addressed(
-        [row, Resource("train_s", seconds, "s"), *watched],
+        [row, *times, *watched],
         owner="server" if pooled else "client",
         client=None if pooled else session.client,
         model=model,
         round=session.round,
         moment=session.moment,
+    )
+
+
+def compares_clients(session: Session) -> bool:
+    """Say whether the server compares the clients in this round: then it has to know what they started from."""
+    return any(
+        metric.compares_clients and metric.schedule.is_due(session.round, session.last_round, session.moment)
+        for metric in session.workspace.metrics.values()
     )
 
 
@@ -166,10 +210,43 @@ def _measure_one(
     workspace.module.eval()
     view = view_of(session, workspace.module, model, client, data)
     on_error = str(workspace.config.metrics.get("on_error", "record"))
-    # The server measures the global model itself; with buffers of its own, or trained here, a client's is another.
-    same = name == "global" and session.moment != "after_local" and workspace.config.training.buffers != "local"
-    metrics = {key: metric for key, metric in workspace.metrics.items() if not (same and metric.per_model)}
+    # The server measures the global model itself; with buffers or layers of its own, or trained here, it is another.
+    own = workspace.config.training.buffers == "local" or not session.plan.is_whole
+    same = name == "global" and session.moment != "after_local" and not own
+    metrics = {key: metric for key, metric in _measured_there(session).items() if not (same and metric.per_model)}
+    if model.answers is not None:
+        metrics = {key: metric for key, metric in metrics.items() if metric.of_predictions}
     rows, sent = measure_clients(metrics, view, session.last_round, on_error)
+    if session.is_unseen:
+        rows = [_of_unseen(row) for row in rows]
     owner = "server" if client is None else "client"
     address = {"owner": owner, "client": client, "model": name, "round": session.round, "moment": session.moment}
     return addressed(rows, **address), sent
+
+
+def _measured_there(session: Session) -> Mapping[str, Metric]:
+    """Return the metrics of a client; of one that never trains those that test a model on examples."""
+    metrics = session.workspace.metrics
+    return {name: one for name, one in metrics.items() if one.tests_models} if session.is_unseen else metrics
+
+
+def _without_model(session: Session, data: Mapping[str, Examples]) -> list[Row]:
+    """Return missing values for a client that never trains, of an algorithm that has no model for it."""
+    reason = "the algorithm has no model for a client that never trained"
+    due = [
+        metric
+        for metric in _measured_there(session).values()
+        if metric.schedule.is_due(session.round, session.last_round, session.moment)
+    ]
+    scopes = [UNSEEN[scope] for scope in data if scope != "client_train"] if due else []
+    rows = [missing(metric, reason, scope=scope) for scope in scopes for metric in ("accuracy", "loss")]
+    address = {"owner": "client", "client": session.client, "model": "personal", "round": session.round}
+    return addressed(rows, **address, moment=session.moment)
+
+
+def _of_unseen(row: Row) -> Row:
+    """Return a row with the scope that says that its client never trains."""
+    if isinstance(row, Resource) or row.scope not in UNSEEN:
+        return row
+    reason = row.reason and row.reason.replace(row.scope, UNSEEN[row.scope])
+    return replace(row, scope=UNSEEN[row.scope], reason=reason)

@@ -34,6 +34,10 @@ class View:
 class Observer:
     """Looks on; override what is to be listened to, and nothing is done for the rest."""
 
+    def wants(self, step: Step) -> bool:
+        """Say before a step whether :meth:`on_batch` is to be called after it; what nobody wants costs nothing."""
+        return True
+
     def on_start(self, view: View) -> None:
         """Look before the first step."""
 
@@ -62,7 +66,7 @@ class Audience:
         everybody = list(observers)
         self.seconds = 0.0
         self._start = [o.on_start for o in everybody if type(o).on_start is not Observer.on_start]
-        self._batch = [o.on_batch for o in everybody if type(o).on_batch is not Observer.on_batch]
+        self._batch = [o for o in everybody if type(o).on_batch is not Observer.on_batch]
         self._epoch = [o.on_epoch for o in everybody if type(o).on_epoch is not Observer.on_epoch]
         self._end = [o.on_end for o in everybody if type(o).on_end is not Observer.on_end]
         self.follows = bool(self._batch or self._epoch or self._end)
@@ -75,14 +79,18 @@ class Audience:
         if self._start:
             self._tell(self._start, View(Step(0, length.steps, length.per_epoch), self._weights, {}, None))
 
+    def listening(self, step: Step) -> list[Callable[[View], None]]:
+        """Return what is to be called after a step."""
+        found: list[Callable[[View], None]] = [observer.on_batch for observer in self._batch if observer.wants(step)]
+        if step.number % step.per_epoch == 0:
+            found += self._epoch
+        if step.number == step.last:
+            found += self._end
+        return found
+
     def stepped(self, step: Step, gradients: Weights, loss: Tensor) -> None:
         """Tell who listens that a step is done."""
-        listening = list(self._batch)
-        if step.number % step.per_epoch == 0:
-            listening += self._epoch
-        if step.number == step.last:
-            listening += self._end
-        if listening:
+        if listening := self.listening(step):
             self._tell(listening, View(step, self._weights, gradients, loss))
 
     def _tell(self, listening: Sequence[Callable[[View], None]], view: View) -> None:

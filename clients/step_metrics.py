@@ -58,7 +58,7 @@ class StepMetrics(Observer):
             return self._with_view(self._weights(view), measured)
 
         rows = measure_step(
-            self.metrics, self.layers, view.weights, self.start, view.step, self.seed, self.on_error, with_view
+            self.metrics, self.layers, self._weights(view), self.start, view.step, self.seed, self.on_error, with_view
         )
         self.rows.extend(rows)
 

@@ -94,16 +94,17 @@ def train_locally(
 
 def _descend(learner: Learner, drawn: Iterator[Batch], length: Length, audience: Audience, total: Tensor) -> int:
     """Take one step a batch, add the losses of all examples to ``total``, and return how many there were."""
-    if audience.follows:
-        learner.watch()
     audience.started(learner.weights, length)
     seen = 0
     for number, batch in enumerate(drawn, 1):
         step = Step(number, length.steps, length.per_epoch)
+        watched = audience.follows and bool(audience.listening(step))
+        if watched:
+            learner.watch()
         loss = learner.step(batch, step)
         # Summed on the device: reading the number here would wait for the device at every step.
         total.add_(loss, alpha=len(batch))
         seen += len(batch)
-        if audience.follows:
+        if watched:
             audience.stepped(step, learner.release(), loss)
     return seen

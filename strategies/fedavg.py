@@ -33,6 +33,7 @@ class FedAvg(Declared, FlowerFedAvg):
 
     # The replies count only through their weighted mean, so all clients may arrive as one reply.
     averages: ClassVar[bool] = True
+    takes_parts: ClassVar[bool] = True
 
     def __init__(self, server_lr: float = 1.0, server_momentum: float = 0.0, **flower: Any) -> None:
         check(positive(server_lr), "algorithm.server_lr", "a positive number", server_lr)

@@ -146,8 +146,8 @@ class StackedEndToEnd:
         objective = learners[0].objective
         # Of one's own it may see more of a batch than an example, or give NaN: it is asked for each client.
         if objective.is_safe and all(learner.objective is objective for learner in learners):
-            losses = objective(outputs.flatten(0, 1), batch.labels.flatten())
-            return batch.means(losses.view(batch.labels.shape))
+            losses = objective(outputs.flatten(0, 1), batch.labels.flatten(0, 1))
+            return batch.means(losses.view(batch.labels.shape[:2]))
         parts = zip(learners, outputs.unbind(0), batch.labels.unbind(0), batch.counts, steps, strict=True)
         return torch.stack(
             [learner.loss(own[:count], labels[:count], step) for learner, own, labels, count, step in parts]

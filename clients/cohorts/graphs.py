@@ -15,6 +15,7 @@ from torch import Tensor
 from clients.cohorts.batches import StackedBatch
 from clients.cohorts.end_to_end import StackedEndToEnd, likeness
 from clients.cohorts.jobs import TrainingJob
+from clients.following import Following
 from clients.learners.end_to_end import EndToEnd
 from clients.observers import Audience
 from fedlayers.core.cohorts.stacked import equal_but_rounding
@@ -85,6 +86,8 @@ class RecordedStep:
         self.factors = self.features.new_full((stack.optimizer.rows, clients), 0.01)
         self.losses = self.features.new_zeros(clients)
         self._replay = self._recorded(recorder)
+        # Each time it is done again, in the same memory.
+        self._gradients = stack.gradients
 
     def __call__(self, batch: StackedBatch, factors: Sequence[Sequence[float]]) -> Tensor:
         """Take a step, and return the clients' losses before it."""
@@ -92,6 +95,7 @@ class RecordedStep:
         self.labels.copy_(batch.labels, non_blocking=True)
         self.factors.copy_(torch.tensor(factors, dtype=self.factors.dtype), non_blocking=True)
         self._replay()
+        self.stack.gradients = self._gradients
         return self.losses.clone()
 
     def _run(self) -> None:
@@ -186,7 +190,9 @@ def _why_not(jobs: Sequence[TrainingJob]) -> str:
     """Return why the steps of a cohort cannot be recorded, as far as it can be seen; empty if they can."""
     learners = [job.learner for job in jobs if isinstance(job.learner, EndToEnd)]
     first = learners[0]
-    if any(Audience(job.observers).follows for job in jobs):
+    # What follows a training reads weights and gradients alone, between steps.
+    others = [[own for own in job.observers if not isinstance(own, Following)] for job in jobs]
+    if any(Audience(own).follows for own in others):
         return "something looks on at every step"
     if any(learner.hooks.adjust_gradients for learner in learners):
         return "the algorithm changes gradients by code of its own"

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from clients.cohorts.batches import StackedBatch, StackedBatches
 from clients.cohorts.end_to_end import StackedEndToEnd, likeness
+from clients.cohorts.following import FollowingTogether
 from clients.cohorts.graphs import REFUSED, cohort_graphs, recorder_of
 from clients.cohorts.jobs import TrainingJob
 from clients.cohorts.stacking import why_not_stacked
@@ -114,11 +115,14 @@ class _Cohort:
 
     def run(self) -> list[Found]:
         """Train them and return their results."""
+        self.together = FollowingTogether([job.observers for job in self.jobs])
         for client, audience in enumerate(self.audiences):
             if self.jobs[client].observers:
                 self._show(client, partial(audience.started, self.stack.weights_of(client), self.lengths[client]))
+        self.together.start(self.stack.parameters)
         with training_mode([self.stack.module], frozen_norms=False):
             self._descend(0, 0, len(self.jobs))
+        self.together.close()
         self.stack.give_back()
         # The only time at which the device is waited for.
         totals = self.total.tolist()
@@ -156,11 +160,12 @@ class _Cohort:
     def _count(self, steps: Sequence[Step], losses: Tensor, counts: Sequence[int], first: int) -> None:
         """Add up what a step came to, and show it to who looks on."""
         weights = torch.tensor(counts, dtype=torch.float64).to(self.total.device)
+        self.together.look(steps, slice(first, first + len(counts)), self.stack.parameters, self.stack.gradients)
         self.total[first : first + len(counts)] += losses.double() * weights
         for place, count in enumerate(counts):
             client = first + place
             self.seen[client] += count
-            if self.audiences[client].follows:
+            if self.audiences[client].follows and self.audiences[client].listening(steps[place]):
                 gradients = {name: gradient[place] for name, gradient in self.stack.gradients.items()}
                 self._show(client, partial(self.audiences[client].stepped, steps[place], gradients, losses[place]))
 
@@ -183,4 +188,5 @@ class _Cohort:
         except ObjectiveError as error:
             return error
         seen, length = self.seen[client], self.lengths[client]
-        return LocalResult(totals[client] / seen, seen, length.steps, self.audiences[client].seconds, self.remark)
+        observed_s = self.audiences[client].seconds + self.together.seconds / len(self.jobs)
+        return LocalResult(totals[client] / seen, seen, length.steps, observed_s, self.remark)

@@ -112,12 +112,13 @@ class Learner(ABC):
         """
 
     def watch(self) -> None:
-        """Keep the gradients of every step from now on until they are asked for."""
+        """Keep the gradients of the next step until they are asked for."""
         self._is_watched = True
 
     def release(self) -> Weights:
         """Return the gradients of the last step by name, where they are kept, and forget them."""
         found, self._gradients = self._gradients, {}
+        self._is_watched = False
         return found
 
     def state(self) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ class Composed(Learner):
         self.losses = [losses for part in parts.values() for losses in part.losses]
 
     def watch(self) -> None:
-        """Keep the gradients of every step from now on until they are asked for."""
+        """Keep the gradients of the next step until they are asked for."""
         for part in self.parts.values():
             part.watch()
 

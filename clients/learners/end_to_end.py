@@ -79,10 +79,14 @@ class EndToEnd(Learner):
     def move(self, gradients: Sequence[Tensor], step: Step) -> None:
         """Change the weights by one step along gradients."""
         if self.clip_norm is not None:
-            gradients = clipped(gradients, self.clip_norm)
+            gradients = self.clip(gradients, self.clip_norm)
         self.optimizer.step(gradients)
         if self._is_watched:
             self._gradients = dict(zip(self.trained, gradients, strict=True))
+
+    def clip(self, gradients: Sequence[Tensor], norm: float) -> list[Tensor]:
+        """Return the gradients, scaled down together if their common norm exceeds ``norm``."""
+        return clipped(gradients, norm)
 
     def state(self) -> dict[str, Tensor]:
         """Return what the optimizer remembers of each weight, under ``<what>/<name>``."""

@@ -12,9 +12,7 @@ from torch.nn.functional import one_hot, softplus
 
 from clients.batches import Batch
 from clients.learners.base import Task
-from clients.learners.composed import Composed
-from clients.learners.end_to_end import EndToEnd
-from clients.learners.parts import parts_of
+from clients.learners.groups import InGroups, groups_of
 from fedlayers.core.errors import UserError
 from fedlayers.core.schedule import Step
 from fedlayers.core.stages import applied, stages
@@ -28,7 +26,7 @@ class _SeesLabels(Protocol):
         """Return what is applied, layer by layer, once the label stands beside the example."""
 
 
-class ForwardForwardLearner(Composed):
+class ForwardForwardLearner(InGroups):
     """Trains layer l by the mean of log(1 + exp(∓(‖a_l‖² − θ))): − for an example with its label, + with a wrong one.
 
     Half of a batch, drawn at every step, has a wrong label each, all others alike likely; of an odd batch the smaller
@@ -42,8 +40,7 @@ class ForwardForwardLearner(Composed):
     def __init__(self, task: Task) -> None:
         self.module: Any = task.network.module
         found = stages(self.module)
-        super().__init__(parts_of(task, {stage.name: stage.modules for stage in found}))
-        self.names = [stage.name for stage in found]
+        super().__init__(task, groups_of(task, {stage.name: stage.modules for stage in found}))
         self.generator = torch.Generator().manual_seed(task.stream)
         self.losses = ()
 
@@ -64,16 +61,15 @@ class ForwardForwardLearner(Composed):
         labels, sign = self.labelled(batch.labels)
         given = self.module.with_label.beside(batch.features, one_hot(labels, self.module.classes))
         losses: list[Tensor] = []
-        for name, modules in zip(self.names, self.module.after_label(), strict=True):
+        for modules in self.module.after_label():
             h = applied(modules, given)
-            loss = softplus(-sign * (self.module.goodness(h) - self.module.theta)).mean()
-            part = self.parts.get(name)
-            if isinstance(part, EndToEnd):
-                part.begin(step)
-                part.move(part.slopes(loss), step)
-            losses.append(loss.detach())
+            losses.append(softplus(-sign * (self.module.goodness(h) - self.module.theta)).mean())
             given = h.detach()
-        return torch.stack(losses).mean()
+        each = torch.stack(losses)
+        self.begin(step)
+        # Of all layers at once: their graphs have nothing in common but the algorithm's own term.
+        self.move(self.slopes(each.sum()), step)
+        return each.detach().mean()
 
     def labelled(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the label that each example is shown with, and 1 where that is its own, −1 where it is wrong."""

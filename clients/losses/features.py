@@ -10,6 +10,7 @@ from clients.learners.base import Learner
 from clients.network import Network
 from clients.observers import Observer
 from clients.training import LocalResult
+from fedlayers.core.layers import ROOT
 from fedlayers.flower.session import OPTIMIZER
 
 
@@ -34,7 +35,7 @@ class Features:
         """Listen to all networks in a block of code."""
         with ExitStack() as stack:
             for place, network in enumerate(self.networks):
-                part = network.module.get_submodule(self.layer)
+                part = network.module.get_submodule("" if self.layer == ROOT else self.layer)
 
                 def listen(_: nn.Module, inputs: tuple[Tensor, ...], place: int = place) -> None:
                     self.seen[place] = inputs[0].flatten(1)

@@ -10,6 +10,7 @@ from functools import cached_property
 from torch import Tensor
 
 from clients.fedavg import FedAvgClient
+from clients.losses.one_class import check_one_class
 from fedlayers.core.checks import check, not_negative
 from fedlayers.flower.session import Session
 from fedlayers.objectives.class_weights import ClassNumbers
@@ -33,6 +34,7 @@ class FedLCClient(FedAvgClient):
 
     def __init__(self, session: Session, tau: float) -> None:
         check(not_negative(tau), "algorithm.tau", "0 or more (0 is FedAvg)", tau)
+        check_one_class(session, "fedlc")
         super().__init__(session)
         self.tau = tau
 

@@ -17,6 +17,7 @@ from clients.learners.end_to_end import check_end_to_end
 from clients.local import LocalClient
 from clients.losses.base import SeesBatch
 from clients.losses.features import Features, Listening
+from clients.losses.one_class import check_one_class
 from clients.network import Network, Weights
 from clients.trained import Trained
 from fedlayers.core.checks import check, not_negative
@@ -42,6 +43,7 @@ class FedProtoClient(Listening, LocalClient):
 
     def __init__(self, session: Session, strength: float) -> None:
         check(not_negative(strength), "algorithm.strength", "0 or more (0 is local training)", strength)
+        check_one_class(session, "fedproto")
         check_end_to_end(session)
         super().__init__(session)
         self.strength = strength

@@ -12,7 +12,7 @@ from clients.network import Network
 from clients.parts.fine_tuning import FineTunedClient
 from fedlayers.core.checks import count, one_of
 from fedlayers.core.layers import Layer
-from fedlayers.core.plan_kinds import split_layers
+from fedlayers.core.plans.kinds import split_layers
 from fedlayers.flower.session import Session
 
 

@@ -51,17 +51,35 @@ class FineTunedClient(FedAvgClient):
         adapts = self.tuning_epochs and self.session.round
         return {**found, "personal": self.tuned(received)} if adapts else found
 
+    def unseen_models(self, received: dict[str, Tensor]) -> Mapping[str, Model]:
+        """Return the same: fine-tuning needs nothing that a client has of earlier rounds."""
+        return self.evaluated_models(received)
+
     def tuned(self, received: Mapping[str, Tensor]) -> Model:
         """Return a copy of the model that came after local training."""
-        workspace = self.session.workspace
-        training = self.tuning()
-        self.told = orders({}, training)
-        weights, buffers = {name: tensor.clone() for name, tensor in received.items()}, self.buffers()
-        network = Network(workspace.module, weights, buffers)
-        learner = FedAvgClient.learner(self, network, Hooks(), self.tuned_names())
-        generator = torch_generator(workspace.config.seed, "fine-tuning", self.session.round, self.session.client)
-        job = TrainingJob(
-            learner, self.training_examples(), training, generator, workspace.augment, device=workspace.device
-        )
-        job.done_alone()
-        return Model(weights, buffers, received)
+        return adapted(self, received, self.tuning(), self.tuned_names())
+
+
+def adapted(
+    client: FedAvgClient, received: Mapping[str, Tensor], training: Training, names: list[str] | None = None
+) -> Model:
+    """Return a copy of a model after local training outside of a round, of which nothing is kept or sent.
+
+    Args:
+        client: whose examples, objective and learner.
+        received: name -> the weights to start from.
+        training: how long, and how.
+        names: which weights are trained; None for all that require gradients.
+    """
+    session = client.session
+    workspace = session.workspace
+    client.told = orders({}, training)
+    weights, buffers = {name: tensor.clone() for name, tensor in received.items()}, client.buffers()
+    network = Network(workspace.module, weights, buffers)
+    learner = FedAvgClient.learner(client, network, Hooks(), names)
+    generator = torch_generator(workspace.config.training_seed, "fine-tuning", session.round, session.client)
+    job = TrainingJob(
+        learner, client.training_examples(), training, generator, workspace.augment, device=workspace.device
+    )
+    job.done_alone()
+    return Model(weights, buffers, received)

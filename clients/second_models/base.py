@@ -9,8 +9,6 @@ from clients.learners.composed import Composed
 from clients.measuring import Model
 from clients.network import Network, Weights
 from clients.trained import Trained
-from fedlayers.core.checks import check
-from fedlayers.flower.session import Session
 
 # The records of a client's state that hold its second model, and what that model's optimizer remembers.
 SECOND, SECOND_BUFFERS, SECOND_OPTIMIZER = "second", "second_buffers", "second_optimizer"
@@ -20,7 +18,8 @@ class SecondModelClient(FedAvgClient):
     """Has a model of its own, v_k, beside the shared one: it starts as the first global model that the client gets.
 
     A subclass trains ``second``, which :meth:`prepare` makes, beside the shared model or after it. Both
-    are measured: ``global`` is the shared model, after local training this client's copy of it, ``personal`` v_k.
+    are measured: ``global`` is the shared model, after local training this client's copy of it, ``personal`` v_k. The
+    shared model follows the federation plan: the layers that stay are those of the client's copy.
 
     Args:
         session: this client's data, model and generators for one message.
@@ -33,13 +32,6 @@ class SecondModelClient(FedAvgClient):
     second_start: Weights
     own: Weights
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        # Without a session only the arguments are tried.
-        if session is not None:
-            plan = session.workspace.config.plan.name
-            check(plan == "all", "plan", "all with an algorithm that has two models a client", plan)
-
     def prepare(self, network: Network) -> None:
         """Make ``second`` of what the client has kept, ready to be trained beside a network with the shared model."""
         own = self.session.stored(SECOND) or network.parameters
@@ -48,6 +40,10 @@ class SecondModelClient(FedAvgClient):
         copies = [{name: tensor.clone() for name, tensor in found.items()} for found in (own, buffers)]
         self.second = network.twin(*copies)
         self.own = self.second.parameters
+
+    def second_models(self) -> Mapping[str, Network]:
+        """Return the personal model."""
+        return {"personal": self.second}
 
     def keep(self, trained: Trained) -> None:
         """Keep v_k, buffers included."""
@@ -73,14 +69,20 @@ class SecondModelClient(FedAvgClient):
 
 
 class Beside(Composed):
-    """Two networks on the same batches, of which observers see the first, by the model's names."""
+    """Two networks on the same batches: observers see the first by the model's names, the other after ``personal/``."""
 
     @property
     def weights(self) -> Weights:
-        """Name -> the weights of the first network."""
-        return self.networks[0].parameters
+        """Name -> the weights of both networks."""
+        first, second = self.networks
+        return {**first.parameters, **personal_names(second.parameters)}
 
     def release(self) -> Weights:
-        """Return the gradients of the last step of the first part, and forget all."""
-        first, *_ = [part.release() for part in self.parts.values()]
-        return first
+        """Return the gradients of the last step of both, and forget them."""
+        first, second = (part.release() for part in self.parts.values())
+        return {**first, **personal_names(second)}
+
+
+def personal_names(tensors: Weights) -> dict[str, Tensor]:
+    """Return tensors of the personal model under the names by which observers see them."""
+    return {f"personal/{name}": tensor for name, tensor in tensors.items()}

@@ -6,6 +6,7 @@ References:
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from clients.learners.base import Hooks, Learner
 from clients.network import Network, Weights
 from clients.obedience import proximal_term
 from clients.observers import Observer
+from clients.onlookers import of_network
 from clients.second_models.base import SECOND_OPTIMIZER, SecondModelClient
 from clients.training import LocalResult
 from fedlayers.core.checks import check, not_negative
@@ -23,7 +25,7 @@ class DittoClient(SecondModelClient):
     """Trains the shared model as FedAvg does, then v_k on F_k(v) + (λ/2) ‖v − wᵗ‖², wᵗ the global model received.
 
     Only the shared model is sent. Both see the same batches; with λ = 0 v_k is trained alone, as ``algorithm=local``
-    does.
+    does. By a federation plan wᵗ has shared layers alone: v_k is held near it in those.
 
     Args:
         session: this client's data, model and generators for one message.
@@ -38,16 +40,22 @@ class DittoClient(SecondModelClient):
     def learner(self, network: Network, hooks: Hooks, names: Iterable[str] | None = None) -> Learner:
         """Return the shared model's learner, and make that of v_k."""
         self.prepare(network)
-        near = Hooks(hooks.reference, self.pull if self.strength else None, adds_up=(type(self), self.strength))
+        came = tuple(self.session.received)
+        near = Hooks(
+            hooks.reference,
+            self.pull if self.strength and came else None,
+            adds_up=(type(self), self.strength, came),
+        )
         self.nearby = super().learner(self.second, near)
         return super().learner(network, hooks, names)
 
     def pull(self, parameters: Weights, reference: Weights) -> Tensor:
-        """Return (λ/2) ‖v − wᵗ‖²."""
-        return proximal_term(self.strength, parameters, reference)
+        """Return (λ/2) ‖v − wᵗ‖² over the layers that came."""
+        return proximal_term(self.strength, {n: parameters[n] for n in self.session.received}, reference)
 
     def train(self, learner: Learner, observers: Sequence[Observer] = (), state: str = OPTIMIZER) -> LocalResult:
         """Train the shared model, then v_k."""
-        result = super().train(learner, observers, state)
-        super().train(self.nearby, state=SECOND_OPTIMIZER)
-        return result
+        second = of_network(observers, self.second)
+        result = super().train(learner, [one for one in observers if one not in second], state)
+        nearby = super().train(self.nearby, second, SECOND_OPTIMIZER)
+        return replace(result, observed_s=result.observed_s + nearby.observed_s)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from clients.learners.base import Hooks, Learner
 from clients.learners.end_to_end import EndToEnd, check_end_to_end
+from clients.losses.one_class import check_one_class
 from clients.network import Network, Weights
 from clients.second_models.base import SECOND, SecondModelClient
 from clients.second_models.mixture import MixedSteps, MixtureLearner
@@ -33,14 +34,20 @@ class FedRoDClient(SecondModelClient):
         balanced: whether the shared model's loss weighs classes by the client's counts of them.
     """
 
+    # The last layer must be shared in all rounds.
+    takes_parts = False
+
     def __init__(self, session: Session, balanced: bool) -> None:
         check_end_to_end(session)
         super().__init__(session)
         self.balanced = balanced
+        check_one_class(session, "fedrod")
         # Without a session only the arguments are tried.
         if session is not None:
-            kind = session.workspace.layers[-1].kind
-            check(kind == "linear", "model", "one with a linear last layer with algorithm=fedrod", kind)
+            last, plan = session.workspace.layers[-1], session.plan
+            check(last.kind == "linear", "model", "one with a linear last layer with algorithm=fedrod", last.kind)
+            shares = f"one that shares {last.name}, beside which each client has a head of its own"
+            check(plan.shares(last), "plan", shares, session.workspace.config.plan.name, "choose plan=all")
 
     def learner(self, network: Network, hooks: Hooks, names: Iterable[str] | None = None) -> Learner:
         """Return what steps the shared model and the own head at once."""

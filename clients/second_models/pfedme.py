@@ -14,7 +14,7 @@ from clients.batches import Batch
 from clients.learners.base import Hooks, Learner
 from clients.network import Network, Weights
 from clients.obedience import proximal_term
-from clients.second_models.base import Beside, SecondModelClient
+from clients.second_models.base import Beside, SecondModelClient, personal_names
 from fedlayers.core.checks import check, count, not_negative, positive
 from fedlayers.core.schedule import Step
 from fedlayers.flower.session import Session
@@ -45,9 +45,8 @@ class PFedMeClient(SecondModelClient):
         """Return what takes K steps of θ and one of w."""
         self.prepare(network)
         near = Hooks(network.parameters, self.pull if self.strength else None)
-        return MoreauSteps(
-            network, super().learner(self.second, near, names), self.inner_steps, self.eta * self.strength
-        )
+        inner = super().learner(self.second, near, names)
+        return MoreauSteps(network, inner, self.inner_steps, self.eta, self.strength)
 
     def pull(self, parameters: Weights, reference: Weights) -> Tensor:
         """Return (λ/2) ‖θ − w‖²."""
@@ -61,19 +60,33 @@ class MoreauSteps(Beside):
         shared: the network with w.
         inner: the learner of θ.
         steps: K.
-        rate: η λ, the share of the way.
+        eta, strength: η and λ; η λ is the share of the way.
     """
 
-    def __init__(self, shared: Network, inner: Learner, steps: int, rate: float) -> None:
+    def __init__(self, shared: Network, inner: Learner, steps: int, eta: float, strength: float) -> None:
         super().__init__({"personal": inner})
         self.networks = (shared, *inner.networks)
-        self.inner, self.steps, self.rate = inner, steps, rate
+        self.inner, self.steps, self.eta, self.strength = inner, steps, eta, strength
+        self._seen: Weights = {}
 
     def step(self, batch: Batch, step: Step) -> Tensor:
         """Take the steps, and return the loss before the first of them."""
         first, *_ = [self.inner.step(batch, step) for _ in range(self.steps)]
         with torch.no_grad():
             for name, own in self.inner.trained.items():
-                shared = self.weights[name]
-                shared.sub_(shared - own, alpha=self.rate)
+                away = self.weights[name] - own
+                self.weights[name].sub_(away, alpha=self.eta * self.strength)
+                if self._is_watched:
+                    self._seen = {**self._seen, name: self.strength * away}
         return first
+
+    def watch(self) -> None:
+        """Keep the gradients of the next step until they are asked for."""
+        super().watch()
+        self._is_watched = True
+
+    def release(self) -> Weights:
+        """Return the gradient of w in the last step, λ (w − θ), and θ's of the last of its K, and forget them."""
+        found, self._seen = self._seen, {}
+        self._is_watched = False
+        return {**found, **personal_names(self.inner.release())}

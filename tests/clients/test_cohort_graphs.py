@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -11,13 +12,17 @@ from torch import Tensor, nn
 
 from clients.cohorts import graphs, training
 from clients.cohorts.jobs import TrainingJob
+from clients.following import Following
 from clients.learners.base import Hooks
 from clients.learners.end_to_end import EndToEnd
 from clients.schedules import scheduled
 from clients.training import LocalResult
 from fedlayers.config.schema.training import Training
 from fedlayers.core.errors import UserError
+from fedlayers.core.layers import layers_of
+from fedlayers.core.records import Resource
 from fedlayers.objectives.objective import Objective
+from metrics.training_dynamics.federated import TrainingDynamics
 from tests.clients.test_cohorts import (
     HookMaker,
     Rows,
@@ -138,6 +143,29 @@ def test_a_client_by_itself_is_recorded_as_a_cohort_of_one(recorder: TensorRecor
     (result,) = trained([one])
     assert recorder.replayed == 10 and result.remark == ""
     assert_alike(one, other, (result, other.done_alone()))
+
+
+def test_what_follows_a_training_sees_recorded_steps_as_others(recorder: TensorRecorder) -> None:
+    settings = replace(SETTINGS["sgd"], clip_norm=0.3)
+    seen = []
+    for graphs_setting in ("auto", "off"):
+        torch.manual_seed(0)
+        (first, second) = jobs_of(mlp, replace(settings, graphs=graphs_setting))
+        for cohort in (first, second):
+            followed = [replace(one, observers=[followed_by_dynamics(one)]) for one in cohort]
+            assert {one.remark for one in trained(followed)} == {""}
+        # Of the second cohort, which takes over the first one's places; times differ.
+        rows = [one.observers[0].rows() for one in followed if isinstance(one.observers[0], Following)]
+        seen.append([[row for row in own if not isinstance(row, Resource)] for own in rows])
+    assert recorder.replayed and seen[0] == seen[1] and len(seen[0]) == 3 and all(seen[0])
+
+
+def followed_by_dynamics(one: TrainingJob) -> Following:
+    module = one.learner.networks[0].module
+    config = SimpleNamespace(metrics={"on_error": "raise"})
+    workspace = SimpleNamespace(config=config, layers=layers_of(module))
+    session: Any = SimpleNamespace(workspace=workspace, round=1, last_round=1)
+    return Following(session, {"dynamics": TrainingDynamics(every=2)}, one.learner.networks[0])
 
 
 class Own(Objective):

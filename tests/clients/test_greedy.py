@@ -165,9 +165,8 @@ def test_no_gradient_crosses_a_stage(make: Callable[[], nn.Module], learner: Cal
     assert isinstance(made, Greedy | ForwardForwardLearner)
     if isinstance(made, Greedy):
         made.lambdas = [0.0] * len(made.lambdas)
-    stage = list(made.parts)[1]
-    own = list(made.parts[stage].trained)
-    later = {name for part in list(made.parts)[2:] for name in made.parts[part].trained}
+    _, own, *after = made.groups.values()
+    later = {name for names in after for name in names}
     assert own and later
     stepped(made, given=given)
     expected = {name: made.networks[0].parameters[name].clone() for name in own}
@@ -214,10 +213,10 @@ def test_stages_of_any_model_learn_with_drawn_anchors() -> None:
     assert [one.width for one in drawn] == [4, 5, 6]
     like = batch().features
     assert torch.equal(drawn[0].rows(like), Anchors(CLASSES, 4, seed=8).rows(like))
-    assert list(made.parts) == ["conv1", "conv2", "fc1", "(head)"]
+    assert list(made.groups) == ["conv1", "conv2", "fc1", "(head)"]
 
 
-def test_each_stage_has_an_optimizer_whose_state_is_carried() -> None:
+def test_what_the_optimizer_remembers_of_each_stage_is_carried() -> None:
     training = Training(momentum=0.9, optimizer_state="carried")
     whole = Greedy(task(built(), training=training))
     stepped(whole, 2)

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import ConfigRecord, RecordDict
+import torch
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
 from clients.second_models.apfl import APFLClient
 from clients.second_models.base import SecondModelClient
@@ -14,6 +16,7 @@ from clients.second_models.ditto import DittoClient
 from clients.second_models.pfedme import PFedMeClient
 from fedlayers import read
 from fedlayers.core.errors import UserError
+from fedlayers.flower.adapter import records_of
 from fedlayers.flower.contents import array_record
 from fedlayers.runs.client_state import unpack
 from fedlayers.runs.folder import RunFolder
@@ -141,9 +144,55 @@ def test_arguments_out_of_range_are_refused(make: Callable[[], object], sentence
         make()
 
 
-def test_a_plan_beside_a_second_model_is_refused(quick_run: Run) -> None:
-    with pytest.raises(UserError, match="plan must be all with an algorithm that has two models a client, got 'per"):
-        quick_run("engine=local", "algorithm=ditto", "plan=personal", "plan.personal=[fc2]")
+OFF = {
+    "ditto": ["algorithm.strength=0"],
+    "pfedme": ["algorithm.strength=0", "algorithm.inner_steps=1"],
+    "apfl": ["algorithm.alpha=1", "algorithm.adaptive=false"],
+}
+
+
+def kept(run: Path, client: int, part: str) -> dict[str, bytes]:
+    """Return the arrays of a record of a client's state after round 2."""
+    record = records_of(unpack(run / "state" / f"{client}@2"), ArrayRecord)[part]
+    return {name: array.numpy().tobytes() for name, array in record.items()}
+
+
+@pytest.fixture(scope="module")
+def with_plan(quick_run: Run) -> dict[str, Path]:
+    words = ["engine=local", "metrics=[evaluation,weights]", "partition=dirichlet"]
+    kinds = {"fedavg": ["plan=head"], "local": ["algorithm=local"]}
+    return {name: quick_run(*words, *more) for name, more in kinds.items()}
+
+
+@pytest.mark.parametrize("name", OFF)
+def test_the_shared_model_follows_the_plan(with_plan: dict[str, Path], quick_run: Run, name: str) -> None:
+    words = ["engine=local", "metrics=[evaluation,weights]", "partition=dirichlet", "plan=head"]
+    run = quick_run(*words, f"algorithm={name}", *OFF[name])
+    if name != "pfedme":  # whose shared model does not move with strength 0
+        assert RunFolder(run).checkpoint(2)[0] == RunFolder(with_plan["fedavg"]).checkpoint(2)[0]
+    for client in range(4):
+        # APFL keeps v, which is all of the mixture.
+        assert kept(run, client, "second") == kept(with_plan["local"], client, "model")
+        assert set(kept(run, client, "model")) == {"fc2.weight", "fc2.bias"}
+    rows = read(run).records.query("metric == 'loss' and owner == 'client' and moment == 'after_aggregate'")
+    assert set(rows.model) == {"global", "personal"} and (rows.status == "ok").all()
+
+
+def test_ditto_is_held_near_the_layers_that_came() -> None:
+    client = DittoClient.__new__(DittoClient)
+    client.strength = 0.5
+    client.session = SimpleNamespace(received=["body"])  # type: ignore[assignment]
+    weights = {name: torch.full((2,), 3.0) for name in ("body", "head")}
+    reference = {"body": torch.ones(2), "head": torch.zeros(2)}
+    assert float(client.pull(weights, reference)) == 0.25 * 2 * 2.0**2
+
+
+def test_fedrod_needs_the_head_to_be_shared(quick_run: Run) -> None:
+    sentence = "plan must be one that shares fc2, beside which each client has a head of its own, got 'head'; choose"
+    with pytest.raises(UserError, match=sentence):
+        quick_run("engine=local", "algorithm=fedrod", "plan=head")
+    with pytest.raises(UserError, match="plan must be one that stays the same with FedRoDClient, which takes every"):
+        quick_run("engine=local", "algorithm=fedrod", "plan=drawn")
 
 
 @pytest.mark.parametrize("name", ["apfl", "fedrod"])

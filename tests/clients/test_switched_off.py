@@ -18,6 +18,8 @@ OFF = {
     "fedper": ["plan=all"],
     "fedrep": ["plan=all"],
     "fedbabu": ["algorithm.head_layers=0", "algorithm.tuning_epochs=0"],
+    "fedala": ["algorithm.layers=0"],
+    "knnper": ["algorithm.share=0"],
     "localadaptation": ["algorithm.tuning_epochs=0"],
 }
 WORDS = ["engine=local", "partition=dirichlet", "metrics=[evaluation]"]

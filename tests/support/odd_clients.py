@@ -41,6 +41,18 @@ class DyingClient(FedAvgClient):
         return super().fit(parameters, config)
 
 
+def forgotten(*_: Any) -> None:
+    """Answer nothing, as a method without a ``return`` does."""
+
+
+class ForgetfulClient(FedAvgClient):
+    """Answers nothing in one of its hooks."""
+
+    def __init__(self, session: Session, hook: str) -> None:
+        super().__init__(session)
+        setattr(self, hook, forgotten)
+
+
 class InPlaceClient(FedAvgClient):
     """Trains in the very arrays it was given, as clients of Flower's examples may."""
 
