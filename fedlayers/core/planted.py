@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fedlayers.core.kinds.labels import is_label_set
+
 
 @dataclass(frozen=True)
 class Planted:
@@ -26,7 +28,9 @@ class Planted:
         return Planted(self.groups.index_select(0, positions), self.turns, self.relabel)
 
     def labelled(self, labels: Tensor) -> Tensor:
-        """Return the new labels (n,) of all examples, whose old ones are given in the same order."""
+        """Return the new labels of all examples, whose old ones are given in the same order; label sets stay."""
+        if is_label_set(labels):
+            return labels
         relabel, groups = (tensor.to(labels.device, non_blocking=True) for tensor in (self.relabel, self.groups))
         return relabel[groups, labels]
 

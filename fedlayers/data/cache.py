@@ -9,21 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 from filelock import FileLock
 
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine.cache_root import cache_root
 from fedlayers.core.machine.disk import fsync
 from fedlayers.data.sealed_folder import damage, seal
 
 # A draft that nobody has added a file to for this long was left by a killed process.
 ABANDONED_S = 24 * 3600
-
-
-def cache_root() -> Path:
-    """Return the folder of prepared arrays: ``FEDLAYERS_CACHE`` if set, else the user's cache folder."""
-    chosen = os.environ.get("FEDLAYERS_CACHE")
-    return Path(chosen).expanduser().resolve() if chosen else platformdirs.user_cache_path("fedlayers")
 
 
 def data_root(data_dir: str | None) -> Path:

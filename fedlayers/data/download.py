@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock
 
 from fedlayers.core.errors import UserError
-from fedlayers.data.cache import cache_root
+from fedlayers.core.machine.cache_root import cache_root
 
 _ALLOWED = ContextVar("downloads are allowed", default=True)
 
@@ -28,6 +28,7 @@ class Download:
         folder: where the files are put, relative to the folder of all data sets.
         md5: published checksum of what the address holds; None if none is published, which an archive must have: its
             names and links decide where files go.
+        sha256: the same, for addresses whose SHA-256 is published and whose MD5 is not.
         members: paths inside the archive of the files that are kept; empty if the address is the file itself.
         rows: number of text lines the file must have, for files without a published checksum.
 
@@ -40,12 +41,18 @@ class Download:
     md5: str | None
     members: tuple[str, ...] = ()
     rows: int | None = None
+    sha256: str | None = None
+
+    @property
+    def known(self) -> str | None:
+        """The checksum as pooch takes it, None if there is none."""
+        return f"md5:{self.md5}" if self.md5 else f"sha256:{self.sha256}" if self.sha256 else None
 
     def __post_init__(self) -> None:
-        if self.members and self.md5 is None:
+        if self.members and self.known is None:
             raise UserError(
-                f"Download: md5 must be given for an archive, got None for {self.url}; download it once, look at what "
-                "is in it, and take what md5sum says"
+                f"Download: md5 or sha256 must be given for an archive, got None for {self.url}; download it once, "
+                "look at what is in it, and take what md5sum says"
             )
 
     def targets(self, root: Path) -> list[Path]:
@@ -72,17 +79,18 @@ def fetch(name: str, downloads: Sequence[Download], root: Path) -> list[Path]:
     Raises:
         UserError: if a file is missing and cannot be downloaded; lists all missing files and where to put them.
     """
-    if not all(_present(path) for download in downloads for path in download.targets(root)):
+    if not all(present(path) for download in downloads for path in download.targets(root)):
         try:
             if not _ALLOWED.get():
                 raise OSError("nothing is downloaded just to look at it")
             _download_missing(downloads, root)
         except (OSError, ValueError, EOFError, KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
             raise _unavailable(name, downloads, root, error) from error
-    return [found for download in downloads for path in download.targets(root) if (found := _present(path))]
+    return [found for download in downloads for path in download.targets(root) if (found := present(path))]
 
 
-def _present(path: Path) -> Path | None:
+def present(path: Path) -> Path | None:
+    """Return the path of a file that is there, of one that ends in ``.gz`` also unpacked; None if it is not."""
     plain = path.with_suffix("") if path.suffix == ".gz" else path
     return next((candidate for candidate in (path, plain) if candidate.is_file()), None)
 
@@ -93,7 +101,7 @@ def _download_missing(downloads: Sequence[Download], root: Path) -> None:
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         for download in downloads:
-            missing = [path for path in download.targets(root) if not _present(path)]
+            missing = [path for path in download.targets(root) if not present(path)]
             if missing:
                 with _made(root), tempfile.TemporaryDirectory(dir=root, prefix=".download-") as scratch:
                     _retrieve(download, missing, Path(scratch))
@@ -116,11 +124,10 @@ def _retrieve(download: Download, missing: Sequence[Path], scratch: Path) -> Non
     import pooch
 
     progress = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=30)
-    known = f"md5:{download.md5}" if download.md5 else None
     members = {PurePosixPath(member).name: member for member in download.members}
     unpacker = pooch.Unzip if download.url.endswith(".zip") else pooch.Untar
     unpacked = unpacker([members[target.name] for target in missing], "unpacked") if members else None
-    pooch.retrieve(download.url, known, "download", scratch, unpacked, progress)
+    pooch.retrieve(download.url, download.known, "download", scratch, unpacked, progress)
     got = scratch / "download"
     if download.rows is not None and (rows := len(got.read_bytes().splitlines())) != download.rows:
         raise ValueError(f"{download.url} has {rows} lines instead of {download.rows}")
@@ -137,7 +144,7 @@ def _unavailable(name: str, downloads: Sequence[Download], root: Path, error: Ex
         f"  {path}  from {download.url}" + (f" (in it: {member})" if download.members else "")
         for download in downloads
         for path, member in zip(download.targets(root), download.members or ("",), strict=True)
-        if not _present(path)
+        if not present(path)
     ]
     reason = " ".join(str(error).split())[:120]
     return UserError(

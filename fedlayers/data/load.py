@@ -9,8 +9,9 @@ from fedlayers.core.federation import ClientExamples, Examples, Federation, Norm
 from fedlayers.core.planted import Planting
 from fedlayers.data.cache import data_root
 from fedlayers.data.partitioning.assign import Assignment, assign
-from fedlayers.data.partitioning.plant import planting
+from fedlayers.data.partitioning.plant import planting, refuse_permuted_label_sets
 from fedlayers.data.partitioning.split import SPLIT_SCOPES
+from fedlayers.data.partitioning.unseen import unseen_clients
 from fedlayers.data.prepare import Prepared, prepare
 from fedlayers.data.source import source_of
 from fedlayers.data.tabular import LARGEST_SHIFT
@@ -31,16 +32,20 @@ def load_federation(config: Config) -> Federation:
     prepared = prepare(source_of(config.dataset), config.dataset, data_root(config.data_dir))
     assignment = assign(prepared, config)
     shape, classes = prepared.arrays.features.shape[1:], len(prepared.arrays.facts.classes)
+    refuse_permuted_label_sets(config.plant, prepared.arrays.labels.ndim)
     groups = planting(config.plant, assignment.num_clients, shape, classes, config.seed)
-    return _federation(prepared, assignment, groups)
+    unseen = unseen_clients(config.split.unseen_clients, assignment.num_clients, config.seed)
+    return _federation(prepared, assignment, groups, unseen)
 
 
-def _federation(prepared: Prepared, assignment: Assignment, groups: Planting | None) -> Federation:
+def _federation(
+    prepared: Prepared, assignment: Assignment, groups: Planting | None, unseen: tuple[int, ...]
+) -> Federation:
     facts, num_clients = prepared.arrays.facts, assignment.num_clients
     labels = torch.from_numpy(prepared.arrays.labels)
     own, pooled = (
         torch.from_numpy(prepared.arrays.features if filled is None else filled)
-        for filled in (assignment.own, assignment.pooled)
+        for filled in (assignment.own, assignment.pooled if assignment.pooled is not None else assignment.own)
     )
     normalisation = _normalisation(prepared, assignment)
     index, bounds = torch.from_numpy(assignment.index), assignment.bounds
@@ -50,18 +55,23 @@ def _federation(prepared: Prepared, assignment: Assignment, groups: Planting | N
         return ClientExamples(own, labels, index[mine[0] : mine[-1]], mine - mine[0], normalisation, groups)
 
     splits = {scope: parts(place) for place, scope in enumerate(SPLIT_SCOPES)}
+    seen = None if not unseen else [client for client in range(num_clients) if client not in unseen]
     return Federation(
         name=prepared.name,
         classes=facts.classes,
         shape=tuple(own.shape[1:]),
         splits=splits,
         server_test=Examples(pooled, labels, index[bounds[-2] : bounds[-1]], *normalisation.of(-1, pooled.device)),
-        pooled_train=splits["client_train"].together(pooled),
+        pooled_train=splits["client_train"].together(pooled, seen),
         imputed=_imputed(assignment),
         notes=prepared.notes + assignment.notes,
         planted=groups.groups if groups else None,
         digest=assignment.digest,
         names=assignment.names,
+        unseen=unseen,
+        vocabulary=assignment.vocabulary or facts.vocabulary,
+        label_groups=facts.label_groups,
+        columns=facts.columns,
     )
 
 
@@ -69,6 +79,8 @@ def _normalisation(prepared: Prepared, assignment: Assignment) -> Normalisation:
     """Return scale and shift for every client and, last, for the server."""
     if assignment.scale is not None and assignment.shift is not None and assignment.wide is not None:
         return Normalisation(assignment.scale, assignment.shift, assignment.wide)
+    if prepared.arrays.facts.vocabulary:
+        return Normalisation(np.ones((1, 1)), np.zeros((1, 1)), np.array([False]))
     std = np.array(prepared.arrays.facts.std)
     by = -np.array(prepared.arrays.facts.mean) / std
     is_wide = prepared.arrays.features.dtype == np.float64 or bool((np.abs(by) > LARGEST_SHIFT).any())

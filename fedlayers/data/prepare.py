@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from fedlayers.core.errors import UserError
-from fedlayers.data.cache import build_once, cache_root, open_array, save_array, save_text
+from fedlayers.core.machine.cache_root import cache_root
+from fedlayers.data.cache import build_once, open_array, save_array, save_text
 from fedlayers.data.sealed_folder import sealed_files
 from fedlayers.data.source import Arrays, DatasetFacts, Source
 from fedlayers.data.validation import checked
@@ -154,7 +155,9 @@ def _write(draft: Path, arrays: Arrays, name: str) -> None:
     for kind, array in contents.items():
         if array is not None:
             save_array(draft / f"{kind}.npy", array)
-    facts = asdict(arrays.facts)
+    # Data without the newer ones has the digest that it had before there were such.
+    newer = ("vocabulary", "agreed_words", "label_groups")
+    facts = {key: value for key, value in asdict(arrays.facts).items() if value or key not in newer}
     said = ("no_groups", "notes")  # words for people may change while the data stays the same
     named = digest_of(contents, {key: value for key, value in facts.items() if key not in said})
     save_text(draft / "meta.json", json.dumps({"facts": facts, "digest": named}))

@@ -1,10 +1,13 @@
 """The probe: fixed examples on which the representations of all clients, moments and rounds are compared."""
 
+from itertools import accumulate
+
 import torch
 
 from fedlayers.config.schema.settings import Probe
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples, Federation
+from fedlayers.core.kinds.tokens import UNKNOWN
 from fedlayers.core.seeding import torch_generator
 
 # As many as are drawn if nobody says how many.
@@ -17,7 +20,8 @@ def probe_examples(probe: Probe, federation: Federation, seed: int) -> Examples:
     - ``server``: public examples that the server holds: drawn from its test set, in which no client trains.
     - ``pooled``: as many from every client's training examples, the first system's way. In a real federation that
       would disclose them.
-    - ``synthetic``: independent standard normal features (what normalised features are on average), without labels.
+    - ``synthetic``: independent standard normal features (what normalised features are on average), without labels; of
+      token data words of the vocabulary, all alike likely, without padding.
 
     Args:
         probe: the policy and the number of examples, 1,000 if none is given; fewer come if there are fewer.
@@ -63,13 +67,16 @@ def _shares(federation: Federation, wanted: int, generator: torch.Generator) -> 
 
     Of more clients than examples are wanted some are drawn, and one example of each.
     """
-    parts = federation.splits["client_train"]
-    chosen = range(len(parts)) if wanted >= len(parts) else sorted(_some(len(parts), wanted, generator).tolist())
-    share = max(wanted // len(parts), 1)
-    firsts, sizes = parts.bounds[:-1].tolist(), parts.sizes.tolist()
+    sizes = federation.splits["client_train"].sizes[federation.seen].tolist()
+    firsts = [0, *accumulate(sizes)]
+    chosen = range(len(sizes)) if wanted >= len(sizes) else sorted(_some(len(sizes), wanted, generator).tolist())
+    share = max(wanted // len(sizes), 1)
     return torch.cat([firsts[client] + _some(sizes[client], share, generator) for client in chosen])
 
 
 def _synthetic(size: int, federation: Federation, generator: torch.Generator) -> Examples:
-    features = torch.randn(size, *federation.shape, generator=generator)
+    if federation.has_tokens:
+        features = torch.randint(UNKNOWN, len(federation.vocabulary), (size, *federation.shape), generator=generator)
+    else:
+        features = torch.randn(size, *federation.shape, generator=generator)
     return Examples(features, torch.full((size,), -1), torch.arange(size), torch.ones(1), torch.zeros(1))

@@ -6,6 +6,7 @@ import torch
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.checks import check
 from fedlayers.core.federation import Examples, Federation
+from fedlayers.core.kinds.labels import strata
 from fedlayers.core.seeding import numpy_generator
 from fedlayers.data.partitioning.split import spread_evenly
 
@@ -24,5 +25,5 @@ def server_examples(config: Config, federation: Federation) -> Examples:
         return everything
     allowed = f"at most {len(everything)}, the number of the server's test examples, or null for all"
     check(wanted <= len(everything), "server_test.examples", allowed, wanted)
-    order = spread_evenly(everything.targets().numpy(), numpy_generator(config.seed, "server_test/examples"))
+    order = spread_evenly(strata(everything.targets().numpy()), numpy_generator(config.seed, "server_test/examples"))
     return everything.take(torch.from_numpy(np.sort(order[:wanted])))

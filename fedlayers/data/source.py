@@ -25,6 +25,11 @@ class DatasetFacts:
         columns: names of the columns of rows; empty for images.
         categorical: those of ``columns`` whose missing values take the most frequent value, not the median.
         notes: sentences about what was done to the data, told at the start of a run.
+        vocabulary: of token data, the word of each code, first those of ``fedlayers.core.kinds.tokens.RESERVED``.
+        agreed_words: how many codes, the first two included, the federation's own vocabulary may have, which is made of
+            the words of training examples alone; None where ``vocabulary`` is given from outside (characters, word
+            pieces) and its codes stay.
+        label_groups: of label sets, the group that each label belongs to; empty if there is one group.
     """
 
     classes: tuple[str, ...]
@@ -36,6 +41,9 @@ class DatasetFacts:
     columns: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+    agreed_words: int | None = None
+    label_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,9 @@ class Arrays:
 
     Attributes:
         features: images (n, c, h, w), uint8 or floats; or rows (n, d) of floats with NaN where a value is missing.
-            float32 unless that would lose digits, else float64; other numbers are brought to these.
-        labels: integers, shape (n,), in [0, number of classes).
+            float32 unless that would lose digits, else float64; other numbers are brought to these. Or, with a
+            ``vocabulary`` in the facts, tokens (n, length), integers, 0 where an example has ended.
+        labels: integers, shape (n,), in [0, number of classes); or label sets of 0 and 1, shape (n, number of classes).
         facts: see :class:`DatasetFacts`.
         groups: codes of the natural groups, integers, shape (n,); None if there are none.
     """

@@ -9,13 +9,14 @@ import numpy as np
 from fedlayers.core.errors import UserError
 from fedlayers.data.formats.exact import floats
 from fedlayers.data.source import Arrays, DatasetFacts
+from fedlayers.data.token_arrays import checked_tokens
 
 
 def checked(arrays: Arrays, name: str) -> Arrays:
     """Return a data set's arrays in the types that runs use.
 
-    Images of bytes stay bytes, all other features become float32, or float64 where that would lose digits; labels and
-    groups become int64; images without ``mean`` and ``std`` get those of the training images.
+    Images of bytes stay bytes, tokens become int32, all other features float32, or float64 where that would lose
+    digits; labels and groups become int64; images without ``mean`` and ``std`` get those of the training images.
 
     Args:
         arrays: see :class:`fedlayers.data.source.Arrays`.
@@ -26,7 +27,7 @@ def checked(arrays: Arrays, name: str) -> Arrays:
     """
     facts, given = _named(arrays.facts, name), np.asarray(arrays.features)
     _check_shape(given, name)
-    labels = _codes(arrays.labels, len(given), len(facts.classes), "labels", name)
+    labels = _labels(arrays.labels, len(given), facts, name)
     groups = None
     if arrays.groups is not None:
         groups = _codes(arrays.groups, len(given), len(facts.group_names), "groups", name)
@@ -35,6 +36,8 @@ def checked(arrays: Arrays, name: str) -> Arrays:
             f"dataset must have training examples, got none in {name} ({len(given)} examples, of which "
             f"{facts.num_test} are for testing); check its files"
         )
+    if facts.vocabulary:
+        return Arrays(checked_tokens(given, facts, name), labels, facts, groups)
     features, notes = _features(given, facts, name)
     _check_values(features, facts, name)
     facts = replace(facts, notes=(*facts.notes, *notes))
@@ -78,6 +81,25 @@ def _codes(values: Any, count: int, kinds: int, what: str, name: str) -> np.ndar
             f"them in example {first}; leave unlabelled examples out"
         )
     return codes.astype(np.int64)
+
+
+def _labels(values: Any, count: int, facts: DatasetFacts, name: str) -> np.ndarray:
+    """Return classes, or label sets, as int64."""
+    labels, classes = np.asarray(values), len(facts.classes)
+    if len(facts.label_groups) not in (0, classes) or (facts.label_groups and labels.ndim != 2):
+        raise UserError(
+            f"dataset: label_groups of {name} must name a group for each of {classes} labels of label sets, got "
+            f"{len(facts.label_groups)} with labels of shape {labels.shape}; leave them empty for one group"
+        )
+    if labels.ndim != 2 or labels.shape[1] == 1 < classes:
+        return _codes(labels, count, classes, "labels", name)
+    right = labels.shape == (count, classes) and labels.dtype.kind in "biu"
+    if not right or (count and not np.isin(labels, (0, 1)).all()):
+        raise UserError(
+            f"dataset: the label sets of {name} must be 0 or 1 for each of {count} examples and {classes} labels, got "
+            f"{labels.dtype} of shape {labels.shape}; say for every label whether it holds"
+        )
+    return labels.astype(np.int64)
 
 
 def _features(given: np.ndarray, facts: DatasetFacts, name: str) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from fedlayers.core.errors import UserError
-from fedlayers.data.cache import build_once, cache_root, data_root
+from fedlayers.core.machine.cache_root import cache_root
+from fedlayers.data.cache import build_once, data_root
 from fedlayers.data.download import Download, fetch
 from fedlayers.data.sealed_folder import seal
 from fedlayers.data.sets.cifar10 import Cifar10
@@ -148,7 +149,9 @@ def test_an_archive_without_a_member_is_refused(
 
 
 def test_an_archive_of_unknown_content_is_not_unpacked() -> None:
-    with pytest.raises(UserError, match=r"Download: md5 must be given for an archive, got None for https://x.org/all"):
+    with pytest.raises(
+        UserError, match=r"Download: md5 or sha256 must be given for an archive, got None for https://x.org/all"
+    ):
         Download("https://x.org/all.zip", "set", None, ("in/a.bin",))
 
 

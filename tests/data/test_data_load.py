@@ -1,5 +1,6 @@
 """load_federation: every data set, the cache, memory mapping, determinism, and who holds what."""
 
+import gc
 import shutil
 import time
 import tracemalloc
@@ -308,6 +309,7 @@ def test_what_nobody_asks_for_costs_arrays_and_no_objects() -> None:
     load_federation(chosen)  # from now on it is in the cache
     tracemalloc.start()
     federation = load_federation(chosen)
+    gc.collect()
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept < 300_000  # 4,500 objects would take more than 1 MB

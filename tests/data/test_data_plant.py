@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from fedlayers.config.schema.settings import Probe
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples
 from fedlayers.data import Federation, load_federation
-from fedlayers.data.partitioning.plant import planting
+from fedlayers.data.partitioning.plant import planting, refuse_permuted_label_sets
 from fedlayers.data.probe import probe_examples
 from fedlayers.runs.partition_table import with_zeros
 from tests.support.data_configs import config, write_heart
@@ -95,6 +96,50 @@ def test_labels_of_a_group_are_permuted_alike_in_all_splits(federations: dict[st
             assert of_group.setdefault(old, new) == new
     assert all(sorted(mapping.values()) == list(range(10)) for mapping in seen.values())
     assert len({tuple(mapping[label] for label in range(10)) for mapping in seen.values()}) == 3
+
+
+def test_single_clients_are_changed_as_told_and_no_others(federations: dict[str | None, Federation]) -> None:
+    plant = Plant(rotated=[[2, 90], [7, 270]], relabelled=[[5, 4, 6], [7, 4, 6], [8, 0, 1, 2]])
+    changed = load_federation(config(plant=plant))
+    assert changed.planted == (0, 0, 1, 0, 0, 2, 0, 3, 4, 0)
+    circles = {5: {4: 6, 6: 4}, 7: {4: 6, 6: 4}, 8: {0: 1, 1: 2, 2: 0}}
+    for (client, before), (_, after) in zip(every_part(federations[None]), every_part(changed), strict=True):
+        (upright, labels), (found, told) = batch(before), batch(after)
+        np.testing.assert_array_equal(found, np.rot90(upright, {2: 1, 7: 3}.get(client, 0), axes=(2, 3)))
+        assert told.tolist() == [circles.get(client, {}).get(label, label) for label in labels.tolist()]
+
+
+def test_clients_with_the_same_change_are_one_group() -> None:
+    planted = planting(Plant(relabelled=[[1, 0, 1], [3, 1, 0]]), 4, (5,), 3, seed=0)
+    assert planted is not None and planted.groups == (0, 1, 0, 1)
+
+
+@pytest.mark.parametrize(("plant", "sentence"), [
+    (Plant(rotated=[[10, 90]]), r"plant.rotated must be of clients in 0 … 9, got \[10\]"),
+    (Plant(relabelled=[[-1, 0, 1]]), r"plant.relabelled must be of clients in 0 … 9, got \[-1\]"),
+    (Plant(relabelled=[[1, 0, 10]]), r"plant.relabelled must be of classes in 0 … 9, got \[10\]"),
+    (Plant(rotated=[[1, 90], [2, 180]]), r"plant.rotated must be \[\] unless examples are images .*square ones for 90"),
+])  # fmt: skip
+def test_clients_and_classes_that_are_not_there_are_refused(plant: Plant, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        planting(plant, 10, (1, 2, 3), 10, seed=0)
+
+
+def test_label_sets_have_no_classes_to_exchange() -> None:
+    with pytest.raises(UserError, match=r"plant.relabelled must be \[\] where several labels of an example may hold"):
+        refuse_permuted_label_sets(Plant(relabelled=[[1, 0, 2]]), 2)
+
+
+@pytest.mark.parametrize(("settings", "sentence"), [
+    ({"rotated": [[1, 45]]}, r"plant.rotated must be a list of \[client,degrees\], 90, .*got \[\[1, 45\]\]"),
+    ({"rotated": [1, 90]}, r"plant.rotated must be a list of \[client,degrees\].*, got \[1, 90\]"),
+    ({"relabelled": [[1, 2, 2]]}, r"plant.relabelled must be .* two different classes or more, .*got \[\[1, 2, 2\]\]"),
+    ({"relabelled": [[1, 2, 3], [1, 4, 5]]}, r"plant.relabelled must be of different clients, got \[1, 1\]"),
+    ({"rotated": [[1, 90]], "kind": "rotation"}, r"plant.kind must be null with plant.rotated or plant.relabelled"),
+])  # fmt: skip
+def test_malformed_changes_are_refused(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        Plant(**settings)
 
 
 @pytest.mark.parametrize("kind", ["rotation", "permuted_labels"])

@@ -95,6 +95,11 @@ def test_large_networks_have_a_smaller_probe_unless_a_size_is_given(config: Conf
     assert affordable_examples(nn.Flatten(), torch.zeros(2, 3, 8, 8)) == 1000
     resnet = ResNet18((3, 32, 32), 10).eval()
     assert affordable_examples(resnet, torch.zeros(2, 3, 32, 32)) == 128
+    # Fused kernels of attention are counted as the products that they are.
+    attention = nn.TransformerEncoderLayer(64, 1, 64, batch_first=True).eval()
+    places, width = 1024, 64
+    each = 2 * (4 * places * width**2 + 2 * places**2 * width + 2 * places * 64 * width)
+    assert affordable_examples(attention, torch.zeros(1, places, width)) == 2**37 // each < 1000
     asks = build_metrics(compose_config(["metrics=[similarity]"]).metrics)
     given = replace(config, probe=Probe(size=40))
     assert len(probe_for(asks, given, federation, wide) or ()) == 40  # no pass through the model

@@ -29,7 +29,7 @@ def config(
     *,
     data: dict[str, Any] | None = None,
     part: dict[str, Any] | None = None,
-    split: dict[str, float] | None = None,
+    split: dict[str, Any] | None = None,
     **values: Any,
 ) -> Config:
     """Return a configuration of two options, with ``data`` and ``part`` changing their values."""

@@ -53,6 +53,7 @@ class Hub:
         self.path, self.subset, self.revision = path, subset, revision
         self.train, self.test = train, test
         self.feature, self.label, self.group = feature, label, group
+        self.agreed_words: int | None = None
 
     def files(self, root: Path) -> Sequence[Path]:
         """Return the local files; none if the data set is on the hub."""
@@ -106,11 +107,12 @@ class Hub:
 
         labels = codes(columns.label, "dataset.label")
         groups = codes(self.group, "dataset.group") if self.group else None
-        features, said = _features(tables, columns, place)
+        features, said, vocabulary = self._features(tables, columns, place)
         num_test = sum(len(part) for part in parts[1:])
         said += labels.said(columns.label, num_test) + alike(columns.label, labels.names)
         said += alike(self.group, groups.names) if self.group and groups else ()
         channels = features.shape[1] if features.dtype == np.uint8 else 0
+        has_names = len(columns.features) > 1
         facts = DatasetFacts(
             labels.names,
             num_test,
@@ -118,10 +120,18 @@ class Hub:
             "" if self.group else "dataset.group names no column",
             mean=(EIGHT_BITS,) * channels,
             std=(EIGHT_BITS,) * channels,
-            columns=columns.features if len(columns.features) > 1 else (),
+            columns=columns.features if has_names else (),
+            vocabulary=vocabulary,
+            agreed_words=self.agreed_words,
             notes=(*notes, *columns.notes, *said_of_index(parts[0].features), *said),
         )
         return Arrays(features, labels.codes, facts, groups.codes if groups else None)
+
+    def _features(
+        self, tables: Sequence[Any], columns: Columns, place: Any
+    ) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+        """Return all examples' features, sentences about what was done to them, and the vocabulary of tokens."""
+        return *_numbers(tables, columns, place), ()
 
     def _used(self, splits: Mapping[str, "Dataset"], label: str) -> tuple[list[str], list[str]]:
         """Return the splits that are used, and sentences about those that are not."""
@@ -155,11 +165,16 @@ def _is_labelled(test: "Dataset", train: "Dataset", label: str) -> bool:
     return not is_unlabelled(values[0], values[1])
 
 
-def _features(tables: Sequence[Any], columns: Columns, place: Any) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return all examples' features and sentences about what was done to them."""
+def joined_columns(tables: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return columns of several Arrow tables, one table's rows after the other's, by name."""
     import pyarrow as pa
 
-    joined = {name: pa.chunked_array([c for table in tables for c in table[name].chunks]) for name in columns.features}
+    return {name: pa.chunked_array([c for table in tables for c in table[name].chunks]) for name in names}
+
+
+def _numbers(tables: Sequence[Any], columns: Columns, place: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return all examples' pictures or rows and sentences about what was done to them."""
+    joined = joined_columns(tables, columns.features)
     first = columns.features[0]
     if columns.pictures:
         values = enumerate(value.as_py() for value in joined[first])

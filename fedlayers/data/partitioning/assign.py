@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,18 @@ from typing import Any
 import numpy as np
 
 from fedlayers.config.schema.settings import Config, Split
+from fedlayers.core.kinds.labels import strata
+from fedlayers.core.kinds.tokens import RESERVED
+from fedlayers.core.machine.cache_root import cache_root
 from fedlayers.core.seeding import numpy_generator
 from fedlayers.data import tabular
-from fedlayers.data.cache import build_once, cache_root, open_array, save_array, save_text
+from fedlayers.data.cache import build_once, open_array, save_array, save_text
 from fedlayers.data.partitioning.partition import Pool, Request, partition, resolve, restrict
 from fedlayers.data.partitioning.split import cap, hold_out, split
+from fedlayers.data.partitioning.unseen import unseen_clients
 from fedlayers.data.prepare import Prepared, digest, digest_of
 from fedlayers.data.sealed_folder import sealed_files
+from fedlayers.data.vocabulary import agreed_words, recoded
 
 # Part of every cache key: to be raised when examples are assigned in another way.
 ASSIGN_VERSION = 4
@@ -32,9 +37,11 @@ class Assignment:
         names: one per client; empty if clients have no names but their numbers.
         notes: sentences about examples or groups that are left out.
         imputed: see :func:`fedlayers.data.tabular.fill`.
-        own, pooled: rows without gaps, shape (n, d); None if the data set's own features have none.
+        own, pooled: rows without gaps, shape (n, d), or tokens by the agreed codes; None if the data set's own features
+            are used as they are.
         scale, shift: normalisation of rows, shape (clients + 1, d), the server's last; None for images.
         wide: who computes it in float64, shape (clients + 1,); None for images.
+        vocabulary: the words of the codes in ``own``, of token data whose vocabulary the clients agree on; else empty.
         digest: names who holds which examples of which data.
     """
 
@@ -48,6 +55,7 @@ class Assignment:
     scale: np.ndarray | None
     shift: np.ndarray | None
     wide: np.ndarray | None
+    vocabulary: tuple[str, ...]
     digest: str
 
     @property
@@ -70,7 +78,9 @@ def assign(prepared: Prepared, config: Config) -> Assignment:
         "assign": ASSIGN_VERSION,
         "data": (prepared.key, prepared.digest),
         "partition": config.partition,
-        "split": asdict(config.split),
+        "split": {
+            name: value for name, value in asdict(config.split).items() if (name, value) != ("unseen_clients", 0)
+        },
         "clients": config.clients,
         "examples_per_client": config.examples_per_client,
         "seed": config.seed,
@@ -92,6 +102,7 @@ def assign(prepared: Prepared, config: Config) -> Assignment:
         tuple(facts["notes"]) + ((remark,) if remark else ()),
         facts["imputed"],
         **optional,
+        vocabulary=tuple(facts.get("vocabulary", ())),
         digest=facts["digest"],
     )
 
@@ -99,7 +110,8 @@ def assign(prepared: Prepared, config: Config) -> Assignment:
 def _write(draft: Path, prepared: Prepared, config: Config) -> None:
     request = resolve(config.partition, config.clients, config.seed)
     pool, server_test = _pool(prepared, request, config)
-    parts = partition(pool, request, len(prepared.arrays.facts.classes), prepared.name)
+    kinds = len(prepared.arrays.facts.classes) if prepared.arrays.labels.ndim == 1 else len(np.unique(pool.labels))
+    parts = partition(pool, request, kinds, prepared.name)
     notes = [*_notes(prepared, request, pool, parts), *_unread_share(prepared, config)]
     names = _names(prepared, request, pool)
     splits = split(cap(parts, config.examples_per_client, config.seed), config.split, config.seed)
@@ -107,11 +119,14 @@ def _write(draft: Path, prepared: Prepared, config: Config) -> None:
     index, bounds = np.concatenate(pieces), np.cumsum([0, *(len(piece) for piece in pieces)])
     save_array(draft / "index.npy", index)
     save_array(draft / "bounds.npy", bounds)
-    imputed = _write_rows(draft, prepared, splits, server_test)
+    unseen = unseen_clients(config.split.unseen_clients, len(parts), config.seed)
+    seen = [own for client, own in enumerate(splits["client_train"]) if client not in unseen]
+    vocabulary = _write_tokens(draft, prepared, seen)
+    imputed = _write_rows(draft, prepared, splits, server_test, unseen)
     # Not what is computed from these: other processors round it differently.
     called = names or [str(client) for client in range(len(parts))]
     named = digest_of({"index": index, "bounds": bounds}, {"data": prepared.digest, "clients": called})
-    content = {"names": names, "notes": notes, "imputed": imputed, "digest": named}
+    content = {"names": names, "notes": notes, "imputed": imputed, "vocabulary": vocabulary, "digest": named}
     save_text(draft / "meta.json", json.dumps(content))
 
 
@@ -119,17 +134,18 @@ def _pool(prepared: Prepared, request: Request, config: Config) -> tuple[Pool, n
     """Return the examples to hand out and the positions of the server's test examples.
 
     The official test set is the server's; without one, a share of the examples of those who take part is held out,
-    stratified by label and group.
+    stratified by label and group. Label sets count by their whole combination, here as in partitions by label.
     """
     arrays, facts = prepared.arrays, prepared.arrays.facts
     everything = np.arange(len(arrays.labels))
     groups = None if arrays.groups is None else np.asarray(arrays.groups)
-    training = Pool(everything, np.asarray(arrays.labels), groups).take(everything[: prepared.num_train])
+    labels = strata(np.asarray(arrays.labels))
+    training = Pool(everything, labels, groups).take(everything[: prepared.num_train])
     pool = restrict(training, request, facts.group_names, prepared.name, facts.no_groups)
     if facts.num_test:
         return pool, everything[prepared.num_train :]
-    strata = pool.labels if pool.groups is None else pool.groups * len(facts.classes) + pool.labels
-    held = hold_out(strata, config.split.server_test, numpy_generator(config.seed, "server_test"))
+    held_by = pool.labels if pool.groups is None else pool.groups * (int(labels.max()) + 1) + pool.labels
+    held = hold_out(held_by, config.split.server_test, numpy_generator(config.seed, "server_test"))
     return pool.take(~held), pool.positions[held]
 
 
@@ -163,15 +179,30 @@ def _names(prepared: Prepared, request: Request, pool: Pool) -> list[str]:
     return [prepared.arrays.facts.group_names[code] for code in np.unique(pool.groups)]
 
 
+def _write_tokens(draft: Path, prepared: Prepared, train: Sequence[np.ndarray]) -> list[str]:
+    """Write tokens by the codes of the vocabulary that the clients agree on, if they do; return its words."""
+    arrays, facts = prepared.arrays, prepared.arrays.facts
+    if facts.agreed_words is None:
+        return []
+    tokens, words = np.asarray(arrays.features), len(facts.vocabulary)
+    kept = agreed_words(tokens, train, words, facts.agreed_words)
+    save_array(draft / "own.npy", recoded(tokens, kept, words))
+    return [*RESERVED, *(facts.vocabulary[code] for code in kept)]
+
+
 def _write_rows(
-    draft: Path, prepared: Prepared, splits: Mapping[str, Sequence[np.ndarray]], server_test: np.ndarray
+    draft: Path,
+    prepared: Prepared,
+    splits: Mapping[str, Sequence[np.ndarray]],
+    server_test: np.ndarray,
+    unseen: Collection[int],
 ) -> list[dict[str, Any]]:
-    """Write what rows need besides positions; images need nothing."""
+    """Write what rows need besides positions; images and tokens need nothing."""
     arrays = prepared.arrays
-    if arrays.features.ndim == 4:
+    if arrays.features.ndim == 4 or arrays.facts.vocabulary:
         return []
     features = np.asarray(arrays.features)
-    filled = tabular.fill(features, splits, server_test, arrays.facts.columns, arrays.facts.categorical)
+    filled = tabular.fill(features, splits, server_test, arrays.facts.columns, arrays.facts.categorical, unseen)
     if filled.own is not features:
         save_array(draft / "own.npy", filled.own)
         save_array(draft / "pooled.npy", filled.pooled)

@@ -55,22 +55,24 @@ def images_of(
     return Arrays(examples[:, 1:].reshape(-1, 3, 32, 32), examples[:, 0].astype(np.int64), facts)
 
 
-def read_images(path: Path, classes: int, other_labels: int = 0) -> np.ndarray:
+def read_images(path: Path, classes: int, labels: int = 1, place: int = 0) -> np.ndarray:
     """Return a file's examples, shape (n, 3073): a label byte, then 1,024 bytes each of red, green and blue.
 
     Args:
         path: the file.
         classes: how many classes there are.
-        other_labels: bytes of other labels before the one that is kept.
+        labels: bytes of labels before the pixels.
+        place: of the one that is kept, from 0.
 
     Raises:
         UserError: it holds something else.
     """
     data = np.fromfile(path, np.uint8)
-    size = EXAMPLE_BYTES + other_labels
+    size = EXAMPLE_BYTES + labels - 1
     if len(data) == 0 or len(data) % size:
         raise damaged(path, f"{len(data)} bytes are not a whole number of examples of {size} bytes")
-    examples = data.reshape(-1, size)[:, other_labels:]
+    rows = data.reshape(-1, size)
+    examples = rows[:, labels - 1 :] if place == labels - 1 else np.delete(rows, np.s_[place + 1 : labels], 1)
     if examples[:, 0].max() >= classes:
         raise damaged(path, f"label {examples[:, 0].max()} where there are {classes} classes")
     return examples
