@@ -1,13 +1,13 @@
 """PLayer-FL's network for CIFAR-10."""
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import nn
 
 from fedlayers.core.checks import check
 from fedlayers.models.images import image_shape
 from fedlayers.models.kaiming import kaiming_normal
+from fedlayers.models.playerfl_steps import check_sizes, convolutional_steps
 from fedlayers.models.pooling import MaxPool2d
 
 
@@ -36,27 +36,14 @@ class PLayerFLCIFAR10(nn.Sequential):
         hidden: int = 100,
         dropout: float = 0.3,
     ) -> None:
-        check(
-            len(channels) > 0 and min(channels) >= 1,
-            "model.channels",
-            "a list of numbers of 1 or more",
-            channels,
-        )
-        check(hidden >= 1, "model.hidden", "1 or more", hidden)
+        check_sizes(channels, hidden)
         check(0 <= dropout < 1, "model.dropout", "in [0, 1)", dropout)
         colours, _, _ = image_shape(input_shape, "playerfl_cifar10", smallest=2)
-        widths = [colours, *channels]
-        steps: OrderedDict[str, nn.Module] = OrderedDict()
-        for depth in range(1, len(widths)):
-            steps[f"conv{depth}"] = nn.Conv2d(widths[depth - 1], widths[depth], 3, padding=2)
-            steps[f"relu{depth}"] = nn.ReLU()
+
+        def after(depth: int) -> Iterator[tuple[str, nn.Module]]:
             if depth % 2 == 0:
-                steps[f"pool{depth}"] = MaxPool2d(2)
-            steps[f"dropout{depth}"] = nn.Dropout(dropout)
-        steps["mean"] = nn.AdaptiveAvgPool2d(1)
-        steps["flatten"] = nn.Flatten()
-        steps["fc1"] = nn.Linear(widths[-1], hidden)
-        steps[f"relu{len(widths)}"] = nn.ReLU()
-        steps["fc2"] = nn.Linear(hidden, num_classes)
-        super().__init__(steps)
+                yield f"pool{depth}", MaxPool2d(2)
+            yield f"dropout{depth}", nn.Dropout(dropout)
+
+        super().__init__(convolutional_steps([colours, *channels], 3, 2, after, hidden, num_classes))
         kaiming_normal(self)

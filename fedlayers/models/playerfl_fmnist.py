@@ -1,13 +1,12 @@
 """PLayer-FL's network for Fashion-MNIST and EMNIST."""
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import nn
 
-from fedlayers.core.checks import check
 from fedlayers.models.images import image_shape
 from fedlayers.models.kaiming import kaiming_normal
+from fedlayers.models.playerfl_steps import check_sizes, convolutional_steps
 from fedlayers.models.pooling import MaxPool2d
 
 
@@ -33,24 +32,11 @@ class PLayerFLFMNIST(nn.Sequential):
         channels: Sequence[int] = (64, 128, 256),
         hidden: int = 100,
     ) -> None:
-        check(
-            len(channels) > 0 and min(channels) >= 1,
-            "model.channels",
-            "a list of numbers of 1 or more",
-            channels,
-        )
-        check(hidden >= 1, "model.hidden", "1 or more", hidden)
+        check_sizes(channels, hidden)
         colours, _, _ = image_shape(input_shape, "playerfl_fmnist", smallest=2 ** len(channels))
-        widths = [colours, *channels]
-        steps: OrderedDict[str, nn.Module] = OrderedDict()
-        for depth in range(1, len(widths)):
-            steps[f"conv{depth}"] = nn.Conv2d(widths[depth - 1], widths[depth], 5, padding=2)
-            steps[f"relu{depth}"] = nn.ReLU()
-            steps[f"pool{depth}"] = MaxPool2d(2)
-        steps["mean"] = nn.AdaptiveAvgPool2d(1)
-        steps["flatten"] = nn.Flatten()
-        steps["fc1"] = nn.Linear(widths[-1], hidden)
-        steps[f"relu{len(widths)}"] = nn.ReLU()
-        steps["fc2"] = nn.Linear(hidden, num_classes)
-        super().__init__(steps)
+
+        def after(depth: int) -> Iterator[tuple[str, nn.Module]]:
+            yield f"pool{depth}", MaxPool2d(2)
+
+        super().__init__(convolutional_steps([colours, *channels], 5, 2, after, hidden, num_classes))
         kaiming_normal(self)

@@ -51,6 +51,7 @@ class ForeignObjective(Objective):
 
     unit = ""
     low, high = -math.inf, math.inf
+    takes_label_sets = True  # as far as one can know
     reference = "of one's own"
 
     def __init__(self, loss: Callable[[Tensor, Tensor], Tensor], target: str) -> None:

@@ -9,7 +9,7 @@ from fedlayers.objectives.one_hot import is_label
 
 
 class MeanSquaredError(Objective):
-    """ℓ = 1 / C Σ_c (z_c − [c = y])²: z the C outputs, without softmax, y the label.
+    """ℓ = 1 / C Σ_c (z_c − [c = y])²: z the C outputs, without softmax, y the label, or [c ∈ y], y the label set.
 
     The mean over classes, so that with the mean over examples it is torch's ``mse_loss`` of one-hot labels; for many
     classes the slopes are small, and the learning rate wants to be larger.
@@ -25,6 +25,7 @@ class MeanSquaredError(Objective):
     """
 
     reference: ClassVar[str] = "Hui & Belkin 2021, Square Loss vs Cross-Entropy in Classification, arXiv 2006.07322"
+    takes_label_sets: ClassVar[bool] = True
     is_safe: ClassVar[bool] = True
 
     def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:

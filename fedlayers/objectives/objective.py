@@ -86,6 +86,8 @@ class Objective(ABC):
     reference: ClassVar[str] = "own definition"
     # Whether outputs are logits, to which it applies softmax itself.
     takes_logits: ClassVar[bool] = False
+    # Whether several labels of an example may hold at once: labels are then vectors of 0 and 1, shape (n, C).
+    takes_label_sets: ClassVar[bool] = False
     # Whether its losses are numbers for all outputs that are finite: nobody then has to look, step by step.
     is_safe: ClassVar[bool] = False
 
@@ -100,7 +102,7 @@ class Objective(ABC):
 
         Args:
             outputs: what the model puts out, shape (n, C), C classes, float32 or float64.
-            labels: the classes, shape (n,), int64.
+            labels: the classes, shape (n,), int64; with ``takes_label_sets`` also label sets, shape (n, C).
         """
 
     def bound(self, counts: ClassCounts) -> "Objective":

@@ -11,6 +11,7 @@ import yaml
 from torch import Tensor, nn
 
 from fedlayers.core.errors import UserError
+from fedlayers.core.kinds.tokens import blank
 from fedlayers.core.layers import layers_of, total
 from fedlayers.core.stages import readouts_of
 from fedlayers.models import build_model
@@ -32,6 +33,15 @@ def options(name: str, **changes: Any) -> dict[str, Any]:
 
 # All but the option whose class the user names.
 BUILT_IN = [name for name in FILES if options(name)["_target_"] != "???"]
+
+TEXT = ("token_attention", "playerfl_text")
+
+
+def made(name: str, classes: int) -> tuple[nn.Module, Tensor]:
+    """Return a network of one of the options and an example that it takes."""
+    shape = {"playerfl_heart": ROW, **dict.fromkeys(TEXT, (6,))}.get(name, COLOUR)
+    words = 30 if name in TEXT else 0
+    return build_model(options(name), shape, classes, 0, words), blank(1, shape, words > 0)
 
 
 def sizes(network: nn.Module) -> dict[str, int]:
@@ -79,9 +89,10 @@ def test_every_option_is_there_and_named_as_its_file() -> None:
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_options_spell_out_the_defaults_of_the_code(name: str) -> None:
-    shape = ROW if name == "playerfl_heart" else COLOUR
+    network, example = made(name, 7)
     bare = {key: value for key, value in options(name).items() if key in ("name", "_target_", "norm")}
-    assert sizes(build_model(options(name), shape, 7, 0)) == sizes(build_model(bare, shape, 7, 0))
+    words = 30 if name in TEXT else 0
+    assert sizes(network) == sizes(build_model(bare, tuple(example.shape[1:]), 7, 0, words))
 
 
 @pytest.mark.parametrize(
@@ -93,6 +104,7 @@ def test_options_spell_out_the_defaults_of_the_code(name: str) -> None:
         ("cnn", DIGITS, 416 + 12_832 + 128 * 64 + 64 + 650),
         ("playerfl_fmnist", GREY, 1_664 + 204_928 + 819_456 + 25_700 + 1_010),
         ("playerfl_cifar10", COLOUR, 1_792 + 73_856 + 295_168 + 1_180_160 + 2_359_808 + 51_300 + 1_010),
+        ("playerfl_isic", COLOUR, 896 + 18_496 + 73_856 + 295_168 + 1_180_160 + 131_328 + 2_570),
         # Known from the reference implementations: 11,173,962 for CIFAR-10.
         ("resnet18_gn", COLOUR, 11_173_962),
         ("resnet18_bn", COLOUR, 11_173_962),
@@ -137,12 +149,13 @@ def test_playerfl_is_kaiming_initialised() -> None:
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_layers_follow_the_forward_pass(name: str) -> None:
-    network = build_model(options(name), ROW if name == "playerfl_heart" else COLOUR, 10, seed=0)
-    names = [layer.name for layer in layers_of(network)]
+    network, example = made(name, 10)
+    # Attention applies its output projection without calling it.
+    names = [layer.name for layer in layers_of(network) if not layer.name.endswith("attention.out_proj")]
     called: list[str] = []
     for path in names:
         network.get_submodule(path).register_forward_hook(lambda *_, path=path: called.append(path))
-    network(torch.zeros(1, *(ROW if name == "playerfl_heart" else COLOUR)))
+    network(example)
     # What answers from a stage other than the last is not part of it.
     beside = list(readouts_of(network) or ())[:-1]
     readouts = {path for path, part in network.named_modules() if any(part is one for one in beside)}

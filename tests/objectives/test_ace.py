@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fedlayers.core.errors import UserError
-from fedlayers.objectives.ace import VARIANTS, ace
+from fedlayers.objectives.ace import VARIANTS, ace, ace_slopes
 
 
 def test_each_form_is_its_definition() -> None:
@@ -29,6 +29,19 @@ def test_each_form_is_its_definition() -> None:
     for variant, values in expected.items():
         np.testing.assert_allclose(ace(variant, own, following).numpy(), values, rtol=1e-10)
         assert torch.autograd.gradcheck(lambda z, form=variant: ace(form, z, following), own.clone().requires_grad_())
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_slopes_in_closed_form_are_the_derivatives(variant: str) -> None:
+    """Classes first there; the third example's probabilities are below what counts."""
+    own, following = torch.randn(2, 6, 4, dtype=torch.float64)
+    own[2] *= 40
+    following[3] *= 40
+    logits = own.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(ace(variant, logits, following).sum(), logits)
+    found = ace_slopes(variant, own.log_softmax(1).T, following.log_softmax(1).T).T
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(found.sum(1), torch.zeros(6, dtype=torch.float64), atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize(("variant", "bound"), [("js", math.log(2)), ("ce_i_next", 27.7), ("sym_kl", 55.3)])

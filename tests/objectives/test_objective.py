@@ -124,9 +124,8 @@ def test_what_cannot_be_minimised_is_refused_before_a_run(
 @pytest.mark.parametrize(("mean", "found"), [("false", "got NaN"), ("true", "got a scalar")])
 def test_what_goes_wrong_in_training_names_client_round_and_step(mean: str, found: str, quick_run: Run) -> None:
     words = own("Later", "+objective.calls=5", f"+objective.mean={mean}", "metrics=[]", "training.steps=3")
-    with pytest.raises(
-        ClientFailed, match=rf"UserError: objective Later must .*{found} at step 3 of client 1 in round 1;"
-    ):
+    start = r"^client 1 failed in round 1 \(after_local\): objective Later must "
+    with pytest.raises(ClientFailed, match=rf"{start}.*{found} at step 3 of client 1 in round 1;.*$"):
         quick_run(*words, "engine=local", "examples_per_client=40")
 
 

@@ -14,6 +14,7 @@ from torch.func import jacrev, vmap
 from fedlayers.config.options import config_dir
 from fedlayers.core.errors import UserError
 from fedlayers.objectives.balanced_softmax import BalancedSoftmax
+from fedlayers.objectives.binary_cross_entropy import BinaryCrossEntropy
 from fedlayers.objectives.class_weights import balancing_weights
 from fedlayers.objectives.cross_entropy import CROSS_ENTROPY, CrossEntropy
 from fedlayers.objectives.focal import Focal
@@ -56,6 +57,7 @@ CASES = [
     (CrossEntropy(), smoothed(0, ONES)),
     (CrossEntropy(label_smoothing=0.3), smoothed(0.3, ONES)),
     (CrossEntropy(0.3, GIVEN), smoothed(0.3, np.array(GIVEN))),
+    (BinaryCrossEntropy(), np.logaddexp(0, np.where(Y[:, None] == np.arange(C), -Z, Z)).mean(1)),
     (CrossEntropy(class_weights="client"), smoothed(0, OF_CLIENT)),
     (CrossEntropy(0.1, "federation"), smoothed(0.1, OF_FEDERATION)),
     (Focal(), focal(2, ONES)),
@@ -118,6 +120,10 @@ def test_torch_agrees() -> None:
     torch.testing.assert_close(own.sum(), theirs)
     one_hot = F.one_hot(LABELS, C).double()
     torch.testing.assert_close(MeanSquaredError().mean(OUTPUTS, LABELS), F.mse_loss(OUTPUTS, one_hot))
+    sets = torch.from_numpy(RANDOM.integers(2, size=(N, C)))
+    theirs = F.binary_cross_entropy_with_logits(OUTPUTS, sets.double())
+    torch.testing.assert_close(BinaryCrossEntropy().mean(OUTPUTS, sets), theirs)
+    torch.testing.assert_close(MeanSquaredError().mean(OUTPUTS, sets), F.mse_loss(OUTPUTS, sets.double()))
     plain = F.cross_entropy(OUTPUTS.float(), LABELS)
     assert torch.equal(CROSS_ENTROPY.mean(OUTPUTS.float(), LABELS), plain)
 
@@ -148,7 +154,7 @@ def test_few_classes_are_no_exception(objective: Objective, classes: int) -> Non
     losses = objective.bound(counts([3] * classes, [3] * classes))(outputs, torch.zeros(5, dtype=torch.int64))
     (slopes,) = torch.autograd.grad(losses.sum(), outputs)
     assert bool(losses.isfinite().all() and slopes.isfinite().all())
-    assert classes == 2 or isinstance(objective, MeanSquaredError) or not bool(losses.any())
+    assert classes == 2 or isinstance(objective, MeanSquaredError | BinaryCrossEntropy) or not bool(losses.any())
 
 
 def test_weights_are_copied_once_a_precision_and_serve_autograd_after_inference() -> None:
