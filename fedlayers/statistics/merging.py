@@ -1,7 +1,7 @@
 """The order in which things that are near each other merge."""
 
 import numpy as np
-from scipy.cluster.hierarchy import linkage
+from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 
@@ -20,3 +20,16 @@ def average_linkage(distances: np.ndarray) -> np.ndarray:
     """
     merged: np.ndarray = linkage(squareform(distances, checks=False), "average")
     return merged
+
+
+def leaves(distances: np.ndarray) -> list[int]:
+    """Return the order of the leaves of the dendrogram in which things merge, so that near ones stand side by side.
+
+    Args:
+        distances: see :func:`average_linkage`.
+
+    Examples:
+        >>> leaves(np.array([[0.0, 9.0, 1.0], [9.0, 0.0, 8.0], [1.0, 8.0, 0.0]]))
+        [1, 0, 2]
+    """
+    return [int(leaf) for leaf in leaves_list(average_linkage(distances))]

@@ -37,7 +37,7 @@ def study_curves(records: pd.DataFrame, setting: Setting) -> Figure | None:
             interval |= draw_groups(axes, of_kind[of_kind["panel"] == panel], setting.groups, quantity, "round")
             axes.set_ylabel(axis_label(quantity) + (f"\n{name}" if axes is line[0] else ""))
             whole_rounds(axes)
-            if metric == "accuracy":
+            if metric != "loss":
                 axes.set_ylim(top=min(axes.get_ylim()[1], 1.0))
     for axes in grid[-1]:
         axes.set_xlabel("round")

@@ -1,0 +1,38 @@
+"""Communication to reach an accuracy, beside a comparison: table and figure."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from fedlayers.core.machine.disk import write_text
+from fedlayers.figures.studies.communication import communication_figure
+from fedlayers.runs.reading.tables import read
+from fedlayers.views.comparison.communication import communication
+from fedlayers.views.run_groups import complete_runs, settings_of
+
+
+def write_communication(folders: Sequence[Path], folder: Path) -> list[Path]:
+    """Write what training sent until accuracies were reached into a folder; nothing where no run measured it.
+
+    Args:
+        folders: of studies or runs.
+        folder: where the comparison is.
+    """
+    tables = [read(place) for place in folders]
+    sound = {run: one for one in tables for run in complete_runs(one)}
+    whole = [replace(one, runs=tuple(run for run, own in sound.items() if own is one)) for one in tables]
+    records, resources = (pd.concat([getattr(one, name) for one in whole]) for name in ("records", "resources"))
+    found = communication(records, resources, settings_of(list(sound)))
+    if found.empty:
+        return []
+    found.to_parquet(folder / "communication.parquet", index=False)
+    write_text(folder / "communication.csv", found.to_csv(index=False))
+    files = [folder / "communication.parquet", folder / "communication.csv"]
+    names = list(dict.fromkeys(map(str, found["setting"])))
+    for name in names:
+        rows = found[found["setting"] == name]
+        files.append(folder / ("communication.png" if len(names) == 1 else f"communication_{name}.png"))
+        communication_figure(rows).savefig(files[-1], dpi=200, bbox_inches="tight")
+    return files

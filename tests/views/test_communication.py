@@ -1,0 +1,71 @@
+"""Bytes until an accuracy is reached, worked out by hand, of runs that reach it and runs that do not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fedlayers.commands.compare import main
+from fedlayers.core.quantities import Quantities
+from fedlayers.core.records import Record, Resource, addressed, to_table
+from fedlayers.runs.reading.parts import to_pandas
+from fedlayers.statistics.geometric import geometric_interval
+from fedlayers.views.comparison.communication import communication
+from fedlayers.views.run_groups import Group, Setting
+
+ACCURACIES = {
+    "a-0": [0.06, 0.11, 0.16],
+    "a-1": [0.11, 0.12, 0.13],
+    "a-2": [0.06, 0.07, 0.11],
+    "b-0": [0.02, 0.03, 0.04],
+}
+
+
+def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+    records, resources = [], []
+    for run, accuracies in ACCURACIES.items():
+        for number, accuracy in enumerate(accuracies, 1):
+            for client in (0, 1):
+                where = {"run": run, "round": number, "client": client}
+                row = Record("accuracy", accuracy + 0.01 * (2 * client - 1), scope="client_test", model="global")
+                records += addressed([row], moment="after_aggregate", **where)
+                sizes = [Resource("bytes_sent", 10.0, "bytes"), Resource("bytes_received", 5.0, "bytes")]
+                by_layer = Resource("bytes_sent", 7.0, "bytes", layer="fc1")
+                resources += addressed([*sizes, by_layer], moment="after_local", **where)
+                resources += addressed([Resource("bytes_received", 99.0, "bytes")], moment="after_aggregate", **where)
+    return to_pandas(to_table("records", records)), to_pandas(to_table("resources", resources))
+
+
+def test_bytes_until_an_accuracy_are_summed_up_to_the_first_round_that_has_it() -> None:
+    groups = (Group("a", ("a-0", "a-1", "a-2")), Group("b", ("b-0",)))
+    found = communication(*tables(), [Setting("", {"dataset": "toy"}, Quantities(), groups)])
+    assert set(found["algorithm"]) == {"a"}
+    rows = found.set_index("accuracy")
+    # A round of two clients is 30 bytes: the runs need 1, 2, 3 rounds, then 1, 1 and never, then 1, 3 and never.
+    assert rows["bytes"].to_dict() == pytest.approx({0.05: 30, 0.1: (60 * 30 * 90) ** (1 / 3), 0.15: 90})
+    assert rows["runs_reached"].to_dict() == {0.05: 3, 0.1: 3, 0.15: 1} and set(rows["runs"]) == {3}
+    logs = np.log([60, 30, 90])
+    half = 4.302653 * logs.std(ddof=1) / 3**0.5
+    assert (rows.low[0.1], rows.high[0.1]) == pytest.approx(tuple(np.exp(logs.mean() + half * np.array([-1, 1]))))
+    assert pd.isna(rows.low[0.15]) and set(rows["setting"]) == {"toy"}
+
+
+@pytest.mark.parametrize("values", [[5.0], [5.0, 6.0], [0.0, 0.0, 0.0]])
+def test_few_runs_and_runs_that_send_nothing_have_no_interval(values: list[float]) -> None:
+    mean, *ends = geometric_interval(np.array(values))
+    assert mean == pytest.approx(np.prod(values) ** (1 / len(values))) and np.isnan(ends).all()
+    assert geometric_interval(np.array([1.0, 1e6, 2.0]))[1] > 0
+
+
+def test_a_comparison_has_the_table_and_figure(quick_run: Callable[..., Path], tmp_path: Path) -> None:
+    for algorithm in ("fedavg", "local"):
+        chosen = (f"algorithm={algorithm}", "metrics=[evaluation,resources]", "rounds=1", "training.epochs=5")
+        quick_run(*chosen, folder=tmp_path)
+    assert main([str(tmp_path / "main"), "--baseline", "local"]) == 0
+    folder = tmp_path / "main" / "comparison"
+    assert (folder / "communication.png").exists()
+    found = pd.read_csv(folder / "communication.csv")
+    assert set(found["setting"]) == {"digits"}
+    assert set(found["algorithm"]) == {"fedavg", "local"} and (found["bytes"][found["algorithm"] == "fedavg"] > 0).all()
