@@ -26,6 +26,7 @@ from fedlayers.export.exporter import Exporter, exporters
 from fedlayers.figures.draw import draw
 from fedlayers.figures.drawing.drawable import Drawing
 from tests.support.chain_log import problems
+from tests.support.chain_reader import TABLE, TheirRun
 
 FILES = {
     "params.yaml", "log.jsonl", "best.pt", "last.pt", "test_results.json", "confusion.npy", "class_report.json",
@@ -184,8 +185,25 @@ def test_a_chain_is_theirs(chain: tuple[Path, Path]) -> None:
     assert names <= {file.name for file in folder.iterdir()}
 
 
+def test_code_that_reads_their_runs_reads_ours(written: Path, chain: tuple[Path, Path]) -> None:
+    """As curves, heat maps, comparisons of architectures and evaluations are made of them."""
+    mlp, greedy = TheirRun(written), TheirRun(chain[1])
+    assert [own.config["model"] for own in (mlp, greedy)] == ["mlp", "greedy"]
+    for own, epochs in ((mlp, 3), (greedy, 1)):
+        assert own.curve("train", "loss").dropna().index.tolist() == list(range(1, epochs + 1))
+        assert own.curve("val", "acc").between(0, 1).all() and len(own.curve("val", "acc")) == epochs
+        accuracy, confusion, report = own.test()
+        assert accuracy == pytest.approx(np.trace(confusion) / confusion.sum()) == pytest.approx(report["accuracy"])
+        assert own.weights("best")[0].shape == own.weights("last")[0].shape == (16, 64)
+    # All of their table; the last layer has no next one, the first none before it, and a dead unit no entropy.
+    absent = dict.fromkeys(("ace_regularizer", "linear_cka", "ridge_r2"), 1)
+    for name in set(TABLE) - {"gaussian_entropy"}:
+        for phase in ("train", "val"):
+            assert len(greedy.last_values(name, phase)) == 2 - absent.get(name, 0), name
+
+
 def test_a_run_is_written_once(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["chain", str(run), "--out", str(tmp_path / "runs")]
+    words = [str(run), "--to", "chain", "--out", str(tmp_path / "runs")]
     assert main(words) == 0
     folder = Path(capsys.readouterr().out.strip())
     assert folder.parent == tmp_path / "runs" / "digits" / "mlp"
@@ -196,7 +214,7 @@ def test_a_run_is_written_once(run: Path, tmp_path: Path, capsys: pytest.Capture
     other = shutil.copytree(run, tmp_path / "study" / "other")
     facts = json.loads((other / "run.json").read_text())
     (other / "run.json").write_text(json.dumps({**facts, "study": "study"}))
-    assert main(["chain", str(run), str(tmp_path / "study"), *words[2:]]) == 1
+    assert main([str(run), str(tmp_path / "study"), *words[1:]]) == 1
     assert Path(capsys.readouterr().out.strip()).name.startswith("0002_")
 
 

@@ -1,0 +1,1 @@
+"""What of a run gives cause to worry while it goes on?"""

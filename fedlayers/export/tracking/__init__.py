@@ -1,0 +1,1 @@
+"""What do the trackers' figures show of a run?"""

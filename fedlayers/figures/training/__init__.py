@@ -1,0 +1,1 @@
+"""What did training take, round after round?"""

@@ -1,0 +1,1 @@
+"""What did training take and do, round after round?"""

@@ -1,0 +1,41 @@
+"""What is counted of predictions: hits, false alarms, misses and score histograms of every class; counts add up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from metrics.class_performance.label_groups import Answers
+from metrics.class_performance.score_histograms import count_scores
+from metrics.class_performance.scores import ClassResult, class_result
+
+
+@dataclass(frozen=True)
+class ClassTally:
+    """The counts of some predictions of one label group.
+
+    Attributes:
+        counts: true positives, false positives and false negatives, shape (C, 3), on the CPU.
+        histograms: of scores, shape (C, 2, BINS), see :mod:`metrics.class_performance.score_histograms`.
+    """
+
+    counts: Tensor
+    histograms: Tensor
+
+    @classmethod
+    def of(cls, answers: Answers) -> "ClassTally":
+        """Return the counts of some predictions."""
+        hits, positive = answers.predicted, answers.positive
+        parts = (hits & positive, hits & ~positive, ~hits & positive)
+        counts = torch.stack([(part & answers.counted).sum(0) for part in parts], 1)
+        return cls(counts.cpu(), count_scores(answers.scores, positive, answers.counted).cpu())
+
+    def __add__(self, other: "ClassTally") -> "ClassTally":
+        """Return the counts of both."""
+        return ClassTally(self.counts + other.counts, self.histograms + other.histograms)
+
+    def results(self, labels: Sequence[str]) -> dict[str, ClassResult]:
+        """Return the scores of each class, by name."""
+        counts, histograms = self.counts.numpy(), self.histograms.numpy()
+        return {label: class_result(counts[k], histograms[k]) for k, label in enumerate(labels)}

@@ -1,0 +1,134 @@
+"""What average precision and the curve need of a stream of scores, in bounded memory: histograms of log-odds.
+
+Scores z are counted in bins of arsinh(z), which are 0.005 wide near z = 0 and 0.5 % of z where it is large, for
+positives and negatives of each class. Where positives and negatives of a class share a bin, their order is not known:
+the average precision then lies between two ends that the histogram gives, see :func:`average_precision`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BINS = 4096
+# arsinh(10,000): what is beyond is in the first and in the last bin.
+_END = float(np.arcsinh(1e4))
+# Examples at a time: their scores are copied in float64.
+_CHUNK_NUMBERS = 4_000_000
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """Return log p_c / (1 − p_c) of each class, p the softmax of ``logits`` (n, C), without cancellation near 1.
+
+    Examples:
+        >>> log_odds(torch.tensor([[60.0, 0.0]])).tolist()
+        [[60.0, -60.0]]
+    """
+    logits = logits.to(torch.float64)
+    log_p = logits.log_softmax(1)
+    odds = log_p - torch.log1p(-log_p.exp())
+    # Of the largest output 1 − p may be rounded to 0: it is the sum over the others.
+    best = logits.argmax(1, keepdim=True) if len(logits) else logits.new_zeros((0, 1), dtype=torch.long)
+    others = logits.scatter(1, best, -torch.inf).logsumexp(1, keepdim=True)
+    return odds.scatter(1, best, logits.gather(1, best) - others)
+
+
+def count_scores(scores: Tensor, positive: Tensor, counted: Tensor) -> Tensor:
+    """Return how many negatives and positives of each class are in each bin, shape (C, 2, BINS), int32.
+
+    Args:
+        scores: shape (n, C), higher for what is more likely of the class; infinities allowed, no NaN.
+        positive: whether an example is of the class, bool, shape (n, C).
+        counted: whether it counts for the class, bool, shape (n, C).
+
+    Examples:
+        >>> is_one = torch.tensor([[True], [False], [False]])
+        >>> found = count_scores(torch.tensor([[2.0], [-1.0], [-1.0]]), is_one, torch.ones_like(is_one))
+        >>> found.shape, found.sum(2).tolist()
+        (torch.Size([1, 2, 4096]), [[2, 1]])
+    """
+    classes = scores.shape[1]
+    total = torch.zeros(classes * 2 * BINS, dtype=torch.int32, device=scores.device)
+    rows = max(1, _CHUNK_NUMBERS // max(classes, 1))
+    first = torch.arange(classes, device=scores.device) * 2
+    for start in range(0, len(scores), rows):
+        part = slice(start, start + rows)
+        place = torch.asinh(scores[part].to(torch.float64)).clamp(-_END, _END)
+        bins = ((place + _END) * (BINS / (2 * _END))).long().clamp(max=BINS - 1)
+        cells = (first + positive[part]) * BINS + bins
+        total += torch.bincount(cells[counted[part]], minlength=len(total)).to(torch.int32)
+    return total.reshape(classes, 2, BINS)
+
+
+@dataclass(frozen=True, slots=True)
+class AveragePrecision:
+    """An average precision, and the ends between which that of the scores themselves lies.
+
+    Attributes:
+        value: with the scores of a bin taken for equal; NaN if there are no positives.
+        low, high: ends for any order of the scores within bins.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def average_precision(histogram: np.ndarray) -> AveragePrecision:
+    """Return Σ_k (R_k − R_{k−1}) P_k over thresholds, of one class's histogram, shape (2, BINS).
+
+    With TP and FP the counts above a bin, p and n its positives and negatives: whatever their order, its positives
+    contribute at least Σ_{j=1..p} (TP + j) / (TP + FP + n + j) and at most p (TP + p) / (TP + FP + p).
+
+    References:
+        scikit-learn, ``average_precision_score``.
+
+    Examples:
+        >>> average_precision(np.array([[1, 0, 1, 0], [0, 1, 0, 1]]))
+        AveragePrecision(value=0.8333333333333333, low=0.8333333333333333, high=0.8333333333333333)
+        >>> average_precision(np.array([[3], [1]]))
+        AveragePrecision(value=0.25, low=0.25, high=1.0)
+    """
+    negatives, positives = (side[::-1].astype(np.float64) for side in histogram)
+    total = positives.sum()
+    if not total:
+        return AveragePrecision(np.nan, np.nan, np.nan)
+    there = positives > 0
+    true, false = np.cumsum(positives), np.cumsum(negatives)
+    p, n, tp, fp = (part[there] for part in (positives, negatives, true - positives, false - negatives))
+    value = float((p * (tp + p) / (tp + fp + n + p)).sum() / total)
+    high = float((p * (tp + p) / (tp + fp + p)).sum() / total)
+    # Most bins have few positives; the sum over j is long only where scores are all but equal.
+    low = sum(
+        float((np.arange(t + 1, t + k + 1) / (np.arange(t + 1, t + k + 1) + f + m)).sum())
+        for k, m, t, f in zip(p, n, tp, fp, strict=True)
+    )
+    return AveragePrecision(value, float(low / total), high)
+
+
+def curve(histogram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return recall and precision at every threshold that a positive reaches, recall rising; of none, empty.
+
+    Examples:
+        >>> [side.tolist() for side in curve(np.array([[1, 0, 1, 0], [0, 1, 0, 1]]))]
+        [[0.5, 1.0], [1.0, 0.6666666666666666]]
+    """
+    negatives, positives = (side[::-1].astype(np.float64) for side in histogram)
+    true, false = np.cumsum(positives), np.cumsum(negatives)
+    there = positives > 0
+    return true[there] / max(true[-1], 1.0), true[there] / (true[there] + false[there])
+
+
+def precision_at(recall: np.ndarray, histogram: np.ndarray) -> np.ndarray:
+    """Return the precision at the highest threshold that reaches each recall, NaN without positives.
+
+    Examples:
+        >>> precision_at(np.array([0.0, 0.5, 0.6]), np.array([[1, 0, 1, 0], [0, 1, 0, 1]])).round(2).tolist()
+        [1.0, 1.0, 0.67]
+    """
+    reached, precision = curve(histogram)
+    if not len(reached):
+        return np.full(len(recall), np.nan)
+    places = np.searchsorted(reached, np.asarray(recall) - 1e-12)
+    return np.asarray(precision[np.minimum(places, len(precision) - 1)])

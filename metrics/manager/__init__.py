@@ -1,0 +1,1 @@
+"""All trackers as one, for any training loop."""

@@ -1,0 +1,1 @@
+"""What all trackers share: isolation from the training, where results go, and how they are drawn."""

@@ -1,0 +1,1 @@
+"""Where does each head of each attention layer look?"""
