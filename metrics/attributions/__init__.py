@@ -1,0 +1,1 @@
+"""Where a model looks: maps over the positions of an input."""

@@ -1,0 +1,1 @@
+"""Inputs on which predictors are compared where a client has no records: samples of the data space, without labels."""
