@@ -35,8 +35,8 @@ def answers_part(tables: Tables) -> str:
 def _section(found: Answered) -> str:
     parts = []
     for heading, sentences in found.paragraphs():
-        parts.append(f"<h3>{_text(heading)}</h3>")
-        parts += [f"<p>{_text(sentence)}</p>" for sentence in sentences]
+        parts.append(f"<h3>{escape(heading)}</h3>")
+        parts += [f"<p>{escape(sentence)}</p>" for sentence in sentences]
     runs = sum(len(group.group.runs) for group in found.study.groups)
     of = f" · {runs} complete runs" if runs > 1 else ""
     body = "\n".join(_row("td", _cells(answer, found)) for answer in found.found)
@@ -74,9 +74,4 @@ def _number(value: float) -> str:
 
 
 def _row(tag: str, cells: Iterable[str]) -> str:
-    return "<tr>" + "".join(f"<{tag}>{_text(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-
-def _text(plain: str) -> str:
-    """Return a text that neither HTML nor the page's places for its parts take for something else."""
-    return escape(plain).replace("{", "&#123;")
+    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"

@@ -1,10 +1,14 @@
 """What a run is and how it ended: the top of a report."""
 
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 import pandas as pd
 
+from fedlayers.runs.partition_table import load_partition
+from fedlayers.runs.reading.run_facts import run_facts
+from fedlayers.runs.reading.tables import Tables
 from fedlayers.statistics.over_clients import mean_and_deviation
 from fedlayers.views.curves import last_scores
 from fedlayers.views.numbered import names_in
@@ -19,6 +23,21 @@ _FACTS = {
     "objective": "objective",
     "learner": "learner",
 }
+
+
+def head_part(tables: Tables) -> str:
+    """Return the part of the page: what a run is, how far it is, its last scores; empty for a study.
+
+    Args:
+        tables: of a run or a study.
+    """
+    if tables.several:
+        return ""
+    counts = load_partition(tables.path)
+    facts = about(run_facts(tables.path), pd.DataFrame() if counts is None else counts.to_pandas())
+    facts += scores(tables.records).get(tables.path.name, [])
+    rows = "\n".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
+    return f'<section id="facts">\n<h2>{escape(tables.path.resolve().name)}</h2>\n<dl>\n{rows}\n</dl>\n</section>'
 
 
 def about(facts: Mapping[str, Any], partition: pd.DataFrame) -> list[Fact]:
@@ -43,7 +62,7 @@ def scores(records: pd.DataFrame) -> dict[str, list[Fact]]:
     """Return the last scores of each run.
 
     Args:
-        records: single values of runs of one kind, see :func:`fedlayers.report.kinds.kind_of`.
+        records: single values of runs that measured the same.
     """
     rows = last_scores(records)
     names = names_in(rows, "score")

@@ -1,34 +1,55 @@
-"""How many rounds and clients a page has room for."""
+"""How much a page has room for."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-MOST_ROUNDS = 50
-MOST_CLIENTS = 200
-# About 27 MB of text at four bytes a number.
-MOST_NUMBERS = 5_000_000
+# Answers are worked out one by one, some twenty milliseconds each: whoever asks for a report waits for all answers of a
+# usual run, the end of a run for those that views show at first, and for a hundredth of the time that the run took.
+MOST_ANSWERS = 400
+_AT_FIRST = 28
+_OF_A_MINUTE = 30
+# A page of so many values opens at once.
+MOST_VALUES = 3_000_000
+_FEWEST = 2
 
 
-def room(columns: Sequence[tuple[int, float]], clients: int, numbers: int = MOST_NUMBERS) -> tuple[int, int]:
-    """Return how many rounds of each matrix and how many clients are kept, so that a page stays of a size that opens.
-
-    Rounds are left out first, down to two, then clients, down to two.
+def at_end_of_run(wall_s: float) -> int:
+    """Return how many questions the report at the end of a run answers.
 
     Args:
-        columns: of each matrix, the number of rounds and the numbers that a cell of a round needs.
-        clients: how many there are.
-        numbers: how many numbers the page may hold.
-
-    Returns:
-        At most 50 rounds and 200 clients.
+        wall_s: how long the run took, in seconds; whole minutes count, so that short runs have the same report always.
     """
-    rounds, clients = MOST_ROUNDS, min(clients, MOST_CLIENTS)
-    while rounds > 2 and _total(columns, rounds, clients) > numbers:
-        rounds -= 1
-    if (total := _total(columns, rounds, clients)) > numbers:
-        clients = max(2, math.floor(clients * math.sqrt(numbers / total)))
-    return rounds, clients
+    return min(_AT_FIRST + _OF_A_MINUTE * int(wall_s // 60), MOST_ANSWERS)
 
 
-def _total(columns: Sequence[tuple[int, float]], rounds: int, clients: int) -> float:
-    return sum(min(measured, rounds) * width for measured, width in columns) * clients**2
+@dataclass
+class Room:
+    """What is left of the room of a page, for one of its runs.
+
+    Attributes:
+        answers: how many more questions can be answered.
+        values: how many more values there is room for.
+    """
+
+    answers: int
+    values: int
+
+    def take(self, values: int) -> bool:
+        """Say whether there is room for an answer of so many values, which then takes it."""
+        if self.answers < 1 or values > self.values:
+            return False
+        self.answers -= 1
+        self.values -= values
+        return True
+
+
+def shares(runs: int, answers: int = MOST_ANSWERS) -> Iterator[Room]:
+    """Yield the room of each of some runs: equal parts, and a few answers at least.
+
+    Args:
+        runs: how many there are.
+        answers: how many all of them may have.
+    """
+    most = max(_FEWEST, answers // runs)
+    for _ in range(runs):
+        yield Room(most, MOST_VALUES // runs)

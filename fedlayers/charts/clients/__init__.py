@@ -1,0 +1,4 @@
+"""How alike are clients, who belongs together, and who holds what?
+
+Charts of the view Clients. May import what ``charts`` may.
+"""

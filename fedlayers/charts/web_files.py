@@ -1,0 +1,67 @@
+"""The files of the explorer's page, which the service sends and a report embeds: ``web/``."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+
+# What a page loads before its modules: libraries that leave one global name each, echarts and Arrow.
+LIBRARIES = ("vendor/Arrow.es2015.min.js", "vendor/echarts.min.js")
+STYLES, ENTRY, PAGE = ("page.css", "chart.css", "heterogeneity.css"), "js/page.js", "page.html"
+_SENT = (".html", ".css", ".js", ".txt", ".md")
+
+
+@lru_cache(maxsize=1)
+def web_folder() -> Path:
+    """Return ``web/`` of the checkout, or the copy inside the installed package.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "web", package.parent / "web"):
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(f"no web/ folder beside or inside {package}: install fedlayers again")
+
+
+@lru_cache(maxsize=1)
+def web_files() -> Mapping[str, Path]:
+    """Return the files of the page by their path in ``web/``, such as ``js/data.js``; looked for once."""
+    folder = web_folder()
+    found = sorted(path for path in folder.rglob("*") if path.suffix in _SENT and path.is_file())
+    return MappingProxyType({path.relative_to(folder).as_posix(): path for path in found})
+
+
+def module_names(files: Mapping[str, Path]) -> dict[str, str]:
+    """Return the bare name by which modules import one another -> path: ``fedlayers/data.js`` is ``js/data.js``."""
+    return {f"fedlayers/{path.removeprefix('js/')}": path for path in files if path.startswith("js/")}
+
+
+def import_map(addresses: Mapping[str, str]) -> str:
+    """Return the text of the element that tells a browser where modules are.
+
+    Args:
+        addresses: bare name -> address.
+    """
+    return json.dumps({"imports": dict(addresses)}, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def page(head: str, scripts: str) -> str:
+    """Return the page with what stands in its head and at its end.
+
+    Args:
+        head: the style sheets.
+        scripts: what it runs: libraries, import map and entry.
+    """
+    text = (web_folder() / PAGE).read_text(encoding="utf-8")
+    return text.replace("<!-- head -->", head).replace("<!-- scripts -->", scripts)
+
+
+def digest_of(text: str | bytes) -> str:
+    """Return the SHA-256 of a text as a content security policy names it, ``sha256-…``."""
+    data = text.encode() if isinstance(text, str) else text
+    return "sha256-" + base64.b64encode(hashlib.sha256(data).digest()).decode()

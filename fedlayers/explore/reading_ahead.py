@@ -1,0 +1,33 @@
+"""What the first looks at a run ask, read before somebody asks: a large run's columns take longer than its page."""
+
+from collections.abc import Callable
+from functools import partial
+
+from fedlayers.core.errors import UserError
+from fedlayers.explore.answers import RunAnswers
+from fedlayers.explore.place import Place
+from fedlayers.views.curves import CURVES
+
+
+def read_ahead(place: Place, answers: RunAnswers) -> None:
+    """Work out what the first views of a single run show; what the run does not hold is left to whoever asks.
+
+    Args:
+        place: a run's; of a study nobody knows which run will be looked at.
+        answers: remember it.
+    """
+    if not place.is_run:
+        return
+    questions: list[Callable[..., bytes]] = [
+        answers.measured,
+        *(partial(answers.curves, metric=name) for name in CURVES),
+        answers.participation,
+        answers.resources,
+        answers.layers,
+        answers.clients,
+    ]
+    for question in questions:
+        try:
+            question(place.run(place.root.name))
+        except UserError:
+            continue

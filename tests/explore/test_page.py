@@ -1,0 +1,91 @@
+"""The page and its files as a browser gets them."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from fedlayers.charts.web_files import LIBRARIES, digest_of, web_files, web_folder
+from fedlayers.explore.app import application
+from fedlayers.explore.place import Place
+from tests.support.fake_run import write_run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    place = Place.at(write_run(tmp_path_factory.mktemp("study")))
+    with TestClient(application(place), base_url="http://127.0.0.1:8000") as found:
+        yield found
+
+
+def test_the_page_names_each_file_with_its_version_and_runs_no_other_text(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.headers["cache-control"] == "no-cache"
+    policy = page.headers.get_list("content-security-policy")
+    (names,) = re.findall(r'<script type="importmap">(.*?)</script>', page.text)
+    assert len(policy) == 1 and f"script-src 'self' '{digest_of(names)}';" in policy[0]
+    assert "default-src 'self'" in policy[0] and "http" not in policy[0]
+    known = json.loads(names)["imports"]
+    assert {name.partition("/")[0] for name in known} == {"fedlayers"}
+    addresses = [*known.values(), *re.findall(r'(?:src|href)="(\./[^"]*)"', page.text)]
+    assert len(addresses) > len(known) + len(LIBRARIES)
+    for address in addresses:
+        answer = client.get(address)
+        assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"], address
+        kind = "text/css" if ".css" in address else "text/javascript"
+        assert answer.headers["content-type"].startswith(kind) and answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_file_of_another_version_is_asked_for_each_time(client: TestClient) -> None:
+    for query in ("", "?v=0123456789ab"):
+        assert client.get(f"/web/js/page.js{query}").headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize("path", ["js/nix.js", "../pyproject.toml", "..%2fpyproject.toml", "js", ""])
+def test_nothing_but_the_pages_files_is_sent(client: TestClient, path: str) -> None:
+    answer = client.get(f"/web/{path}")
+    assert answer.status_code == 404 and "there is no " in answer.json()["detail"]
+
+
+def test_everything_else_keeps_the_policy_of_the_service(client: TestClient) -> None:
+    (policy,) = client.get("/docs").headers.get_list("content-security-policy")
+    assert "frame-ancestors 'none'" in policy
+
+
+def test_libraries_are_those_that_their_table_names(client: TestClient) -> None:
+    table = (web_folder() / "vendor" / "README.md").read_text(encoding="utf-8")
+    for path in LIBRARIES:
+        digest = hashlib.sha256(web_files()[path].read_bytes()).hexdigest()
+        assert re.search(rf"`{re.escape(Path(path).name)}`.*`{digest}`", table)
+    for name in re.findall(r"`((?:LICENSE|NOTICE)[^`]*)`", table):
+        assert (web_folder() / "vendor" / name).is_file()
+
+
+def test_modules_load_nothing_from_elsewhere_and_write_no_markup() -> None:
+    # A name of a kind of elements, which nobody asks for.
+    svg = '"http://www.w3.org/2000/svg"'
+    own = {
+        path: file.read_text(encoding="utf-8").replace(svg, "")
+        for path, file in web_files().items()
+        if path.startswith("js/")
+    }
+    for path, text in own.items():
+        assert not re.search(r"https?://|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text), path
+        assert len(text.splitlines()) <= 300, path
+        names = re.findall(r'^(?:import|export) [^;]*?from "([^"]+)";', text, re.MULTILINE | re.DOTALL)
+        assert all(
+            name.startswith("fedlayers/") and f"js/{name.removeprefix('fedlayers/')}" in own for name in names
+        ), path
+
+
+def test_the_page_goes_into_the_wheel() -> None:
+    said = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert '"web" = "fedlayers/web"' in said
+    every = {path for path in web_folder().rglob("*") if path.is_file()}
+    assert every == {*web_files().values()}

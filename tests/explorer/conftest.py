@@ -1,0 +1,134 @@
+"""A browser that looks at a service, for tests of the page's views: both are started once."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import uvicorn
+
+from fedlayers.explore.app import application
+from fedlayers.explore.place import Place
+from tests.support.browser import Pages
+from tests.support.fake_run import write_run
+from tests.support.figure_tables import Measured, write_measured_run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+# Every name that a run can have stands in the page as text.
+MARKUP = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a study of made-up runs: one with layers and pairs, two seeds of another; names have markup in them."""
+    folder = tmp_path_factory.mktemp("results") / "main"
+    names = (
+        ("client_names", [f"{MARKUP} {number}" for number in range(5)]),
+        ("classes", [f"{MARKUP} {number}" for number in range(5)]),
+    )
+    for seed in (0, 1):
+        write_run(folder, clients=5, seed=seed, algorithm="fedprox", overrides=names)
+    write_measured_run(folder, Measured(clients=5, layers=4))
+    return folder
+
+
+class Service:
+    """A service in a thread of this process.
+
+    Attributes:
+        address: where it answers.
+    """
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        self._listening = socket.create_server(("127.0.0.1", port))
+        self.port = self._listening.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}/"
+        app = application(Place.at(folder), leaving=lambda: self._server.should_exit)
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listening]}, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and wait until it has ended."""
+        self._server.should_exit = True
+        self._thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def served(study: Path) -> Iterator[str]:
+    """Yield the address of a service of the study."""
+    service = Service(study)
+    yield service.address
+    service.stop()
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[..., Service]:
+    """Return what serves a folder; who calls it stops it."""
+    return Service
+
+
+@pytest.fixture(scope="session")
+def small_run(quick_run: Callable[..., Path]) -> Path:
+    """Return a small run of real training that measured layers, clients, classes and what is between clients."""
+    return quick_run(
+        "rounds=3",
+        "metrics=[evaluation,weights,classes,gradients,distances,clusters]",
+        "similarity=[cka]",
+        "snapshots.rounds=[all]",
+        "snapshots.clients=true",
+        "engine=local",
+    )
+
+
+@pytest.fixture
+def pages(browser: "Browser") -> Iterator[Pages]:
+    """Yield what opens pages; at the end there was no error and no request elsewhere."""
+    found = Pages(browser)
+    yield found
+    found.close()
+
+
+Opened = Callable[..., "Page"]
+
+
+@pytest.fixture
+def open_page(pages: Pages) -> Opened:
+    """Return what opens an address in a window of its own.
+
+    ``open_page(address, scheme="dark", width=1280, expected=("ERR_",))``: console messages with one of the expected
+    texts are no error. It returns when the view that is selected has been drawn.
+    """
+
+    def opened(
+        address: str, scheme: Any = "light", width: int = 1280, height: int = 900, expected: tuple[str, ...] = ()
+    ) -> "Page":
+        pages.expected += expected
+        page = pages.open(address, scheme, (width, height))
+        drawn(page)
+        return page
+
+    return opened
+
+
+def drawn(page: "Page") -> None:
+    """Wait until the view that is selected has been drawn."""
+    page.wait_for_selector("#view > section:not([hidden]):not([aria-busy])")
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """Return what waits until a function of no arguments says yes."""
+
+    def waited(says: Callable[[], bool], seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while not says():
+            assert time.monotonic() < end, "it never came"
+            time.sleep(0.05)
+
+    return waited

@@ -1,0 +1,298 @@
+"""The view Heterogeneity: each part shows what the service's tables say, and one selection links them all."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from fedlayers.core.machine.cache_root import cache_root
+from fedlayers.explore.slow.beforehand import work_out
+from fedlayers.explore.slow.kept import Kept
+from fedlayers.heterogeneity.clusters import inconsistent_clusters
+from fedlayers.heterogeneity.contrasts import overview
+from fedlayers.heterogeneity.local_records import local_records
+from fedlayers.heterogeneity.over_rounds import over_rounds
+from fedlayers.heterogeneity.trajectory import trajectory
+from fedlayers.heterogeneity.two_models import TwoModels
+from fedlayers.heterogeneity.verdicts import verdicts
+from fedlayers.opening.run import Run
+from tests.explorer.conftest import MARKUP, drawn
+from tests.support.browser import accessibility_faults
+from tests.support.compared_runs import write_compared_runs
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Route
+
+pytestmark = pytest.mark.slow
+
+CHARTS = ("verdict", "parameters", "timeline", "overview", "clusters", "matrix", "maps", "distribution", "example")
+WAIT_MS = 120_000
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return a run whose clients and classes have names with markup, beside the one that it is compared with."""
+    folder = write_compared_runs(tmp_path_factory.mktemp("results"))[0]
+    facts = json.loads((folder / "run.json").read_text())
+    facts["client_names"] = [f"{MARKUP} {number}" for number in range(facts["clients"])]
+    facts["classes"] = [f"{MARKUP} {name}" for name in facts["classes"]]
+    (folder / "run.json").write_text(json.dumps(facts))
+    return Run(folder)
+
+
+@pytest.fixture(scope="module")
+def service(run: Run, serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDLAYERS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        found = serve(run.folder.parent)
+        # What is asked first is there already, as after python -m fedlayers.heterogeneity.
+        work_out(run.folder.resolve(), Kept(cache_root() / "explore"), lambda *_: None)
+    yield found.address
+    found.stop()
+
+
+@pytest.fixture
+def look(open_page: Callable[..., "Page"], service: str, run: Run) -> Callable[..., "Page"]:
+    """Return what opens the view with a selection, and waits until all of it is there."""
+
+    def looked(selection: str = "client=1", **how: Any) -> "Page":
+        page = open_page(f"{service}#view=heterogeneity&run={run.folder.name}&{selection}", **how)
+        settled(page)
+        return page
+
+    return looked
+
+
+def settled(page: "Page") -> None:
+    drawn(page)
+    page.wait_for_selector("#view-heterogeneity:not(:has([aria-busy]))", timeout=WAIT_MS)
+
+
+def select(page: "Page", records: str) -> None:
+    page.evaluate("async (records) => (await import('fedlayers/address.js')).set({ records })", records)
+    settled(page)
+
+
+def charted(page: "Page", name: str) -> dict[str, list[Any]]:
+    """Return the columns of what a part shows."""
+    found: dict[str, list[Any]] = page.evaluate(
+        """(name) => {
+            const place = document.querySelector(`#heterogeneity-${name} .panel-body`);
+            const plain = (value) => Number.isNaN(value) ? null : ArrayBuffer.isView(value) ? [...value] : value;
+            const columns = Object.entries(place.charted.columns);
+            return Object.fromEntries(columns.map(([key, column]) => [key, [...column].map(plain)]));
+        }""",
+        name,
+    )
+    return found
+
+
+def selected(page: "Page") -> list[int]:
+    return np.flatnonzero(charted(page, "overview")["selected"]).tolist()
+
+
+def test_parts_show_what_python_says(look: Callable[..., "Page"], run: Run) -> None:
+    page = look()
+    two = TwoModels(run, 1)
+    shown = charted(page, "overview")
+    assert shown["federated"] == two.federated_probabilities.argmax(1).tolist()
+    assert shown["c1"] == pytest.approx(overview(two).scores[:, 0].tolist(), abs=1e-6)
+    clusters = inconsistent_clusters(two)
+    assert charted(page, "clusters")["size"] == clusters.found.sizes.tolist()
+    assert charted(page, "clusters")["accuracy"] == pytest.approx(clusters.accuracy.tolist())
+    known = over_rounds(run, 1)
+    assert charted(page, "timeline")["disagreement"] == pytest.approx(known.disagreement.tolist())
+    assert charted(page, "parameters")["x"] == pytest.approx(trajectory(run).points["x"].tolist(), abs=1e-6)
+    cells = charted(page, "matrix")
+    truth = np.asarray(two.records.truth)
+    for federated, label, everyone in zip(cells["federated"], cells["truth"], cells["all"], strict=True):
+        both = (two.federated_probabilities.argmax(1) == federated) & (truth == label)
+        assert both.sum() == everyone
+    assert sum(cells["inconsistent"]) == two.inconsistent.sum()
+    assert page.locator("#view-heterogeneity img").count() == 0  # names are text
+    assert accessibility_faults(page) == []
+    told = page.locator("#heterogeneity-verdict tbody td:last-child").all_inner_texts()
+    assert told == [verdict.told(run.facts["classes"]) for verdict in verdicts(run).values()]
+
+
+def test_a_feature_is_picked_in_a_map_and_its_values_are_the_data_sets(look: Callable[..., "Page"], run: Run) -> None:
+    page = look()
+    place = page.locator("#heterogeneity-maps .chart-canvas")
+    size = place.bounding_box()
+    assert size is not None
+    # The middle of the left map, which is 8 by 8 pixels.
+    place.click(position={"x": size["width"] / 4 + 3, "y": (size["height"] + 18) / 2 + 3})
+    settled(page)
+    feature = int(page.evaluate("new URLSearchParams(location.hash.slice(1)).get('heterogeneity.feature')"))
+    assert feature == 4 * 8 + 4
+    shown = charted(page, "distribution")
+    values = local_records(run, 1).raw().flatten(1)[:, feature].numpy()
+    wanted, _ = np.histogram(values, np.append(shown["from"], shown["to"][-1]))
+    assert shown["all"] == wanted.tolist()
+    odd = TwoModels(run, 1).inconsistent
+    wanted, _ = np.histogram(values[odd], np.append(shown["from"], shown["to"][-1]))
+    assert shown["inconsistent"] == wanted.tolist()
+
+
+def test_a_selection_changes_all_parts_and_the_address_restores_it(look: Callable[..., "Page"], run: Run) -> None:
+    page = look()
+    page.click("#heterogeneity-clusters [data-cluster='0']")
+    settled(page)
+    clusters = inconsistent_clusters(TwoModels(run, 1))
+    members = clusters.numbers[clusters.found.labels == 0].tolist()
+    assert selected(page) == members
+    assert sum(charted(page, "matrix")["selected"]) == len(members)
+    assert sum(charted(page, "distribution")["selected"]) == len(members)
+    # Those of the last round are inconsistent, all of them.
+    assert charted(page, "timeline")["selected_inconsistent"][-1] == 1
+    assert charted(page, "example")["consistent"] == [False]
+    again = look(page.evaluate("location.hash").lstrip("#"))
+    assert selected(again) == members
+
+
+def place(page: "Page", name: str, x: float, y: float) -> tuple[float, float]:
+    """Return where a place of a part's plot is on the screen, after it has been scrolled to."""
+    canvas = page.locator(f"#heterogeneity-{name} .chart-canvas")
+    canvas.scroll_into_view_if_needed()
+    found: list[float] = canvas.evaluate(
+        """(canvas, point) => {
+            const { left, top } = canvas.getBoundingClientRect();
+            const [x, y] = echarts.getInstanceByDom(canvas).convertToPixel({ xAxisIndex: 0, yAxisIndex: 0 }, point);
+            return [left + x, top + y];
+        }""",
+        [x, y],
+    )
+    return found[0], found[1]
+
+
+def test_records_are_caught_with_a_lasso_and_charts_zoomed_by_wheel_and_keys(look: Callable[..., "Page"]) -> None:
+    page = look()
+    shown = charted(page, "overview")
+    overview_canvas = page.locator("#heterogeneity-overview .chart-canvas")
+    ends: list[list[float]] = overview_canvas.evaluate("""(canvas) => ["xAxis", "yAxis"].map((axis) =>
+        echarts.getInstanceByDom(canvas).getModel().getComponent(axis).axis.scale.getExtent())""")
+    # The left half of the plot but a hundredth at its sides.
+    (left, right), (low, high) = ends
+    across, up = (right - left) / 100, (high - low) / 100
+    corners = [(left + across, low + up), (left + 50 * across, low + up)]
+    corners += [(left + 50 * across, high - up), (left + across, high - up), corners[0]]
+    overview_canvas.evaluate("""(canvas) =>
+        echarts.getInstanceByDom(canvas).dispatchAction({
+            type: "takeGlobalCursor", key: "brush", brushOption: { brushType: "polygon", brushMode: "single" },
+        })""")
+    page.mouse.move(*place(page, "overview", *corners[0]))
+    page.mouse.down()
+    for corner in corners[1:]:
+        page.mouse.move(*place(page, "overview", *corner), steps=6)
+    page.mouse.up()
+    page.wait_for_function("() => location.hash.includes('records=')")
+    settled(page)
+
+    def within(more: float) -> set[int]:
+        points = enumerate(zip(shown["c1"], shown["c2"], strict=True))
+        x, y = more * across, more * up
+        return {
+            row
+            for row, (c1, c2) in points
+            if left + across - x < c1 < left + 50 * across + x and low + up - y < c2 < high - up + y
+        }
+
+    assert len(within(-1)) > 3 and within(-1) <= {*selected(page)} <= within(1)
+    zoom = "(canvas) => echarts.getInstanceByDom(canvas).getOption().dataZoom.map(({ start, end }) => end - start)"
+    matrix = page.locator("#heterogeneity-matrix .chart-canvas")
+    page.mouse.move(*place(page, "matrix", 0.5, 0.5))
+    page.mouse.wheel(0, -300)
+    page.wait_for_function(f"(canvas) => Math.max(...({zoom})(canvas)) < 99", arg=matrix.element_handle())
+    matrix.press("0")
+    assert matrix.evaluate(zoom) == [100, 100]
+    matrix.press("+")
+    assert matrix.evaluate(zoom) == pytest.approx([70, 70])
+
+
+def test_keys_pick_a_cell_and_a_pixel_and_the_marker_a_round(look: Callable[..., "Page"], run: Run) -> None:
+    page = look("client=1&heterogeneity.feature=9")
+    page.locator("#heterogeneity-matrix .chart-canvas").press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => location.hash.includes('records=cell')")
+    settled(page)
+    cell = charted(page, "matrix")
+    assert len(selected(page)) == cell["all"][0] == cell["selected"][0]
+    page.locator("#heterogeneity-maps .chart-canvas").press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowDown")
+    page.wait_for_function("() => location.hash.includes('heterogeneity.feature=18')")
+    settled(page)
+    # Where the time line's marker is let go, all parts are of that round.
+    page.mouse.move(*place(page, "timeline", run.facts["round"], 0.5))
+    page.mouse.down()
+    page.mouse.move(*place(page, "timeline", 1, 0.5), steps=6)
+    page.mouse.up()
+    page.wait_for_function("() => location.hash.includes('round=1')")
+    settled(page)
+    early = TwoModels(run, 1, 1)
+    assert charted(page, "overview")["federated"] == early.federated_probabilities.argmax(1).tolist()
+
+
+def test_slow_work_is_stopped_and_goes_on_and_a_record_that_is_not_there_is_told(look: Callable[..., "Page"]) -> None:
+    page = look("client=1&heterogeneity.example=9999")
+    told = page.locator("#heterogeneity-example .told").last
+    assert told.inner_text().startswith("There is no record 9999: client ")
+    stopped: list[str] = []
+
+    def busy(route: "Route") -> None:
+        job = {"job": "j", "state": "running", "share": 0.5, "message": "thinking"}
+        route.fulfill(status=202, json=job)
+
+    def deleted(route: "Route") -> None:
+        stopped.append(route.request.method)
+        route.fulfill(json={"job": "j", "state": "cancelled", "share": None, "message": ""})
+
+    page.route("**/rounds/rounds*", busy)
+    page.route("**/api/jobs/j", deleted)
+    page.evaluate("async () => (await import('fedlayers/address.js')).set({ client: 0 })")
+    line = page.locator("#heterogeneity-timeline")
+    line.get_by_role("button", name="Stop").click()
+    page.wait_for_function(
+        "() => document.querySelector('#heterogeneity-timeline .told').innerText.includes('stopped')"
+    )
+    assert stopped == ["DELETE"]
+    page.unroute("**/rounds/rounds*")
+    line.get_by_role("button", name="Go on").click()
+    settled(page)
+    assert len(charted(page, "timeline")["disagreement"]) > 0
+
+
+def test_any_records_go_into_the_address_and_back(look: Callable[..., "Page"]) -> None:
+    page = look()
+    module = "await import('fedlayers/views/heterogeneity/records.js')"
+    for rows in ([3], [0, 5, 17, 30], list(range(0, 75, 2))):
+        text = page.evaluate(f"async (rows) => ({module}).listed(rows)", rows)
+        assert page.evaluate(f"async (text) => ({module}).chosen(text).rows", text) == rows
+        assert len(text) <= max(len("list:") + 3 * len(rows), len("bits:") + max(rows) / 6 + 1)
+        select(page, text)
+        assert selected(page) == rows
+
+
+def test_annotations_are_recorded_combined_and_deleted(look: Callable[..., "Page"], run: Run) -> None:
+    page = look("client=1&records=list:1,2,3")
+    for text, records in ((f"{MARKUP} first", "list:1,2,3"), ("second", "list:3,4")):
+        select(page, records)
+        page.fill("#heterogeneity-annotations input[type=text]", text)
+        page.click("#heterogeneity-annotations button[type=submit]")
+        page.wait_for_selector(f"#heterogeneity-annotations .text:has-text('{text[-5:]}')")
+    boxes = page.locator("#heterogeneity-annotations input[type=checkbox]")
+    boxes.nth(0).check()
+    boxes.nth(1).check()
+    settled(page)
+    assert selected(page) == [1, 2, 3, 4]
+    page.select_option("#heterogeneity-annotations select", "intersection")
+    settled(page)
+    assert selected(page) == [3]
+    assert page.locator("#heterogeneity-annotations .text").first.inner_text() == f"{MARKUP} first"
+    assert len(json.loads((run.folder / "annotations.json").read_text())) == 2
+    for _ in range(2):
+        page.locator("#heterogeneity-annotations button", has_text="Delete").first.click()
+        settled(page)
+    page.wait_for_selector("#heterogeneity-annotations li:has-text('no annotation')")
+    assert json.loads((run.folder / "annotations.json").read_text()) == []

@@ -1,0 +1,59 @@
+"""What the address asks for and is not there is told in a sentence, and the rest is drawn."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.explorer.conftest import drawn
+from tests.support.fake_run import write_run
+
+pytestmark = pytest.mark.slow
+
+TOLD = "#mistakes > .told:not([hidden])"
+
+
+@pytest.fixture(scope="module")
+def run(study: Path) -> str:
+    return min(folder.name for folder in study.iterdir())
+
+
+@pytest.mark.parametrize("address, told", [
+    ("view=rounds&client=77", "There is no client 77: the run has clients 0 to 4."),
+    ("view=clients&other=9", "There is no client 9: the run has clients 0 to 4."),
+    ("view=layers&layer=zzz", "There is no layer zzz: the run has "),
+    ("view=training&class=zzz", "There is no class zzz: the run has "),
+    ("view=rounds&round=99", "There is no round 99: the run has rounds 0 to "),
+    ("view=heterogeneity&round=-3", "round must be a whole number from 0 on, the address has -3: it is passed over."),
+    ("view=rounds&round=1.5", "round must be a whole number from 0 on, the address has 1.5: it is passed over."),
+    ("view=rounds&client=one", "client must be a whole number from 0 on, the address has one: it is passed over."),
+    ("view=nope", "There is no view nope: there are study, rounds, layers, "),
+])  # fmt: skip
+def test_what_is_not_there_is_told_and_the_rest_drawn(
+    open_page: Any, served: str, run: str, address: str, told: str
+) -> None:
+    # pages' end says that there was no error.
+    page = open_page(f"{served}#run={run}&{address}")
+    assert page.inner_text(TOLD).startswith(told)
+    page.evaluate("location.hash = 'view=rounds'")
+    page.wait_for_selector(TOLD, state="detached")
+    drawn(page)
+
+
+def test_a_run_without_a_federated_model_says_so_and_nothing_of_another_run_stays(
+    open_page: Any, serve: Any, tmp_path: Path
+) -> None:
+    for seed, algorithm in enumerate(("local", "fedavg")):
+        folder = write_run(tmp_path / "main", clients=3, seed=seed, algorithm=algorithm)
+        facts = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps(facts | {"algorithm": algorithm}))
+    service = serve(tmp_path / "main")
+    names = {folder.name.split("-")[1]: folder.name for folder in (tmp_path / "main").iterdir()}
+    page = open_page(f"{service.address}#view=heterogeneity&run={names['local']}&client=1")
+    assert page.inner_text("#view-heterogeneity").startswith("This run has no federated model, its clients train alone")
+    assert "null" not in page.inner_text("#view-heterogeneity")
+    page.select_option("#selection select", names["fedavg"])
+    page.wait_for_selector("#view-heterogeneity .why:has-text('has kept no federated model')")
+    assert "client" not in page.evaluate("location.hash")
+    service.stop()

@@ -1,0 +1,62 @@
+"""The frame of the page: what is selected, where it stands, and what the browser may do."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import fedlayers
+from fedlayers.charts.questions import key_of, path_of
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_first_page_shows_the_runs_and_a_link_opens_one(open_page: Any, served: str, study: Path) -> None:
+    page: Page = open_page(served)
+    assert page.inner_text("h1").startswith("fedlayers")
+    names = sorted(folder.name for folder in study.iterdir())
+    assert page.locator(".runs tbody th").all_inner_texts() == names
+    assert page.inner_text("#live") == "live"
+    page.get_by_role("link", name=names[1]).click()
+    page.wait_for_selector("#view-rounds:not([aria-busy]) canvas")
+    assert page.locator("#selection select").first.input_value() == names[1]
+    page.go_back()
+    page.wait_for_selector("#view-study:not([hidden])")
+
+
+@pytest.mark.parametrize("params", [
+    {},
+    {"b": 1, "a": "x y", "none": None},
+    {"metric": ["norm", "loss"], "share": 0.5, "text": "ä&=+~*'()!"},
+])  # fmt: skip
+def test_python_and_the_page_name_questions_alike(open_page: Any, served: str, params: dict[str, Any]) -> None:
+    page: Page = open_page(served)
+    parts: list[str | int] = ["runs", "a b/ä~*'()!", "charts", 3]
+    body = {"examples": [1, 2], "text": "ä"}
+    asked = """async ([parts, params, body]) => {
+        const { keyOf, pathOf } = await import("fedlayers/data.js");
+        return [keyOf(pathOf(...parts), params), keyOf(pathOf(...parts), params, body)];
+    }"""
+    path = path_of(*parts)
+    assert page.evaluate(asked, [parts, params, body]) == [key_of(path, params), key_of(path, params, body)]
+
+
+def test_columns_arrive_as_the_browsers_own_numbers_and_texts(open_page: Any, served: str, study: Path) -> None:
+    page: Page = open_page(served)
+    run = min(folder.name for folder in study.iterdir())
+    asked = """async (run) => {
+        const { ask, pathOf } = await import("fedlayers/data.js");
+        const { columns, length, total } = await ask(pathOf("runs", run, "tables", "records"), { metric: "accuracy" });
+        const shown = Object.entries(columns).map(([name, column]) => [name, [...column].map((value) =>
+            Number.isNaN(value) ? null : value)]);
+        return [Object.fromEntries(shown), length, total];
+    }"""
+    columns, length, total = page.evaluate(asked, run)
+    frame = fedlayers.read(study / run, metric="accuracy").records
+    assert length == total == len(frame)
+    for name in ("client", "round", "value", "scope", "layer", "metric", "p"):
+        wanted = frame[name].astype(object)
+        assert columns[name] == wanted.where(wanted.notna(), None).tolist(), name

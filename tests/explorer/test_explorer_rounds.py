@@ -1,0 +1,59 @@
+"""The view Rounds in a browser: it draws what the tables say, and what is selected in it changes the page."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import fedlayers
+from tests.support.browser import accessibility_faults
+from tests.support.charted import charted
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.slow
+
+
+def test_it_draws_what_the_tables_say_and_a_round_is_one_for_all(open_page: Any, served: str, study: Path) -> None:
+    run = min(folder for folder in study.iterdir() if "fedprox" in folder.name)
+    page: Page = open_page(f"{served}#view=rounds&run={run.name}&metric=update_norm&layer=conv2&client=1")
+    records = fedlayers.read(run).records
+    for metric, layer in (("accuracy", None), ("loss", None), ("update_norm", "conv2")):
+        rows, facts = charted(page, f"[data-metric={metric}]")
+        scope = {"accuracy": "client_test", "loss": "client_test"}.get(metric)
+        own = records[(records["metric"] == metric) & (records["moment"] == "after_local") & records["client"].notna()]
+        own = own[own["scope"] == scope] if scope else own[own["layer"] == layer]
+        wanted = own.groupby("round")["value"].mean()
+        name = next(line["name"] for line in facts["lines"] if line["at"] == "after_local")
+        means = rows[(rows["line"] == name) & rows["client"].isna()].set_index("round")["value"]
+        assert means.to_dict() == pytest.approx(wanted.to_dict()), metric
+    assert accessibility_faults(page) == []
+    # The marker at the round, dragged by hand, is the selection of every view.
+    assert "round" not in page.evaluate("location.hash").replace("view=rounds", "")
+    drag(page, "[data-metric=accuracy] .chart-canvas", 2)
+    page.wait_for_function("() => location.hash.includes('round=2')")
+    assert page.inner_text("#selection output") == "2"
+    page.reload()
+    page.wait_for_selector("[data-metric=accuracy] canvas")
+    assert page.locator("#selection select[data-key=client]").input_value() == "1"
+    assert page.inner_text("#selection output") == "2"
+
+
+def drag(page: "Page", canvas: str, to_round: int) -> None:
+    """Drag the marker of a chart to a round."""
+    places = page.evaluate(
+        """([canvas, round]) => {
+            const place = document.querySelector(canvas), drawing = echarts.getInstanceByDom(place);
+            const { left, top } = place.getBoundingClientRect();
+            const marker = drawing.getZr().storage.getRoots().find((one) => one.draggable);
+            const goal = drawing.convertToPixel({ xAxisIndex: 0 }, round);
+            return [left + marker.x, left + goal, top + place.clientHeight / 2];
+        }""",
+        [canvas, to_round],
+    )
+    page.mouse.move(places[0], places[2])
+    page.mouse.down()
+    page.mouse.move((places[0] + places[1]) / 2, places[2], steps=3)
+    page.mouse.move(places[1], places[2], steps=3)
+    page.mouse.up()

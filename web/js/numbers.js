@@ -1,0 +1,25 @@
+// Where numbers stand on an axis, and names beside it.
+
+/** The end of a text that is longer than so many letters: names differ there. @returns {string} */
+export function shortened(text, length = 24) {
+  return text.length <= length ? text : `…${text.slice(1 - length)}`;
+}
+
+/**
+ * How an axis shows values, as fedlayers/statistics/axis_scale.py chooses it.
+ * @typedef {{kind: "linear" | "log" | "symlog", threshold?: number, ends?: [number, number] | null}} Scale
+ */
+
+/**
+ * The place of a value on a scale whose axis is drawn as a linear one, and the way back.
+ * Only a scale that is logarithmic on both sides of zero moves anything: ECharts has no such axis.
+ * @param {Scale | undefined} scale
+ */
+export function placing(scale) {
+  if (scale?.kind !== "symlog") return { to: (value) => value, from: (place) => place };
+  const t = scale.threshold;
+  return {
+    to: (value) => Math.abs(value) <= t ? value / t : Math.sign(value) * (1 + Math.log10(Math.abs(value) / t)),
+    from: (place) => Math.abs(place) <= 1 ? place * t : Math.sign(place) * t * 10 ** (Math.abs(place) - 1),
+  };
+}

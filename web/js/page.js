@@ -1,0 +1,189 @@
+/**
+ * The frame: which views there are, what is selected, and who is told.
+ *
+ * @typedef {Object} Context what a view draws with
+ * @property {typeof import("fedlayers/data.js").ask} ask
+ * @property {?{facts: any, models: [number, string][], quantities: any[]}} run what is said of the selected run.
+ * @property {any[]} runs all runs: run, status, reason, facts.
+ * @property {boolean} frozen whether this is a saved report.
+ * @property {(patch: Record<string, any>, how?: {push?: boolean}) => void} select
+ * @property {() => boolean} isCurrent whether nothing newer was selected since this drawing began.
+ *
+ * @typedef {Object} View
+ * @property {string} name in the address.
+ * @property {string} title
+ * @property {string[]} [uses] what of the selection its lists in the head offer: `round`, `client`, `layer`, `class`.
+ * @property {boolean} [ofStudy] whether it draws without a run.
+ * @property {(place: HTMLElement, selection: any, context: Context) => (void|Promise<void>)} draw
+ */
+import * as address from "fedlayers/address.js";
+import { drawContents } from "fedlayers/contents.js";
+import { ask, pathOf } from "fedlayers/data.js";
+import { kept } from "fedlayers/frozen.js";
+import { element } from "fedlayers/html.js";
+import * as live from "fedlayers/live.js";
+import { mistakesOf, noNumbers, noView } from "fedlayers/mistakes.js";
+import { drawSelection } from "fedlayers/selection.js";
+import { showTheme } from "fedlayers/theme.js";
+import clients from "fedlayers/views/clients/view.js";
+import findings from "fedlayers/views/findings.js";
+import heterogeneity from "fedlayers/views/heterogeneity/view.js";
+import layers from "fedlayers/views/layers/view.js";
+import rounds from "fedlayers/views/rounds.js";
+import study from "fedlayers/views/study.js";
+import table from "fedlayers/views/table.js";
+import training from "fedlayers/views/training.js";
+
+/** What asks for more than a report can hold. */
+const OF_SERVICE = new Set(["heterogeneity", "table"]);
+/** In the order of their tabs; a new view is one more line. @type {View[]} */
+export const VIEWS = [
+  study,
+  rounds,
+  layers,
+  clients,
+  heterogeneity,
+  training,
+  table,
+].filter((view) => !kept || !OF_SERVICE.has(view.name));
+if (document.getElementById("findings")) VIEWS.push(findings);
+
+/** @type {Map<string, HTMLElement>} */
+const places = new Map();
+const main = /** @type {HTMLElement} */ (document.getElementById("view"));
+/** What the address asks for and is not there is told here. */
+const above = element("div", { id: "mistakes" });
+main.prepend(above);
+/** @type {any[]} */
+let runs = [];
+let drawing = 0;
+
+/** Draws what is selected. */
+export async function draw() {
+  const number = ++drawing;
+  const selection = address.get();
+  const view = VIEWS.find((one) => one.name === selection.view) ?? (runs.length > 1 ? study : rounds);
+  show(view);
+  const place = placeOf(view);
+  const isCurrent = () => number === drawing;
+  try {
+    const run = view.ofStudy && !selection.run ? null : await ask(pathOf("runs", chosenRun(selection)));
+    if (!isCurrent()) return;
+    const { sentences, left } = mistakesOf(selection, run);
+    tell(above, [...noView(selection.view, VIEWS, kept ? OF_SERVICE : new Set(), view.title), ...noNumbers(address.notNumbers()), ...sentences].join(" "));
+    drawSelection(left, run, runs, view);
+    const context = { ask, run, runs, frozen: Boolean(kept), select: address.set, isCurrent };
+    await view.draw(place, run ? { ...left, run: run.facts.run } : left, context);
+    if (!isCurrent()) return;
+    tell(place, "");
+    drawContents(place);
+  } catch (error) {
+    if (!isCurrent()) return;
+    tell(place, error.message);
+    if (!["Refusal", "Gone"].includes(error.name)) throw error;
+  } finally {
+    if (isCurrent()) place.removeAttribute("aria-busy");
+  }
+}
+
+/** @param {any} selection */
+function chosenRun(selection) {
+  const known = runs.map((line) => line.run);
+  return selection.run ?? known[0];
+}
+
+/** Says above a view what went wrong, in the words of who said it. @param {HTMLElement} place @param {string} words */
+function tell(place, words) {
+  let told = place.querySelector(":scope > .told");
+  if (!told && words) place.prepend((told = element("p", { class: "told", role: "alert" })));
+  if (told) {
+    told.textContent = words;
+    told.toggleAttribute("hidden", !words);
+  }
+}
+
+/** @param {View} view */
+function placeOf(view) {
+  let place = places.get(view.name);
+  if (!place) {
+    place = element("section", { id: `view-${view.name}`, "aria-label": view.title });
+    places.set(view.name, place);
+    main.append(place);
+  }
+  return place;
+}
+
+/** @param {View} view */
+function show(view) {
+  const place = placeOf(view);
+  for (const other of places.values()) other.toggleAttribute("hidden", other !== place);
+  place.setAttribute("aria-busy", "true");
+  for (const tab of document.querySelectorAll("#views a")) {
+    const isHere = tab.getAttribute("data-view") === view.name;
+    if (isHere) tab.setAttribute("aria-current", "page");
+    else tab.removeAttribute("aria-current");
+    tab.setAttribute("href", address.link({ view: tab.getAttribute("data-view") }));
+  }
+  document.title = `${view.title} · fedlayers`;
+}
+
+function drawTabs() {
+  const list = /** @type {HTMLElement} */ (document.getElementById("views"));
+  const tab = (view) => element("a", { "data-view": view.name, href: address.link({ view: view.name }) }, view.title);
+  list.replaceChildren(...VIEWS.map((view) => element("li", {}, tab(view))));
+}
+
+/** @param {string} state */
+function showService(state) {
+  const place = /** @type {HTMLElement} */ (document.getElementById("live"));
+  place.dataset.state = state;
+  place.textContent = { live: "live", gone: "the service is gone; asking again …", saved: "saved report" }[state] ?? "";
+}
+
+async function listRuns() {
+  try {
+    runs = await ask("runs");
+    tell(main, "");
+  } catch (error) {
+    tell(main, error.message);
+  }
+}
+
+let waiting = 0;
+/** Draws again soon, once for many changes. */
+function drawSoon() {
+  waiting ||= setTimeout(async () => {
+    waiting = 0;
+    await listRuns();
+    await draw();
+  }, 300);
+}
+
+/** Says below a saved report what it lacks, and who shows it. */
+function tellWhatLacks() {
+  const place = document.getElementById("place")?.textContent, lacking = [...OF_SERVICE].map((name) => name[0].toUpperCase() + name.slice(1));
+  main.after(element("footer", { id: "missing", class: "note" },
+    `A saved report of ${place}. It lacks the views ${lacking.join(" and ")}, single records and rows, and says in its place what else it does not hold. `,
+    "python -m fedlayers.report with the run's folder writes all that a report can hold, python -m fedlayers.explore shows everything."));
+}
+
+async function begin() {
+  // A link to a view is sent to others: it must not hold the token that --token made up, for which there is a cookie now.
+  if (location.search.includes("token=")) history.replaceState(null, "", `${location.pathname}${location.hash}`);
+  showTheme();
+  drawTabs();
+  showService(live.service);
+  if (kept) tellWhatLacks();
+  live.onService((state) => {
+    showService(state);
+    // What failed while the service was gone is asked again.
+    if (state === "live") drawSoon();
+  });
+  live.onChange(drawSoon);
+  await listRuns();
+  address.on(draw);
+  await draw();
+  live.listen(runs);
+}
+
+await begin();

@@ -1,0 +1,78 @@
+/** What is selected, as rows of a table of the run, and the line of Python that gives the same. */
+import { pathOf } from "fedlayers/data.js";
+import { choice, element, filled, short } from "fedlayers/html.js";
+
+const TABLES = ["records", "pairs", "spectra", "resources"];
+const ROWS = 100;
+/** What rows are chosen by, of the selection. */
+const CHOSEN = ["metric", "round", "client", "other", "layer"];
+
+/** @type {import("fedlayers/page.js").View} */
+export default {
+  name: "table",
+  title: "Table",
+  uses: ["round", "layer", "client"],
+  async draw(place, selection, { ask, run, select, isCurrent }) {
+    const name = run.facts.run, table = TABLES.includes(selection.table) ? selection.table : "records";
+    const parts = built(place), offset = Math.max(0, Number(selection["table.offset"] ?? 0) || 0);
+    const known = (await ask(pathOf("runs", name, "charts", "measured"), { table })).columns.metric;
+    if (!isCurrent()) return;
+    const chosen = Object.fromEntries(CHOSEN.filter((key) => selection[key] !== undefined && (key !== "other" || table === "pairs")).map((key) => [key, selection[key]]));
+    filled(parts.controls, [table, known, chosen], () => controls(table, known, chosen, select));
+    const params = { ...chosen, offset, limit: ROWS };
+    parts.shown.setAttribute("aria-busy", "true");
+    const [rows, line] = await Promise.all([ask(pathOf("runs", name, "tables", table), params), ask(pathOf("runs", name, "tables", table, "python"), params)]);
+    if (!isCurrent()) return;
+    parts.shown.removeAttribute("aria-busy");
+    parts.shown.charted = rows;
+    parts.python.textContent = `import fedlayers\n${line.python}`;
+    show(parts, rows, offset, select);
+  },
+};
+
+function built(place) {
+  if (place.parts) return place.parts;
+  const controls = element("div", { class: "controls" }), python = element("code", {}), pages = element("div", { class: "controls" });
+  const shown = element("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Rows" });
+  const copy = element("button", { type: "button", onclick: () => navigator.clipboard?.writeText(python.textContent) }, "copy");
+  place.append(controls, element("div", { class: "python" }, element("pre", {}, python), copy), pages, shown);
+  return (place.parts = { controls, python, pages, shown });
+}
+
+function controls(table, known, chosen, select) {
+  const again = (patch) => select({ ...patch, "table.offset": null });
+  const metrics = chosen.metric === undefined || known.includes(chosen.metric) ? known : [chosen.metric, ...known];
+  return [
+    choice("table", TABLES.map((name) => [name, name]), table, (name) => again({ table: name })),
+    choice("metric", [["", "all"], ...metrics.map((name) => [name, name])], chosen.metric ?? "", (metric) => again({ metric: metric || null })),
+    ...Object.entries(chosen).filter(([key]) => key !== "metric").map(([key, value]) =>
+      element("button", { type: "button", class: "chip", "aria-label": `any ${key}, not only ${value}`, onclick: () => again({ [key]: null }) }, `${key} ${value} ×`)),
+    chosen.round === undefined ? element("span", { class: "note" }, "all rounds") : null,
+  ].filter(Boolean);
+}
+
+function show({ pages, shown }, { columns, length, total }, offset, select) {
+  const names = Object.keys(columns), there = names.filter((name) => name !== "run" && Array.prototype.some.call(columns[name], (value) => !isAbsent(value)));
+  const left = names.filter((name) => name !== "run" && !there.includes(name));
+  pages.replaceChildren(
+    element("span", {}, length ? `rows ${offset + 1} to ${offset + length} of ${total.toLocaleString("en")}` : "no rows"),
+    page("first", 0, offset > 0, select), page("back", Math.max(0, offset - ROWS), offset > 0, select), page("on", offset + ROWS, offset + length < total, select),
+    left.length && length ? element("span", { class: "note" }, `without a value here: ${left.join(", ")}`) : "",
+  );
+  const rows = Array.from({ length }, (_, row) => element("tr", {}, there.map((name) => cell(columns[name][row]))));
+  shown.replaceChildren(length ? element("table", {}, element("thead", {}, element("tr", {}, there.map((name) => element("th", { scope: "col", class: typeof columns[name][0] === "number" ? "number" : "" }, name)))), element("tbody", {}, rows)) : "");
+}
+
+function page(text, offset, isThere, select) {
+  return element("button", { type: "button", disabled: !isThere, onclick: () => select({ "table.offset": offset || null }) }, text);
+}
+
+const isAbsent = (value) => value === null || Number.isNaN(value);
+
+function cell(value) {
+  if (isAbsent(value)) return element("td", {});
+  if (typeof value === "number") return element("td", { class: "number", title: String(value) }, short(value, 6));
+  if (typeof value === "string") return element("td", {}, value);
+  const numbers = Array.from(value, (one) => short(one));
+  return element("td", { title: `${numbers.length} numbers` }, numbers.length > 6 ? `${numbers.slice(0, 6).join(", ")} … (${numbers.length})` : numbers.join(", "));
+}
