@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from fedlayers.core.anchors import Anchors, anchors_of
 from fedlayers.core.cost import multiply_adds_in
+from fedlayers.core.kinds.labels import SEVERAL_LABELS, is_label_set
 from fedlayers.core.layers import Layer
 from fedlayers.core.records import MOMENTS, Row
 from fedlayers.core.stages import applied, head, pooled, readouts_of, representations, stages
@@ -120,6 +121,8 @@ def _accuracies(view: ClientView, examples: ExampleSet) -> list[float]:
     right: Tensor | None = None
     for chosen in torch.split(torch.arange(len(examples)), view.batch_size):
         features, labels = (own.to(view.device) for own in examples.batch(chosen))
+        if is_label_set(labels):
+            raise ValueError(SEVERAL_LABELS)
         given = list(representations(parts, features))
         answers = [readout(h) for readout, h in zip(_readouts(view, given), given, strict=True)]
         if _has_head(view.module):

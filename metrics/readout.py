@@ -138,6 +138,8 @@ class Readout(Metric):
         own = anchors_of(view.module, stage_widths(view), len(view.classes), view.run_seed)
         return list(dict.fromkeys(one.remark for one in own if one.remark))
 
+    # Anchors may be weights.
+    @torch.no_grad()
     def client(self, view: ClientView) -> Measurement:
         """Read off every stage of one model."""
         outputs = stage_outputs(view)

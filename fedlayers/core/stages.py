@@ -149,10 +149,13 @@ def _divided(module: nn.Module) -> tuple[list[tuple[nn.Module, ...]], tuple[nn.M
     # What another network does with its parts is not known.
     parts, last = _division(list(_steps(original))) if _is_sequence(original) else ([], ())
     if not parts:
+        of_words = any(isinstance(part, nn.Embedding) for part in original.modules())
+        advice = (
+            "none for words has any: leave out what needs them" if of_words else "choose another, such as model=mlp"
+        )
         raise UserError(
             f"model must be a network with stages, parts that end with a nonlinearity, got none in {_kind(original)}; "
-            f"choose another, such as model=mlp, or give your own a method {_DECLARED}() (see "
-            "fedlayers.core.stages.stages)"
+            f"{advice}, or give your own a method {_DECLARED}() (see fedlayers.core.stages.stages)"
         )
     return parts, last
 

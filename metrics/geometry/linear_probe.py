@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from scipy.optimize import brentq
 from torch import Tensor
 
 from metrics.geometry.principal_coordinates import PrincipalCoordinates
@@ -111,6 +110,9 @@ def ridge_penalty(variances: Tensor, freedom: float) -> float:
     least = _LEAST_PENALTY * total
     if excess(least) <= 0:
         return least
+    # Here, because it takes a fifth of a second to import, which every run would spend.
+    from scipy.optimize import brentq
+
     return float(brentq(excess, least, total / freedom, xtol=1e-6 * least))
 
 

@@ -35,6 +35,7 @@ class Link:
         anchors: of the stage.
         reason: why nothing can be read off it, None if something can.
         constant: why nothing can but what the anchors say.
+        geometry: what the readings without labels start from, None if it is constant.
         smoothers: regressions from each half of the examples to the other; none if it is constant.
     """
 
@@ -42,6 +43,7 @@ class Link:
     anchors: Anchors
     reason: str | None
     constant: str | None
+    geometry: by_geometry.Geometry | None
     smoothers: tuple[HalfSmoother, ...]
 
     @classmethod
@@ -60,8 +62,12 @@ class Link:
         few = f"{_FEWEST} examples or more are needed, got {len(rows)}" if len(rows) < _FEWEST else None
         reason = reason or few
         constant = reason or why_undefined(rows)
-        smoothers = () if constant else half_smoothers(rows, labels.halves, examples_per_degree)
-        return cls(rows, anchors, reason, constant, smoothers)
+        if constant:
+            return cls(rows, anchors, reason, constant, None, ())
+        geometry = by_geometry.Geometry.of(rows)
+        wide = rows.shape[1] >= len(rows)
+        smoothers = half_smoothers(rows, labels.halves, examples_per_degree, geometry.products if wide else None)
+        return cls(rows, anchors, reason, constant, geometry, smoothers)
 
 
 def chain_readings(chain: Sequence[Link], inputs: Tensor | str, labels: ProbeLabels) -> list[dict[str, Reading]]:
@@ -84,9 +90,9 @@ def _of_one(link: Link, inputs: Tensor | str, labels: ProbeLabels) -> dict[str, 
     if link.reason:
         return undefined((*by_anchors.OF_ONE, *by_probe.OF_ONE, *by_geometry.OF_ONE), link.reason)
     found = by_anchors.anchor_readings(link.rows, link.anchors, labels)
-    if link.constant:
-        return found | undefined((*by_probe.OF_ONE, *by_geometry.OF_ONE), link.constant)
-    found |= by_geometry.geometry_readings(link.rows, inputs, labels.orders)
+    if link.geometry is None:
+        return found | undefined((*by_probe.OF_ONE, *by_geometry.OF_ONE), str(link.constant))
+    found |= by_geometry.geometry_readings(link.geometry, inputs, labels.orders)
     if labels.reason:
         return found | undefined(by_probe.OF_ONE, labels.reason)
     return found | by_probe.probe_readings(link.smoothers, labels)

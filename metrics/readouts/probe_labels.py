@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fedlayers.core.kinds.labels import SEVERAL_LABELS, is_label_set, one_class
 from fedlayers.core.seeding import torch_generator
 from metrics.geometry.linear_probe import shuffled_within_folds, stratified_folds
 
@@ -34,17 +35,21 @@ class ProbeLabels:
     def of(cls, labels: Tensor, classes: int, permutations: int) -> "ProbeLabels":
         """Divide and shuffle labels, shape (n,), −1 where there is none, ``permutations`` times within the halves.
 
+        Of label sets, shape (n, C), nothing can be said, as no example has one class.
+
         Examples:
             >>> import torch
             >>> found = ProbeLabels.of(torch.tensor([0, 1, 0, 1]), 2, 5)
             >>> found.labellings.shape, found.halves.sum().item(), found.reason
             (torch.Size([6, 4]), 2, None)
         """
+        several, labels = is_label_set(labels), one_class(labels)
         # Seeds of their own: nothing must change from one client or round to the next.
         halves = stratified_folds(labels, 2, torch_generator(0, "readout/halves"))
         shuffled = shuffled_within_folds(labels, halves, permutations, torch_generator(0, "readout/labels"))
         drawn = torch.rand(_SHUFFLES, len(labels), generator=torch_generator(0, "readout/orders"), dtype=torch.float64)
-        return cls(torch.cat([labels[None], shuffled]), classes, halves, drawn.argsort(1), _problem(labels, classes))
+        reason = SEVERAL_LABELS if several else _problem(labels, classes)
+        return cls(torch.cat([labels[None], shuffled]), classes, halves, drawn.argsort(1), reason)
 
 
 def _problem(labels: Tensor, classes: int) -> str | None:

@@ -208,7 +208,10 @@ def test_a_phase_is_one_moment(chains: list[Path], tmp_path: Path, capsys: pytes
     code, out, _ = said(capsys, "plot", chains[0], "overview", "--phase", "train", "--out", tmp_path)
     assert (code, out) == (0, f"{tmp_path}/all_metrics_overview.png\n")
     code, _, err = said(capsys, "plot", chains[0], "overview", "--phase", "val", "--out", tmp_path)
-    assert code == 1 and "no figure all_metrics_overview" in err
+    assert code == 1 and err == (
+        f"--phase val needs layers measured after_aggregate, and {chains[0]} has them after_local: train it with "
+        "metrics.readout.moments=[after_local,after_aggregate]\n"
+    )
 
 
 def test_what_cannot_be_drawn_is_a_sentence(
@@ -227,6 +230,9 @@ def test_what_cannot_be_drawn_is_a_sentence(
     assert "has no figure of --metric probe_f1; there are figures of" in told(
         chains[0], "timeline", "--metric", "f1_score"
     )
+    unmeasured = told(chains[0], "train-val", "--metric", "accuracy")
+    assert " has no accuracy of clients' models on training examples beside validation examples" in unmeasured
+    assert unmeasured.endswith(": train it with metrics.evaluation.splits=[train,val,test]\n")
     assert told(run, run.parent, "timeline").startswith(
         f"{run.parent} is not a run folder: several folders are runs to"
     )

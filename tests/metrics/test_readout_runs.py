@@ -139,10 +139,14 @@ def test_ones_own_metric_looks_inside(quick_run: Run, name: str, reason: str | N
 
 
 def test_a_chain_that_trains_by_itself_is_looked_into(quick_run: Run) -> None:
-    words = [*INSIDE, "model=greedy_mlp", "model.width=12", "model.layers=2", "+model.hidden=null"]
-    found = read_off(quick_run(*[word for word in words if "hidden" not in word], "model.anchors=learned"))
+    words = [word for word in INSIDE if "permutations" not in word]
+    chain = ["model=greedy_mlp", "model.width=12", "model.layers=2", "model.anchors=learned"]
+    found = read_off(quick_run(*words, *chain, "metrics.readout.permutations=5"))
     inside = found[found.step.notna()]
     assert set(inside.layer) == {"fc1", "fc2"} and len(inside.step.unique()) > 1
-    assert set(found[found.metric == "anchor_accuracy"].variant) == {"learned, cosine"}
+    accuracies = found[found.metric == "anchor_accuracy"]
+    assert (
+        set(accuracies.variant) == {"learned, cosine"} and accuracies.p.notna().all() and accuracies.step.isna().any()
+    )
     alignment = inside[inside.metric == "anchor_alignment"].groupby(["client", "layer"]).value.nunique()
     assert (alignment > 1).all()

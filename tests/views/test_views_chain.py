@@ -182,7 +182,7 @@ def test_what_stands_beside_says_what_it_lacks(answered: Answered) -> None:
     lost = (rows["metric"] == "anchor_accuracy") & (rows["place"] > 0)
     found = [one for one in answers(rows[~lost], Quantities()) if one.quantity in ("anchor_accuracy", "ace_js")]
     told = beside(found[:1], Quantities())
-    assert told == "anchor accuracy no two layers with a value in every run: cannot be said"
+    assert told == "anchor accuracy: cannot be said, no two layers have a value in every run"
     assert np.isnan(found[0].change) and np.isnan(found[0].change_low)
     neighbours = next(one for one in found if one.quantity == "ace_js")
     assert re.fullmatch(r"ACE JS 0\.2\d* \[0\.2\d*, 0\.2\d*\]: yes", beside([neighbours], Quantities()))

@@ -8,6 +8,7 @@ layer_0). Of one run or study files go to figures/ in it, of several to comparis
 import argparse
 import webbrowser
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,8 +129,11 @@ def _figures(tables: "Tables", plots: Sequence[str], words: argparse.Namespace) 
     available = [
         one for one in figures_in(tables, None, layers) if one.family in kinds and one.family != "confusion_matrix"
     ]
+    _refuse_without_training_examples(plots, available, metric, tables.path)
     metric = _metric(metric, available)
     wanted = [kind for kind in kinds if kind != "confusion_matrix"] if plots else []
+    if wanted and not any(one.family in wanted for one in available):
+        _refuse_without_phase(tables, words.phase)
     if wanted or not plots:
         found += chosen(available, wanted, metric, tables.path) if available or wanted else []
     if not found:
@@ -137,6 +141,36 @@ def _figures(tables: "Tables", plots: Sequence[str], words: argparse.Namespace) 
             f"{tables.path} holds nothing that could be drawn of that; python -m fedlayers.plot --list has all"
         )
     return found
+
+
+def _refuse_without_phase(tables: "Tables", phase: str | None) -> None:
+    """Raise UserError if layers were measured, and none at the moment that is asked for."""
+    from fedlayers.runs.reading.selection import EVERYTHING
+
+    moment = _PHASES.get(phase or "")
+    if moment is not None:
+        layers = replace(tables, selection=EVERYTHING).records.dropna(subset=["layer"])
+        there = sorted(layers["moment"].unique())
+        if there and moment not in there:
+            raise UserError(
+                f"--phase {phase} needs layers measured {moment}, and {tables.path} has them {', '.join(there)}: train "
+                "it with metrics.readout.moments=[after_local,after_aggregate]"
+            )
+
+
+def _refuse_without_training_examples(
+    plots: Sequence[str], available: "Sequence[Drawing]", metric: str | None, path: Path
+) -> None:
+    """Raise UserError if training is to be compared with validation, and what is asked of it was not measured."""
+    kind = PLOTS["train-val"][0]
+    there = [one.metric for one in available if one.family == kind]
+    if list(plots) == ["train-val"] and (metric not in there if metric else not there):
+        what = metric or "anything"
+        has = f"; there is {', '.join(map(str, there))}" if there else ""
+        raise UserError(
+            f"{path} has no {what} of clients' models on training examples beside validation examples{has}: train it "
+            "with metrics.evaluation.splits=[train,val,test]"
+        )
 
 
 def _metric(name: str | None, available: "Sequence[Drawing]") -> str | None:

@@ -99,7 +99,7 @@ def _beside(answer: Answer, name: str) -> str:
         tested = f", p = {answer.p:.2g}" if math.isfinite(answer.p) else ""
         said = f"{_signed(answer.change)}{_interval(answer.change_low, answer.change_high)}{tested}"
     else:
-        said = "no two layers with a value in every run"
+        return f"{named}: {answer.verdict}, no two layers have a value in every run"
     return f"{named} {said}: {answer.verdict}"
 
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-import torch
-
 from metrics.classification import confusion_matrix, scores_from_confusion
 from metrics.geometry.chance import against_chance
-from metrics.geometry.label_information import label_information
+from metrics.geometry.label_information import label_information, label_informations
 from metrics.readouts.halves.half_smoother import HalfSmoother
 from metrics.readouts.halves.halves_probe import probe_predictions
 from metrics.readouts.halves.weighted_f1 import weighted_f1
@@ -29,10 +27,9 @@ def probe_readings(smoothers: Sequence[HalfSmoother], labels: ProbeLabels) -> di
     predicted = probe_predictions(smoothers, true, classes)
     accuracies = (predicted == true).double().mean(1)
     f1 = weighted_f1(true, predicted, classes)
-    known = [label_information(*pair) for pair in zip(true, predicted, strict=True)]
-    information = torch.tensor([value for value, _ in known], dtype=torch.float64)
+    information = label_informations(true, predicted, classes)
     scores = scores_from_confusion(confusion_matrix(true[0], predicted[0], classes))
-    errors = (scores["accuracy"].stderr, scores["weighted_f1"].stderr, known[0][1])
+    errors = (scores["accuracy"].stderr, scores["weighted_f1"].stderr, label_information(true[0], predicted[0])[1])
     return {
         name: Reading(float(values[0]), error, against_chance(float(values[0]), values[1:]))
         for name, values, error in zip(OF_ONE, (accuracies, f1, information), errors, strict=True)

@@ -28,7 +28,9 @@ class HalfSmoother:
         return self.weights @ targets[self.training].double()
 
 
-def half_smoothers(features: Tensor, halves: Tensor, examples_per_degree: float) -> tuple[HalfSmoother, HalfSmoother]:
+def half_smoothers(
+    features: Tensor, halves: Tensor, examples_per_degree: float, products: Tensor | None = None
+) -> tuple[HalfSmoother, HalfSmoother]:
     """Return the regressions from each half of the examples to the other.
 
     With X the m training examples, their mean x̄ taken away: ŷ(x) = ȳ + (x − x̄)ᵀ (XᵀX + αI)⁻¹ Xᵀ (y − ȳ).
@@ -42,6 +44,8 @@ def half_smoothers(features: Tensor, halves: Tensor, examples_per_degree: float)
         features: shape (n, d), n ≥ 4, finite.
         halves: 0 or 1 for every example, shape (n,); two examples or more each.
         examples_per_degree: training examples for each effective degree of freedom, positive.
+        products: X Xᵀ of the features without their mean, shape (n, n), float64, which saves half of the work where
+            there are no fewer units than examples; None: not at hand.
 
     References:
         Hastie, Tibshirani & Friedman 2009, The Elements of Statistical Learning, ch. 3.4.1 and 18.3.5 (fewer examples
@@ -55,32 +59,51 @@ def half_smoothers(features: Tensor, halves: Tensor, examples_per_degree: float)
         ([1, 3, 5], [3.0, 7.0, 11.0])
     """
     parts = [torch.nonzero(halves == half).flatten() for half in (0, 1)]
-    wide = features.double()
-    found = [
-        HalfSmoother(training, held, _weights(wide[training], wide[held], examples_per_degree))
-        for held, training in (parts, parts[::-1])
-    ]
+    wide, found = features.double(), []
+    for held, training in (parts, parts[::-1]):
+        if products is None:
+            mean = wide[training].mean(0)
+            x, z = wide[training] - mean, wide[held] - mean
+            by_units = x.shape[1] < len(x)
+            inner, across = (x.T @ x, z) if by_units else (x @ x.T, z @ x.T)
+        else:
+            x, by_units, (inner, across) = wide[training], False, _of_halves(products, training, held)
+        penalty = _penalty(inner, wide[training], examples_per_degree)
+        weights = torch.full((len(held), len(training)), 1 / len(training), dtype=torch.float64)
+        if penalty is not None:
+            inner.diagonal().add_(penalty)
+            factor = torch.linalg.cholesky(inner)
+            weights += (
+                across @ torch.cholesky_solve(x.T, factor) if by_units else torch.cholesky_solve(across.T, factor).T
+            )
+        found.append(HalfSmoother(training, held, weights))
     return found[0], found[1]
 
 
-def _weights(training: Tensor, held: Tensor, examples_per_degree: float) -> Tensor:
-    """Return W; that of the mean where the training examples do not vary."""
+def _of_halves(products: Tensor, training: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
+    """Return x xᵀ and z xᵀ from the products of all examples, the training examples' mean taken away."""
+    known = products[torch.cat([training, held])[:, None], training]
+    around = known - known[: len(training)].mean(0)
+    around = around - around.mean(1, keepdim=True)
+    return around[: len(training)], around[len(training) :]
+
+
+def _penalty(inner: Tensor, training: Tensor, examples_per_degree: float) -> float | None:
+    """Return α; None where the training examples do not vary.
+
+    Args:
+        inner: x xᵀ or xᵀ x, the smaller of both.
+        training: x and its mean, shape (m, d).
+        examples_per_degree: see :func:`half_smoothers`.
+    """
     m, d = training.shape
-    mean = training.mean(0)
-    x, z = training - mean, held - mean
-    by_units = d < m
-    products = x.T @ x if by_units else x @ x.T
-    eigenvalues = torch.linalg.eigvalsh(products)
+    eigenvalues = torch.linalg.eigvalsh(inner)
     kept = eigenvalues[eigenvalues > max(m, d) * torch.finfo(torch.float64).eps * eigenvalues[-1]]
     # A mean of equal numbers may differ from them by rounding.
     if not len(kept) or float(kept.sum()) <= 1e-24 * float(training.square().sum()):
-        return torch.full((len(held), m), 1 / m, dtype=torch.float64)
+        return None
     variances = (kept / max(m - 1, 1)).flip(0)
-    products.diagonal().add_(max(m - 1, 1) * ridge_penalty(variances, m / examples_per_degree))
-    factor = torch.linalg.cholesky(products)
-    if by_units:
-        return z @ torch.cholesky_solve(x.T, factor) + 1 / m
-    return torch.cholesky_solve(x @ z.T, factor).T + 1 / m
+    return max(m - 1, 1) * ridge_penalty(variances, m / examples_per_degree)
 
 
 def joined(smoothers: Sequence[HalfSmoother], targets: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """What is read off a stage without labels: what it knows of the input, its entropy, its dimension."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,25 @@ OF_ONE = (*_OF_INPUT, "gaussian_entropy", VARYING, "participation_ratio")
 _FEWEST = 5
 # Distances between all pairs, for each of the shuffles, would cost more than all other readings together.
 _MOST = 500
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A representation of n examples by d units.
+
+    Attributes:
+        centred: without its mean, shape (n, d), float64; units that do not vary are 0 exactly.
+        products: see :func:`metrics.readouts.information.leading_components.smaller_products`.
+    """
+
+    centred: Tensor
+    products: Tensor
+
+    @classmethod
+    def of(cls, rows: Tensor) -> "Geometry":
+        """Return that of h, shape (n, d)."""
+        centred = centred_rows(rows)
+        return cls(centred, smaller_products(centred))
 
 
 def input_components(features: Tensor) -> Tensor | str:
@@ -47,13 +66,13 @@ def input_components(features: Tensor) -> Tensor | str:
     return found if found.shape[1] else "the input is the same for all examples"
 
 
-def geometry_readings(rows: Tensor, inputs: Tensor | str, orders: Tensor) -> dict[str, Reading]:
+def geometry_readings(geometry: Geometry, inputs: Tensor | str, orders: Tensor) -> dict[str, Reading]:
     """Return what a stage's leading components know of the input's, its entropy and its dimension.
 
     Information is estimated of at most 500 examples, equally far apart.
 
     Args:
-        rows: h, shape (n, d), not the same for all examples.
+        geometry: of h, not the same for all examples.
         inputs: see :func:`input_components`.
         orders: of the examples, shape (s, n), for the null.
 
@@ -61,12 +80,11 @@ def geometry_readings(rows: Tensor, inputs: Tensor | str, orders: Tensor) -> dic
         >>> import torch
         >>> inputs = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)).double()
         >>> orders = torch.stack([torch.randperm(200, generator=torch.Generator().manual_seed(s)) for s in range(3)])
-        >>> found = geometry_readings(inputs @ torch.eye(2, 5).double(), inputs, orders)
+        >>> found = geometry_readings(Geometry.of(inputs @ torch.eye(2, 5).double()), inputs, orders)
         >>> round(found["participation_ratio"].value), found["gaussian_entropy"].reason[:25]
         (2, '3 of 5 units do not vary ')
     """
-    centred = centred_rows(rows)
-    products = smaller_products(centred)
+    centred, products = geometry.centred, geometry.products
     varying = centred.any(0)
     dead = int((~varying).sum())
     without = f"{dead} of {centred.shape[1]} units do not vary on the probe: the entropy is minus infinity"

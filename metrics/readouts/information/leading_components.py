@@ -5,6 +5,9 @@ import torch
 from scipy.linalg import eigh
 from torch import Tensor
 
+# What is sought is found by iteration where it stands out, in matrices of that size or more.
+_LARGE, _BLOCK, _ITERATIONS, _TOLERANCE = 512, 24, 12, 1e-11
+
 
 def smaller_products(rows: Tensor) -> Tensor:
     """Return X Xᵀ, or Xᵀ X if there are fewer units than examples, of X, shape (n, d).
@@ -38,11 +41,34 @@ def leading_components(rows: Tensor, products: Tensor, count: int) -> Tensor:
     """
     n, d = rows.shape
     size = len(products)
-    # An iterative method would draw at random wherever there are fewer directions than it looks for.
-    squares, vectors = eigh(products.numpy(), subset_by_index=[max(size - count, 0), size - 1])
+    squares, vectors = _largest(products.numpy(), min(count, size))
     kept = np.flatnonzero(squares > max(n, d) * np.finfo(np.float64).eps * float(products.trace()))[::-1]
     chosen = vectors[:, kept]
     if d < n:
         chosen = rows.numpy() @ (chosen / np.sqrt(squares[kept]))
     chosen = chosen * np.sign(np.take_along_axis(chosen, np.abs(chosen).argmax(0)[None], 0))
     return torch.from_numpy(np.ascontiguousarray(chosen * np.sqrt(n - 1)))
+
+
+def _largest(products: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest eigenvalues of a matrix, ascending, and their vectors.
+
+    Of a large one by subspace iteration from a start that is always the same, a quarter of the time of a decomposition,
+    which is what remains where the iteration has not come to an end: where many directions are about equal.
+    """
+    size = len(products)
+    found = _iterated(products, count) if size >= _LARGE else None
+    return found or eigh(products, subset_by_index=[size - count, size - 1])
+
+
+def _iterated(products: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((len(products), _BLOCK)))[0]
+    for _ in range(_ITERATIONS):
+        images = products @ basis
+        values, turns = np.linalg.eigh(basis.T @ images)
+        leading, last = turns[:, -count:], values[-count:]
+        vectors = basis @ leading
+        if np.abs(images @ leading - vectors * last).max() <= _TOLERANCE * last[-1]:
+            return last, vectors
+        basis = np.linalg.qr(images)[0]
+    return None

@@ -1,9 +1,8 @@
 """Mutual information of two continuous variables from the distances of nearest neighbours."""
 
-import math
-from collections.abc import Sequence
-
+import numpy as np
 import torch
+from scipy.special import digamma
 from torch import Tensor
 
 from metrics.geometry.chance import against_chance
@@ -11,8 +10,6 @@ from metrics.readouts.reading import Reading
 from metrics.statistics.jackknife import jackknife_error
 
 _NEIGHBOURS = 3
-# Examples at a time: their distances to all others stay in the processor's cache.
-_ROWS = 64
 _BLOCKS, _FEWEST_FOR_ERROR = 10, 20
 
 
@@ -50,55 +47,46 @@ def neighbour_information(x: Tensor, y: Tensor, orders: Tensor) -> Reading:
         >>> found.value > 3
         True
     """
-    own, other = (part.float() for part in (x, y))
-    values = _estimates(own, [other, *(other[order] for order in orders)])
-    value = float(values[0])
-    return Reading(value, _error(value, own, other), against_chance(value, values[1:]))
+    apart_x, apart_y = (_distances(part.float().numpy()) for part in (x, y))
+    value = _estimate(apart_x, apart_y)
+    by_chance = [_estimate(apart_x, _among(apart_y, order)) for order in orders.numpy()]
+    error = _error(value, apart_x, apart_y)
+    return Reading(value, error, against_chance(value, torch.tensor(by_chance, dtype=torch.float64)))
 
 
-def _estimates(x: Tensor, others: Sequence[Tensor]) -> Tensor:
-    """Return the estimate for every other variable, shape (s,)."""
-    n, counted = len(x), []
-    for rows in torch.split(torch.arange(n), _ROWS):
-        apart = _distances(x, rows)
-        counted.append(torch.stack([_digammas(apart, _distances(y, rows)) for y in others]))
-    return _ends(n) - torch.cat(counted, 1).mean(1)
+def _estimate(apart_x: np.ndarray, apart_y: np.ndarray) -> float:
+    """Return the estimate from the distances between all examples, shape (n, n), infinite on the diagonal."""
+    own, within = np.arange(len(apart_x)), np.maximum(apart_x, apart_y)
+    # One minimum after the other: for three of them faster than any partial sort.
+    for _ in range(_NEIGHBOURS - 1):
+        within[own, within.argmin(1)] = np.inf
+    reached = within.min(1)[:, None]
+    counts = [np.count_nonzero(apart < reached, axis=1) for apart in (apart_x, apart_y)]
+    ends = digamma(_NEIGHBOURS) + digamma(len(own))
+    return float(ends - (digamma(counts[0] + 1) + digamma(counts[1] + 1)).mean())
 
 
-def _error(value: float, x: Tensor, y: Tensor) -> float | None:
+def _error(value: float, apart_x: np.ndarray, apart_y: np.ndarray) -> float | None:
     """Return the standard error from estimates without each tenth of the examples, None for few."""
-    n = len(x)
-    if n < _FEWEST_FOR_ERROR:
+    if len(apart_x) < _FEWEST_FOR_ERROR:
         return None
-    places = torch.arange(n) % _BLOCKS
-    kept = [torch.nonzero(places != block).flatten() for block in range(_BLOCKS)]
-    sums = torch.zeros(_BLOCKS, dtype=torch.float64)
-    for rows in torch.split(torch.arange(n), _ROWS):
-        apart_x, apart_y = _distances(x, rows), _distances(y, rows)
-        for block, columns in enumerate(kept):
-            found = _digammas(apart_x.index_select(1, columns), apart_y.index_select(1, columns))
-            sums[block] += found[places[rows] != block].sum()
-    sizes = places.bincount()
-    ends = torch.stack([_ends(n - int(size)) for size in sizes])
-    return jackknife_error(value, ends - sums / (n - sizes), sizes)
+    places = np.arange(len(apart_x)) % _BLOCKS
+    kept = [np.flatnonzero(places != block) for block in range(_BLOCKS)]
+    without = [_estimate(_among(apart_x, rows), _among(apart_y, rows)) for rows in kept]
+    sizes = torch.from_numpy(np.bincount(places))
+    return jackknife_error(value, torch.tensor(without, dtype=torch.float64), sizes)
 
 
-def _ends(n: int) -> Tensor:
-    """Return ψ(k) + ψ(n)."""
-    return torch.tensor([_NEIGHBOURS, n], dtype=torch.float64).digamma().sum()
-
-
-def _digammas(apart_x: Tensor, apart_y: Tensor) -> Tensor:
-    """Return ψ(n_x + 1) + ψ(n_y + 1) of some examples from their distances to others, shape (rows,), float64."""
-    within = torch.maximum(apart_x, apart_y).topk(_NEIGHBOURS, 1, largest=False).values[:, -1:]
-    counts = [(apart < within).sum(1).double() for apart in (apart_x, apart_y)]
-    return (counts[0] + 1).digamma() + (counts[1] + 1).digamma()
-
-
-def _distances(x: Tensor, rows: Tensor) -> Tensor:
-    """Return the largest difference over the columns to every example; nobody is near itself."""
-    found = torch.zeros(len(rows), len(x))
-    for column in x.T.contiguous():
-        torch.maximum(found, (column[rows, None] - column).abs_(), out=found)
-    found[torch.arange(len(rows)), rows] = math.inf
+def _distances(x: np.ndarray) -> np.ndarray:
+    """Return the largest difference over the columns between all examples, shape (n, n); nobody is near itself."""
+    found = np.zeros((len(x), len(x)), dtype=np.float32)
+    for column in x.T:
+        np.maximum(found, np.abs(column[:, None] - column), out=found)
+    np.fill_diagonal(found, np.inf)
     return found
+
+
+def _among(apart: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the distances between some examples."""
+    chosen: np.ndarray = apart[rows][:, rows]
+    return chosen

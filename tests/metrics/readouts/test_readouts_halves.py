@@ -49,6 +49,17 @@ def test_regressions_equal_those_of_scikit_learn(n: int, d: int) -> None:
         assert one.weights.sum(1).numpy() == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("n", [101, 100])
+def test_products_at_hand_change_nothing(n: int) -> None:
+    features, halves = normal(n, 150) + 5, torch.arange(n) % 3 % 2
+    centred = features - features.mean(0)
+    for own, other in zip(
+        half_smoothers(features, halves, 4.0, centred @ centred.T), half_smoothers(features, halves, 4.0), strict=True
+    ):
+        assert torch.equal(own.held, other.held)
+        assert own.weights.numpy() == pytest.approx(other.weights.numpy(), abs=1e-10)
+
+
 @pytest.mark.parametrize("d", [6, 200])
 def test_predictions_are_those_of_the_other_linear_probe(d: int) -> None:
     """The cross-validated probe with two folds differs in the examples that set its penalty, and in nothing else."""

@@ -42,6 +42,20 @@ def components(x: Tensor) -> Tensor:
     return leading_components(x, smaller_products(x), 3)
 
 
+@pytest.mark.parametrize(("n", "d"), [(520, 530), (530, 520)])
+@pytest.mark.parametrize("strong", [0, 1, 5])
+def test_components_of_many_examples_are_those_of_a_decomposition(strong: int, n: int, d: int) -> None:
+    x = normal(n, d) if strong != 1 else normal(n, 1).expand(n, d).clone()
+    x[:, :strong] *= 20 * (1 + torch.arange(strong, 0, -1))
+    x = centred(x)
+    found = leading_components(x, smaller_products(x), 2)
+    expected = PCA(2, svd_solver="full").fit_transform(x.numpy())
+    assert found.shape[1] == (1 if strong == 1 else 2)
+    for own, other in zip(found.T.numpy(), expected.T, strict=False):
+        assert abs(np.corrcoef(own, other)[0, 1]) == pytest.approx(1)
+    assert torch.equal(found, leading_components(x, smaller_products(x), 2))
+
+
 def centred(x: Tensor) -> Tensor:
     return x - x.mean(0)
 
