@@ -1,9 +1,12 @@
 """The one way from a node of the configuration to the object that it describes: located, checked, built."""
 
+import ast
+import copy
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -53,6 +56,22 @@ def build_plugin(
     return made
 
 
+def build_plugins(group: str, nodes: Mapping[str, Any], kind: type, wanted: str) -> dict[str, Any]:
+    """Return the objects of a group of which several may be chosen, by name.
+
+    Args:
+        group: the key of the group, such as ``export``.
+        nodes: name -> ``_target_`` and its arguments, or None for one that was taken away again.
+        kind: the class that each must be of.
+        wanted: how messages call that.
+
+    Raises:
+        UserError: one cannot be built.
+    """
+    there = {name: node for name, node in nodes.items() if node is not None}
+    return {name: build_plugin(f"{group}.{name}", node, kind, wanted) for name, node in there.items()}
+
+
 def plugin_maker(
     key: str,
     node: Any,
@@ -81,9 +100,41 @@ def plugin_maker(
             raise UserError(f"{key}.{name} is needed by {node['_target_']}; add +{key}.{name}=<value>")
     own = {name: value for name, value in node.items() if name in arguments or str(name).startswith("_")}
     with refusals_told(key, node, above):
-        found = instantiate({"_convert_": "all", **own, "_partial_": True})
+        positional, named = _arguments({"_convert_": "all", **own, "_partial_": True})
     # A plain partial: Hydra's own checks its policy again at every call, which takes 0.3 ms.
-    return partial(target, *found.args, **added, **found.keywords)
+    return partial(target, *positional, **added, **named)
+
+
+# By position and by name.
+_Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def _arguments(node: dict[str, Any]) -> _Arguments:
+    """Return what Hydra makes of a node's arguments; of plain ones it is kept, for each run builds its parts twice."""
+    if not _is_plain(list(node.values())):
+        return _made_by_hydra(node)
+    return copy.deepcopy(_of_plain(repr(node)))
+
+
+@lru_cache(maxsize=512)
+def _of_plain(node: str) -> _Arguments:
+    return _made_by_hydra(ast.literal_eval(node))
+
+
+def _made_by_hydra(node: dict[str, Any]) -> _Arguments:
+    found = instantiate(node)
+    return found.args, found.keywords
+
+
+def _is_plain(value: Any) -> bool:
+    """Say whether a text can stand for a value: there is nothing in it to be built, filled in or passed on as it is."""
+    if type(value) is dict:
+        return "_target_" not in value and _is_plain([*value, *value.values()])
+    if type(value) is list:
+        return all(_is_plain(item) for item in value)
+    if type(value) is str:
+        return "${" not in value
+    return type(value) in (bool, int, type(None)) or (type(value) is float and math.isfinite(value))
 
 
 def check_plugin(key: str, node: Any, above: Mapping[str, str] = _NOTHING, by_position: int = 0) -> Callable[..., Any]:

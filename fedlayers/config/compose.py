@@ -18,6 +18,7 @@ from fedlayers.config.arguments import overrides_of
 from fedlayers.config.contradictions import contradictions, refuse_contradictions
 from fedlayers.config.mistakes import explained, refuse_numbers_for_truth
 from fedlayers.config.options import config_dir, options
+from fedlayers.config.read_once import reading_once
 from fedlayers.config.schema.settings import Config
 from fedlayers.config.set_values import set_values
 from fedlayers.config.unread import refuse_unread
@@ -76,13 +77,16 @@ class Points:
         Raises:
             UserError: for a mistake in them.
         """
+        rest = list(words)
         try:
             values = set_values(words)
-            rest = (word for word in words if word not in values)
+            rest = [word for word in words if word not in values]
             content: DictConfig = pickle.loads(_made((*self._settings, *rest), self._files))
             for one in values.values():
                 OmegaConf.update(content, one.key_or_group, one.value(), merge=True)
-        except (OmegaConfBaseException, HydraException, UserError):
+        except (OmegaConfBaseException, HydraException, UserError) as error:
+            if isinstance(error, UserError) and len(rest) == len(words):
+                raise
             # Said of all words, as by Hydra itself.
             return typed(composed([*self._settings, *words]), words)
         return typed(content, words)
@@ -133,7 +137,8 @@ def _without_metrics_not_chosen(content: DictConfig) -> DictConfig:
     ``metrics=[evaluation]`` then measures less than the experiment, as it says.
     """
     metrics = content.metrics
-    idle = [name for name in options()["metrics"] if name in metrics and "_target_" not in metrics[name]]
+    chosen = [name for name in options()["metrics"] if name in metrics]
+    idle = [name for name in chosen if metrics[name] is not None and "_target_" not in metrics[name]]
     if idle:
         content = content.copy()
         with open_dict(content):
@@ -158,7 +163,7 @@ def hydra_ready() -> Iterator[None]:
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(config_dir(), job_name="fedlayers", version_base="1.3"):
+        with reading_once(), initialize_config_dir(config_dir(), job_name="fedlayers", version_base="1.3"):
             yield
     finally:
         GlobalHydra.instance().hydra = outer

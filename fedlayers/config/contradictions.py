@@ -132,13 +132,17 @@ _RULES = (
         lambda config: "plant.kind=null plants no groups", "choose plant.kind=rotation",
     ),
     _Rule(
-        "init", None, lambda config: config.plan.name == "all",
+        "init", None, lambda config: config.plan.name == "all" or bool(config.plan.rule),
         lambda config: f"plan={config.plan.name} starts personal layers on clients, which do not have that model",
         "choose plan=all",
     ),
     _Rule(
         "plan.head_layers", Plan.head_layers, lambda config: config.plan.name in ("head", "body"),
         lambda config: f"plan={config.plan.name} does not look for a head", "choose plan=head",
+    ),
+    _Rule(
+        "plan.layers", Plan.layers, lambda config: config.plan.name in ("prefix", "suffix"),
+        lambda config: f"plan={config.plan.name} does not count layers", "choose plan=prefix",
     ),
     _Rule(
         "training.cohort", AUTO, lambda config: _why_no_cohort(config) is None,

@@ -79,6 +79,14 @@ def _one_line(text: str) -> str:
     )
 
 
+def _of_another(key: str, options_of_it: Sequence[str]) -> str:
+    """Say what to choose for a key that options have which are not chosen."""
+    group, name = key.split(".")[:2]
+    if group in LISTS:
+        return f"{key} belongs to {name}, which is not chosen; add {name} to the list {group}=[...]"
+    return f"{key} belongs to another option of {group}; choose {' or '.join(options_of_it)}"
+
+
 def _unknown_key(match: re.Match[str], words: Sequence[str]) -> str:
     key = match[1]
     value = next((word.partition("=")[2] for word in words if word.partition("=")[0].lstrip("+") == key), "")
@@ -89,7 +97,7 @@ def _unknown_key(match: re.Match[str], words: Sequence[str]) -> str:
     if key.startswith("hydra"):
         return _unknown_to_hydra(key, words)
     if others := options_with(key):
-        return f"{key} belongs to another option of {key.partition('.')[0]}; choose {' or '.join(others)}"
+        return _of_another(key, others)
     for named in choices_like(value):
         group = named.lstrip("+").partition("=")[0]
         if nearest(key, [group]) or nearest_key(key, []) == group:
@@ -235,7 +243,7 @@ def _omegaconf(error: OmegaConfBaseException, context: str, words: Sequence[str]
 def _slip(key: str, kind: str, value: str) -> str:
     """Return advice for the usual slips in a value, beginning with a semicolon; "" if none fits."""
     if value in ("None", "none", "nil", "Null"):
-        return f"; write {key}=null for none" if _or_null(key) else ""
+        return f"; write {key}=null for none" if "null" in _or_null(key) else ""
     if kind == "list":
         return f"; write {key}=[{value}]"
     if value.startswith("["):
@@ -263,7 +271,10 @@ def _kind(key: str) -> str | None:
 
 
 def _or_null(key: str) -> str:
-    return ", or null" if type(None) in get_args(_hint(key)) else ""
+    kinds = get_args(_hint(key))
+    # The word that may stand for a number, as in training.cohort, is auto.
+    auto = ", or auto" if int in kinds and str in kinds else ""
+    return auto + (", or null" if type(None) in kinds else "")
 
 
 def _hint(key: str) -> Any:

@@ -11,7 +11,7 @@ import yaml
 from fedlayers.config.schema.settings import Config
 
 # Groups of which several options are chosen at once, as in metrics=[weights,gradients].
-LISTS = ("metrics", "similarity", "export")
+LISTS = ("metrics", "similarity", "export", "tracking")
 
 
 def config_dir() -> str:
@@ -59,8 +59,7 @@ def known_keys(words: Sequence[str]) -> list[str]:
 
 def option_keys(group: str, option: str) -> list[str]:
     """Return the dotted keys that an option's YAML sets, with the group in front."""
-    content = _read(group, option)
-    content.pop("defaults", None)
+    content = {key: value for key, value in _read(group, option).items() if key != "defaults"}
     # An option written for the root names its group itself.
     below = content[group] if set(content) == {group} and isinstance(content[group], dict) else content
     return list(_flat(below, f"{group}."))
@@ -130,7 +129,15 @@ def _choose(chosen: dict[str, list[str]], groups: dict[str, list[str]], entry: d
 
 
 def _read(group: str, option: str) -> dict[str, Any]:
-    content = yaml.safe_load((Path(config_dir()) / group / f"{option}.yaml").read_text(encoding="utf-8"))
+    """Return what an option's file says, which nobody may write to."""
+    path = Path(config_dir()) / group / f"{option}.yaml"
+    return _content(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=512)
+def _content(path: Path, written_ns: int) -> dict[str, Any]:
+    """Return what a file says, read once as long as it is not written anew: one message may ask for fifty."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
     return content if isinstance(content, dict) else {}
 
 

@@ -45,7 +45,8 @@ def plugins(config: Config) -> Iterator[tuple[str, Any]]:
     """Yield the dotted key and content of every plug-in, but for those among another's arguments."""
     yield from ((group, getattr(config, group)) for group in ("dataset", "partition", "model", "objective", LEARNER))
     yield from ((f"algorithm.{part}", config.algorithm.get(part, {})) for part in ("strategy", "client"))
+    yield from (("plan.rule", node) for node in [config.plan.rule] if node)
     # Similarities first: the metric that compares by them has them among its arguments.
-    for group in ("similarity", "metrics", "export"):
+    for group in ("similarity", "metrics", "export", "tracking"):
         nodes = getattr(config, group)
         yield from ((f"{group}.{name}", node) for name, node in nodes.items() if isinstance(node, dict))

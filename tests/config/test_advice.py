@@ -56,11 +56,11 @@ def _wrong_word(words: list[str], said: str) -> str:
 
 def test_a_key_with_a_slip_of_the_pen_is_recognised() -> None:
     """Every key with two letters swapped or one left out; a name of three letters may be anything."""
-    keys = [key for key in known_keys(()) if len(key.rpartition(".")[2]) > 4]
-    for key in keys:
+    known = {*known_keys(())}
+    for key in (key for key in known if len(key.rpartition(".")[2]) > 4):
         parent, dot, last = key.rpartition(".")
         for slip in (last[:-2] + last[-1] + last[-2], last[:2] + last[3:]):
-            if slip != last and f"{parent}{dot}{slip}" not in known_keys(()):
+            if slip != last and f"{parent}{dot}{slip}" not in known:
                 assert advice(f"{parent}{dot}{slip}", ()) == f"did you mean {key}?"
 
 

@@ -70,6 +70,20 @@ def test_plug_ins_among_the_arguments_are_built_first() -> None:
     assert type(thing.inner.parts) is list
 
 
+def test_what_one_node_is_built_into_twice_shares_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, nested = node("give", value={"a": [1, 2.5, None]}), node("give", value=node(size=1))
+    first, second = build_plugin("own", plain), build_plugin("own", plain)
+    first["a"].append("mine")
+    assert second == plain["value"] == {"a": [1, 2.5, None]}
+    assert build_plugin("own", nested) is not build_plugin("own", nested)
+    # What stands for something else is looked up each time.
+    for name in ("one", "two"):
+        monkeypatch.setenv("NAME_OF_A_THING", name)
+        assert build_plugin("own", node("give", value="${oc.env:NAME_OF_A_THING}")) == name
+    assert [build_plugin("own", node("give", value=value)) for value in (1, True, 1.0)] == [1, True, 1.0]
+    assert [type(build_plugin("own", node("give", value=value))) for value in (1, True, 1.0)] == [int, bool, float]
+
+
 def test_what_is_filled_in_goes_where_it_is_taken_and_not_given() -> None:
     filled = {"size": 3, "colour": "blue", "unknown": 0}
     assert build_plugin("thing", node(), Thing, filled_in=filled).size == 3

@@ -149,8 +149,11 @@ def test_experiments_begin_with_their_command() -> None:
     for file in (Path(config_dir()) / "experiment").glob("*.yaml"):
         package, command = file.read_text().splitlines()[:2]
         assert package == "# @package _global_"
-        assert command == f"# python -m fedlayers -m +experiment={file.stem}"
-        assert yaml.safe_load(file.read_text())["study"] == file.stem
+        known = yaml.safe_load(file.read_text())
+        # One run, or a sweep of several.
+        multirun = "-m " if "sweeper" in known.get("hydra", {}) else ""
+        assert command == f"# python -m fedlayers {multirun}+experiment={file.stem}"
+        assert known["study"] == file.stem
 
 
 FILES = {

@@ -140,7 +140,7 @@ OTHERWISE: dict[str, Any] = {
     "rounds": 20, "study": "b", "results_dir": "b", "data_dir": "b", "engine": Engine(name="ray", workers=3),
     "progress": "none", "figures": False, "force": True, "on_client_error": "drop",
     "snapshots": Snapshots(rounds=["all"], clients=True), "device": "cpu", "similarity": {"rsa": {"_target_": "x.Y"}},
-    "export": {"chain": {"_target_": "x.E", "folder": "b"}},
+    "export": {"chain": {"_target_": "x.E", "folder": "b"}}, "tracking": {"wandb": {"_target_": "x.W"}},
 }  # fmt: skip
 
 

@@ -37,10 +37,17 @@ OPTIONS = [(group, option) for group in GROUPS for option in options()[group]]
 ASKED = {
     "algorithm=flower": ["algorithm.strategy._target_=flwr.serverapp.strategy.FedYogi"],
     "dataset=hub": ["dataset.path=owner/name"],
+    "plan=groups": ["plan.groups=[fc2]"],
+    "dataset=hub_text": ["dataset.path=owner/name"],
     "plan=personal": ["plan.personal=[fc2]"],
+    "plan=shared": ["plan.shared=[fc2]"],
     "model=custom": ["model._target_=fedlayers.models.mlp.MLP"],
     "objective=custom": ["objective._target_=torch.nn.CrossEntropyLoss", "+objective.reduction=none"],
 }
+
+
+# One whose algorithms are the same for each of its data sets: all of them for one, two for each.
+GRIDS = {"player_fl/quick": [["dataset=Heart"], ["algorithm=local,playerfl"]]}
 
 
 @cache
@@ -51,8 +58,10 @@ def chosen(group: str, option: str) -> Config:
 
 
 def content(group: str, option: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((Path(config_dir()) / group / f"{option}.yaml").read_text())
-    return loaded
+    text = (Path(config_dir()) / group / f"{option}.yaml").read_text()
+    loaded: dict[str, Any] = yaml.safe_load(text)
+    # One that sets something of another group, too, says for each which it is.
+    return loaded[group] if text.startswith("# @package _global_") else loaded
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=[f"{group}={option}" for group, option in OPTIONS])
@@ -100,11 +109,12 @@ def test_similarity_can_be_built_and_stands_in_the_metric(option: str) -> None:
 
 @pytest.mark.parametrize("option", options()["experiment"])
 def test_every_run_of_an_experiment_composes_for_two_seeds(option: str) -> None:
-    sweep = compose_sweep([f"+experiment={option}", "seed=0,1"])
-    assert len(sweep.configs) > 1
-    assert {config.study for config in sweep.configs} == {option.replace("/", "_")}
-    (runs,) = sweep.expected().values()
-    assert len(runs) == len(sweep.configs)
+    for words in GRIDS.get(option, [[]]):
+        sweep = compose_sweep([f"+experiment={option}", "seed=0,1", *words])
+        assert len(sweep.configs) > 1
+        assert {config.study for config in sweep.configs} == {option.replace("/", "_")}
+        (runs,) = sweep.expected().values()
+        assert len(runs) == len(sweep.configs)
 
 
 @pytest.mark.parametrize("launcher", ["basic", "local", "slurm"])

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.plugins.config_source import ConfigSource
 
 from fedlayers.config import compose
 from fedlayers.config.compose import Points, compose_config, composed, hydra_ready, typed
@@ -77,3 +79,28 @@ def test_files_that_were_changed_are_read_anew(tmp_path: Path) -> None:
         os.utime(option, ns=(written, written))
         config = compose_config(words)
         assert (config.partition["name"], config.rounds) == (name, 3)
+
+
+def test_hydra_reads_a_file_again_when_it_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    with hydra_ready():
+        files = SourcesRegistry.instance().resolve("file")
+    load = files.load_config
+
+    def noted(source: ConfigSource, config_path: str) -> object:
+        read.append(config_path)
+        return load(source, config_path)
+
+    monkeypatch.setattr(files, "load_config", noted)
+    own = tmp_path / "model" / "small.yaml"
+    own.parent.mkdir()
+    words = ["model=small", f'hydra.searchpath=["file://{tmp_path}"]']
+    for width, expected in ((3, ["model/small"]), (3, []), (4, ["model/small"])):
+        own.write_text(f"name: small\n_target_: fedlayers.models.mlp.MLP\nhidden: [{width}]\n")
+        os.utime(own, ns=(width, width))
+        read.clear()
+        with hydra_ready():
+            content = composed(words)
+        assert content.model.hidden == [width]
+        assert [path for path in read if path == "model/small"] == expected
+    assert read == ["model/small"]

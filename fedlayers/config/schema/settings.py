@@ -15,6 +15,7 @@ from fedlayers.config.schema.old_names import new_value
 from fedlayers.config.schema.plan import Plan
 from fedlayers.config.schema.training import Training
 from fedlayers.core.checks import LARGEST, MOST, check, check_folder_name, check_path, count, one_of
+from fedlayers.core.plans.kind_names import KINDS
 
 __all__ = ["Config", "Engine", "Plan", "Probe", "Snapshots", "Split", "canonical", "identity"]
 
@@ -27,6 +28,7 @@ class Split:
     val: float = 0.1
     test: float = 0.1
     server_test: float = 0.15
+    unseen_clients: int = 0
 
     def __post_init__(self) -> None:
         """Check that the shares are shares and that the client's three sum to 1."""
@@ -37,6 +39,7 @@ class Split:
         total = self.train + self.val + self.test
         shares = "split.train + split.val + split.test"
         check(abs(total - 1) < 1e-6, shares, "1", round(total, 6), "change one of the three")
+        count("split.unseen_clients", self.unseen_clients, least=0)
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ class Config:
     plant: Plant = field(default_factory=Plant)
     engine: Engine = field(default_factory=Engine)
     export: dict[str, Any] = field(default_factory=dict)
+    tracking: dict[str, Any] = field(default_factory=dict)
     snapshots: Snapshots = field(default_factory=Snapshots)
     rounds: int = 10
     seed: int = 0
@@ -169,6 +173,11 @@ class Config:
         one_of("progress", self.progress, ("auto", "live", "plain", "none"))
 
     @property
+    def training_seed(self) -> int:
+        """The seed of initial weights and of what training draws; data, and who takes part, are of ``seed``."""
+        return self.seed if self.training.seed is None else self.training.seed
+
+    @property
     def payload_limit_bytes(self) -> int:
         """How much one metric of one client may send to the server at one moment."""
         return int(self.metrics.get("payload_mb", 64) * 2**20)
@@ -204,7 +213,7 @@ class Config:
         limit = self.metrics.get("payload_mb", 1)
         fine = isinstance(limit, int | float) and not isinstance(limit, bool) and 0 < limit <= MOST
         check(fine, "metrics.payload_mb", "a positive number of megabytes", limit)
-        for group in ("metrics", "similarity", "export"):
+        for group in ("metrics", "similarity", "export", "tracking"):
             for name, node in getattr(self, group).items():
                 key = f"{group}.{name}"
                 proper = node is None or isinstance(node, dict) or key in ("metrics.on_error", "metrics.payload_mb")
@@ -222,6 +231,7 @@ NOT_IDENTITY = frozenset(
         "device",
         "engine",
         "export",
+        "tracking",
         "progress",
         "figures",
         "force",
@@ -239,11 +249,7 @@ def canonical(config: Config) -> dict[str, Any]:
     """
     plain = {key: value for key, value in asdict(config).items() if key not in NOT_IDENTITY}
     measured = {name: plugin for name, plugin in plain["metrics"].items() if plugin is not None}
-    # Which layers, not in which order they were named.
-    plain["plan"]["personal"] = sorted({*config.plan.personal})
-    # A sweep may give it for others of its runs.
-    if config.plan.name not in ("head", "body"):
-        plain["plan"]["head_layers"] = Plan.head_layers
+    plain["plan"] = {**plain["plan"], **_plan_as_read(config.plan)}
     plain["metrics"] = {name: plugin for name, plugin in measured.items() if name != "on_error"}
     training = config.training
     length = training.schedule_rounds if training.schedule_by == "round" else training.schedule_steps
@@ -263,6 +269,13 @@ def canonical(config: Config) -> dict[str, Any]:
             del plain[group]
     normal: dict[str, Any] = _normal(plain)
     return normal
+
+
+def _plan_as_read(plan: Plan) -> dict[str, Any]:
+    """Return which layers a plan names, not in which order, and no number that is of another kind of plan."""
+    # A sweep may give numbers for others of its runs.
+    numbers = {key: getattr(plan if KINDS.get(plan.name) == key else Plan, key) for key in ("head_layers", "layers")}
+    return {**numbers, **{key: sorted({*getattr(plan, key)}) for key in ("personal", "shared", "groups")}}
 
 
 def identity(config: Config) -> str:

@@ -46,6 +46,7 @@ class Training:
     buffers: str = "average"
     cohort: int | str = AUTO
     graphs: str = AUTO
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         """Check every range."""
@@ -56,6 +57,9 @@ class Training:
             one_of("training.augment", name, ("crop", "flip", "rotation"))
         one_of("training.buffers", self.buffers, ("average", "local"))
         one_of("training.graphs", self.graphs, (AUTO, "off"))
+        # Seeds are 64-bit integers in the tables.
+        fits = self.seed is None or 0 <= self.seed < 2**63
+        check(fits, "training.seed", "from 0 to 9223372036854775807, or null for that of the run", self.seed)
         whole = isinstance(self.cohort, int) and not isinstance(self.cohort, bool) and 1 <= self.cohort <= MOST
         check(whole or self.cohort == AUTO, "training.cohort", _COHORTS, self.cohort)
 

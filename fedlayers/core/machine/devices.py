@@ -79,6 +79,14 @@ def _keep_freed_memory() -> None:
             libc.mallopt(_M_TRIM_THRESHOLD, 512 * 2**20)
 
 
+def give_freed_memory_back() -> None:
+    """Let glibc give the pages of freed memory to the kernel, so that what a process holds is what it uses."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)
+
+
 def give_way() -> None:
     """Let this thread, and those it starts, yield to Ray's workers, which yield to the one that hands out work."""
     if sys.platform == "linux":
