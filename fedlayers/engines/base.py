@@ -2,7 +2,7 @@
 
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,18 +34,20 @@ class Workplace:
         costs: training examples per client, by which clients are placed.
         state_dir: the folder of the clients' personal states.
         stop: set by a signal; the engine then raises :class:`Stopped` within a second or two.
-        advance: called with the number of clients that finished.
+        arrived: called with replies as they come in.
         shared: what workers on other machines must see as well: what it is -> folder.
         committed: the round of a client's last committed state, None if it has none.
+        unseen: clients that never train: no strategy learns of them, but who knows them may send them messages.
     """
 
     app: ClientApp
     costs: Sequence[int]
     state_dir: Path
     stop: threading.Event
-    advance: Callable[[int], None]
+    arrived: Callable[[Sequence[Message]], None]
     shared: Mapping[str, Path] = field(default_factory=dict)
     committed: Callable[[int], int | None] = lambda _: None
+    unseen: Collection[int] = ()
 
 
 class EngineGrid(Grid):
@@ -101,13 +103,14 @@ class EngineGrid(Grid):
         """Give back what the engine holds."""
 
     def get_node_ids(self) -> list[int]:
-        """Return the node ids: 1 to the number of clients.
+        """Return the node ids: the indices plus 1 of the clients that may train.
 
         Raises:
             Stopped: a signal asked the run to stop. Strategies that wait for nodes ask again and again.
         """
         self._go_on()
-        return list(range(1, len(self.workplace.costs) + 1))
+        unseen = self.workplace.unseen
+        return [client + 1 for client in range(len(self.workplace.costs)) if client not in unseen]
 
     def set_run(self, run: Run) -> None:
         """Set the run this Grid works for."""

@@ -95,14 +95,14 @@ class FlowerGrid(EngineGrid):
             self._check_alive()
             time.sleep(PULL_S)
         content = RecordDict({"config": ConfigRecord({})})
-        replies = self._exchange([Message(content, node, MessageType.QUERY) for node in nodes], advance=False)
+        replies = self._exchange([Message(content, node, MessageType.QUERY) for node in nodes], told=False)
         client_of = {
             r.metadata.src_node_id: integer(records_of(r.content, MetricRecord)["partition"]["partition-id"])
             for r in replies
         }
         return sorted(client_of, key=client_of.__getitem__), client_of
 
-    def _exchange(self, messages: list[Message], advance: bool = True) -> list[Message]:
+    def _exchange(self, messages: list[Message], told: bool = True) -> list[Message]:
         waiting = set(self._grid.push_messages(messages))
         replies: list[Message] = []
         while waiting:
@@ -112,8 +112,8 @@ class FlowerGrid(EngineGrid):
             received = list(self._grid.pull_messages(waiting))
             replies += received
             waiting -= {reply.metadata.reply_to_message_id for reply in received}
-            if received and advance:
-                self.workplace.advance(len(received))
+            if received and told:
+                self.workplace.arrived(received)
             elif not received:
                 time.sleep(PULL_S)
         return replies

@@ -20,6 +20,7 @@ class LocalGrid(EngineGrid):
             if place.stop.is_set():
                 raise Stopped
             with interruptible():
-                replies += run_cohort(place.app, cohort, store, len(place.costs))
-            place.advance(len(cohort))
+                came = run_cohort(place.app, cohort, store, len(place.costs))
+            place.arrived(came)
+            replies += came
         return replies

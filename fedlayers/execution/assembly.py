@@ -14,6 +14,7 @@ from fedlayers.core.weights import split_state
 from fedlayers.data import load_federation
 from fedlayers.data.augment import make_augmentation
 from fedlayers.data.placement import placed
+from fedlayers.execution.stand_alone_runs.alone import bind_stand_alone
 from fedlayers.flower.session import Augmentation, Workspace
 from fedlayers.measuring.build import build_metrics
 from fedlayers.measuring.probe import probe_for
@@ -43,7 +44,9 @@ def parts_of(config: Config) -> Parts:
     device = resolve_device(config.device)
     prepare_process(config.deterministic)
     augment = make_augmentation(config.training.augment)
-    return Parts(config, device, augment, build_metrics(config.metrics), build_objective(config.objective))
+    metrics = build_metrics(config.metrics)
+    bind_stand_alone(metrics)
+    return Parts(config, device, augment, metrics, build_objective(config.objective))
 
 
 def workspace_of(parts: Parts) -> Workspace:
@@ -55,10 +58,13 @@ def workspace_of(parts: Parts) -> Workspace:
     config, device = parts.config, parts.device
     federation = placed(load_federation(config), device)
     if parts.augment:
-        parts.augment(torch.zeros(2, *federation.shape), torch.Generator().manual_seed(config.seed))
+        parts.augment(federation.blank(2), torch.Generator().manual_seed(config.seed))
 
     def fresh() -> nn.Module:
-        return build_model(config.model, federation.shape, len(federation.classes), config.seed).to(device)
+        words = len(federation.vocabulary)
+        return build_model(config.model, federation.shape, len(federation.classes), config.training_seed, words).to(
+            device
+        )
 
     module = fresh()
     _, buffers = split_state(module)
@@ -66,7 +72,7 @@ def workspace_of(parts: Parts) -> Workspace:
         config,
         federation,
         module,
-        forward_layers(module, torch.zeros(2, *federation.shape, device=device)),
+        forward_layers(module, federation.blank(2, device)),
         parts.metrics,
         parts.objective,
         device,

@@ -18,21 +18,32 @@ from fedlayers.config.schema.settings import Config
 from fedlayers.config.stock_strategies import DECIDED, check_stock_among, is_stock
 from fedlayers.core.checks import check
 from fedlayers.core.federation import Examples, Federation
-from fedlayers.core.federation_plan import FederationPlan
 from fedlayers.core.layers import Layer
+from fedlayers.core.plans.plan import FederationPlan
+from fedlayers.core.plans.rule import Constant, PlanRule
 from fedlayers.core.schedule import Schedule, check_due
 from fedlayers.core.weights import split_state
 from fedlayers.data.server_examples import server_examples
 from fedlayers.execution.assembly import assembled, parts_of, workspace_of
 from fedlayers.execution.idle_settings import without_effect
-from fedlayers.execution.rehearsal import check_observed, check_plan, check_strategy, reads_plan, rehearse
+from fedlayers.execution.rehearsal import (
+    check_observed,
+    check_observed_in,
+    check_plan,
+    check_strategy,
+    reads_plan,
+    rehearse,
+)
 from fedlayers.export.exporter import exporters
+from fedlayers.export.trackers.outlet import outlets
 from fedlayers.flower.client_contract import declared_client
 from fedlayers.flower.client_plugin import try_client, try_in_run
 from fedlayers.flower.clientapp import CohortApp, client_app
+from fedlayers.flower.packing import Packing
 from fedlayers.flower.session import Session, Workspace
 from fedlayers.flower.strategy_contract import check_declared, declared
 from fedlayers.measuring.build import build_metrics
+from fedlayers.measuring.label_sets import check_label_sets
 from fedlayers.measuring.trial import Trial
 from fedlayers.objectives.build import build_objective
 from metrics.base import Metric
@@ -47,6 +58,8 @@ class Built:
 
     workspace: Workspace
     strategy: Strategy
+    # Which plan holds when, and what of the model travels by it.
+    packing: Packing
     # What the server tests the global model on.
     tested: Examples
     # What is strange about the model or never due, a sentence each.
@@ -69,7 +82,7 @@ class Built:
 
     @property
     def plan(self) -> FederationPlan:
-        """Which layers are shared."""
+        """Which layers are shared in any round."""
         return self.workspace.plan
 
     @property
@@ -104,13 +117,20 @@ def build(config: Config) -> Built:
     _check_data_dir(config.data_dir)
     workspace = workspace_of(parts)
     federation, layers = workspace.federation, workspace.layers
+    check_label_sets(config, federation, workspace.objective)
     declared(strategy).know_layers(workspace.plan.shared(layers))
-    check_strategy(strategy, federation.num_clients)
-    most = f"at most {federation.num_clients}, the number of clients"
-    check((config.surveyed_clients or 1) <= federation.num_clients, "surveyed_clients", most, config.surveyed_clients)
+    clients = len(federation.seen)
+    check_strategy(strategy, clients)
+    most = f"at most {clients}, the number of clients" + (" that train" if federation.unseen else "")
+    check((config.surveyed_clients or 1) <= clients, "surveyed_clients", most, config.surveyed_clients)
     tested = server_examples(config, federation)
-    check_observed(strategy, declared_client(config.algorithm["client"]), parts.metrics)
-    check_stock_among(config.algorithm, max(1, int(config.fraction * federation.num_clients)))
+    rule = Constant(workspace.plan) if not config.plan.rule else build_rule(config)
+    rule.begin(layers, federation.num_clients, config.seed)
+    check_observed_in(rule, parts.metrics)
+    for key, looker in (("algorithm.strategy", declared(strategy)), ("plan.rule", rule)):
+        client = declared_client(config.algorithm["client"])
+        check_observed(key, looker, client, parts.metrics, type(declared(strategy)))
+    check_stock_among(config.algorithm, max(1, int(config.fraction * clients)))
     first = Session(workspace, 0, 1, config.rounds, "after_local", workspace.initial_buffers, RecordDict())
     try_in_run(config.algorithm["client"], first)
     _rehearse(config, workspace)
@@ -122,11 +142,12 @@ def build(config: Config) -> Built:
     # Elsewhere a metric that cannot measure this model is missing in the run, with the reason.
     if config.metrics.get("on_error") == "raise":
         trial.metrics(workspace.metrics, workspace.probe)
-    sizes = federation.splits["client_train"].sizes
+    sizes = federation.splits["client_train"].sizes[federation.seen]
     sizes = sizes.sum(keepdims=True) if declared(strategy).pooled else np.unique(sizes)
     lengths = [config.training.length(int(size)) for size in sizes if size]
-    idle = without_effect(config, workspace.metrics, lengths, federation.num_clients)
-    return Built(workspace, strategy, tested, (*trial.remarks(), *told, *idle))
+    idle = without_effect(config, workspace.metrics, lengths, clients)
+    packing = Packing(rule, federation.num_clients)
+    return Built(workspace, strategy, packing, tested, (*trial.remarks(), *told, *idle))
 
 
 def check_parts(config: Config) -> None:
@@ -146,6 +167,7 @@ def check_parts(config: Config) -> None:
     try_client(config.algorithm["client"])
     build_objective(config.objective)
     exporters(config.export)
+    outlets(config.tracking)
     for name, (part, content) in parts.items():
         # The runs of a sweep share most of their parts.
         if (seen := f"{name}: {content}") not in _checked:
@@ -164,7 +186,20 @@ def without_unread_plan(config: Config) -> Config:
 
 
 def _try_strategy(config: Config) -> None:
-    check_plan(build_strategy(config), config.plan)
+    check_plan(build_strategy(config), declared_client(config.algorithm["client"]), config.plan)
+    if config.plan.rule:
+        build_rule(config)
+
+
+def build_rule(config: Config) -> PlanRule:
+    """Return the rule of a plan that changes.
+
+    Raises:
+        UserError: it cannot be built, or is none.
+    """
+    wanted = "a subclass of fedlayers.core.plans.rule.PlanRule"
+    rule: PlanRule = build_plugin("plan.rule", config.plan.rule, PlanRule, wanted)
+    return rule
 
 
 def _build_metrics(config: Config) -> None:
@@ -231,7 +266,7 @@ def _rehearse(config: Config, workspace: Workspace) -> None:
 
     plan = workspace.plan
     weights = {n: tensor.cpu().numpy() for n, tensor in plan.travelling(split_state(workspace.module)[0]).items()}
-    rehearse(make, weights, config, workspace.federation.num_clients)
+    rehearse(make, weights, config, len(workspace.federation.seen))
 
 
 def _check_data_dir(data_dir: str | None) -> None:

@@ -88,7 +88,7 @@ class _Trial:
         declared(strategy).know_layers(built.plan.shared(built.layers))
         weights = built.plan.travelling(split_state(built.module)[0])
         arrays = {name: tensor.cpu().numpy() for name, tensor in weights.items()}
-        self.clients = built.federation.num_clients
+        self.clients = len(built.federation.seen)
         self.messages = first_messages(strategy, arrays, config, self.clients)[:size]
         self.is_possible = len(self.messages) == size
         self.app = app

@@ -12,18 +12,16 @@ from safetensors.numpy import load
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Federation
-from fedlayers.core.records import SCHEMAS
 from fedlayers.data import load_federation
 from fedlayers.data.cache import data_root
 from fedlayers.data.download import no_downloads
 from fedlayers.data.source import source_of
-from fedlayers.runs.commits import DamagedError
 from fedlayers.runs.done import known_end, read_done
 from fedlayers.runs.folder import RunFolder
-from fedlayers.runs.integrity import can_go_back, check_intact, check_not_lost, problem_of
+from fedlayers.runs.integrity import can_go_back, check_intact, check_not_lost
 from fedlayers.runs.lock import lock
-from fedlayers.runs.manifest import expected_parts
 from fedlayers.runs.reading.completeness import has_small_files
+from fedlayers.runs.reading.parts import check_sizes
 from fedlayers.runs.reading.run_facts import run_facts
 
 
@@ -43,10 +41,7 @@ def nothing_left(folder: RunFolder, config: Config) -> str | None:
             f"rounds must be {rounds} or more for {folder.path}, which is finished with {rounds} rounds, got "
             f"{config.rounds}; ask for rounds={rounds}, or choose another study=... for a run of {config.rounds}"
         )
-    for table in SCHEMAS:
-        for name, seal in expected_parts(folder.path, table, rounds).items():
-            if what := problem_of(folder.path / table / name, [seal], contents=False):
-                raise DamagedError(folder.path / table / name, what)
+    check_sizes(folder.path, rounds)
     known = folder.manifest.sources()
     if known:
         _check_sources(folder, known, {"data": _data_at_hand(config), "init": init_digest(config)})

@@ -59,6 +59,11 @@ class LoggedProgress(Progress):
         events.info("note: %s", text)
         self._shown.note(text)
 
+    def alarm(self, text: str) -> None:
+        """Tell that something goes wrong in the training."""
+        events.warning("alarm: %s", text)
+        self._shown.alarm(text)
+
     def close(self) -> None:
         """Take the display away."""
         self._shown.close()

@@ -3,27 +3,35 @@
 import logging
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from flwr.app import Message
+
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import Stopped, UserError, one_line
+from fedlayers.core.machine.cache_root import cache_root
 from fedlayers.core.machine.disk import disk_errors
 from fedlayers.core.machine.signals import signals_answered, stop_on_signals, stop_reason
-from fedlayers.data.cache import cache_root, data_root
+from fedlayers.core.quantities import Quantities
+from fedlayers.data.cache import data_root
 from fedlayers.engines.base import EngineGrid, Workplace
 from fedlayers.engines.make import checked_engine, make_engine, settled_device
+from fedlayers.execution.alarms.telling import Alarms
 from fedlayers.execution.build import Built, build
 from fedlayers.execution.cohort_choice import settled_cohort
 from fedlayers.execution.continuation import nothing_left, resume
 from fedlayers.execution.engine_choice import choose
-from fedlayers.execution.event_log import LoggedProgress, events, events_to
+from fedlayers.execution.event_log import events, events_to
 from fedlayers.execution.outcome import draw, export, facts_of, finish, note_stretch, save_partition, stated
-from fedlayers.execution.progress import Progress, make_progress
+from fedlayers.execution.progress import make_progress
 from fedlayers.execution.rounds import RoundLoop
+from fedlayers.execution.stand_alone_runs.alone import stand_alone_runs, with_stand_alone
 from fedlayers.execution.starting_point import fresh_model, starting_point
+from fedlayers.execution.trackers.live_tracking import LiveTracking, TrackedProgress
+from fedlayers.export.trackers.outlet import outlets
 from fedlayers.flower.adapter import quiet
 from fedlayers.flower.strategy_contract import declared
 from fedlayers.measuring.server import ServerMeasuring
@@ -57,10 +65,12 @@ def _execute(config: Config) -> Path:
     try:
         if complete := nothing_left(folder, config):
             print(complete)
-            export(folder, config)
+            # A tracker that did not follow the run, or could not, is given all of it.
+            export(folder, replace(config, export={**config.export, **config.tracking}))
             return folder.path
         device, said = settled_device(config)
         config = replace(config, device=device)
+        _train_alone(config)
         built = build(config)
         name, why = choose(config, built.workspace)
         why = "; ".join(filter(None, (why, said)))
@@ -74,6 +84,17 @@ def _execute(config: Config) -> Path:
     except LockedError as holder:
         print(f"already running there ({holder}): {folder.path}")
     return folder.path
+
+
+def _train_alone(config: Config) -> None:
+    """Let the clients train the models alone that metrics compare with, unless that is done."""
+    for other in stand_alone_runs(config):
+        print(f"stand-alone models of the clients: {run_folder(other)}")
+        if not RunFolder(_execute(other)).is_complete(other.rounds):
+            raise UserError(
+                f"metrics.heterogeneity.standalone must be complete before this run starts, and another process works "
+                f"on {run_folder(other)}; start again when it is done"
+            )
 
 
 def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: str) -> None:
@@ -99,11 +120,13 @@ def _start(folder: RunFolder, config: Config, built: Built, engine: str, why: st
         if committed is not None:
             _say(f"continuing after round {committed}")
         try:
-            with _counted(wall, held):
-                _run_rounds(folder, config, built, engine, committed, wall, stop)
-            draw(folder, config)
-            held.check()
-            finish(folder, config)
+            with LiveTracking(outlets(config.tracking), folder.path, _say) as tracking:
+                with _counted(wall, held):
+                    _run_rounds(folder, config, built, engine, committed, wall, stop, tracking)
+                draw(folder, config)
+                held.check()
+                finish(folder, config)
+                tracking.finish()
             export(folder, config)
             events.info("complete: %s rounds, wall time %.1f s", config.rounds, folder.facts()["wall_s"])
         except BaseException as error:
@@ -148,11 +171,18 @@ def _run_rounds(
     committed: int | None,
     wall: WallTime,
     stop: threading.Event,
+    tracking: LiveTracking,
 ) -> None:
-    progress = LoggedProgress(make_progress(config.progress))
+    progress = TrackedProgress(make_progress(config.progress), tracking)
     model, best = starting_point(folder, config, built, committed)
     title = f"{config.dataset['name']} {config.algorithm['name']} seed {config.seed}"
-    grid = _engine(folder, config, built, engine, stop, progress)
+    alarms = Alarms(progress, Quantities.of(stated(config, built)))
+
+    def arrived(replies: Sequence[Message]) -> None:
+        progress.advance(len(replies))
+        alarms.hear(replies)
+
+    grid = _engine(folder, config, built, engine, stop, arrived)
     try:
         with stop_on_signals(stop):
             progress.start(title, (committed or 0) + 1, config.rounds)
@@ -164,9 +194,11 @@ def _run_rounds(
                 config=config,
                 strategy=built.strategy,
                 measuring=measuring,
+                packing=built.packing,
                 grid=grid,
                 folder=folder,
                 progress=progress,
+                alarms=alarms,
                 model=model,
                 snapshots=SnapshotChoice(config, measuring.strategy.has_global_model, best),
                 wall_s=wall,
@@ -196,7 +228,7 @@ def _server_measuring(
         tested=built.tested,
         module=built.module,
         layers=built.layers,
-        plan=built.plan,
+        packing=built.packing,
         metrics=built.metrics,
         probe=built.probe,
         kept=folder.kept,
@@ -210,7 +242,12 @@ def _server_measuring(
 
 
 def _engine(
-    folder: RunFolder, config: Config, built: Built, engine: str, stop: threading.Event, progress: Progress
+    folder: RunFolder,
+    config: Config,
+    built: Built,
+    engine: str,
+    stop: threading.Event,
+    arrived: Callable[[Sequence[Message]], None],
 ) -> EngineGrid:
     costs = built.federation.splits["client_train"].sizes.tolist()
     shared = {
@@ -223,9 +260,10 @@ def _engine(
         costs,
         folder.path / "state",
         stop,
-        progress.advance,
+        arrived,
         shared,
         folder.states.last,
+        frozenset(built.federation.unseen),
     )
     grid = make_engine(engine, place, config.engine)
     for remark in grid.remarks:
@@ -239,7 +277,7 @@ def _for_workers(config: Config, cohort: int) -> Config:
     if isinstance(dataset.get("path"), str) and Path(dataset["path"]).exists():
         dataset["path"] = str(Path(dataset["path"]).resolve())
     training, data_dir = replace(config.training, cohort=cohort), str(data_root(config.data_dir).resolve())
-    return replace(config, dataset=dataset, data_dir=data_dir, training=training)
+    return replace(with_stand_alone(config), dataset=dataset, data_dir=data_dir, training=training)
 
 
 @contextmanager

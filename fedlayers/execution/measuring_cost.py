@@ -24,8 +24,10 @@ TRIED_ON = 128
 Timed = Callable[[Metric, Workspace], float]
 
 
-def measuring_seconds(config: Config, workspace: Workspace, example_s: float, limit_s: float, timed: Timed) -> float:
-    """Return a rough estimate of how long the clients of a run will measure on one core.
+def measuring_seconds(
+    config: Config, workspace: Workspace, example_s: float, limit_s: float, timed: Timed
+) -> dict[str, float]:
+    """Return a rough estimate of how long each metric will measure in a run, on one core.
 
     Metrics without passes over data cost nothing. Of the others a lower bound follows from their cost class; where the
     bounds leave open whether they reach the limit, the metrics are tried on one client, cheapest class first.
@@ -44,28 +46,41 @@ def measuring_seconds(config: Config, workspace: Workspace, example_s: float, li
         passes = max((PASSES[facts.cost] for facts in metric.facts), default=0)
         if passes:
             bounds[name], often[name] = passes * example_s * float(sizes.mean()), times_due(config, workspace, metric)
-    known = sum(bounds[name] * often[name] for name in bounds)
-    if known >= limit_s or known + SLOW_S * sum(often.values()) < limit_s:
-        return known
+    known = {name: bounds[name] * often[name] for name in bounds}
+    at_most = sum(known.values()) + SLOW_S * sum(often.values())
     for name in sorted(bounds, key=lambda name: bounds[name]):
-        known += max(timed(workspace.metrics[name], workspace) - bounds[name], 0.0) * often[name]
-        if known >= limit_s:
+        if sum(known.values()) >= limit_s or at_most < limit_s:
             break
+        known[name] = max(timed(workspace.metrics[name], workspace), bounds[name]) * often[name]
     return known
 
 
+def cheaper(name: str, metric: Metric, last_round: int) -> str:
+    """Return the settings by which a metric measures less often, "" for none."""
+    schedule, rounds = metric.schedule, range(1, last_round + 1)
+    due = {moment: sum(schedule.is_due(r, last_round, moment) for r in rounds) for moment in schedule.moments}
+    once = metric.per_model and due.get("after_aggregate", 0) > 0
+    words = [
+        f"metrics.{name}.moments=[after_aggregate], the global model alone" if once and due.get("after_local") else "",
+        f"metrics.{name}.rounds=[last]" if max(due.values(), default=0) > 1 else "",
+    ]
+    return " or ".join(filter(None, words))
+
+
 def times_due(config: Config, workspace: Workspace, metric: Metric) -> int:
-    """Return on how many clients a metric is due, all rounds and moments together."""
-    everyone = workspace.federation.num_clients
+    """Return on how many clients' models a metric is due, all rounds and moments together."""
+    everyone = len(workspace.federation.seen)
     surveyed, sampled = config.surveyed_clients or everyone, max(1, int(everyone * config.fraction))
     rounds = range(1, config.rounds + 1)
-    due = [
-        metric.schedule.is_due(r, config.rounds, moment)
-        for r in rounds
+    local, together = (
+        sum(metric.schedule.is_due(r, config.rounds, moment) for r in rounds)
         for moment in ("after_local", "after_aggregate")
-    ]
+    )
     ends = sum(metric.schedule.is_due(config.rounds, config.rounds, moment) for moment in ("start", "final"))
-    return ends * surveyed + sum(due) * sampled
+    if metric.per_model:
+        # The global model of a round is one, whoever has it.
+        return local * sampled + together + ends
+    return (local + together) * sampled + ends * surveyed
 
 
 def client_seconds(metric: Metric, workspace: Workspace) -> float:
@@ -82,6 +97,7 @@ def client_seconds(metric: Metric, workspace: Workspace) -> float:
         reference=parameters,
         data={scope: _first(examples) for scope, examples in data.items()},
         classes=federation.classes,
+        label_groups=federation.label_groups,
         seed=derive(workspace.config.seed, "try out"),
         round=1,
         moment="after_local",

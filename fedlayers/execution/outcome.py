@@ -7,9 +7,11 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -25,10 +27,13 @@ from fedlayers.execution.build import Built
 from fedlayers.execution.own_code import changed, own_code
 from fedlayers.export.exporter import Exporter, exporters
 from fedlayers.flower.client_contract import declared_client
+from fedlayers.flower.packing import LAYER_SHARED
 from fedlayers.flower.strategy_contract import declared
 from fedlayers.opening.run import Run
 from fedlayers.runs.checkpoint import check_resumable
 from fedlayers.runs.folder import RunFolder
+from fedlayers.runs.reading.tables import read
+from fedlayers.views.fairness import fairness_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +52,14 @@ def facts_of(folder: RunFolder, config: Config, built: Built, engine: str) -> di
         "objective": config.objective["name"],
         "learner": config.learner["name"],
         "plan": config.plan.name,
+        # Which layers are shared stands with each layer; where that changes, in the rows of layer_shared.
+        "plan_chosen": built.plan.how if not built.packing.rule.changes else dict(config.plan.rule),
         "engine": engine,
         "seed": config.seed,
         "clients": built.federation.num_clients,
+        "fraction": config.fraction,
         "surveyed_clients": config.surveyed_clients,
+        "unseen_clients": list(built.federation.unseen),
         "rounds": config.rounds,
         "identity": identity(config),
         "parameters": total(built.layers),
@@ -66,6 +75,7 @@ def facts_of(folder: RunFolder, config: Config, built: Built, engine: str) -> di
             }
             for layer in built.layers
         ],
+        **({"tokens": len(built.federation.vocabulary)} if built.federation.has_tokens else {}),
         "classes": list(built.federation.classes),
         # run.json is written anew after every round: numbers need no names.
         "client_names": list(built.federation.names),
@@ -113,7 +123,8 @@ def note_stretch(
     folder.write_facts({**facts, "stretches": stretches})
 
 
-def versions() -> dict[str, str]:
+@cache
+def versions() -> Mapping[str, str]:
     """Return the versions of this program, of Python and of the libraries that decide the numbers."""
     found = {name: importlib.metadata.version(name) for name in _LIBRARIES}
     return {"fedlayers": VERSION, "python": platform.python_version(), **found}
@@ -131,16 +142,22 @@ def cpu_name() -> str:
 
 def save_partition(folder: RunFolder, config: Config, federation: Federation) -> None:
     """Write who holds how many examples of which label, and which values were imputed, of those who are surveyed."""
-    listed, imputed = survey.surveyed(config.surveyed_clients, federation.num_clients, config.seed), federation.imputed
+    seen, imputed = federation.seen, federation.imputed
+    chosen = [seen[place] for place in survey.surveyed(config.surveyed_clients, len(seen), config.seed)]
+    listed = sorted([*chosen, *federation.unseen])
     if config.surveyed_clients is not None:
         imputed = imputed[imputed["client"].isna() | imputed["client"].isin(listed)]
     tables = {"partition": federation.label_counts(listed), "imputed": imputed}
     for name, frame in tables.items():
         if len(frame):
-            scratch = folder.path / f".{name}.parquet"
-            with disk_errors(scratch):
-                pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), scratch, compression="zstd")
-            scratch.replace(folder.path / f"{name}.parquet")
+            _save(folder, name, frame)
+
+
+def _save(folder: RunFolder, name: str, frame: pd.DataFrame) -> None:
+    scratch = folder.path / f".{name}.parquet"
+    with disk_errors(scratch):
+        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), scratch, compression="zstd")
+    scratch.replace(folder.path / f"{name}.parquet")
 
 
 def stated(config: Config, built: Built) -> list[Facts]:
@@ -148,16 +165,18 @@ def stated(config: Config, built: Built) -> list[Facts]:
     metrics = [facts for metric in built.metrics.values() for facts in metric.facts]
     client = declared_client(config.algorithm["client"])
     of_survey = [] if config.surveyed_clients is None else [survey.FACTS]
-    facts = [*metrics, *stated_by(type(declared(built.strategy))), *stated_by(client), *of_survey]
+    rule = built.packing.rule
+    of_plan = [LAYER_SHARED, *stated_by(type(rule))] if rule.changes else []
+    facts = [*metrics, *stated_by(type(declared(built.strategy))), *stated_by(client), *of_survey, *of_plan]
     return built.workspace.objective.read(facts)
 
 
 def draw(folder: RunFolder, config: Config) -> None:
     """Draw the figures of a run whose rounds are done."""
     if config.figures:
-        from fedlayers.figures.draw import draw_main
+        with _told("the figures could not be drawn", f"python -m fedlayers.plot {folder.path} draws them"):
+            from fedlayers.figures.draw import draw_main
 
-        with _told("the figures could not be drawn"):
             draw_main(folder.path)
 
 
@@ -165,10 +184,12 @@ def export(folder: RunFolder, config: Config) -> None:
     """Write a finished run in the formats that were asked for, and say where; one that fails loses nothing else."""
     if not config.export:
         return
-    run = Run(folder.path)
-    for name, exporter in exporters(config.export).items():
-        with _told(f"export={name} could not be written"):
-            _export(run, exporter)
+    again = f"python -m fedlayers.export {folder.path} --to"
+    with _told("nothing could be exported", f"{again} FORMAT does"):
+        run = Run(folder.path)
+        for name, exporter in exporters(config.export).items():
+            with _told(f"export={name} could not be written", f"{again} {name} writes it"):
+                _export(run, exporter)
 
 
 def _export(run: Run, exporter: Exporter) -> None:
@@ -180,28 +201,37 @@ def _export(run: Run, exporter: Exporter) -> None:
     except UserError as error:
         print(f"not exported: {error}", file=sys.stderr)
         return
-    print(f"export: {written.folder}", *(f"note: {note}" for note in written.notes), sep="\n")
+    print(f"export: {written.where}", *(f"note: {note}" for note in written.notes), sep="\n")
 
 
 def finish(folder: RunFolder, config: Config) -> None:
-    """Mark the run as complete, write the report, and tell what came out and where to look."""
-    from fedlayers.execution.summary import summary
+    """Mark the run as complete, write the report, and tell what came out and where to look.
 
+    From the mark on nothing makes the run fail, not even a module that is not there: no later start would repeat it.
+    """
     folder.write_facts({**folder.facts(), "status": "complete", "reason": None})
-    folder.finish(config.rounds, float(folder.facts()["wall_s"]))
+    with _told("the table of fairness could not be written"):
+        _save(folder, "fairness", fairness_of(read(folder.path)))
+    wall_s = float(folder.facts()["wall_s"])
+    folder.finish(config.rounds, wall_s)
     if config.figures:
-        from fedlayers.report.page import write_report
+        with _told("the report could not be written", f"python -m fedlayers.report {folder.path} makes it again"):
+            from fedlayers.report.page import write_report
+            from fedlayers.report.room import at_end_of_run
 
-        with _told("the report could not be written"):
-            write_report(folder.path)
-    show(summary(folder.path))
+            write_report(folder.path, answers=at_end_of_run(wall_s))
+    with _told("what came out could not be summed up", f"the run is in {folder.path}"):
+        from fedlayers.execution.summary import summary
+
+        show(summary(folder.path))
 
 
 @contextmanager
-def _told(problem: str) -> Iterator[None]:
-    """Tell that something of a finished run failed, and go on."""
+def _told(problem: str, remedy: str = "") -> Iterator[None]:
+    """Tell that something of a finished run failed, and what makes up for it, and go on."""
     try:
         yield
     except Exception:
         logger.exception(problem)
-        print(f"{problem} (log.txt says why); the tables are complete", file=sys.stderr)
+        rest = f"; {remedy}" if remedy else ""
+        print(f"{problem} (log.txt says why); the tables are complete{rest}", file=sys.stderr)

@@ -49,6 +49,9 @@ class Progress:
     def note(self, text: str) -> None:
         """Tell something in passing, without disturbing the display."""
 
+    def alarm(self, text: str) -> None:
+        """Tell that something goes wrong in the training, which goes on."""
+
     def close(self) -> None:
         """Take the display away; may be called at any time and more than once."""
 
@@ -134,6 +137,10 @@ class PlainProgress(Progress):
         """Write the text on a line of its own."""
         self._write(f"note: {text}")
 
+    def alarm(self, text: str) -> None:
+        """Write the text on a line of its own."""
+        self._write(f"alarm: {text}")
+
     def _write(self, *parts: str) -> None:
         self._last_line = self._clock()
         with _UNLESS_CLOSED:
@@ -195,6 +202,10 @@ class LiveProgress(Progress):
     def note(self, text: str) -> None:
         """Print the text above the bars."""
         self._above(f"note: {text}")
+
+    def alarm(self, text: str) -> None:
+        """Print the text above the bars."""
+        self._above(f"alarm: {text}")
 
     def _above(self, text: str) -> None:
         with _UNLESS_CLOSED:

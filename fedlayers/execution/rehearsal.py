@@ -1,5 +1,6 @@
 """Tries a strategy out before the run: whom it waits for, what it tells clients, what it makes of replies."""
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from fedlayers.config.schema.plan import Plan
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError
+from fedlayers.core.plans.rule import PlanRule
 from fedlayers.core.quantities import stated_by
 from fedlayers.core.seeding import global_state
 from fedlayers.core.spelling import did_you_mean
@@ -80,13 +82,19 @@ def reads_plan(strategy: Strategy) -> bool:
     return said.has_global_model and not said.pooled
 
 
-def check_plan(strategy: Strategy, plan: Plan) -> None:
-    """Raise UserError if layers are to stay with clients where a strategy leaves them all, or has no clients."""
+def check_plan(strategy: Strategy, client: type[Participant], plan: Plan) -> None:
+    """Raise UserError for a plan that strategy or clients cannot honour: as all layers stay anyway, or it changes."""
     why = "trains one participant on all clients' examples" if declared(strategy).pooled else "shares no layer anyway"
     if plan.name != "all" and not reads_plan(strategy):
         raise UserError(
             f"plan must be left out because {type(strategy).__name__} {why}, got {plan.name!r}; leave it out, or "
             "choose algorithm=fedavg"
+        )
+    if plan.rule and not (declared(strategy).takes_parts and client.takes_parts):
+        who = type(strategy).__name__ if not declared(strategy).takes_parts else client.__name__
+        raise UserError(
+            f"plan must be one that stays the same with {who}, which takes every client's layers to be the same in all "
+            f"rounds, got {plan.name!r}; choose algorithm=fedavg, or a plan such as plan=head"
         )
 
 
@@ -101,18 +109,50 @@ def _check_minimums(strategy: FedAvg, key: str, clients: int) -> None:
         check(wanted <= clients, f"{key}.{name}", f"{clients} or less, the number of clients", wanted, why)
 
 
-def check_observed(strategy: Strategy, client: type[Participant], metrics: Mapping[str, Metric]) -> None:
-    """Raise UserError for a quantity that the strategy wants to see and only a metric that the run lacks measures."""
+def check_observed(
+    key: str,
+    looker: Declared | PlanRule,
+    client: type[Participant],
+    metrics: Mapping[str, Metric],
+    strategy: type = Declared,
+) -> None:
+    """Raise UserError for a quantity that strategy or plan want to see and only a metric that the run lacks measures.
+
+    A plan's is refused as well if nobody states it; a strategy's may be in rows that its own clients make up.
+
+    Args:
+        key: the dotted key of who looks.
+        looker: who looks.
+        client: the clients, which have rows of their own.
+        metrics: the run's.
+        strategy: the strategy beside a plan, which has rows of its own.
+    """
     measured = [facts for metric in metrics.values() for facts in metric.facts]
-    known = {facts.name for facts in (*measured, *stated_by(type(declared(strategy))), *stated_by(client))}
-    for quantity in declared(strategy).observes:
-        if quantity not in known and (found := asks_for(quantity)):
+    known = {facts.name for facts in (*measured, *stated_by(type(looker)), *stated_by(client), *stated_by(strategy))}
+    for quantity in looker.observes:
+        found = asks_for(quantity) if quantity not in known else None
+        if quantity in known or (found is None and isinstance(looker, Declared)):
+            continue
+        advice = "choose a metric that states it in its facts, or a quantity in the column metric of the tables"
+        if found:
             close, group, option = found
             advice = f"add {option} to {group}" if close == quantity else did_you_mean(close)
-            raise UserError(
-                f"algorithm.strategy must observe what the run measures, got {quantity!r}, which no metric of it does; "
-                f"{advice}"
-            )
+        raise UserError(
+            f"{key} must observe what the run measures, got {quantity!r}, which no metric of it does; {advice}"
+        )
+
+
+def check_observed_in(rule: PlanRule, metrics: Mapping[str, Metric]) -> None:
+    """Raise UserError for a round in which what a plan wants to see is measured by none of the run's metrics."""
+    for quantity in rule.observes:
+        measuring = {n: one for n, one in metrics.items() if any(facts.name == quantity for facts in one.facts)}
+        for server_round in rule.observed_in if measuring else ():
+            # Not only because it happens to be the last one.
+            if not any(one.schedule.is_due(server_round, sys.maxsize, "after_local") for one in measuring.values()):
+                raise UserError(
+                    f"plan.rule must look at a round in which {quantity} is measured after local training, got "
+                    f"{server_round}; add it to metrics.{next(iter(measuring))}.rounds"
+                )
 
 
 def rehearse(make: Callable[[], Strategy], weights: Mapping[str, np.ndarray], config: Config, clients: int) -> None:

@@ -27,7 +27,8 @@ class ServerTests:
 
     def start(self, model: GlobalModel, server_round: int, moment: str) -> None:
         """Begin to test a model; where clients and server share a process, and the model, end first."""
-        self._test = self._pool.submit(self._measuring.test, replace(model), server_round, moment)
+        plan = self._measuring.packing.plan_of(server_round)
+        self._test = self._pool.submit(self._measuring.test, replace(model), server_round, moment, plan)
         if not self._measuring.concurrent:
             self._test.result()
 
@@ -70,7 +71,8 @@ class ShownScores:
         (server_round, phase), self._open = self._open, None
         means = phase.means()
         self._scope = self._scope or next((scope for scope in _SHOWN if means.of("loss", scope) is not None), None)
-        self._progress.round_done(server_round, *(self._mean(means, metric) for metric in ("accuracy", "loss")))
+        accuracy, of_sets, loss = (self._mean(means, metric) for metric in ("accuracy", "subset_accuracy", "loss"))
+        self._progress.round_done(server_round, of_sets if accuracy is None else accuracy, loss)
 
     def _mean(self, means: Means, metric: str) -> float | None:
         return means.of(metric, self._scope) if self._scope else None

@@ -33,6 +33,7 @@ def starting_point(
         data, scalars = folder.checkpoint(committed)
         try:
             weights, buffers, best = restore(data, scalars, built.strategy)
+            built.packing.restore(scalars)
             return _model(weights, buffers, built), best
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             # Versions without a manifest could not see it before.

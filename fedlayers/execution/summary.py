@@ -1,6 +1,7 @@
 """The short text at the end of a run: what came out, what it cost, what is missing, where to look."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from fedlayers.core.machine.terminal import line, plain
+from fedlayers.core.records import BEST, UNSEEN
 from fedlayers.execution.pace import duration
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.tables import Tables, read
@@ -17,8 +19,13 @@ from fedlayers.runs.reading.tables import Tables, read
 _WIDTH = 100
 _LABEL_WIDTH = 16
 _MOST_REASONS = 3
+# The second of data of which several labels may hold.
+_ACCURACIES = ("accuracy", "subset_accuracy")
 # What says in which cell of the table a row counts.
 _CELL = ["metric", "scope", "moment", "round", "model"]
+_READ = [*_CELL, "layer", "subject", "step", "client", "value", "status", "reason", "unit"]
+# The global model where a round has evaluated it, else the personal ones: under a plan that changes, either.
+_COUNTING = "the one that counts"
 _MOMENTS = {"after_local": "after local training", "after_aggregate": "after aggregation"}
 
 
@@ -34,9 +41,10 @@ def summarise(run_dir: Path) -> str:
 def summary(run_dir: Path) -> Group:
     """Return the summary of a run, to be printed by :func:`fedlayers.core.machine.terminal.show`.
 
-    A table with the first round, the best (as run.json has it), the last and the final evaluation: mean and
-    standard deviation over clients (n − 1), the worst client, the server's test set; then time, missing
-    records and paths. A figure that was not measured is a dash.
+    A table with the first round, the best (as run.json has it), the last and the final evaluation: mean and standard
+    deviation over clients (n − 1), how evenly they are served (the worst client, the mean of the worst tenth, the
+    variance), those that never train, the server's test set; then time, missing records and paths. A figure that was
+    not measured is a dash. Where rounds ask some of the clients, a line says of how many each column is.
 
     Args:
         run_dir: the run folder, of a run that may still be going on.
@@ -46,7 +54,7 @@ def summary(run_dir: Path) -> Group:
     """
     run = Path(run_dir)
     facts = run_facts(run)
-    tables = read(run)
+    tables = read(run, columns=_READ)
     told = ["", *_cost(tables, facts), *_missing(tables.records), *_places(run)]
     return Group(line(_headline(facts)), *_scores(tables.records, facts), *map(line, told))
 
@@ -65,59 +73,90 @@ def _headline(facts: Mapping[str, Any]) -> str:
 def _scores(records: pd.DataFrame, facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return the table of scores, nothing if nothing was evaluated."""
     whole = records[["layer", "subject", "step"]].isna().all(axis=1)
-    chosen = records["metric"].isin(["accuracy", "loss"]) & whole
+    chosen = records["metric"].isin([*_ACCURACIES, "loss"]) & whole
     rows = records.loc[
         chosen & (records["status"] == "ok") & np.isfinite(records["value"]), [*_CELL, "client", "value"]
     ]
+    accuracy = next((name for name in _ACCURACIES if (rows["metric"] == name).any()), _ACCURACIES[0])
     scope = next((name for name in ("client_test", "client_val") if (rows["scope"] == name).any()), "client_test")
     columns = _columns(rows, facts)
     if not columns:
         return []
-    split = scope.removeprefix("client_")
-    kinds = _kinds(rows[rows["scope"] == scope])
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("mean ± sd over clients", overflow="fold", min_width=_LABEL_WIDTH)
     for title in columns:
         table.add_column(title, justify="right")
 
     cells = {str(name): column.to_numpy(object) for name, column in rows[_CELL].items()}
-
-    def add(label: str, told: Callable[[pd.DataFrame], str], moment: str, model: str | None, *of: str) -> None:
-        found = (rows[_at(cells, column, moment, model, *of)] for column in columns.values())
-        table.add_row(label, *map(told, found))
-
-    if kinds:
-        table.add_row(f"client {split} accuracy")
-        for moment, model, label in kinds:
-            add(f"  {label}", _mean, moment, model, "accuracy", scope)
-        moment, model, label = kinds[-1]
-        add("  worst client", _worst, moment, model, "accuracy", scope)
-        table.add_row(f"client {split} loss")
-        add(f"  {label}", _mean, moment, model, "loss", scope)
-    for metric in ("accuracy", "loss"):
-        add(f"server test {metric}", _mean, "after_aggregate", None, metric, "server_test")
+    values, clients = rows["value"].to_numpy(float), rows["client"].to_numpy(object)
+    for label, *cell in _lines(rows, scope, accuracy):
+        found = [(told, _at(cells, column, *at)) for column in columns.values() for told, *at in cell]
+        table.add_row(label, *(told(values[here], clients[here]) for told, here in found))
     for numbers in table.columns[
         1:
     ]:  # a terminal that is too narrow breaks labels, then whole lines, but cuts no digits
         numbers.min_width = max(len(str(cell)) for cell in (numbers.header, *numbers.cells))
     best = facts.get("best")
-    return [line(""), table, *([line(f"best round by {best['metric']}")] if best else [])]
+    said = [f"best round by {best['metric']}"] if best else []
+    shown = "after_aggregate", _COUNTING, accuracy, scope
+    of_columns = {title: _at(cells, column, *shown) for title, column in columns.items()}
+    return [line(""), table, *map(line, [*said, *_asked(of_columns, values, clients)])]
 
 
-def _columns(rows: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, int | None]:
-    """Return title -> round of the first, best and last round with scores; None stands for the final evaluation."""
+def _asked(of_columns: Mapping[str, np.ndarray], values: np.ndarray, clients: np.ndarray) -> Iterator[str]:
+    """Yield of how many clients the columns are, after aggregation, if not of equally many.
+
+    Args:
+        of_columns: title -> which rows are in the column's line after aggregation.
+        values: of all rows.
+        clients: of all rows.
+    """
+    asked = {title.partition(":")[0]: {*clients[here]} for title, here in of_columns.items() if here.any()}
+    if len({len(own) for own in asked.values()}) > 1:
+        yield "clients after aggregation: " + ", ".join(f"{title} {len(own)}" for title, own in asked.items())
+    if "best" in asked and len(asked["best"]) < len(asked.get("final", ())):
+        final = next(here for title, here in of_columns.items() if title.startswith("final"))
+        same = [place for place in np.flatnonzero(final) if clients[place] in asked["best"]]
+        yield f"best is of the clients of its round: final has {_mean(values[same], clients[same])} on the same ones"
+
+
+def _lines(rows: pd.DataFrame, scope: str, accuracy: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the lines of the table: the label and, unless it is a heading, what is told of which rows."""
+    kinds, split = _kinds(rows[rows["scope"] == scope]), scope.removeprefix("client_")
+    if kinds:
+        yield (f"client {split} {accuracy.replace('_', ' ')}",)
+        for moment, model, label in kinds:
+            yield f"  {label}", (_mean, moment, model, accuracy, scope)
+        moment, _, label = kinds[-1]
+        for name, told in (("worst client", _worst), ("worst decile", _decile), ("variance", _variance)):
+            yield f"  {name}", (told, moment, _COUNTING, accuracy, scope)
+        new = set(rows.loc[rows["scope"] == UNSEEN[scope], "model"])
+        for kind in sorted(new, reverse=True):
+            yield f"  unseen clients, {kind}", (_mean, "after_aggregate", kind, accuracy, UNSEEN[scope])
+        yield (f"client {split} loss",)
+        yield f"  {label}", (_mean, moment, _COUNTING, "loss", scope)
+    for metric in (accuracy, "loss"):
+        yield f"server test {metric.replace('_', ' ')}", (_mean, "after_aggregate", None, metric, "server_test")
+
+
+def _columns(rows: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """Return title -> moment -> round of the first, best and last round with scores, and of the final evaluation."""
     in_rounds = rows[rows["moment"].isin(list(_MOMENTS))]["round"]
-    columns: dict[str, int | None] = {}
+    columns: dict[str, dict[str, int]] = {}
     if len(in_rounds):
         first, last, best = int(in_rounds.min()), int(in_rounds.max()), facts.get("best")
         named = {"first": first, "best": int(best["round"]) if best else None, "last": last}
-        columns = {f"{name}: round {number}": number for name, number in named.items() if number is not None}
+        columns = {
+            f"{name}: round {number}": dict.fromkeys([*_MOMENTS, *([BEST] if name == BEST else [])], number)
+            for name, number in named.items()
+            if number is not None
+        }
     final = rows.loc[rows["moment"] == "final", "round"]
     if final.empty:
         return columns
     # A run that goes on with more rounds has the end of fewer until it has its own.
     is_last = in_rounds.empty or final.max() == in_rounds.max()
-    return columns | {"final" if is_last else f"final: round {final.max()}": None}
+    return columns | {"final" if is_last else f"final: round {final.max()}": {"final": int(final.max())}}
 
 
 def _kinds(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
@@ -136,29 +175,48 @@ def _kinds(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
 
 
 def _at(
-    cells: Mapping[str, np.ndarray], server_round: int | None, moment: str, model: str | None, metric: str, scope: str
+    cells: Mapping[str, np.ndarray],
+    column: Mapping[str, int],
+    moment: str,
+    model: str | None,
+    metric: str,
+    scope: str,
 ) -> np.ndarray:
-    """Say which rows are those of one cell; the final evaluation is of the model after aggregation."""
-    here: np.ndarray = (cells["metric"] == metric) & (cells["scope"] == scope)
-    if server_round is None:
-        here &= (cells["moment"] == "final") & (moment == "after_aggregate")
-    else:
-        here &= (cells["moment"] == moment) & (cells["round"] == server_round)
-    return here if model is None else here & (cells["model"] == model)
+    """Say which rows are those of one cell; evaluations at the end are of the model after aggregation."""
+    own: np.ndarray = (cells["metric"] == metric) & (cells["scope"] == scope)
+    at_end = [name for name in (BEST, "final") if name in column] if moment == "after_aggregate" else []
+    for name in (*at_end, moment):
+        here = own & (cells["moment"] == name) & (cells["round"] == column.get(name, -1))
+        if here.any():  # the best round is of all clients where the end of the run has asked them
+            break
+    if model == _COUNTING:
+        model = "global" if (here & (cells["model"] == "global")).any() else "personal"
+    found: np.ndarray = here if model is None else here & (cells["model"] == model)
+    return found
 
 
-def _mean(rows: pd.DataFrame) -> str:
-    if rows.empty:
+def _mean(values: np.ndarray, clients: np.ndarray) -> str:
+    if not len(values):
         return "–"
-    mean = f"{rows['value'].mean():.3f}"
-    return f"{mean} ± {rows['value'].std():.3f}" if len(rows) > 1 else mean
+    mean = f"{values.mean():.3f}"
+    return f"{mean} ± {values.std(ddof=1):.3f}" if len(values) > 1 else mean
 
 
-def _worst(rows: pd.DataFrame) -> str:
-    if rows.empty:
+def _worst(values: np.ndarray, clients: np.ndarray) -> str:
+    if not len(values):
         return "–"
-    row = rows.sort_values(["value", "client"]).iloc[0]
-    return f"{row['value']:.3f} (no. {row['client']})"
+    worst = min(range(len(values)), key=lambda place: (values[place], clients[place]))
+    return f"{values[worst]:.3f} (no. {clients[worst]})"
+
+
+def _decile(values: np.ndarray, clients: np.ndarray) -> str:
+    """Return the mean of the tenth of the clients with the lowest accuracies."""
+    worst = np.sort(values)[: math.ceil(len(values) / 10)]
+    return f"{worst.mean():.3f}" if len(worst) else "–"
+
+
+def _variance(values: np.ndarray, clients: np.ndarray) -> str:
+    return f"{values.var(ddof=1):.4f}" if len(values) > 1 else "–"
 
 
 def _cost(tables: Tables, facts: Mapping[str, Any]) -> list[str]:
@@ -190,6 +248,9 @@ def _missing(records: pd.DataFrame) -> list[str]:
         return [f"{len(records):,} records, none missing"]
     reasons = missing["reason"].astype(object).fillna("no reason given").value_counts()
     shown = [_fit(f"  {count:,} × {reason}") for reason, count in reasons.head(_MOST_REASONS).items()]
+    if others := len(reasons) - len(shown):
+        rest = f"{reasons.iloc[_MOST_REASONS:].sum():,} records"
+        shown.append(f"  and {others} other reason{'s' if others > 1 else ''} of {rest}")
     return [f"{len(records):,} records, {len(missing):,} of them missing:", *shown]
 
 

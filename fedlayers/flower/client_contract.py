@@ -25,6 +25,10 @@ class Participant(NumPyClient):
     sends: ClassVar[tuple[str, ...] | None] = None
     # Whether evaluations of the same message give the same rows, whatever moment it names: they are then made once.
     repeats: ClassVar[bool] = False
+    # Whether it goes on where the layers that come and are sent change from round to round, as ``session.plan`` says.
+    takes_parts: ClassVar[bool] = False
+    # Whether training uses all clients' examples, so that what it measures belongs to no single client.
+    pooled: ClassVar[bool] = False
     # What the column ``model`` calls the model that clients are compared on after training: the first that is measured.
     compared: ClassVar[str] = "personal"
     # How to read the values of the client's own rows.

@@ -1,11 +1,13 @@
 """Binds a NumPyClient to Flower's Message API: the ClientApp that every engine runs."""
 
 import copy
+import hashlib
 import json
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
+import pyarrow as pa
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -14,13 +16,16 @@ from fedlayers.config.schema.settings import Config
 from fedlayers.core.cohorts.meeting import place, side_by_side
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.devices import prepare_process, threads
+from fedlayers.core.records import addressed, from_bytes, to_bytes, to_table
 from fedlayers.core.seeding import global_state
 from fedlayers.core.weights import from_safetensors_bytes
 from fedlayers.flower.adapter import NumPyClient, client_error, integer, make_reply, records_of
 from fedlayers.flower.arrays import decode
+from fedlayers.flower.client_contract import Participant
 from fedlayers.flower.client_plugin import client_maker
-from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, reply_content
+from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, EXTRA, reply_content
 from fedlayers.flower.session import Session, Workspace
+from fedlayers.flower.traffic import traffic_rows
 
 # What makes a worker's data, model and metrics of a configuration: a function that any process can import.
 Assemble = Callable[[Config], Workspace]
@@ -28,7 +33,7 @@ Assemble = Callable[[Config], Workspace]
 
 @dataclass(frozen=True)
 class _Run:
-    """What a ClientApp carries: the run's configuration, what builds a workspace of it, and its data's digest."""
+    """What a ClientApp carries: the run's configuration, what builds a workspace of it, its data's digest, a key."""
 
     config: Config
     assemble: Assemble
@@ -65,7 +70,9 @@ def client_app(config: Config, assemble: Assemble, data: str | None = None) -> C
         data: the digest of the run's data: a worker that finds others, which were replaced meanwhile, refuses them.
     """
     app = CohortApp(config.training.cohort_size, config.client_threads)
-    run = _Run(config, assemble, data, json.dumps({**asdict(config), "data": data}, sort_keys=True))
+    # A digest: the configuration travels with every message, once is enough.
+    told = json.dumps({**asdict(config), "data": data}, sort_keys=True)
+    run = _Run(config, assemble, data, hashlib.sha256(told.encode()).hexdigest())
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
@@ -85,7 +92,7 @@ def client_app(config: Config, assemble: Assemble, data: str | None = None) -> C
 
 
 def _handle(run: _Run, message: Message, context: Context, training: bool) -> Message:
-    """Run one message; a client's exception becomes an error reply with client, round, moment and traceback."""
+    """Run one message; a client's exception becomes an error reply with client, round, moment and what happened."""
     client = int(context.node_config["partition-id"])
     settings = records_of(message.content, ConfigRecord)[CONFIG]
     server_round = integer(settings["server-round"])
@@ -93,7 +100,7 @@ def _handle(run: _Run, message: Message, context: Context, training: bool) -> Me
     try:
         with (
             threads(run.config.client_threads),
-            global_state(run.config.seed, f"client/{moment}", server_round, client),
+            global_state(run.config.training_seed, f"client/{moment}", server_round, client),
         ):
             station = _station(run)
             workspace = station.workspace()
@@ -107,29 +114,51 @@ def _handle(run: _Run, message: Message, context: Context, training: bool) -> Me
                 context.state,
                 message.content,
             )
-            return make_reply(message, _reply(station.client(session), session, training))
-    except Exception:
-        reason = json.dumps(
-            {"client": client, "round": server_round, "moment": moment, "traceback": traceback.format_exc()}
-        )
+            # It counts time from now on.
+            _ = session.work
+            participant = station.client(session)
+            reply = _reply(participant, session, training)
+            pooled = isinstance(participant, Participant) and participant.pooled
+            return make_reply(message, _with_usage(reply, session, pooled))
+    except Exception as error:
+        # What is meant for the user is a sentence; a traceback would hide it.
+        told = str(error) if isinstance(error, UserError) else traceback.format_exc()
+        reason = json.dumps({"client": client, "round": server_round, "moment": moment, "told": told})
         return Message(client_error(reason), reply_to=message)
 
 
 def _reply(client: NumPyClient, session: Session, training: bool) -> RecordDict:
     """Call the NumPyClient and pack what it returns into the records that strategies expect."""
     arrays = records_of(session.content, ArrayRecord)[ARRAYS]
-    # Copies, because a client may train in what it is given, and the next one starts from the same weights.
-    parameters = [decode(arrays[name]).copy() for name in session.received]
+    with session.part("unpack"):
+        # Copies, because a client may train in what it is given, and the next one starts from the same weights.
+        parameters = [decode(arrays[name]).copy() for name in session.received]
     if not training:
         loss, count, found = client.evaluate(parameters, session.settings)
-        return reply_content(None, count, {"loss": loss, **found})
+        with session.part("pack"):
+            return reply_content(None, count, {"loss": loss, **found})
     updated, count, found = client.fit(parameters, session.settings)
     if len(updated) != len(session.sent):
         raise UserError(
             f"algorithm.client: fit must return the arrays that session.sent names, {len(session.sent)} of them, got "
             f"{len(updated)}; change session.sent to send others"
         )
-    return reply_content(dict(zip(session.sent, updated, strict=True)), count, found)
+    with session.part("pack"):
+        return reply_content(dict(zip(session.sent, updated, strict=True)), count, found)
+
+
+def _with_usage(reply: RecordDict, session: Session, pooled: bool) -> RecordDict:
+    """Return a reply with what the work on it took and how much travels, if a metric asks for it."""
+    if session.work is None:
+        return reply
+    rows = [*traffic_rows(session.content, reply, session.workspace.layers), *session.work.rows()]
+    owner, client = ("server", None) if pooled else ("client", session.client)
+    rows = addressed(rows, owner=owner, client=client, round=session.round, moment=session.moment)
+    own = to_table("resources", rows)
+    extra = records_of(reply, ConfigRecord)[EXTRA]
+    others = [from_bytes(data) for data in [extra.get("resources")] if isinstance(data, bytes)]
+    extra["resources"] = to_bytes(pa.concat_tables([*others, own], promote_options="none"))
+    return reply
 
 
 def _buffers(settings: ConfigRecord, device: torch.device) -> dict[str, torch.Tensor]:

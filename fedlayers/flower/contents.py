@@ -1,6 +1,7 @@
 """What the records of messages and replies are called, and which of them a value that a client returns goes to."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -16,6 +17,8 @@ from fedlayers.flower.arrays import encode
 
 # The model's arrays and the settings, in messages; in replies the settings are what a client tells its strategy.
 ARRAYS, CONFIG = "arrays", "config"
+# Which plan holds for whom, in the settings of messages where plans change.
+PLAN = "federation-plan"
 # A reply's numbers.
 METRICS = "metrics"
 # Our rows and payloads in a reply, beside the records that strategies insist on.
@@ -23,9 +26,11 @@ EXTRA = "fedlayers"
 BUFFERS, PAYLOADS, START = "buffers", "payloads", "start"
 # What a client wants the user to know.
 REMARK = "remark"
+# What a client's training gives cause to worry about: sentences, as JSON.
+ALARMS = "alarms"
 # What several metrics send and travels once.
 SHARED = "shared_payloads"
-_PARTS = (*SCHEMAS, PAYLOADS, SHARED, BUFFERS, START, REMARK)
+_PARTS = (*SCHEMAS, PAYLOADS, SHARED, BUFFERS, START, REMARK, ALARMS)
 # A record of a reply that holds a sum over clients in the place of their arrays: "sum/<level>/<place>".
 SUM = "sum/"
 # Which arrays of that sum a reply lacked.
@@ -78,6 +83,11 @@ def unpacked_payloads(data: bytes) -> dict[str, dict[str, np.ndarray]]:
         whose, _, name = key.partition("/")
         found.setdefault(unquote(whose), {})[name] = array
     return found
+
+
+def packed_alarms(client: int | None, server_round: int, told: Sequence[str]) -> bytes:
+    """Return the alarms of a client's training; ``client`` is None where it used all clients' examples."""
+    return json.dumps({"client": client, "round": server_round, "told": list(told)}).encode()
 
 
 def _kind(name: str, value: object) -> str:

@@ -8,7 +8,7 @@ from flwr.app import ArrayRecord
 from torch import Tensor
 
 from fedlayers.core.errors import UserError
-from fedlayers.core.weights import to_safetensors_bytes
+from fedlayers.core.weights import from_safetensors_bytes, to_safetensors_bytes
 from fedlayers.flower.adapter import make_array_record
 from fedlayers.flower.arrays import decode, encode
 
@@ -31,6 +31,16 @@ class GlobalModel:
     def packed(self) -> bytes:
         """Return weights and buffers as safetensors."""
         return to_safetensors_bytes({**self.tensors(), **self.buffers})
+
+    def restored(self, data: bytes) -> "GlobalModel":
+        """Return the model of the same arrays that :meth:`packed` has written.
+
+        Args:
+            data: safetensors.
+        """
+        found = from_safetensors_bytes(data)
+        weights = {name: np.array(found[name].numpy()) for name in self.weights}
+        return GlobalModel(weights, {name: found[name] for name in self.buffers})
 
     def take(self, arrays: ArrayRecord) -> None:
         """Replace weights by aggregated ones, by name, in the model's order and precision (FedAdam returns float64).

@@ -20,6 +20,7 @@ from fedlayers.core.weights import from_safetensors_bytes
 from fedlayers.flower.adapter import number, records_of
 from fedlayers.flower.arrays import tensor_of
 from fedlayers.flower.contents import (
+    ALARMS,
     ARRAYS,
     BUFFERS,
     EXTRA,
@@ -87,14 +88,17 @@ class Replies:
         self.payloads, self.shared = {}, {}
 
     def mean_buffers(self, key: str) -> dict[str, Tensor]:
-        """Return the mean of the clients' buffers, weighted by a metric of their replies, in the buffers' own types."""
+        """Return the mean of the clients' buffers, weighted by a metric of their replies, in the buffers' own types.
+
+        Each buffer's mean is over those who sent it.
+        """
         weights = {client_of(m): number(records_of(m.content, MetricRecord)[METRICS][key]) for m in self.messages}
-        total = sum(weights.values())
-        first = next(iter(self.buffers.values()))
         means = {}
-        for name, buffer in first.items():
-            shares = [weights[c] / total * b[name].to(torch.float64) for c, b in sorted(self.buffers.items())]
-            mean = torch.stack(shares).sum(0)
+        for name in dict.fromkeys(name for own in self.buffers.values() for name in own):
+            found = {client: own[name] for client, own in sorted(self.buffers.items()) if name in own}
+            total = sum(weight for client, weight in weights.items() if client in found)
+            mean = torch.stack([weights[c] / total * b.to(torch.float64) for c, b in found.items()]).sum(0)
+            buffer = next(iter(found.values()))
             means[name] = (mean if buffer.is_floating_point() else mean.round()).to(buffer.dtype)
         return means
 
@@ -210,7 +214,7 @@ def read_replies(
             phase.arrays[client] = dict(arrays[ARRAYS])
         _take(phase, client, extra)
     if replies and not phase.messages:
-        raise ClientFailed(f"every client failed in round {server_round} ({moment}); the log has their tracebacks")
+        raise ClientFailed(f"every client failed in round {server_round} ({moment}); the log has why")
     return phase
 
 
@@ -228,6 +232,8 @@ def _take(phase: Replies, client: int, extra: ConfigRecord) -> None:
                 held.setdefault(whose, {})[client] = payload
         elif name == BUFFERS:
             phase.buffers[client] = from_safetensors_bytes(data)
+        elif name == ALARMS:
+            continue  # told when the reply came in
         elif name == REMARK:
             phase.remarks[data.decode()] = None
         elif name == START:
@@ -238,13 +244,14 @@ def _take(phase: Replies, client: int, extra: ConfigRecord) -> None:
 
 def _failed(phase: Replies, details: dict[str, Any], on_error: str, note: Callable[[str], None]) -> None:
     """Stop at a failed client, or write down that it is missing."""
-    client, trace = details["client"], details["traceback"]
+    client, told = details["client"], details["told"].strip()
     server_round, moment = details["round"], details["moment"]
-    text = f"client {client} failed in round {server_round} ({moment}):\n{trace}"
+    between = "\n" if "\n" in told else " "
+    text = f"client {client} failed in round {server_round} ({moment}):{between}{told}"
     if on_error == "stop":
         raise ClientFailed(text)
     logger.error(text)
-    last_line = trace.strip().splitlines()[-1]
+    last_line = told.splitlines()[-1]
     note(f"client {client} is dropped from round {server_round} ({moment}): {last_line}")
     phase.add([missing("client", last_line, client=client, owner="client", round=server_round, moment=moment)])
 
@@ -255,5 +262,5 @@ def _details(reply: Message, server_round: int, moment: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(reason)
     except json.JSONDecodeError:
-        found = {"client": client_of(reply), "round": server_round, "moment": moment, "traceback": reason}
+        found = {"client": client_of(reply), "round": server_round, "moment": moment, "told": reason}
     return found

@@ -1,6 +1,7 @@
 """What a NumPyClient works with: one client's data, model and generators for one message."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,16 +14,19 @@ from torch import Tensor, nn
 from fedlayers.config.building import plugin_maker
 from fedlayers.config.plugins import LEARNER
 from fedlayers.config.schema.settings import Config
+from fedlayers.core.cohorts.meeting import own_time
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples, Federation
-from fedlayers.core.federation_plan import FederationPlan
 from fedlayers.core.layers import Layer
-from fedlayers.core.plan_kinds import KINDS, plan_of
+from fedlayers.core.plans.kinds import plan_of
+from fedlayers.core.plans.plan import FederationPlan
 from fedlayers.flower.adapter import records_of
 from fedlayers.flower.arrays import decode
-from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, array_record
+from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, PLAN, array_record
+from fedlayers.flower.packing import told_plan
 from fedlayers.objectives.objective import ClassCounts, Objective
 from metrics.base import Metric
+from metrics.resource_usage.work import Work
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 Scalars = dict[str, Any]
@@ -54,15 +58,15 @@ class Workspace:
 
     @cached_property
     def plan(self) -> FederationPlan:
-        """Which layers are shared.
+        """Which layers are shared in any round.
 
         Raises:
             UserError: ``plan`` names a layer that the model does not have, no layer, or all.
         """
         plan = self.config.plan
-        if plan.name in KINDS:
-            return plan_of(plan.name, plan.head_layers, self.layers)
-        return FederationPlan.keeping(plan.personal, self.layers, "plan.personal")
+        if plan.rule:
+            return FederationPlan.all()
+        return plan_of(plan.name, plan.setting, self.layers, self.config.seed)
 
     def objective_of(self, client: int | None) -> Objective:
         """Return what a client minimises, given its training examples; None: given those of all clients together.
@@ -137,16 +141,47 @@ class Session:
             )
         return [name for name in names if name in came]
 
+    @property
+    def is_unseen(self) -> bool:
+        """Whether this client never trains and is only evaluated."""
+        return self.client in self.workspace.federation.unseen
+
+    @cached_property
+    def work(self) -> Work | None:
+        """What times the parts of the client's work on this message; None if no metric asks for it."""
+        metrics = self.workspace.metrics.values()
+        due = [one for one in metrics if one.schedule.is_due(self.round, self.last_round, self.moment)]
+        return Work(self.workspace.device, own_time) if any(one.of_messages for one in due) else None
+
+    def part(self, name: str) -> AbstractContextManager[None]:
+        """Time a block of code as a part of the client's work, if a metric asks for it."""
+        return nullcontext() if self.work is None else self.work.part(name)
+
+    @cached_property
+    def told_plan(self) -> FederationPlan | None:
+        """The plan that the message names, where plans change."""
+        config = records_of(self.content, ConfigRecord).get(CONFIG)
+        return None if config is None else told_plan(config, self.client, self.workspace.layers)
+
+    @property
+    def plan(self) -> FederationPlan:
+        """The plan that holds for this client in this round."""
+        return self.told_plan or self.workspace.plan
+
     @cached_property
     def sent(self) -> list[str]:
-        """Names of the arrays that ``fit`` returns, in order: those received, unless a client changes the list."""
-        return list(self.received)
+        """Names of the arrays that ``fit`` returns, in order, unless a client changes the list.
+
+        They are those received, or where plans change those that the plan shares and does not withhold.
+        """
+        changed = self.told_plan
+        return list(self.received) if changed is None else list(changed.sending(dict.fromkeys(self.names)))
 
     @property
     def settings(self) -> Scalars:
         """What the run and the strategy tell the client."""
         told = records_of(self.content, ConfigRecord)[CONFIG]
-        return {key: value for key, value in told.items() if key != BUFFERS}
+        return {key: value for key, value in told.items() if key not in (BUFFERS, PLAN)}
 
     def tensors(self, parameters: list[np.ndarray]) -> dict[str, Tensor]:
         """Return the arrays of a message as named tensors on this client's device (on a CPU they share memory)."""
@@ -189,6 +224,10 @@ class Session:
 
     def data(self) -> dict[str, Examples]:
         """Return this client's examples by scope."""
+        return dict(self._examples)
+
+    @cached_property
+    def _examples(self) -> dict[str, Examples]:
         return self.workspace.federation.of(self.client)
 
     def _tensors(self, record: ArrayRecord | None) -> dict[str, Tensor]:

@@ -32,6 +32,9 @@ class Declared:
     # Whether replies count only through their weighted mean: then all arrive as one reply. Whoever overrides
     # aggregate_train says so itself, because it may count otherwise than what it inherits.
     averages: ClassVar[bool] = False
+    # Whether it goes on where replies bring other layers than they did before, or than other replies: arrays that no
+    # client sent stay as they were. A subclass says so itself, because it may look at all arrays.
+    takes_parts: ClassVar[bool] = False
     # How to read the values of the strategy's own rows.
     facts: ClassVar[tuple[Facts, ...]] = ()
     # The quantities (the column ``metric``) whose rows :meth:`observe` wants to see.
@@ -39,6 +42,7 @@ class Declared:
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
+        cls.takes_parts = bool(vars(cls).get("takes_parts"))
         # The first class in the order of inheritance that says one or does the other.
         first = next(c for c in cls.__mro__ if {"averages", "aggregate_train"} & vars(c).keys())
         if "averages" not in vars(first):

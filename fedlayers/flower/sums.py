@@ -9,6 +9,7 @@ Every array is divided by the weights of those who sent it: a reply may lack lay
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import cast
 
+import numpy as np
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
@@ -46,6 +47,27 @@ def weighted_mean(contents: Sequence[RecordDict], key: str) -> Sums:
         return {name: tensor_of(array).double() for name, array in records_of(contents[0], ArrayRecord)[ARRAYS].items()}
     weights = _weights_of_senders([(_weight(content, key), _own(content)) for content in contents])
     return {name: value.div_(weights[name]) for name, value in _weighted_sum(contents, key).items()}
+
+
+def mean_of(terms: Sequence[tuple[float, Mapping[str, np.ndarray]]]) -> dict[str, np.ndarray]:
+    """Return a weighted mean of sets of arrays in float64, in the order in which :func:`averaged` sums replies.
+
+    Args:
+        terms: weight and arrays, the same names in each, in the order of the nodes; at least one.
+    """
+    blocks = [terms[first : first + BLOCK] for first in range(0, len(terms), BLOCK)]
+
+    def given(node: Node) -> Sums | None:
+        level, place = node
+        if level or place >= len(blocks):
+            return None
+        names = blocks[place][0][1]
+        return {name: _sum([(weight, torch.from_numpy(own[name])) for weight, own in blocks[place]]) for name in names}
+
+    with threads(1):
+        total = _total(((len(blocks) - 1).bit_length(), 0), given) or {}
+    weight = sum(weight for weight, _ in terms)
+    return {name: value.div_(weight).numpy() for name, value in total.items()}
 
 
 class WorkerSums:

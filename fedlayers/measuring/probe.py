@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.federation import Examples, Federation
@@ -13,6 +12,7 @@ from fedlayers.core.forward_order import left_alone
 from fedlayers.core.layers import as_written
 from fedlayers.data.probe import MOST_EXAMPLES, probe_examples
 from metrics.base import Metric
+from metrics.resource_usage.operations import ALL, operations_of
 
 # A pass over the probe takes so many operations at most, two seconds of one processor: every client makes one whenever
 # representations are compared, and a thousand pictures through ResNet-18 take ten times as long as training on fifty.
@@ -33,7 +33,7 @@ def probe_for(
     probe = config.probe
     if probe.size is None:
         device = next((parameter.device for parameter in module.parameters()), None)
-        probe = replace(probe, size=affordable_examples(module, torch.zeros(2, *federation.shape, device=device)))
+        probe = replace(probe, size=affordable_examples(module, federation.blank(2, device)))
     return probe_examples(probe, federation, config.seed)
 
 
@@ -50,8 +50,6 @@ def affordable_examples(module: nn.Module, features: Tensor) -> int:
         >>> affordable_examples(nn.Linear(10, 10), torch.zeros(2, 10))
         1000
     """
-    counter = FlopCounterMode(display=False)
-    with left_alone(module), as_written(module), torch.no_grad(), counter:
-        module(features)
-    each = counter.get_total_flops() / len(features)
+    with left_alone(module), as_written(module), torch.no_grad():
+        each = operations_of(lambda: module(features)).get(ALL, 0) / len(features)
     return MOST_EXAMPLES if not each else max(_FEWEST_EXAMPLES, min(MOST_EXAMPLES, int(_PASS_OPERATIONS / each)))

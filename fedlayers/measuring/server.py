@@ -12,18 +12,20 @@ import torch
 from torch import nn
 
 from fedlayers.config.schema.settings import Config
+from fedlayers.core.errors import one_line
 from fedlayers.core.federation import Examples, Federation
-from fedlayers.core.federation_plan import FederationPlan
 from fedlayers.core.layers import Layer
 from fedlayers.core.machine.allocation import available_cpus
 from fedlayers.core.machine.devices import give_way, threads
-from fedlayers.core.records import Resource, Row, addressed, missing
+from fedlayers.core.plans.plan import FederationPlan
+from fedlayers.core.records import Record, Resource, Row, addressed, missing
 from fedlayers.core.seeding import derive
 from fedlayers.core.weights import load_state, split_state
 from fedlayers.data.probe import most_examples
 from fedlayers.flower.client_contract import declared_client
 from fedlayers.flower.client_models import given_models
 from fedlayers.flower.global_model import GlobalModel
+from fedlayers.flower.packing import Packing
 from fedlayers.flower.replies import Replies
 from fedlayers.flower.strategy_contract import Declared
 from fedlayers.objectives.objective import Objective
@@ -39,7 +41,7 @@ class ServerMeasuring:
 
     Attributes:
         tested: the examples that the global model is tested on.
-        plan: which layers are shared; where some are not, no model is whole on the server.
+        packing: which layers are shared when; where some are not, no model is whole on the server.
         strategy: what the strategy declares.
         objective: what is minimised, given the training examples of all clients together.
         concurrent: whether the server's test runs beside the clients, which then go first.
@@ -51,7 +53,7 @@ class ServerMeasuring:
     tested: Examples
     module: nn.Module
     layers: Sequence[Layer]
-    plan: FederationPlan
+    packing: Packing
     metrics: Mapping[str, Metric]
     probe: Examples | None
     kept: MetricMemory
@@ -63,18 +65,29 @@ class ServerMeasuring:
 
     def __post_init__(self) -> None:
         """Copy the module for tests that run beside what else looks at the global model."""
+        # What was found earlier in a round, which is repeated as a whole where a run goes on: round, client -> cluster.
+        self._clusters: tuple[int, Mapping[int, int]] = (-1, {})
         self._tested = self.module
         if self.concurrent:
             with suppress(Exception):  # some cannot be copied: then others wait
                 self._tested = copy.deepcopy(self.module)
 
-    def test(self, model: GlobalModel, server_round: int, moment: str) -> list[Row]:
-        """Return what is measured on the global model: on the server's test set, on the probe, of its weights."""
+    def test(self, model: GlobalModel, server_round: int, moment: str, plan: FederationPlan) -> list[Row]:
+        """Return what is measured on the global model: on the server's test set, on the probe, of its weights.
+
+        Args:
+            model: the global model.
+            server_round: the round.
+            moment: the moment.
+            plan: of the round, for what is asked here may go on while the next one changes it.
+        """
+        fixed = self._of_network() if moment == "start" else []
         chosen = self._on_server(server_round, moment)
         if not chosen:
-            return []
-        if not self.plan.is_whole:
-            return self._untested(chosen, server_round, moment)
+            return addressed(fixed, owner="server", model="global", round=server_round, moment=moment)
+        if not plan.is_whole:
+            fixed += self._untested(chosen, plan)
+            return addressed(fixed, owner="server", model="global", round=server_round, moment=moment)
         if self.concurrent:
             give_way()
         began = time.perf_counter()
@@ -83,7 +96,7 @@ class ServerMeasuring:
                 chosen, self.view(model, server_round, moment, self._tested), self.config.rounds, self._on_error
             )
         rows.append(Resource("server_test_s", time.perf_counter() - began, "s"))
-        return addressed(rows, owner="server", model="global", round=server_round, moment=moment)
+        return addressed([*fixed, *rows], owner="server", model="global", round=server_round, moment=moment)
 
     def compare(
         self, phase: Replies, received: GlobalModel, model: GlobalModel, server_round: int, moment: str
@@ -104,6 +117,7 @@ class ServerMeasuring:
         globals_now = {"received": received, "aggregated": model} if moment == "after_local" else {"received": model}
         globals_now |= {name: replace(received, weights=dict(own)) for name, own in given.models.items()}
         has_global_model = self.strategy.has_global_model
+        plan = self.packing.plan_of(server_round)
         sizes, planted = self.federation.splits["client_train"].sizes, self.federation.planted
         view = ServerView(
             layers=self.layers,
@@ -119,20 +133,24 @@ class ServerMeasuring:
             global_views={
                 name: partial(self.view, one, server_round, moment)
                 for name, one in globals_now.items()
-                if has_global_model and self.plan.is_whole
+                if has_global_model and plan.is_whole and len(one.weights) == len(model.weights)
             },
             earlier=partial(self.kept.read, moment=moment, before=server_round),
             parallel_map=self.parallel_map,
             planted={client: planted[client] for client in phase.clients if planted},
+            clusters=self._clusters[1] if (server_round, moment) == (self._clusters[0], "after_aggregate") else {},
+            classes=self.federation.classes,
             mean_weights={} if self.config.weighting == "examples" else dict.fromkeys(phase.clients, 1.0),
             has_global_model=has_global_model,
-            plan=self.plan,
+            plan=plan,
+            plans=self.packing.plans(server_round, phase.clients),
             given=given.names,
             models=given.tensors(),
             shared=phase.shared,
         )
         rows, kept = measure_server(due, view, phase.payloads, self.config.rounds, self._on_error)
         if moment == "after_local":
+            self._clusters = server_round, _clusters(rows)
             compared = declared_client(self.config.algorithm["client"]).compared
             rows = [one for row in rows for one in addressed([row], **_whose(row, compared))]
         phase.add(addressed(rows, round=server_round, moment=moment))
@@ -214,6 +232,7 @@ class ServerMeasuring:
             reference=weights,
             data={"server_test": self.tested},
             classes=self.federation.classes,
+            label_groups=self.federation.label_groups,
             seed=derive(self.config.seed, f"measure/{moment}", server_round),
             round=server_round,
             moment=moment,
@@ -235,18 +254,35 @@ class ServerMeasuring:
             if metric.on_server and metric.schedule.is_due(server_round, last, moment) and (metric.uses_probe or tests)
         }
 
-    def _untested(self, metrics: Mapping[str, Metric], server_round: int, moment: str) -> list[Row]:
+    def _untested(self, metrics: Mapping[str, Metric], plan: FederationPlan) -> list[Row]:
         """Return a missing value for all that is due on the server, which has no whole model."""
-        rows: list[Row] = [
-            missing(facts.name, self.plan.why_no_model, scope="probe" if metric.uses_probe else "server_test")
+        return [
+            missing(facts.name, plan.why_no_model, scope="probe" if metric.uses_probe else "server_test")
             for metric in metrics.values()
             for facts in metric.facts
         ]
-        return addressed(rows, owner="server", model="global", round=server_round, moment=moment)
+
+    def _of_network(self) -> list[Row]:
+        """Return what metrics say of the network whatever its weights; one that fails is missing."""
+        rows: list[Row] = []
+        for name, metric in self.metrics.items():
+            try:
+                rows += metric.network(self.module.eval(), self.layers, self.federation.blank(1, self.device))
+            except Exception as error:
+                if self._on_error == "raise":
+                    raise
+                rows.append(missing(name, f"{type(error).__name__}: {one_line(error)}"))
+        return rows
 
     @property
     def _on_error(self) -> str:
         return str(self.config.metrics.get("on_error", "record"))
+
+
+def _clusters(rows: Sequence[Row]) -> dict[int, int]:
+    """Return client -> its cluster, among what was measured."""
+    found = (row for row in rows if isinstance(row, Record) and (row.metric, row.status) == ("cluster", "ok"))
+    return {row.client: int(row.value) for row in found if row.client is not None}
 
 
 def _whose(row: Row, compared: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from fedlayers.core.anchors import Anchors
 from fedlayers.core.errors import UserError, one_line
 from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.forward_order import left_alone
+from fedlayers.core.kinds.tokens import is_tokens
 from fedlayers.core.layers import Layer, as_written
 from fedlayers.core.seeding import derive
 from fedlayers.objectives.objective import Objective, ObjectiveError, failures_told, nan_error
@@ -140,6 +141,7 @@ class Trial:
             reference=parameters,
             data=self.data,
             classes=self.federation.classes,
+            label_groups=self.federation.label_groups,
             seed=derive(self.seed, "try out"),
             round=1,
             moment="after_local",
@@ -189,9 +191,11 @@ class Trial:
 
     def _wide(self, features: Tensor) -> Tensor | None:
         """Return the outputs for examples far out, where logits are large; None if the model takes none."""
+        if is_tokens(features):
+            return None
         try:
             wide: Tensor = self.module(1000 * features)
-        except Exception:  # token numbers beyond the table
+        except Exception:
             return None
         return wide
 

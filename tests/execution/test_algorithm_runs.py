@@ -24,8 +24,20 @@ def left(run: Path) -> dict[str, object]:
 
 # Nothing of these outlives a round, or it is kept as that of others is, or tests of their own stop them.
 OTHERS = {"flower", "fedavg", "fedprox", "centralized", "fedmedian", "fedtrimmedavg", "krum", "bulyan", "qfedavg"}
-OTHERS |= {"fednova", "fedlc", "fedsam", "localadaptation", "perfedavg", "fedbabu", "fedper", "lgfedavg", "fedrep"}
-OTHERS |= {"fedadam", "fedadagrad", "fedyogi", "fedavgm", "fedexp", "local", "clustered", "ifca", "cfl"}
+OTHERS |= {
+    "fednova",
+    "fedlc",
+    "fedsam",
+    "localadaptation",
+    "knnper",
+    "perfedavg",
+    "fedbabu",
+    "fedper",
+    "lgfedavg",
+    "fedrep",
+}
+OTHERS |= {"fedadam", "fedadagrad", "fedyogi", "fedavgm", "fedexp", "local", "clustered", "ifca", "cfl", "pfedla"}
+OTHERS |= {"fedfomo"}
 
 
 @pytest.mark.slow

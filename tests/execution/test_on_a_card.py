@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 
 import fedlayers
 from tests.conftest import QUICK
+from tests.support.warm_programs import Program
 
 Run = Callable[..., Path]
 CONF = Path(__file__).parents[2] / "conf"
@@ -25,7 +25,7 @@ ALGORITHMS = sorted(
 )
 # Models whose stages train by themselves.
 CHAINS = ("mlp", "greedy_mlp", "mono_forward", "forward_forward")
-TINY = ["engine=local", "rounds=1", "examples_per_client=20", "model.hidden=[4]", "metrics=[]"]
+TINY = ["engine=local", "clients=2", "rounds=1", "examples_per_client=20", "model.hidden=[4]", "metrics=[]"]
 # Of those that need a model of a kind.
 MODELS = {"fedbn": ["model._target_=tests.support.odd_models.TinyBatchNorm"]}
 MEASURED = [
@@ -56,9 +56,9 @@ def words(*overrides: str) -> list[str]:
 def on_card(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """Return folders of runs on a card, and how often they read from it: by algorithm, and some others."""
     asked = {name: words(*TINY, f"algorithm={name}", *MODELS.get(name, [])) for name in ALGORITHMS}
-    asked["cohort"] = words(*TINY, "training.cohort=4")
+    asked["cohort"] = words(*TINY, "training.cohort=2")
     measured = "metrics=[evaluation,gradients,sensitivity,curvature,representation]"
-    for name, size in (("measured as one", 4), ("measured one by one", 1)):
+    for name, size in (("measured as one", 2), ("measured one by one", 1)):
         few = ("metrics.sensitivity.batch_examples=4", "probe.size=24", f"training.cohort={size}")
         asked[name] = words(*TINY[:-1], measured, *few, *MEASURED[-3:])
     for name in CHAINS:
@@ -66,9 +66,11 @@ def on_card(tmp_path_factory: pytest.TempPathFactory) -> Found:
         chain = chain if name == "mlp" else [*chain[:-1], f"model={name}", "model.width=4", "model.layers=3"]
         asked |= {name: chain, f"{name}, more steps": [*chain, "training.steps=7"]}
     asked |= {"more steps": words(*TINY, "training.steps=7"), "metrics": words(*MEASURED)}
-    command = [sys.executable, "-m", "tests.support.runs_on_a_card", str(tmp_path_factory.mktemp("results"))]
-    done = subprocess.run(command, input=json.dumps(list(asked.values())), capture_output=True, text=True, check=True)
-    return dict(zip(asked, map(tuple, json.loads(done.stdout)), strict=True))
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with Program(["-m", "tests.support.runs_on_a_card", str(tmp_path_factory.mktemp("results"))], **streams) as process:
+        said, errors = process.communicate(json.dumps(list(asked.values())))
+    assert process.returncode == 0, errors
+    return dict(zip(asked, map(tuple, json.loads(said)), strict=True))
 
 
 def folder(found: tuple[str, int]) -> Path:

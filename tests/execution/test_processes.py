@@ -150,11 +150,9 @@ def test_a_second_process_leaves_a_live_run_alone(
 def test_runs_in_processes_of_their_own_stop_with_the_sweep_and_say_how_to_go_on(tmp_path: Path) -> None:
     """A signal to the whole group, as a terminal or a batch system sends it, while nobody reads the output any more."""
     words = ["-m", "seed=0,1", "hydra/launcher=local", "engine=local", f"results_dir={tmp_path}", "rounds=1000"]
-    command = [sys.executable, "-m", "fedlayers", *words, *JOB, *SLOW]
+    command = ["-m", "fedlayers", *words, *JOB, *SLOW]
     with (tmp_path / "err").open("w") as errors:
-        process = subprocess.Popen(
-            command, text=True, stdout=subprocess.PIPE, stderr=errors, start_new_session=True, env={**os.environ}
-        )
+        process = Program(command, stdout=subprocess.PIPE, stderr=errors, start_new_session=True, env={**os.environ})
     assert process.stdout is not None
     wait_for_round(process, tmp_path, 1)
     children = psutil.Process(process.pid).children(recursive=True)
@@ -164,7 +162,9 @@ def test_runs_in_processes_of_their_own_stop_with_the_sweep_and_say_how_to_go_on
     assert process.wait(100) == 143
     assert end_of(children, 60) == []
     said = (tmp_path / "err").read_text()
-    assert said.startswith("stopped; the same command continues after the last complete round\n")
+    assert said.startswith(
+        "stopped; the same command continues after the last complete round, or begins if there is none\n"
+    )
     assert "Traceback" not in said
     facts = [json.loads(path.read_text()) for path in tmp_path.glob("main/digits*/run.json")]
     assert {(one["status"], one["reason"]) for one in facts} == {("stopped", "SIGTERM")}

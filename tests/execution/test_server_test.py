@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -17,11 +18,13 @@ from fedlayers.config.schema.examples import ServerTest
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Federation
+from fedlayers.core.plans.plan import FederationPlan
 from fedlayers.core.records import Row
 from fedlayers.data import load_federation
 from fedlayers.data.partitioning.split import spread_evenly
 from fedlayers.data.server_examples import server_examples
 from fedlayers.execution.rounds import RoundLoop
+from fedlayers.execution.server_tests import ServerTests
 from fedlayers.flower.global_model import GlobalModel
 from fedlayers.flower.replies import Replies
 from fedlayers.flower.strategy_contract import Declared
@@ -100,6 +103,24 @@ def test_the_servers_test_is_made_in_its_rounds_and_changes_nothing_else(quick_r
     assert others[0].equals(others[1])
 
 
+def test_a_test_that_goes_on_is_by_the_plan_of_its_round() -> None:
+    plans, next_round = ["all"], threading.Event()
+
+    def test(model: GlobalModel, server_round: int, moment: str, plan: str) -> list[Any]:
+        next_round.wait(10)
+        return [server_round, moment, plan]
+
+    packing = SimpleNamespace(plan_of=lambda server_round: plans[-1])
+    measuring: Any = SimpleNamespace(concurrent=True, packing=packing, test=test, nobody_waits=lambda *_: True)
+    tests = ServerTests(measuring)
+    tests.start(GlobalModel({}, {}), 1, "after_aggregate")
+    plans.append("all but the head")
+    next_round.set()
+    going_on = tests.going_on()
+    assert going_on is not None and going_on.result() == [1, "after_aggregate", "all"]
+    tests.close()
+
+
 @pytest.mark.slow
 def test_the_next_clients_train_while_the_server_still_tests(
     quick_run: Callable[..., Path], tables: Callable[[Path], dict[str, bytes]]
@@ -107,9 +128,11 @@ def test_the_next_clients_train_while_the_server_still_tests(
     began = threading.Event()
     test, train = ServerMeasuring.test, RoundLoop._train
 
-    def held(self: ServerMeasuring, model: GlobalModel, server_round: int, moment: str) -> list[Row]:
+    def held(
+        self: ServerMeasuring, model: GlobalModel, server_round: int, moment: str, plan: FederationPlan
+    ) -> list[Row]:
         assert (server_round, moment) != (1, "after_aggregate") or began.wait(60)
-        return test(self, model, server_round, moment)
+        return test(self, model, server_round, moment, plan)
 
     def noted(self: RoundLoop, server_round: int) -> Replies:
         if server_round == 2:
@@ -117,7 +140,7 @@ def test_the_next_clients_train_while_the_server_still_tests(
         return train(self, server_round)
 
     with mock.patch.object(ServerMeasuring, "test", held), mock.patch.object(RoundLoop, "_train", noted):
-        beside = quick_run("engine=ray", "engine.workers=1")
+        beside = quick_run("engine=ray", "engine.workers=1", "engine.client_cpus=0.5")
     assert began.is_set() and tables(beside) == tables(quick_run("engine=local"))
 
 

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -10,7 +11,7 @@ import pytest
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.terminal import show
 from fedlayers.core.records import Record, addressed, missing, to_table
-from fedlayers.execution.summary import summarise, summary
+from fedlayers.execution.summary import _missing, summarise, summary
 from fedlayers.report.head import scores
 from fedlayers.runs.reading.tables import read
 from tests.support.fake_run import Fake, accuracy, write_run
@@ -62,6 +63,14 @@ def test_columns_are_first_best_last_and_final(tmp_path: Path) -> None:
         "last: round 1",
         "final",
     ]
+
+
+def test_reasons_beyond_the_most_frequent_are_counted() -> None:
+    records = pd.DataFrame({"status": ["missing"] * 9 + ["ok"], "reason": [*"aaabbccde", None]})
+    assert (
+        _missing(records)[1].strip() == "3 × a" and _missing(records)[-1].strip() == "and 2 other reasons of 2 records"
+    )
+    assert len(_missing(records[records["reason"].isin(["a", "b", "c"])])) == 4
 
 
 def test_size_and_shape(tmp_path: Path) -> None:
@@ -145,6 +154,26 @@ def test_personal_and_global_models_have_lines_of_their_own(tmp_path: Path) -> N
     text = summarise(run)
     assert "0.250 ± 0.250" in cells(text, "after aggregation, personal")
     assert cells(text, "after aggregation, global")
+
+
+def test_a_round_in_which_only_personal_models_are_evaluated_tells_of_those(tmp_path: Path) -> None:
+    """As under a plan that shares fewer layers from some round on: "worst client" is not a dash in it."""
+    run = write_run(tmp_path, rounds=3)
+    part = run / "records" / "round=000003.parquet"
+    table = pq.read_table(part, partitioning=None)
+    at = table.column_names.index("model")
+    before = table["model"].cast(pa.string()).to_pylist()
+    scope, client = table["scope"].cast(pa.string()).to_pylist(), table["client"].to_pylist()
+    models = [
+        "personal" if where == "client_test" and who is not None else model
+        for model, where, who in zip(before, scope, client, strict=True)
+    ]
+    written = pa.array(models, pa.string()).cast(table.schema.field("model").type)
+    pq.write_table(table.set_column(at, "model", written), part)
+    told = {name: cells(summarise(run), name) for name in ("worst client", "worst decile", "variance")}
+    pq.write_table(table, part)
+    assert told == {name: cells(summarise(run), name) for name in told}
+    assert "–" not in str(told)
 
 
 def test_a_run_before_its_first_round(tmp_path: Path) -> None:

@@ -147,20 +147,31 @@ def test_an_exception_names_client_round_and_moment(send: Send, server_round: in
     if server_round == 2:
         found = json.loads(str(reply.error.reason))
         assert [found[key] for key in ("client", "round", "moment")] == [2, 2, "after_local"]
-        assert found["traceback"].endswith("FloatingPointError: the answer is not a number\n")
+        assert found["told"].endswith("FloatingPointError: the answer is not a number\n")
+
+
+@pytest.mark.parametrize(
+    "hook",
+    ["initial", "training_examples", "learner", "observers", "sent", "beside", "trained_models", "evaluated_models"],
+)
+def test_a_hook_that_answers_nothing_is_told_by_its_name(send: Send, hook: str) -> None:
+    own = ["algorithm.client._target_=tests.support.odd_clients.ForgetfulClient", f"+algorithm.client.hook={hook}"]
+    kind = MessageType.EVALUATE if hook == "evaluated_models" else MessageType.TRAIN
+    told = json.loads(str(send(1, kind, app=client_app_of(compose_config([*TINY, *own]))).error.reason))["told"]
+    assert told == "algorithm.client: forgotten must return what the method that it overrides returns, got None"
 
 
 def test_data_that_were_replaced_meanwhile_are_refused(config: Config, built: Built, send: Send) -> None:
     assert not send(0, app=client_app_of(config, built.federation.digest)).has_error()
     reply = send(0, app=client_app_of(config, "0123"))
     found = f"(digest 0123), got other content (digest {built.federation.digest}); put the old one back"
-    assert found in json.loads(str(reply.error.reason))["traceback"]
+    assert found in json.loads(str(reply.error.reason))["told"]
 
 
 def test_a_worker_keeps_the_last_two_configurations(send: Send) -> None:
     for seed in (1, 2, 3):
         weights_of(send(0, app=client_app_of(compose_config([*TINY, f"seed={seed}"]))))
-    kept = [json.loads(key)["seed"] for key in clientapp._stations]
+    kept = [station.workspaces[0].config.seed for station in clientapp._stations.values()]
     assert kept == [2, 3]
 
 

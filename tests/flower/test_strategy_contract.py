@@ -14,6 +14,7 @@ from clients.fedavg import FedAvgClient
 from fedlayers import read
 from fedlayers.config.options import options
 from fedlayers.core.errors import UserError
+from fedlayers.core.plans.threshold import Threshold
 from fedlayers.execution.rehearsal import check_observed
 from fedlayers.flower.strategy_contract import Declared, average_by, check_declared, declared, parts_of
 from fedlayers.runs.folder import RunFolder
@@ -23,7 +24,8 @@ from strategies.fedavg import FedAvg as Ours
 from strategies.local import Local
 from tests.support.odd_strategies import DeclaredWrapping, Observing, Undeclared, Wrapping
 
-EVERY_METRIC = f"metrics=[{','.join(options()['metrics'])}]"
+# The network here attends nowhere.
+EVERY_METRIC = f"metrics=[{','.join(name for name in options()['metrics'] if name != 'attention')}]"
 
 
 def test_stock_strategies_have_the_defaults_and_wrappers_what_they_wrap() -> None:
@@ -129,12 +131,15 @@ def test_a_strategy_sees_the_same_on_workers(observed: Path, quick_run: Callable
 )
 def test_what_is_not_measured_cannot_be_observed(quantity: str, sentence: str) -> None:
     # A client's own rows, and a strategy's.
-    check_observed(Observing(["training_loss"]), FedAvgClient, {})
+    check_observed("algorithm.strategy", Observing(["training_loss"]), FedAvgClient, {})
     clusters = Clustered()
     clusters.observes = ("cluster",)
-    check_observed(clusters, FedAvgClient, {})
+    check_observed("algorithm.strategy", clusters, FedAvgClient, {})
+    # What a strategy's own clients make up, and a plan's rule of rows of the strategy beside it.
+    check_observed("algorithm.strategy", Observing(["wrongname"]), FedAvgClient, {})
+    check_observed("plan.rule", Threshold("cluster", 1.0, None, 1), FedAvgClient, {}, Clustered)
     with pytest.raises(UserError, match=sentence):
-        check_observed(Observing([quantity]), FedAvgClient, {})
+        check_observed("algorithm.strategy", Observing([quantity]), FedAvgClient, {})
 
 
 @pytest.mark.parametrize(

@@ -223,13 +223,14 @@ class RayGrid(EngineGrid):
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error
         else:
-            phase.replies += [
+            came = [
                 make_message(metadata=metadata, error=error)
                 if content is None
                 else make_message(metadata=metadata, content=unpack(content))
                 for metadata, content, error in replies
             ]
-            self.workplace.advance(len(replies))
+            self.workplace.arrived(came)
+            phase.replies += came
             kind = chunk.messages[0].metadata.message_type
             self._seconds_per_cost[kind] = seconds / max(chunk.cost, 1)
 

@@ -61,7 +61,9 @@ class LastEvaluation:
             name: [piece.filter(rows & ~left_out) for piece in self.phase.tables.get(name, [])]
             for name in ("records", "pairs", "spectra")
         }
-        return {name: [_at(moment, piece) for piece in pieces if piece.num_rows] for name, pieces in found.items()}
+        return {
+            name: [at_moment(moment, piece) for piece in pieces if piece.num_rows] for name, pieces in found.items()
+        }
 
 
 def _of_clients(clients: Collection[int]) -> pc.Expression:
@@ -69,7 +71,8 @@ def _of_clients(clients: Collection[int]) -> pc.Expression:
     return (pc.field("owner") == "client") & own
 
 
-def _at(moment: str, table: pa.Table) -> pa.Table:
+def at_moment(moment: str, table: pa.Table) -> pa.Table:
+    """Return rows as of another moment."""
     place = table.schema.get_field_index("moment")
     field = table.schema.field(place)
     return table.set_column(place, field, pa.array([moment] * table.num_rows, field.type))
