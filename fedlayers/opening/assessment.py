@@ -10,6 +10,7 @@ from torch import nn
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.federation import Examples
+from fedlayers.core.kinds.labels import is_label_set
 from fedlayers.core.stages import readouts_of, representations, stages
 from fedlayers.data.server_examples import server_examples
 from fedlayers.opening.run import Run
@@ -122,6 +123,11 @@ def _assessed(
     run: Run, module: nn.Module, examples: Examples, scope: str, client: int | None, number: int
 ) -> Assessment:
     classes = tuple(run.facts["classes"])
+    if is_label_set(examples.labels):
+        raise UserError(
+            f"{run.folder} must be of data with one class an example to be assessed, got label sets of "
+            f"{len(classes)} labels; read their scores with fedlayers.read"
+        )
     found = evaluate_model(module, examples, len(classes), _BATCH, torch.device("cpu"))
     if found.unusable:
         raise UserError(

@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import Quantities
+from fedlayers.core.tables.parts import WRITER
 from fedlayers.runs.file_names import SNAPSHOT, run_files, snapshot_of
-from fedlayers.runs.partition_table import WRITER
 from fedlayers.runs.reading.run_config import typed_config
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.selection import Selection, listed
@@ -131,11 +131,8 @@ class Run:
         Raises:
             UserError: there is no such model, it lacks layers that clients keep, or no configuration to build it from.
         """
-        from fedlayers.models import build_model
-
         weights = self.weights(round, owner)
-        shape = self.facts.get("shape") or self.data.shape
-        network = build_model(self.config.model, tuple(shape), len(self.facts["classes"]), self.config.seed)
+        network = self.network()
         if lost := [name for name in network.state_dict() if name not in weights]:
             raise UserError(
                 f"the model of owner {owner} at round {round} is not whole, {lost[0]} stays with the clients: read "
@@ -143,6 +140,18 @@ class Run:
             )
         network.load_state_dict(weights)
         return network.eval()
+
+    def network(self) -> "nn.Module":
+        """Return the run's network with the weights that its seed draws: those of round 0, unless ``init`` gave others.
+
+        Raises:
+            UserError: there is no configuration to build it from, or its class cannot be had.
+        """
+        from fedlayers.models import build_model
+
+        shape = self.facts.get("shape") or self.data.shape
+        words, classes = self.facts.get("tokens") or 0, len(self.facts["classes"])
+        return build_model(self.config.model, tuple(shape), classes, self.config.training_seed, words)
 
     def _tables(self, columns: Sequence[str], filters: Mapping[str, Any]) -> Tables:
         selection = Selection.of(filters, columns)

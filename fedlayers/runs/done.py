@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedlayers.core.errors import UserError
-from fedlayers.core.machine.disk import write_text
 from fedlayers.core.seals import Seal, seals_from
 
 
@@ -63,9 +62,3 @@ def known_end(run: Path) -> Done | None:
         return read_done(run)
     except UserError:
         return None
-
-
-def write_done(run: Path, rounds: int, wall_s: float, files: Mapping[str, Seal]) -> None:
-    """Mark a run as finished."""
-    content = {"rounds": rounds, "wall_s": wall_s, "files": dict(sorted(files.items()))}
-    write_text(run / "done.json", json.dumps(content))

@@ -9,22 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
 from fedlayers.config.schema.settings import Config, canonical, identity
 from fedlayers.core.errors import UserError
-from fedlayers.core.machine.disk import disk_errors, fsync, read_json, read_yaml, write_bytes, write_text
-from fedlayers.core.records import SCHEMAS, sort, typed_for_pandas
+from fedlayers.core.machine.disk import disk_errors, read_json, read_yaml, write_bytes, write_text
+from fedlayers.core.records import SCHEMAS
 from fedlayers.core.seals import Seal, digest, seal_of
+from fedlayers.core.tables.parts import show_part, write_done, write_unseen
 from fedlayers.runs.client_state import StateStore
 from fedlayers.runs.commits import Commit, DamagedError, read_commit
 from fedlayers.runs.damage import WRITTEN_ANEW
-from fedlayers.runs.done import known_end, read_done, write_done
+from fedlayers.runs.done import known_end, read_done
 from fedlayers.runs.file_names import PART, SERVER, SNAPSHOT, rounds_of, run_files
 from fedlayers.runs.integrity import problem_of
 from fedlayers.runs.manifest import BEST, Manifest
 from fedlayers.runs.metric_memory import MetricMemory
+
+# libyaml writes the same in a tenth of the time.
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def run_folder(config: Config) -> Path:
@@ -75,7 +78,7 @@ class RunFolder:
             for folder in (*SCHEMAS, "snapshots", "state", "figures"):
                 _make(self.path / folder)
             if not existing.exists():
-                write_text(existing, yaml.safe_dump({**plain(config), **mine}, sort_keys=False))
+                write_text(existing, yaml.dump({**plain(config), **mine}, Dumper=_DUMPER, sort_keys=False))
 
     def set_aside(self) -> None:
         """Move the folder to ``.old/`` beside it, under a name that is free."""
@@ -130,19 +133,13 @@ class RunFolder:
         written: dict[str, Seal] = {}
         for name, pieces in tables.items():
             if pieces:
-                table = typed_for_pandas(sort(name, pa.concat_tables(pieces)))
-                scratch = self.path / name / f".{part}.parquet"
-                with disk_errors(scratch):
-                    pq.write_table(table, scratch, compression="zstd")
-                    fsync(scratch)
-                    written[f"{name}/{part}.parquet"] = seal_of(scratch)
+                written[f"{name}/{part}.parquet"] = write_unseen(self.path / name, part, pieces)
         if part == "final":
             # It says which parts are the run's last.
             (self.path / "done.json").unlink(missing_ok=True)
             self._final = written
         for path, seal in written.items():
-            with disk_errors(self.path / path):
-                (self.path / path).with_name(f".{part}.parquet").replace(self.path / path)
+            show_part((self.path / path).parent, part)
             if part != "final":
                 self.manifest.note(path, seal)
 

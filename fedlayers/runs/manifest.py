@@ -8,7 +8,7 @@ checkpoint instead.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +114,15 @@ class Manifest:
                 return
 
 
-def expected_parts(run: Path, table: str, committed: int | None) -> dict[str, Seal]:
-    """Return file name -> seal of a table's parts up to a round, and of ``final``; empty for runs of older versions.
+def expected_parts(run: Path, tables: Iterable[str], committed: int | None) -> dict[str, Seal]:
+    """Return path in the run's folder -> seal of tables' parts up to a round, and of ``final``.
+
+    It is empty for runs of older versions.
 
     Raises:
         UserError: the manifest is missing or ends before that round, or ``done.json`` cannot be read.
     """
-    manifest, done = Manifest(run), read_done(run)
+    manifest, done, inside = Manifest(run), read_done(run), tuple(f"{table}/" for table in tables)
     own = done.files if done else {}
     if own and not manifest.path.exists():
         raise DamagedError(manifest.path, "is missing")
@@ -129,7 +131,7 @@ def expected_parts(run: Path, table: str, committed: int | None) -> dict[str, Se
     for number, files in manifest.rounds():
         if committed is not None and number <= committed:
             last = number
-            parts |= {Path(name).name: seal for name, seal in files.items() if name.startswith(f"{table}/")}
+            parts |= {name: seal for name, seal in files.items() if name.startswith(inside)}
     if committed is not None and last != committed and not manifest.starts_after(committed):
         raise DamagedError(manifest.path, f"is damaged (it ends before round {committed})")
-    return parts | {Path(name).name: seal for name, seal in own.items() if name.startswith(f"{table}/")}
+    return parts | {name: seal for name, seal in own.items() if name.startswith(inside)}

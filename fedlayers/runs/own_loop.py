@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from fedlayers.core.checks import check
 from fedlayers.core.errors import UserError, one_line
-from fedlayers.core.layers import Layer, total
+from fedlayers.core.layers import Layer
 from fedlayers.core.machine.disk import make_folder
 from fedlayers.core.quantities import Facts
 from fedlayers.core.records import (
@@ -27,9 +27,10 @@ from fedlayers.core.records import (
     table_of,
     to_table,
 )
+from fedlayers.core.tables.parts import WRITER
+from fedlayers.core.tables.row_folder import layer_fact
 from fedlayers.runs.folder import RunFolder
 from fedlayers.runs.lock import LockedError, lock
-from fedlayers.runs.partition_table import WRITER
 from fedlayers.runs.quantities import FILE, save_quantities
 
 # What can be said of a run, as in the run.json of the program's own -> of which kind it is.
@@ -95,7 +96,7 @@ class Writer:
                 "study": path.absolute().parent.name,
                 "written_by": WRITER,
                 **told,
-                "layers": [_as_fact(at, layer) for at, layer in enumerate(layers)],
+                "layers": [layer_fact(at, layer) for at, layer in enumerate(layers)],
                 "files": {FILE: save_quantities(path, quantities)},
                 "status": "running",
                 "reason": None,
@@ -191,10 +192,3 @@ def _valued(row: Row) -> Row:
     if not isinstance(row, Record) or row.status != "ok" or math.isfinite(value):
         return row
     return replace(row, value=math.nan, status="missing", reason=row.reason or "the value is not finite")
-
-
-def _as_fact(at: int, layer: str | Layer) -> dict[str, Any]:
-    if isinstance(layer, str):
-        return {"name": layer, "index": at}
-    named = {"kind": layer.kind, "group": layer.group, "parameters": total([layer])}
-    return {"name": layer.name, "index": at, **named}

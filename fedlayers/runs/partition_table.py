@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fedlayers.config.schema.old_names import new_columns
 from fedlayers.core.machine.disk import read_json
+from fedlayers.core.tables.parts import WRITER
 from fedlayers.runs.commits import DamagedError
 from fedlayers.runs.damage import WRITTEN_ANEW, guarded
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 # What a client has a number of examples of.
 KIND = ("scope", "label")
-# Who has written a run of a training loop of one's own, which has neither a partition nor a configuration.
-WRITER = "fedlayers.Writer"
 _WAY_ON = "restore it from a copy, or start the same command again, which writes it anew"
 
 

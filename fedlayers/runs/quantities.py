@@ -8,20 +8,19 @@ import json
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.disk import read_json, write_bytes
-from fedlayers.core.quantities import Facts, Quantities
+from fedlayers.core.quantities import QUANTITIES_VERSION, Facts, Quantities, to_json
 from fedlayers.core.seals import Seal, digest, seals_from
 from fedlayers.runs.commits import DamagedError
 from fedlayers.runs.damage import WRITTEN_ANEW, TableWarning
 from fedlayers.runs.integrity import problem_of
 
 FILE = "quantities.json"
-_VERSION = 1
 # In the metadata of a table.
 _KEY = b"fedlayers.quantities"
 _WAY_ON = "restore it from a copy, or start the same command again, which writes it anew"
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class ClashWarning(TableWarning):
-    """Runs of a study state different facts of one quantity; the text says which, and which count."""
+    """Runs of a study state different facts of one quantity; the text says which, and what is shown."""
 
 
 def save_quantities(run: Path, facts: Iterable[Facts]) -> Seal:
@@ -72,7 +71,7 @@ def check_quantities(run: Path) -> None:
 
 
 def quantities_of(runs: Sequence[Path]) -> Quantities:
-    """Return what runs state; where they differ the first one counts, which is told with a :class:`ClashWarning`.
+    """Return what runs state; where they differ what holds for all, which is told with a :class:`ClashWarning`.
 
     Raises:
         UserError: the file of one of them is missing or not as it was written.
@@ -93,9 +92,11 @@ def merged(stated: Mapping[str, Quantities]) -> Quantities:
         run, facts = clashes[0]
         runs = _and_more(run, len({run for run, _ in clashes}))
         names = _and_more(facts.name, len({facts.name for _, facts in clashes}))
-        first = whose[facts.name]
-        told = f"{_told(facts)}, {_told(found[facts.name])}"
-        text = f"{runs} states other facts of {names} than {first} ({told}): those of {first} count"
+        first, differing = whose[facts.name], f"{_told(facts)}, {_told(found[facts.name])}"
+        for _, other in clashes:
+            found[other.name] = found[other.name].beside(other)
+        together = _told(found[facts.name])
+        text = f"{runs} states other facts of {names} than {first} ({differing}): together they are read as {together}"
         warnings.warn(text, ClashWarning, stacklevel=2)
     return found
 
@@ -118,14 +119,6 @@ def stated_in(table: Path) -> Quantities:
     return Quantities() if text is None else from_json(text.decode())
 
 
-def to_json(quantities: Quantities, indent: int | None = None) -> str:
-    """Return the text that :func:`from_json` reads; no limit is null, for JSON has no infinity."""
-    entries = [asdict(facts) for facts in quantities.values()]
-    for entry in entries:
-        entry |= {end: entry[end] if math.isfinite(entry[end]) else None for end in ("low", "high")}
-    return json.dumps({"version": _VERSION, "quantities": entries}, indent=indent, ensure_ascii=False)
-
-
 def from_json(text: str) -> Quantities:
     """Return the quantities of a text; entries that a later version may add are passed over.
 
@@ -134,10 +127,10 @@ def from_json(text: str) -> Quantities:
         ValueError, TypeError, KeyError: it is no such text.
     """
     content = json.loads(text)
-    if content["version"] > _VERSION:
+    if content["version"] > QUANTITIES_VERSION:
         raise UserError(
-            f"quantities are stated in version {content['version']}, and this program reads up to {_VERSION}: "
-            "update fedlayers"
+            f"quantities are stated in version {content['version']}, and this program reads up to "
+            f"{QUANTITIES_VERSION}: update fedlayers"
         )
     known = {field.name for field in fields(Facts)}
     return Quantities.of(

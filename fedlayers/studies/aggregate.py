@@ -8,11 +8,11 @@ from filelock import FileLock, Timeout
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.disk import disk_errors
+from fedlayers.runs.expected.expected_runs import expected_file, expected_runs
 from fedlayers.runs.partition_table import check_partition
 from fedlayers.runs.quantities import load_quantities
 from fedlayers.runs.reading.run_columns import config_of, fact_columns
 from fedlayers.runs.reading.run_facts import run_facts, run_folders
-from fedlayers.studies.expected_runs import expected_file, expected_runs
 from fedlayers.studies.last_aggregation import CompleteRun, LastAggregation, look_of, recall, remember
 from fedlayers.studies.study_table import UnreadableRunError, made_by, write_table
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.disk import disk_errors
+from fedlayers.runs.expected.expected_runs import drop_expected, forget_failure
 from fedlayers.runs.folder import RunFolder
 from fedlayers.runs.lock import LockedError, lock
 from fedlayers.runs.reading.run_facts import is_run
-from fedlayers.studies.expected_runs import drop_expected, forget_failure
 
 
 def forget(study: Path, patterns: Sequence[str], states: Mapping[str, str]) -> list[str]:

@@ -13,9 +13,9 @@ from typing import Any
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.disk import write_text
-from fedlayers.core.quantities import Quantities
+from fedlayers.core.quantities import Quantities, to_json
 from fedlayers.core.seals import digest, is_whole, sealed_json
-from fedlayers.runs.quantities import from_json, to_json
+from fedlayers.runs.quantities import from_json
 from fedlayers.runs.reading.run_columns import FlatSettings
 
 # Table of a run -> file of all runs.

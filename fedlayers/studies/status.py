@@ -16,12 +16,12 @@ from rich.text import Text
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.terminal import line, plain
 from fedlayers.execution.pace import duration
+from fedlayers.runs.expected.expected_runs import expected_runs, failures
+from fedlayers.runs.expected.living_sweeps import awaited
 from fedlayers.runs.lock import Holder, holder_of
 from fedlayers.runs.reading.completeness import check_finished
-from fedlayers.runs.reading.parts import parts
+from fedlayers.runs.reading.pace import pace_of
 from fedlayers.runs.reading.run_facts import run_facts, run_folders
-from fedlayers.studies.expected_runs import expected_runs, failures
-from fedlayers.studies.living_sweeps import awaited
 
 STATES = ("failed", "interrupted", "missing", "waiting", "running", "done")
 UNDER_WAY = ("waiting", "running")
@@ -35,8 +35,6 @@ _STYLES = {
 }
 # Columns of a terminal that a table takes beside the names of runs: states, what is between, and details to be read.
 _BESIDE_NAMES = 17 + 20
-# Rounds whose mean time is the rate.
-_RECENT = 5
 
 
 @dataclass(frozen=True)
@@ -162,25 +160,9 @@ def _reached(facts: Mapping[str, Any]) -> Iterator[str]:
 def _pace(run: Path, facts: Mapping[str, Any]) -> Iterator[str]:
     """Yield how far a running run is, how fast it goes, and how long it has to go."""
     yield from _reached(facts)
-    seconds = [value for part in parts(run, "resources")[-_RECENT:] for value in _round_seconds(part)]
-    if seconds and isinstance(facts.get("rounds"), int):
-        each = sum(seconds) / len(seconds)
-        yield f"{each:.1f} s/round"
-        yield f"about {duration(each * (facts['rounds'] - (facts.get('round') or 0)))} left"
-
-
-def _round_seconds(part: Path) -> list[float]:
-    """Return what a part of ``resources/`` says about its round's time; nothing if it is just being replaced."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(part, columns=["metric", "moment", "value"])
-    except (OSError, pa.ArrowException):
-        return []
-    chosen = pc.and_(pc.equal(table["metric"], "round_s"), pc.equal(table["moment"], "after_aggregate"))
-    return [float(value) for value in table.filter(chosen)["value"].to_pylist()]
+    if pace := pace_of(run, facts):
+        yield f"{pace.round_s:.1f} s/round"
+        yield f"about {duration(pace.left_s)} left"
 
 
 def _queue(study: Path, names: Sequence[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import ClientFailed, Stopped, UserError, WorkerLost, one_line
 from fedlayers.core.machine.disk import DiskError
 from fedlayers.core.machine.signals import in_submitted_job, queue_again
-from fedlayers.studies.expected_runs import failures, forget_failure, note_failure
+from fedlayers.runs.expected.expected_runs import failures, forget_failure, note_failure
 
 # Raised on purpose, with a text that says all there is to say: shown without a traceback.
 TOLD = (UserError, ClientFailed, WorkerLost)
@@ -40,6 +40,12 @@ class Sweep:
     overrides: Sequence[Sequence[str]]
     settings: Sequence[str]
     master: DictConfig
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether Hydra has nothing to do with the runs but to start them here, one after the other."""
+        choices = self.master.hydra.runtime.choices
+        return not self.settings and choices["hydra/launcher"] == choices["hydra/sweeper"] == "basic"
 
     @property
     def words(self) -> list[list[str]]:
@@ -94,6 +100,11 @@ def compose_sweep(words: Sequence[str]) -> Sweep:
 
 
 def job(content: DictConfig) -> None:
+    """Carry out what Hydra has composed as one run of a sweep, see :func:`carry_out`."""
+    carry_out(typed(content))
+
+
+def carry_out(config: Config) -> None:
     """Carry out one run of a sweep; a failure is noted in the study folder and the other runs go on.
 
     Raises:
@@ -103,7 +114,7 @@ def job(content: DictConfig) -> None:
     from fedlayers.execution.build import without_unread_plan
     from fedlayers.runs.folder import run_folder
 
-    config = without_unread_plan(typed(content))
+    config = without_unread_plan(config)
     folder = run_folder(config)
     forget_failure(folder)
     try:

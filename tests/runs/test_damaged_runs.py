@@ -14,10 +14,10 @@ from fedlayers.commands.command import damage_told
 from fedlayers.core.errors import UserError
 from fedlayers.report.page import write_report
 from fedlayers.runs.damage import DamagedRunWarning
+from fedlayers.runs.expected.expected_runs import expected_runs, failures
 from fedlayers.runs.reading.run_facts import run_folders
 from fedlayers.runs.reading.tables import read
 from fedlayers.studies.aggregate import aggregate
-from fedlayers.studies.expected_runs import expected_runs, failures
 from tests.support.fake_run import write_run
 
 RECORDS = "records/round=000002.parquet"

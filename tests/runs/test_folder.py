@@ -244,7 +244,7 @@ def test_rewind_deletes_exactly_what_is_later(folder: RunFolder) -> None:
 
 
 def test_a_failed_part_is_not_seen(folder: RunFolder) -> None:
-    with mock.patch("fedlayers.runs.folder.fsync", side_effect=Crash), pytest.raises(Crash):
+    with mock.patch("fedlayers.core.tables.parts.fsync", side_effect=Crash), pytest.raises(Crash):
         folder.write_part("final", {"records": [to_table("records", [Record("loss", 1.0)])]})
     assert [path.name for path in (folder.path / "records").iterdir()] == [".final.parquet"]
 

@@ -20,6 +20,7 @@ from fedlayers.runs.own_loop import Writer
 from fedlayers.studies.aggregate import aggregate
 from fedlayers.studies.status import study_status
 from tests.support.quantities import KNOWN
+from tests.support.saved_pages import SavedPage
 
 FACTS = fedlayers.Facts("gap", "kB", 0.0, 100.0, "lower", "own definition")
 QUANTITIES = [FACTS, KNOWN["accuracy"], KNOWN["loss"], KNOWN["cka"]]
@@ -80,7 +81,7 @@ def test_it_is_drawn_reported_aggregated_and_listed(study: Path, capsys: pytest.
     for drawing in drawings.values():
         assert drawing.make() is not None
     assert plot.main([str(study), "--list"]) == 0 and "layer_profile_gap" in capsys.readouterr().out
-    assert "gap (kB)" in write_report(run).read_text(encoding="utf-8")
+    assert "gap (kB)" in str(SavedPage(write_report(run)).answers)
     report = aggregate(study)
     assert report.complete == ("run-0", "run-1") and report.table is not None
     assert set(fedlayers.read(report.table, metric="gap", seed=1).records["algorithm"]) == {"sgd"}

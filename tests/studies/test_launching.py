@@ -9,7 +9,8 @@ import pytest
 from submitit.helpers import DelayedSubmission
 
 from fedlayers.core.errors import UserError
-from fedlayers.studies.expected_runs import failures
+from fedlayers.execution.execute import execute
+from fedlayers.runs.expected.expected_runs import failures
 from fedlayers.studies.launching import jobs as jobs_module
 from fedlayers.studies.launching import slurm as slurm_module
 from fedlayers.studies.launching.job import Job, remember, remembered
@@ -71,13 +72,11 @@ def sweep_of(*words: str) -> Sweep:
     return compose_sweep(list(words))
 
 
-def test_local_processes_run_what_is_missing_and_only_that(tmp_path: Path) -> None:
+def test_local_processes_run_nothing_that_is_complete() -> None:
     said: list[str] = []
-    launch(sweep_of(*QUICK, "hydra/launcher=local", "seed=0"), said.append)
-    assert said[0] == "1 runs in processes of their own, 1 at a time with 1 CPU each"
-    assert [line.partition(":")[0] for line in said[1:]] == ["complete (1 of 1 jobs have ended)"]
-    said.clear()
-    launch(sweep_of(*QUICK, "hydra/launcher=local", "seed=0"), said.append)
+    sweep = sweep_of(*QUICK, "hydra/launcher=local", "seed=0")
+    execute(sweep.configs[0])
+    launch(sweep, said.append)
     assert said == ["already complete: 1 of 1 runs; force=true runs them again"]
 
 

@@ -14,14 +14,14 @@ import pytest
 
 from fedlayers.commands.status import main
 from fedlayers.core.errors import UserError
+from fedlayers.runs.expected.expected_runs import expected_runs, note_failure, write_expected
+from fedlayers.runs.expected.living_sweeps import sweeping
 from fedlayers.runs.lock import LockedError, lock
+from fedlayers.runs.reading import pace
 from fedlayers.runs.reading.run_facts import run_facts
-from fedlayers.studies import status
-from fedlayers.studies.expected_runs import expected_runs, note_failure, write_expected
 from fedlayers.studies.forgetting import forget
 from fedlayers.studies.launching.job import remember, remembered
-from fedlayers.studies.living_sweeps import sweeping
-from fedlayers.studies.status import RunStatus, describe, study_status
+from fedlayers.studies.status import STATES, RunStatus, describe, study_status
 from tests.runs.test_lock import write_lock
 from tests.support.terminals import terminal
 
@@ -64,7 +64,7 @@ def write_round(run: Path, server_round: int, seconds: float) -> None:
 
 
 def test_every_run_is_in_one_state_and_trouble_comes_first(study: Path) -> None:
-    with mock.patch.object(status, "_RECENT", 2):
+    with mock.patch.object(pace, "_RECENT", 2):
         found = {one.run: (one.state, one.detail) for one in study_status(study)}
     assert found == {
         "failed": ("failed", "client 3 raised"),
@@ -76,7 +76,7 @@ def test_every_run_is_in_one_state_and_trouble_comes_first(study: Path) -> None:
         "done": ("done", "9 rounds in 1 min 15 s"),
     }
     assert [one.state for one in study_status(study)] == sorted(
-        [one.state for one in study_status(study)], key=status.STATES.index
+        [one.state for one in study_status(study)], key=STATES.index
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -16,8 +17,8 @@ from fedlayers.config.compose import composed, hydra_ready
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import ClientFailed, Stopped, UserError
 from fedlayers.core.machine.disk import DiskError
+from fedlayers.runs.expected.expected_runs import expected_runs, failures, write_expected
 from fedlayers.runs.folder import run_folder
-from fedlayers.studies.expected_runs import expected_runs, failures, write_expected
 from fedlayers.studies.status import study_status
 from fedlayers.studies.study import compose_sweep, job
 
@@ -81,32 +82,28 @@ def test_a_sweep_expects_runs_and_gathers(started: list[Config], capsys: pytest.
         "study=s",
     ]
     assert "gathered results/s" in capsys.readouterr().out
-    # Besides the runs: which are expected, with its lock, and Hydra's account of the sweep.
-    assert {file.name for file in STUDY.iterdir() if file.is_file()} == {
-        "expected.json",
-        ".expected.lock",
-        "multirun.yaml",
-    }
+    # Besides the runs: which are expected, with its lock.
+    assert {file.name for file in STUDY.iterdir() if file.is_file()} == {"expected.json", ".expected.lock"}
     assert [path.name for path in Path().iterdir()] == ["results"]
 
 
 def test_what_is_expected_is_there_before_the_first_run(started: list[Config], monkeypatch: pytest.MonkeyPatch) -> None:
     expected: list[int] = []
     monkeypatch.setattr("fedlayers.execution.execute.execute", lambda config: expected.append(len(entries_of())))
-    assert leave("-m", "seed=0,1,2") == 0
-    assert expected == [3, 3, 3]
+    assert leave("-m", "seed=0,1") == 0
+    assert expected == [2, 2]
 
 
-def test_the_first_run_does_not_wait_until_hydra_has_composed_the_others(
-    started: list[Config], monkeypatch: pytest.MonkeyPatch
+def test_hydra_composes_no_run_of_a_sweep_again(
+    started: list[Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    waited: list[tuple[int, int]] = []
-    monkeypatch.setattr(
-        "hydra._internal.core_plugins.basic_sweeper.BasicSweeper.validate_batch_is_legal",
-        lambda _, batch: waited.append((len(started), len(batch))),
-    )
-    leave("-m", "seed=0,1,2")
-    assert waited == [(0, 1), (1, 1), (2, 1)] and len(started) == 3
+    again: list[object] = []
+    monkeypatch.setattr("fedlayers.commands.main._hydra", lambda *words: again.append(words))
+    assert leave("-m", "seed=0,1,2") == 0
+    assert not again and [config.seed for config in started] == [0, 1, 2]
+    assert "run 2 of 3: seed=1 metrics=[weights]" in capsys.readouterr().out
+    # What is asked of Hydra itself is left to it.
+    assert leave("-m", "seed=3,4", "hydra.job.chdir=false") == 0 and len(again) == 1
 
 
 def test_a_failed_run_does_not_lose_the_others(started: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,7 +130,7 @@ def test_a_stop_ends_the_sweep_and_still_gathers(started: list[Config], capsys: 
     assert [config.seed for config in started] == [0, 7]
     said = capsys.readouterr()
     assert "gathered results/s" in said.out
-    assert said.err.splitlines()[-1] == "stopped; the same command continues after the last complete round"
+    assert said.err.splitlines()[-1].startswith("stopped; the same command continues after the last complete round,")
     assert len(entries_of()) == 3
 
 
@@ -279,10 +276,15 @@ def test_a_table_that_cannot_be_written_is_told(
 
 
 @pytest.mark.slow
-def test_real_runs_in_processes_of_their_own() -> None:
-    assert leave("-m", "hydra/launcher=local", "init=null,nowhere.safetensors", *QUICK) == 1
+def test_real_runs_in_processes_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["hydra/launcher=local", "hydra.launcher.cpus_per_task=1", "init=null,nowhere.safetensors"]
+    assert leave("-m", *words, *QUICK) == 1
     good, bad = (str(entry["run"]) for entry in entries_of())
     assert (STUDY / good / "done.json").is_file()
+    out = capsys.readouterr().out
+    assert re.search(r"^2 runs in processes of their own, \d at a time with 1 CPU each$", out, re.MULTILINE)
+    for said, run in (("complete", good), ("not complete", bad)):
+        assert re.search(rf"^{said} \(\d of 2 jobs have ended\): {run}$", out, re.MULTILINE)
     # A mistake that only shows there comes back with its reason.
     assert "nowhere.safetensors" in failures(STUDY, {good: [], bad: []})[bad]
 
@@ -291,7 +293,7 @@ def test_an_expectation_that_cannot_be_written_is_all_that_is_told(
     started: list[Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "fedlayers.studies.expected_runs.write_text", mock.Mock(side_effect=DiskError("cannot write it"))
+        "fedlayers.runs.expected.expected_runs.write_text", mock.Mock(side_effect=DiskError("cannot write it"))
     )
     assert leave("-m", "seed=0,1") == 1
     assert capsys.readouterr().err == "error: cannot write it\n"

@@ -5,15 +5,15 @@ from pathlib import Path
 from fedlayers.config.schema.settings import digits_of
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.disk import read_json, read_yaml
-from fedlayers.core.records import SCHEMAS
+from fedlayers.core.tables.parts import WRITER
 from fedlayers.runs.commits import DamagedError
 from fedlayers.runs.damage import WRITTEN_ANEW
 from fedlayers.runs.done import read_done
 from fedlayers.runs.file_names import SERVER, run_files
 from fedlayers.runs.integrity import check_committed, problem_of
-from fedlayers.runs.manifest import expected_parts
-from fedlayers.runs.partition_table import WRITER, check_partition
+from fedlayers.runs.partition_table import check_partition
 from fedlayers.runs.quantities import check_quantities
+from fedlayers.runs.reading.parts import check_sizes
 from fedlayers.runs.reading.run_columns import config_of
 
 
@@ -43,10 +43,7 @@ def check_finished(run: Path) -> None:
 
 def _check_parts(run: Path, rounds: int | None) -> None:
     """Check what a training loop of one's own has left: no checkpoint and no configuration, but its parts."""
-    for table in SCHEMAS:
-        for name, seal in expected_parts(run, table, rounds).items():
-            if what := problem_of(run / table / name, [seal], contents=False):
-                raise DamagedError(run / table / name, what)
+    check_sizes(run, rounds)
     check_quantities(run)
 
 

@@ -9,8 +9,8 @@ from fedlayers.runs.damage import WRITTEN_ANEW
 
 _KINDS: Mapping[type | tuple[type, ...], Sequence[str]] = {
     str: ("run", "status", "reason", "dataset", "partition", "model", "algorithm", "objective", "learner", "engine"),
-    int: ("round", "rounds", "clients", "surveyed_clients", "seed", "parameters"),
-    (int, float): ("wall_s",),
+    int: ("round", "rounds", "clients", "surveyed_clients", "seed", "parameters", "tokens"),
+    (int, float): ("wall_s", "fraction"),
     list: ("layers", "classes", "client_names", "stretches", "shape"),
     dict: ("best", "files"),
 }

@@ -62,29 +62,44 @@ def load(run: Path, table: str, selection: Selection = EVERYTHING) -> "pa.Table"
 
 def _checked_parts(run: Path, table: str, selection: Selection) -> list[Path]:
     """Return the parts of a table that can hold what is asked for, each as it was written."""
-    last = _end_of(run)
+    ends = _rounds_at_end(run)
 
     def wanted() -> list[Path]:
         files = [file for file in run_files(run / table, PART) if not file.unfinished]
-        chosen = set(selection.of_parts({file.path: file.round for file in files}, last))
+        chosen = set(selection.of_parts({file.path: file.round for file in files}, ends))
         return [path for path in parts(run, table) if path in chosen]
 
     def expected() -> dict[str, Seal]:
         reached = run_facts(run).get("round")
-        seals = expected_parts(run, table, reached if isinstance(reached, int) else None)
-        rounds = {name: round_of(name) for name in seals}
-        return {name: seals[name] for name in selection.of_parts(rounds, last)}
+        seals = expected_parts(run, [table], reached if isinstance(reached, int) else None)
+        rounds = {name: round_of(Path(name).name) for name in seals}
+        return {name: seals[name] for name in selection.of_parts(rounds, ends)}
 
     before = expected()
     while True:
-        problems = {name: what for name, seal in before.items() if (what := problem_of(run / table / name, [seal]))}
+        problems = {name: what for name, seal in before.items() if (what := problem_of(run / name, [seal]))}
         if not problems:
             return wanted()
         # A run that goes on may have replaced its final parts while they were looked at.
         before, asked = expected(), before
         if before == asked:
             name, what = next(iter(problems.items()))
-            raise DamagedError(run / table / name, what)
+            raise DamagedError(run / name, what)
+
+
+def check_sizes(run: Path, committed: int | None) -> None:
+    """Check that every part of a run's tables is there and as large as it was written; none is read.
+
+    Args:
+        run: the run's folder.
+        committed: its last round; None if that is not known.
+
+    Raises:
+        UserError: one is not.
+    """
+    for name, seal in expected_parts(run, SCHEMAS, committed).items():
+        if what := problem_of(run / name, [seal], contents=False):
+            raise DamagedError(run / name, what)
 
 
 def to_pandas(table: "pa.Table") -> "pd.DataFrame":
@@ -98,11 +113,14 @@ def to_pandas(table: "pa.Table") -> "pd.DataFrame":
     return frame
 
 
-def _end_of(run: Path) -> int | None:
-    """Return the round that ``final`` is of, None if that is not known."""
+def _rounds_at_end(run: Path) -> set[int] | None:
+    """Return the rounds that ``final`` has rows of, None if they are not known."""
     end, facts = known_end(run), run_facts(run)
     rounds = facts.get("rounds") if end and end.rounds is None and facts["status"] == "complete" else None
-    return rounds if end is None or end.rounds is None else end.rounds
+    last = rounds if end is None or end.rounds is None else end.rounds
+    # The best round's model is evaluated again where rounds ask some of the clients.
+    best = facts["best"].get("round") if facts.get("best") and (facts.get("fraction") or 1) < 1 else None
+    return None if last is None else {last, *([best] if isinstance(best, int) else [])}
 
 
 def load_file(file: Path, table: str, selection: Selection = EVERYTHING) -> "pa.Table":

@@ -53,6 +53,8 @@ def run_facts(run: Path) -> dict[str, Any]:
     Raises:
         UserError: one of the two cannot be read.
     """
+    if not (run / "run.json").exists() and is_run(run):
+        raise UserError(f"run {run.name} has lost its run.json: {WRITTEN_ANEW.replace(', or delete it and', ', or')}")
     facts = guarded(lambda file: json.loads(file.read_text(encoding="utf-8")), run / "run.json", WRITTEN_ANEW)
     if not isinstance(facts, dict):
         raise UserError(f"{run / 'run.json'} must hold an object, got {type(facts).__name__}: {WRITTEN_ANEW}")

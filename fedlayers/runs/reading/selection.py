@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numbers
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import RENAMED, Renamed, quantity_now
-from fedlayers.core.records import SCHEMAS
+from fedlayers.core.records import BEST, SCHEMAS
 from fedlayers.core.spelling import in_brackets
 from fedlayers.runs.reading.run_columns import FACT_COLUMNS
 
@@ -74,17 +74,19 @@ class Selection:
         """Say whether rows with a value of a column can be asked for."""
         return column not in self.values or value in self.values[column]
 
-    def of_parts(self, rounds: Mapping[T, int | None], last: int | None) -> list[T]:
+    def of_parts(self, rounds: Mapping[T, int | None], at_end: Collection[int] | None) -> list[T]:
         """Return which parts of a table can hold rows that are asked for.
 
         Args:
             rounds: part -> its round, None for ``final``.
-            last: the round that ``final`` is of, None if that is not known.
+            at_end: the rounds that ``final`` has rows of, None if they are not known.
         """
         ends = [part for part, number in rounds.items() if number is None]
-        if ends and self.values.get("moment") == ("final",):
-            return ends if last is None or self.admits("round", last) else []
-        end = ends if self.admits("moment", "final") and (last is None or self.admits("round", last)) else []
+        asked = self.admits("moment", "final") or self.admits("moment", BEST)
+        known = at_end is None or any(self.admits("round", number) for number in at_end)
+        end = ends if asked and known else []
+        if ends and set(self.values.get("moment", ("start",))) <= {"final", BEST}:
+            return end
         return [*(part for part, number in rounds.items() if number is not None and self.admits("round", number)), *end]
 
     def predicate(self, schema: pa.Schema, of_study: bool = False) -> ds.Expression | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import Quantities
-from fedlayers.core.records import MOMENTS, SCHEMAS, SCOPES
+from fedlayers.core.records import BEST, MOMENTS, SCHEMAS, SCOPES
 from fedlayers.runs.damage import guarded, readable
 from fedlayers.runs.partition_table import load_partition, with_zeros
 from fedlayers.runs.quantities import load_quantities, quantities_of, stated_in
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # What may stand in a column of any run.
 _WORDS: Mapping[str, tuple[str, ...]] = {
-    "moment": MOMENTS,
+    "moment": (*MOMENTS, BEST),
     "scope": SCOPES,
     "owner": ("client", "server"),
     "model": ("personal", "global"),
@@ -73,6 +73,19 @@ class Tables:
     def resources(self) -> "pd.DataFrame":
         """Times, memory and bytes, with their units."""
         return self._table("resources")
+
+    def some(self, table: str, columns: Sequence[str] = (), **filters: Sequence[Value]) -> "pd.DataFrame":
+        """Return some rows and columns of a table, of those that are selected.
+
+        Args:
+            table: ``records``, ``pairs``, ``spectra`` or ``resources``.
+            columns: their names; all if none is named.
+            filters: column -> the values that rows may have; there may be no such row.
+        """
+        rows: pd.DataFrame = getattr(self, table)
+        for column, values in filters.items():
+            rows = rows[rows[column].isin(list(values))]
+        return rows[list(columns)] if columns else rows
 
     @cached_property
     def partition(self) -> "pd.DataFrame":
@@ -145,17 +158,21 @@ class Tables:
             return _loaded(file, name, selection)
         self._need_folders(name)
         if not self.several:
-            return load(self.path, name, selection)
+            return self._load(self.path, name, selection)
         import pyarrow as pa
 
         facts = readable(short_column, self.runs)
         chosen = [run for run in facts if _is_chosen(run, facts[run], selection)]
-        tables = readable(lambda run: load(run, name, selection), chosen)
+        tables = readable(lambda run: self._load(run, name, selection), chosen)
         if not tables:
-            tables = {run: load(run, name, selection).slice(0, 0) for run in list(facts)[:1]}
+            tables = {run: self._load(run, name, selection).slice(0, 0) for run in list(facts)[:1]}
         types = types_of({run: facts[run] for run in tables})
         kept = {key: types[key] for key in selection.read(types)}
         return pa.concat_tables([with_columns(table, facts[run], kept) for run, table in tables.items()])
+
+    def _load(self, run: Path, name: str, selection: Selection) -> "pa.Table":
+        """Return the rows of one run that are selected."""
+        return load(run, name, selection)
 
     def _there(self, column: str, rows: Selection) -> set[Value]:
         """Return the values of a column in all tables, among the rows of a selection."""

@@ -8,9 +8,9 @@ from omegaconf import DictConfig, OmegaConf
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 from fedlayers.execution.continuation import nothing_left
+from fedlayers.runs.expected.expected_runs import note_failure
 from fedlayers.runs.folder import RunFolder, run_folder
 from fedlayers.runs.lock import Holder, LockedError, holder_of
-from fedlayers.studies.expected_runs import note_failure
 from fedlayers.studies.launching.job import Job
 from fedlayers.studies.launching.local import LocalJobs
 from fedlayers.studies.launching.slurm import SlurmJobs

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.disk import make_folder, write_text
+from fedlayers.runs.expected.expected_runs import write_expected
 from fedlayers.runs.lock import holder_of, lock
 from fedlayers.runs.lock_card import Holder
-from fedlayers.studies.expected_runs import write_expected
 
 _FOLDER = ".sweeps"
 
