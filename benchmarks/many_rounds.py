@@ -66,7 +66,7 @@ def measured(algorithm: str, rounds: int) -> list[float]:
     return [
         growth(f"{algorithm}: processor, s", cpu_s),
         growth(f"{algorithm}: clock, s", wall_s, counts=False),
-        growth(f"{algorithm}: memory, MiB", in_rounds["value"].tolist()),
+        growth(f"{algorithm}: memory, MiB", (in_rounds["value"] / 2**20).tolist()),
         growth(f"{algorithm}: records, KiB", sizes),
     ]
 

@@ -1,7 +1,7 @@
 """fedlayers: see inside a federation, layer by layer.
 
 In Python, ``fedlayers.run(dataset="FMNIST", rounds=2)`` does what the command line does and ``fedlayers.read(path)``
-gives the tables of a run or a study as pandas frames.
+gives the tables of a run or a study as pandas frames, ``fedlayers.comparison(path)`` compares its algorithms.
 """
 
 import os
@@ -19,6 +19,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 if TYPE_CHECKING:
+    from fedlayers.commands.comparing import comparison
     from fedlayers.commands.in_python import run
     from fedlayers.commands.opening import Run, open
     from fedlayers.commands.reading import Tables, read
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Facts", "Pair", "Record", "Resource", "Run", "Spectrum", "Tables", "UserError", "Writer",
-    "__version__", "open", "read", "run",
+    "__version__", "comparison", "open", "read", "run",
 ]  # fmt: skip
 __version__ = VERSION
 __getattr__ = on_first_use(
@@ -44,6 +45,7 @@ __getattr__ = on_first_use(
         "Tables": "commands.reading",
         "UserError": "core.errors",
         "Writer": "runs.own_loop",
+        "comparison": "commands.comparing",
         "open": "commands.opening",
         "read": "commands.reading",
         "run": "commands.in_python",

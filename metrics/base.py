@@ -12,6 +12,7 @@ from fedlayers.core import quantities
 from fedlayers.core.layers import Layer
 from fedlayers.core.records import Record, Row, missing
 from fedlayers.core.schedule import Schedule
+from metrics.tracking.follower import Follower, LocalTraining
 from metrics.views import NO_GLOBAL_MODEL, SHARED, ClientView, ExampleSet, ServerView
 
 # Where a metric of one's own finds all it needs.
@@ -67,9 +68,12 @@ class Metric(Described):
     """
 
     on_server: ClassVar[bool] = False  # whether the client half also measures the global model, on ``server_test``
+    of_predictions: ClassVar[bool] = False  # whether the client half looks at nothing but predictions
     uses_probe: bool = False  # whether the run needs a probe for it
     # Whether model and probe alone decide its values: the global model is then measured once, on the server.
     per_model: ClassVar[bool] = False
+    # Whether it measures what a client's work on a message takes, and what travels, where that is done.
+    of_messages: ClassVar[bool] = False
     common: frozenset[str] = frozenset()  # quantities that another metric may measure, too: a value stands once
     repeats: ClassVar[bool] = False  # whether the same model and examples give the same values, at whatever moment
 
@@ -89,9 +93,24 @@ class Metric(Described):
         return type(self).server is not Metric.server
 
     @property
+    def tests_models(self) -> bool:
+        """Whether it tests a model on held-out examples, whosever: then also of clients that never train."""
+        return self.on_server and not self.uses_probe
+
+    @property
     def measures_steps(self) -> bool:
         """Whether it measures weights inside local training."""
         return type(self).step is not Metric.step
+
+    @property
+    def follows_training(self) -> bool:
+        """Whether it looks on while a client trains."""
+        return type(self).follow is not Metric.follow
+
+    @property
+    def measures_models(self) -> bool:
+        """Whether it measures a model at a moment; what only looks on while clients work does not."""
+        return type(self).client is not Metric.client or not (self.follows_training or self.of_messages)
 
     @property
     def looks_inside(self) -> bool:
@@ -131,6 +150,25 @@ class Metric(Described):
                 nothing of the training, as long as weights and buffers stay as found.
         """
         return []
+
+    def network(self, module: nn.Module, layers: Sequence[Layer], features: Tensor) -> list[Row]:
+        """Return what holds for the network whatever its weights, measured once before the first round; nothing here.
+
+        Args:
+            module: the model, in eval mode.
+            layers: its layers, in order.
+            features: one example.
+        """
+        return []
+
+    def follow(self, layers: Sequence[Layer], training: LocalTraining) -> Follower:
+        """Return what looks on while one client trains in one round where it is due at ``after_local``.
+
+        Args:
+            layers: the model's layers, in order.
+            training: what is about to begin.
+        """
+        raise NotImplementedError
 
     def server(self, view: ServerView) -> Measurement:
         """Measure across clients; the default measures nothing."""

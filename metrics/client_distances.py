@@ -1,7 +1,7 @@
 """How far clients are from each other and from the global model, by many distances at once."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +28,7 @@ from metrics.distances.participants import (
     by_weights,
     check_moments,
 )
+from metrics.distances.partly_sent import alone, layers_of_some
 from metrics.distances.probe_models import by_representations, send_representations
 from metrics.distances.representations import RepresentationMetric
 from metrics.distances.tree import PreprocessingTree
@@ -56,8 +57,9 @@ class Distances(Metric):
     aggregated; what a name puts before the base (``nb``, ``fb``) is part of ``variant``, too, and so are the positions
     of representations, which have ``scope`` ``probe`` and the number of its examples as ``n``. Common preprocessing is
     done once. A distance that is not defined is missing with its reason, and so are relations to models of the server
-    where it makes none. Weights are compared in the layers that all clients sent: the others are missing, and
-    ``shared`` ends the ``variant`` of distances between whole models then. The matrices are kept as arrays as well:
+    where it makes none. Weights are compared in the layers that all clients sent, and ``shared`` ends the ``variant``
+    of distances between whole models then. A layer that some of them sent is compared among those, by itself (not where
+    units are aligned: other layers decide there), and what is missing says who did not send it. Matrices are kept, too:
     ``<name>`` of shape (n, n), and ``<name>/layers`` of shape (layers, n, n), n clients in ascending order, then the
     models of the server that they received, then those made for them (of representations, those that the relations
     name).
@@ -119,6 +121,8 @@ class Distances(Metric):
         self.common = frozenset(self.metrics[name].quantity for name in self._on_probe)
         self.tree = self._tree([name for name in self.metrics if name not in self._on_probe], max_sets)
         self.probe_tree = self._tree(self._on_probe, max_sets)
+        of_layers = alone({name: one for name, one in self.metrics.items() if name not in self._on_probe})
+        self.layer_tree = self._tree(of_layers, max_sets)
 
     def remarks(self, view: ClientView) -> list[str]:
         """Say which names are old and, if there are representations, where the probe is small for a layer's width."""
@@ -163,6 +167,7 @@ class Distances(Metric):
             with shared_products():
                 found = by_weights(view, GLOBAL if view.has_global_model else ())
                 self._measure_all(self.tree.run(found), view, measurement)
+            measurement.rows += self._of_partly_sent_layers(view)
         if self._on_probe:
             global_models = GLOBAL if "layers" in self.relations else [n for n in GLOBAL if n in self.relations]
             found = by_representations(view, self.positions, global_models)
@@ -189,6 +194,22 @@ class Distances(Metric):
             for relation in self.relations
             for layer, why in view.kept_layers.items()
         ]
+
+    def _of_partly_sent_layers(self, view: ServerView) -> list[Row]:
+        """Return the rows of layers that some clients sent: of these clients' own layers, each layer by itself."""
+        rows: list[Row] = []
+        for own in layers_of_some(view):
+            done: set[tuple[str, str]] = set()
+            with shared_products():
+                found = by_weights(own, GLOBAL if view.has_global_model else ())
+                for name, participants in self.layer_tree.run(found):
+                    metric, naming = self.metrics[name], Naming.of(name, self.metrics[name])
+                    # Ways of aggregation differ in the whole model only.
+                    key = parse_name(name).base, naming.steps
+                    if participants.refusal is None and key not in done:
+                        done.add(key)
+                        rows += _of_layers(metric, participants, own, naming, self.relations)
+        return rows
 
     def _tree(self, names: Iterable[str], max_sets: int | None) -> PreprocessingTree[Participants]:
         steps = {name: self.metrics[name].preprocessing_steps for name in names}
@@ -226,6 +247,15 @@ class Distances(Metric):
                 measurement.rows += rows.of_table(table, metric.symmetric, self.relations, layer, reasons)
         if isinstance(metric, LayerMatrixMetric) and "layers" in self.relations:
             measurement.rows += _across_layers(metric, rows)
+
+
+def _of_layers(
+    metric: ClientMatrixMetric, participants: Participants, view: ServerView, naming: Naming, relations: Sequence[str]
+) -> Iterator[Row]:
+    """Yield the rows of the distances between single layers."""
+    tables, rows = LayerTables.of(metric, participants), PairRows(naming, participants, view.layers, view.round)
+    for layer, table, reasons in zip(tables.names, tables.values, tables.reasons, strict=True):
+        yield from rows.of_table(table, metric.symmetric, relations, layer, reasons)
 
 
 def _whole(metric: ClientMatrixMetric, participants: Participants, tables: LayerTables) -> np.ndarray:

@@ -1,12 +1,13 @@
 """The measures people look for, as functions of arrays: ``metrics.cka(x, y)``.
 
-A representation is an array (n, units): what one layer puts out for n examples, the same examples in the same order on
-both sides. Each function returns one number; with standard error, chance level and p value the classes behind them
-give it: ``metrics.compare_representations(x, y, CKA())``.
+A representation is an array (n, units), NumPy's or a tensor on any device: what one layer puts out for n examples, the
+same examples in the same order on both sides. Each function returns one number; with standard error, chance level and
+p value the classes behind them give it: ``metrics.compare_representations(x, y, CKA())``.
 """
 
 import math
 
+import torch
 from torch import Tensor
 
 from metrics.array_arguments import Array, as_tensor
@@ -231,7 +232,7 @@ def _representation(value: Array, name: str) -> Tensor:
         raise ValueError(
             f"{name} must have shape (n, units), or (n, positions, units), and not be empty, got {tuple(tensor.shape)}"
         )
-    return tensor.double()
+    return tensor.to("cpu", torch.float64)  # measures compute with scipy, too
 
 
 def _coordinates(x: Array) -> PrincipalCoordinates:

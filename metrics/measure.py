@@ -54,7 +54,9 @@ def measure_clients(
     found: list[list[Row]] = []
     sent = Sent()
     due = {
-        name: metric for name, metric in metrics.items() if metric.schedule.is_due(view.round, last_round, view.moment)
+        name: metric
+        for name, metric in metrics.items()
+        if metric.measures_models and metric.schedule.is_due(view.round, last_round, view.moment)
     }
     kept = {name: tensor.detach().clone() for name, tensor in view.parameters.items()} if due else {}
     for name, metric in due.items():

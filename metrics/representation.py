@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+from fedlayers.core.kinds.labels import SEVERAL_LABELS, is_label_set, one_class
 from fedlayers.core.layers import Layer
 from fedlayers.core.records import Row
 from fedlayers.core.seeding import torch_generator
@@ -157,9 +158,11 @@ class Representation(Metric):
         return Measurement(rows)
 
     def _labels(self, labels: Tensor) -> _Labels:
+        several, labels = is_label_set(labels), one_class(labels)
         present, codes = torch.unique(labels, return_inverse=True)
         reason = f"all labels of the probe are of one class, {int(present[0])}" if len(present) < 2 else None
-        reason = "the probe has no labels" if int(present[0]) < 0 else reason
+        if int(present[0]) < 0:
+            reason = SEVERAL_LABELS if several else "the probe has no labels"
         # Seeds of their own: examples must not change folds from one client or round to the next.
         folds = stratified_folds(codes, self.folds, torch_generator(0, "representation/folds"))
         generator = torch_generator(0, "representation/permutations")

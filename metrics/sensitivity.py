@@ -9,9 +9,9 @@ from torch import Tensor
 from fedlayers.core.layers import Layer
 from fedlayers.core.quantities import LossFacts
 from fedlayers.core.records import Row
-from fedlayers.core.seeding import torch_generator
 from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
 from metrics.hessian.stacked import LossGraph, loss_graph
+from metrics.statistics.equal_batches import equal_batches
 from metrics.statistics.taylor_scores import cumulative_scores, taylor_score
 
 _ELHUSSEIN = "Elhussein & Gürsoy 2025, PLayer-FL, arXiv 2502.08829"
@@ -93,7 +93,7 @@ class Sensitivity(Metric):
 
     def client(self, view: ClientView) -> Measurement:
         """Measure every layer of one client's model."""
-        batches = self._batches(view)
+        batches = equal_batches(view, self.scope, self.batches, self.batch_examples)
         if not batches:
             examples = len(view.data[self.scope]) if self.scope in view.data else 0
             reason = f"{examples} examples in {self.scope}, a batch needs {self.batch_examples}"
@@ -117,15 +117,6 @@ class Sensitivity(Metric):
             rows += self._rows(layer, _SECOND, second.scores(index), second.noise(index)) if second.means else []
         scores = torch.stack([first.scores(index) for index in range(len(layers))]) if layers else torch.empty(0, 1)
         return Measurement(rows + self._cumulative(layers, scores))
-
-    def _batches(self, view: ClientView) -> Sequence[Tensor]:
-        """Return the positions of as many batches of equal size as there are examples for, at most B."""
-        if self.scope not in view.data:
-            return []
-        examples = view.data[self.scope]
-        order = torch.randperm(len(examples), generator=torch_generator(view.seed, f"sensitivity/{self.scope}"))
-        count = min(self.batches, len(examples) // self.batch_examples)
-        return order[: count * self.batch_examples].reshape(count, self.batch_examples).unbind(0)
 
     def _rows(self, layer: Layer, names: tuple[str, str], scores: Tensor, noise: float | None) -> list[Row]:
         """Return the mean over batches of a layer's scores, shape (batches,), and the same per parameter."""

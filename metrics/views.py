@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fedlayers.core.federation_plan import FederationPlan
 from fedlayers.core.layers import Layer
+from fedlayers.core.plans.plan import FederationPlan
 from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
 from fedlayers.objectives.objective import Objective
 from metrics.parallel import ParallelMap, map_here
@@ -22,7 +22,10 @@ class ExampleSet(Protocol):
         """Return the number of examples."""
 
     def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return normalised float features (b, *shape) and int64 labels (b,) of ``positions`` (b,)."""
+        """Return normalised float features (b, *shape), or int64 tokens, and int64 labels (b,) of ``positions`` (b,).
+
+        Where several labels of an example may hold, labels are sets: 0 and 1, shape (b, C).
+        """
 
 
 @dataclass
@@ -39,12 +42,14 @@ class ClientView:
         probe: the examples on which representations are compared, always the same; label -1 where there is none.
         probe_limit: the most examples that the probe could have; None: as many as asked for.
         classes: the class names, in the order of the labels.
+        label_groups: of label sets, the group that each label belongs to; empty if there is one group.
         round, moment, seed: when this is, and this client's seed then; derive generators from it with a purpose.
         batch_size: examples per forward pass when a pass runs over a whole split.
         batches_at_once: batches that such a pass computes at the same time: 1 on a client, which has one core.
         payload_limit_bytes: the most one metric may send to the server, what it shares with others included.
         run_seed: the run's seed, for what all clients, rounds and moments must have in common.
         objective: what the client minimises, its training examples known; on the server those of all clients.
+        client: its index; None on the server.
         cache: results shared by the metrics of this view, keyed by what they are.
     """
 
@@ -66,7 +71,9 @@ class ClientView:
     probe_limit: int | None = None
     run_seed: int = 0
     objective: Objective = CROSS_ENTROPY
+    client: int | None = None
     cache: dict[Any, Any] = field(default_factory=dict)
+    label_groups: Sequence[str] = ()
 
 
 @dataclass
@@ -89,11 +96,14 @@ class ServerView:
         mean_weights: client -> its weight in the server's mean; empty: the number of its training examples.
         has_global_model: whether the server makes a model of what the clients send.
         plan: which layers are shared: of the others the server has no weights, neither the clients' nor global ones.
+        plans: client -> its own plan in this round, where plans change; empty where all have the same in all rounds.
         given: ``received`` (what a client started from) or ``aggregated`` (what was made for it) -> client -> the
             model's name in ``models``; a client that is not there was given the global one, named as the relation.
         models: name -> weights.
         earlier: returns what it kept at this moment in its first round and the last one before this: round -> arrays.
         planted: client -> the group that was planted in its data; empty if none was.
+        clusters: client -> its cluster, as ``metrics=[clusters]`` found it earlier in the same round; empty if not.
+        classes: the class names, in the order of the labels.
         parallel_map: how the run's workers compute a function of many, for :func:`metrics.parallel.map_if_large`.
         cache: results shared by the metrics of this view, keyed by what they are.
     """
@@ -111,11 +121,14 @@ class ServerView:
     global_views: Mapping[str, Callable[[], ClientView]] = field(default_factory=dict)
     earlier: Callable[..., Mapping[int, Mapping[str, np.ndarray]]] = lambda *_: {}
     planted: Mapping[int, int] = field(default_factory=dict)
+    clusters: Mapping[int, int] = field(default_factory=dict)
+    classes: Sequence[str] = ()
     parallel_map: ParallelMap = map_here
     cache: dict[Any, Any] = field(default_factory=dict)
     mean_weights: Mapping[int, float] = field(default_factory=dict)
     has_global_model: bool = True
     plan: FederationPlan = field(default_factory=FederationPlan.all)
+    plans: Mapping[int, FederationPlan] = field(default_factory=dict)
     given: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     shared: Mapping[str, Mapping[int, Mapping[str, np.ndarray]]] = field(default_factory=dict)
@@ -144,7 +157,11 @@ class ServerView:
         """The layers of which not every client sent its weights, in order -> why they cannot be compared."""
         sent = set.intersection(*map(set, self.weights.values())) if self.weights else set()
         kept = [layer for layer in self.layers if not sent.issuperset(layer.names)]
-        return {x: "the clients keep this layer" if self.plan.shares(x) else self.plan.why_missing(x) for x in kept}
+        return {x: self._why_kept(x) if self.plan.shares(x) else self.plan.why_missing(x) for x in kept}
+
+    def senders(self, layer: Layer) -> list[int]:
+        """Return the clients that sent a layer's weights, ascending."""
+        return [client for client in sorted(self.weights) if set(layer.names) <= set(self.weights[client])]
 
     def model(self, name: str) -> Mapping[str, Tensor]:
         """Return the weights of a model that clients were given."""
@@ -175,7 +192,17 @@ class ServerView:
         """Say whether all clients measured the same model: not after local training, nor with models of their own."""
         if self.moment in ("start", "after_local") or self.why_no_model:
             return self.moment == "start"
+        if not all(plan.is_whole for plan in self.plans.values()):
+            return False
         return len({self.given_to("received", client) for client in self.clients}) < 2
+
+    def _why_kept(self, layer: Layer) -> str:
+        """Return why not every client sent a layer that is shared."""
+        away = sorted(set(self.clients) - set(self.senders(layer)))
+        if not self.plans or len(away) == len(self.clients):
+            return "the clients keep this layer"
+        some = ", ".join(map(str, away[:5])) + (f" and {len(away) - 5} more" if len(away) > 5 else "")
+        return f"the federation plan of this round leaves {layer.name} with clients {some}"
 
 
 NO_GLOBAL_MODEL = "the algorithm makes no global model"

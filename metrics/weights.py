@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fedlayers.core.layers import Layer
-from fedlayers.core.records import Row
+from fedlayers.core.records import Record, Row
 from metrics.base import NO_GLOBAL_MODEL, SHARED, ClientView, Facts, Measurement, Metric, ServerView, at, measured
 from metrics.statistics.weight_statistics import (
     Moments,
@@ -121,13 +121,24 @@ class Weights(Metric):
             return Measurement()
         kept = view.kept_layers
         shared = [layer for layer in view.layers if layer not in kept]
+        senders = {layer: view.senders(layer) for layer in kept}
+        lost = {layer: why for layer, why in kept.items() if not senders[layer]}
+        none = "no layer was sent by all clients" if len(lost) < len(kept) else "the clients keep all layers"
         rows: list[Row] = [
             measured(name, math.nan, why, **at(layer))
-            for layer, why in [*kept.items(), *([] if shared else [(None, "the clients keep all layers")])]
+            for layer, why in [*lost.items(), *([] if shared else [(None, none)])]
             for name in ("drift", "update_cosine", "b_dissimilarity")
         ]
         if shared:
             rows += _update_rows(view, clients, shared, SHARED if kept else None)
+        for layer in kept.keys() - lost.keys():
+            rows += [row for row in _update_rows(view, senders[layer], [layer], None) if row.layer is not None]
+            rows += [
+                measured(name, math.nan, kept[layer], owner="client", client=client, **at(layer))
+                for client in clients
+                for name in ("drift", "update_cosine")
+                if client not in senders[layer]
+            ]
         return Measurement(rows)
 
     def _shares(self, layer: Layer | None, part: Moments, counts: Sequence[int]) -> list[Row]:
@@ -163,7 +174,9 @@ def _norms(layers: Sequence[Layer], parameters: Mapping[str, Tensor], start: Map
     return rows
 
 
-def _update_rows(view: ServerView, clients: Sequence[int], layers: Sequence[Layer], variant: str | None) -> list[Row]:
+def _update_rows(
+    view: ServerView, clients: Sequence[int], layers: Sequence[Layer], variant: str | None
+) -> list[Record]:
     """Return drift, update cosine and dissimilarity of the given layers and of all of them together."""
     shares = view.shares(clients)
     weights = [view.weights[client] for client in clients]
@@ -172,7 +185,7 @@ def _update_rows(view: ServerView, clients: Sequence[int], layers: Sequence[Laye
     products = update_products(weights, starts, made, shares, [layer.names for layer in layers])
     squares, with_mean = _with_total(products.squares), _with_total(products.with_mean)
     drifts, mean_squares = _with_total(products.drifts), _with_total(products.mean_squares)
-    rows: list[Row] = []
+    rows: list[Record] = []
     for index, layer in enumerate([*layers, None]):
         address = {**at(layer), "variant": variant if layer is None else None}
         mean_square = float(mean_squares[index])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Several workers test at once: each with the threads of all cores, they would wait for one another. Before numpy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,6 +28,10 @@ from fedlayers.config.schema.settings import Config
 from fedlayers.engines.ray.worker_pool import workers_kept
 from fedlayers.execution.execute import execute
 from tests.support import metric_views
+from tests.support.browser import started_browser
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Hydra reads some thirty files for each of hundreds of configurations: libyaml does it in a tenth of the time.
 yaml.SafeLoader = yaml.CSafeLoader  # type: ignore[misc, assignment]
@@ -42,6 +47,10 @@ QUICK = [
     "progress=none",
     "figures=false",
 ]
+
+# What brings a model without hidden layers to set.
+WITHOUT_HIDDEN = {"model=greedy_mlp", "model=deep_mlp", "model=forward_forward", "model=vision_transformer"}
+WITHOUT_HIDDEN |= {"dataset=sms", "dataset=Shakespeare"}
 
 
 def seed_everything() -> None:
@@ -101,6 +110,13 @@ def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
     metric_views.where[0] = torch.device("cpu")
 
 
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """Yield the machine's Chromium: one for all that runs in a process, which can have no second one."""
+    with started_browser() as found:
+        yield found
+
+
 @pytest.fixture(autouse=True)
 def root_logger() -> Iterator[None]:
     """Leave the root logger as it was: Hydra points it at a stream that is closed when its test ends."""
@@ -111,6 +127,17 @@ def root_logger() -> Iterator[None]:
     for handler in list(root.handlers):
         if handler not in before and not type(handler).__module__.startswith("_pytest"):
             root.removeHandler(handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def wait_for_no_disk() -> Iterator[None]:
+    """Let files reach the disk when the system finds time: a run waits for it 35 times, and no test takes the power.
+
+    That it is waited for, and when, tests/runs/test_folder.py looks at.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -127,14 +154,14 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def quick_run(*overrides: str, folder: Path | None = None) -> Path:
         results = folder or tmp_path_factory.mktemp("results")
         chosen = {word.split("=")[0].lstrip("+") for word in overrides}
-        chosen |= {"model.hidden"} if {"model=greedy_mlp", "model=forward_forward"} & set(overrides) else set()
+        chosen |= {"model.hidden"} if WITHOUT_HIDDEN & set(overrides) else set()
         defaults = [word for word in QUICK if word.split("=")[0] not in chosen]
         return execute(replace(copy.deepcopy(composed(*defaults, *overrides)), results_dir=str(results)))
 
     return quick_run
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)
 def composed(*overrides: str) -> Config:
     """Return what overrides compose to: Hydra takes as long as the tiny run itself, and tests repeat their runs."""
     return compose_config(list(overrides))

@@ -104,8 +104,9 @@ def _several(value: Any, of_lists: bool) -> list[Any] | None:
 
 def _keys_of_lists(overrides: list[str], given: Mapping[str, Any]) -> set[str]:
     """Return those of the given keys whose value is a list, once the options among the settings are chosen."""
-    if not any(isinstance(value, list | tuple) for value in given.values()):
-        return set()
+    known_lists = given.keys() & {*LISTS}
+    if not any(isinstance(value, list | tuple) for key, value in given.items() if key not in known_lists):
+        return known_lists
     options = [
         f"{key}={_text(key, value)}" for key, value in given.items() if "." not in key and isinstance(value, str)
     ]
@@ -114,7 +115,7 @@ def _keys_of_lists(overrides: list[str], given: Mapping[str, Any]) -> set[str]:
         known = overrides_of([*read_arguments(overrides).overrides, *options])
         single = [word for word in known if not parser.parse_override(word).is_sweep_override()]
         content = composed(single)
-    return {key for key in given if key in LISTS or isinstance(OmegaConf.select(content, key), ListConfig)}
+    return known_lists | {key for key in given if isinstance(OmegaConf.select(content, key), ListConfig)}
 
 
 def _text(key: str, value: Any) -> str:

@@ -10,24 +10,27 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import hydra
 from omegaconf import DictConfig
 
 from fedlayers.commands.command import damage_told
+from fedlayers.commands.search import carry_out_search, is_search
 from fedlayers.config.arguments import Arguments, read_arguments
 from fedlayers.config.compose import composed, hydra_ready, register_schema, typed
 from fedlayers.config.contradictions import contradictions, refuse_contradictions
 from fedlayers.config.mistakes import explained
 from fedlayers.config.options import config_dir
+from fedlayers.config.read_once import reading_once
 from fedlayers.config.schema.settings import Config
 from fedlayers.core import VERSION
 from fedlayers.core.errors import Stopped, UserError
 from fedlayers.core.machine.disk import disk_errors
 from fedlayers.core.machine.signals import last_signal, signals_answered
 from fedlayers.core.machine.streams import keep_streams
-from fedlayers.studies.living_sweeps import sweeping
-from fedlayers.studies.study import TOLD, Sweep, compose_sweep, job, report
+from fedlayers.runs.expected.living_sweeps import sweeping
+from fedlayers.studies.study import TOLD, Sweep, carry_out, compose_sweep, job, report
 
 _WIDTH = 120
 _SHOWING = ("--help", "--hydra-help", "--cfg", "--info", "--shell-completion")
@@ -55,7 +58,8 @@ def carried_out_or_continued(work: Callable[[], int]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except (Stopped, KeyboardInterrupt):
-        print("stopped; the same command continues after the last complete round", file=sys.stderr)
+        told = "the same command continues after the last complete round, or begins if there is none"
+        print(f"stopped; {told}", file=sys.stderr)
         return 128 + (last_signal() or signal.SIGINT)
 
 
@@ -70,6 +74,10 @@ def start(arguments: Arguments) -> int:
             show = _show_help if "--help" in arguments.flags else _hydra
             show(arguments.words, job)
         return 0
+    if "--multirun" in arguments.flags and is_search(arguments.overrides):
+        multirun = Arguments({"--multirun": ""}, arguments.overrides)
+        with signals_answered():
+            return carry_out_search(arguments.overrides, lambda task: _hydra(multirun.words, task))
     if "--multirun" in arguments.flags:
         return carry_out_sweep(compose_sweep(arguments.overrides), arguments)
     words = arguments.overrides
@@ -135,15 +143,17 @@ def _carry_out(sweep: Sweep, arguments: Arguments) -> None:
         return
     from fedlayers.engines.ray.worker_pool import workers_kept
 
-    words = arguments.overrides
-    if sweep.master.hydra.sweeper.get("max_batch_size", 0) is None:
-        # Hydra would compose all runs once more, to check them, before the first one starts.
-        words = [*words, "hydra.sweeper.max_batch_size=1"]
     with workers_kept():
-        _hydra(Arguments({"--multirun": ""}, words).words, job)
+        if not sweep.is_plain:
+            _hydra(Arguments({"--multirun": ""}, arguments.overrides).words, job)
+            return
+        # Hydra would compose every run twice more.
+        for number, (config, words) in enumerate(zip(sweep.configs, sweep.overrides, strict=True), 1):
+            print(f"run {number} of {len(sweep.configs)}: {' '.join(words)}", flush=True)
+            carry_out(config)
 
 
-def _hydra(words: Sequence[str], task: Callable[[DictConfig], None]) -> None:
+def _hydra(words: Sequence[str], task: Callable[[DictConfig], Any]) -> None:
     """Let Hydra's main function do its work for these words; its exceptions come through."""
     entry = hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")(task)
     argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
@@ -151,7 +161,8 @@ def _hydra(words: Sequence[str], task: Callable[[DictConfig], None]) -> None:
     # Otherwise Hydra prints its own account of an exception and leaves.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        entry()
+        with reading_once():
+            entry()
     except SystemExit as left:  # after --help
         if left.code:
             raise

@@ -1,12 +1,14 @@
 """Results in Python: the tables of a run or a study, with the figures that can be drawn of them."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedlayers.runs.reading import tables
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from fedlayers.views.chain.answered import Answered
@@ -46,6 +48,23 @@ class Tables(tables.Tables):
         from fedlayers.figures.notebook import figure_of
 
         return figure_of(self, name, metric, round, layers, **paper)
+
+    @cached_property
+    def fairness(self) -> "pd.DataFrame":
+        """How evenly a federation serves its clients, of the rows that are asked for.
+
+        A row for each round, moment, model, scope and quantity that has a better and a worse: ``clients``, ``mean``,
+        ``variance``, ``worst_decile``, ``worst`` and ``worst_client``, see
+        :func:`fedlayers.statistics.fairness.fairness`. ``chosen`` says ``best`` of what was measured after the
+        aggregation of the round with the lowest validation loss and ``final`` of the end of the run; else it is empty.
+        Of a ``study.parquet``, which does not say which round was the best, it knows ``final`` alone.
+
+        Examples:
+            ``fedlayers.read("results/main").fairness.query("chosen == 'best' and metric == 'accuracy'")``
+        """
+        from fedlayers.views.fairness import fairness_of
+
+        return fairness_of(self)
 
     def answers(self) -> "Answered":
         """Return what layers answer: whether later ones predict better, compress, and differ from their neighbours.

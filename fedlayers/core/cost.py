@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-def multiply_adds(module: nn.Module, shape: tuple[int, ...]) -> int:
+def multiply_adds(module: nn.Module, example: Tensor) -> int:
     """Return the multiply-adds of one example's forward pass in the layers that own parameters.
 
     A weight of shape (out, …) meets each of the output's positions once: numel(weight) × positions. That is exact for
@@ -16,13 +16,13 @@ def multiply_adds(module: nn.Module, shape: tuple[int, ...]) -> int:
 
     Args:
         module: the network.
-        shape: one example's feature shape.
+        example: one example's features, shape (1, *shape).
     """
     was_training = module.training
     try:
         device = next(module.parameters()).device
         module.eval()
-        return multiply_adds_in([module], lambda: module(torch.zeros(1, *shape, device=device)))
+        return multiply_adds_in([module], lambda: module(example.to(device)))
     finally:
         module.train(was_training)
 

@@ -23,7 +23,7 @@ class Stopped(Exception):
 
 
 class ClientFailed(Exception):
-    """A client raised: the text names client, round and moment and ends with the original traceback."""
+    """A client raised: the text names client, round and moment and ends with what is wrong, or with the traceback."""
 
 
 class WorkerLost(Exception):

@@ -9,6 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from fedlayers.core.kinds.labels import is_label_set, occurrences
+from fedlayers.core.kinds.tokens import blank, is_tokens, normalised
 from fedlayers.core.planted import Planted, Planting
 
 
@@ -17,8 +19,10 @@ class Examples:
     """Some examples of a data set: positions into shared arrays, memory-mapped or on the card that computes.
 
     Attributes:
-        features: all examples' features, shape (n_all, *shape): images (c, h, w) or rows (d,); bytes or floats.
-        labels: all examples' labels, shape (n_all,), int64, on the device of the features.
+        features: all examples' features, shape (n_all, *shape): images (c, h, w) or rows (d,), bytes or floats; or
+            tokens (length,), integers.
+        labels: all examples' labels, int64, on the device of the features: classes, shape (n_all,), or label sets,
+            shape (n_all, C), 0 and 1.
         index: positions of these examples, shape (n,), int64, on the CPU.
         scale, shift: ``x * scale + shift`` normalises features; shape broadcastable to ``shape``. Computed in their
             dtype, float64 where float32 would lose digits, on the device of the features.
@@ -37,15 +41,14 @@ class Examples:
         return len(self.index)
 
     def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return normalised float32 features (b, *shape) and labels (b,) of the examples at ``positions`` (b,).
+        """Return normalised float32 features (b, *shape), or int64 tokens, and the labels (b,) or (b, C) of examples.
 
-        ``positions`` are integers from 0 to the number of examples - 1, in any order, on the CPU; what comes is where
-        the arrays are, and does not wait for that device.
+        ``positions`` (b,) are integers from 0 to the number of examples - 1, in any order, on the CPU; what comes is
+        where the arrays are, and does not wait for that device.
         """
         # index_select, because it takes 40 % of the time of indexing with brackets.
         chosen = self.index.index_select(0, positions).to(self.features.device, non_blocking=True)
-        taken = self.features.index_select(0, chosen).to(self.scale.dtype)
-        features = taken.mul_(self.scale).add_(self.shift).to(torch.float32)
+        features = normalised(self.features.index_select(0, chosen), self.scale, self.shift)
         labels = self.labels.index_select(0, chosen)
         if self.planted is None:
             return features, labels
@@ -53,7 +56,7 @@ class Examples:
         return planted.turned(features), planted.labelled(labels)
 
     def targets(self) -> Tensor:
-        """Return the labels of all these examples, shape (n,), on the CPU."""
+        """Return the labels of all these examples, shape (n,) or (n, C), on the CPU."""
         labels = self.labels.index_select(0, self.index.to(self.labels.device)).cpu()
         return labels if self.planted is None else self.planted.labelled(labels)
 
@@ -132,15 +135,20 @@ class ClientExamples(Sequence[Examples]):
         """The number of examples of each client, shape (clients,)."""
         return np.diff(self.bounds)
 
-    def together(self, features: Tensor) -> Examples:
-        """Return all clients' examples as the server sees them.
+    def together(self, features: Tensor, clients: Sequence[int] | None = None) -> Examples:
+        """Return clients' examples as the server sees them.
 
         Args:
             features: see :class:`Examples`; filled in for the server.
+            clients: whose; None for all.
         """
-        planted = None if self.planting is None else self.planting.of(range(len(self)), self.sizes.tolist())
+        chosen = range(len(self)) if clients is None else clients
+        planted = None if self.planting is None else self.planting.of(chosen, self.sizes[list(chosen)].tolist())
         normalisation = self.normalisation.of(-1, features.device)
-        return Examples(features, self.labels, self.positions, *normalisation, planted=planted)
+        positions = self.positions
+        if len(chosen) < len(self):
+            positions = torch.cat([positions[slice(*self.bounds[client : client + 2])] for client in chosen])
+        return Examples(features, self.labels, positions, *normalisation, planted=planted)
 
 
 @dataclass(frozen=True)
@@ -154,7 +162,8 @@ class Federation:
         splits: scope (``client_train``, ``client_val``, ``client_test``) -> one ``Examples`` per client (maybe empty).
         server_test: the server's own test set; rows are normalised by all training examples together, where a
             client's are normalised by its own.
-        pooled_train: all clients' training examples together (for centralized training), rows normalised likewise.
+        pooled_train: the training examples of all clients that train together (for centralized training), rows
+            normalised likewise.
         imputed: one row per filled-in feature of a client and scope: client (missing for the server), client_name,
             feature, scope, missing (count), value, source (``client``: its own training examples, or ``pooled``).
         notes: sentences about what was done to the data and what the partition leaves out; empty if nothing is.
@@ -163,6 +172,10 @@ class Federation:
         digest: names the data's content: features, labels, groups, class names, and who holds which examples. The same
             on every machine; without what is normalised, filled in or planted, which the configuration decides.
         names: a name per client (``"cleveland"``, a writer); empty if they have no names but their numbers.
+        unseen: clients that never train and are only evaluated, ascending.
+        vocabulary: of token data, the word that each code stands for; empty for others.
+        label_groups: of label sets, the group that each label belongs to; empty if there is one group.
+        columns: names of the columns of rows; empty for images and tokens, and where they have no names.
     """
 
     name: str
@@ -176,6 +189,10 @@ class Federation:
     planted: tuple[int, ...] | None = None
     digest: str = ""
     names: tuple[str, ...] = ()
+    unseen: tuple[int, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+    label_groups: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return what a person wants to know of the data; their arrays say nothing in print."""
@@ -191,9 +208,29 @@ class Federation:
         return len(self.splits["client_train"])
 
     @property
+    def seen(self) -> list[int]:
+        """The clients that may train, ascending: all but the unseen ones."""
+        unseen = set(self.unseen)
+        return [client for client in range(self.num_clients) if client not in unseen]
+
+    @property
     def client_names(self) -> tuple[str, ...]:
         """A name per client, its number as text if it has no other."""
         return self.names or tuple(map(str, range(self.num_clients)))
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether its examples are tokens."""
+        return is_tokens(self.server_test.features)
+
+    @property
+    def has_label_sets(self) -> bool:
+        """Whether several labels of an example may hold at once."""
+        return is_label_set(self.server_test.labels)
+
+    def blank(self, count: int, device: torch.device | None = None) -> Tensor:
+        """Return examples to try a model out on, of the shape and kind of these; see :func:`kinds.tokens.blank`."""
+        return blank(count, self.shape, self.has_tokens, device)
 
     def of(self, client: int) -> dict[str, Examples]:
         """Return one client's examples by scope, leaving out empty splits."""
@@ -201,17 +238,21 @@ class Federation:
         return {scope: examples for scope, examples in found.items() if len(examples)}
 
     def class_counts(self, client: int | None) -> Tensor:
-        """Return how many training examples of each class a client has, or all together (None); shape (C,), int64."""
+        """Return how many training examples of each class a client has, or all that train (None); shape (C,), int64.
+
+        Of label sets: in how many of them each label holds.
+        """
         parts = self.splits["client_train"]
-        examples = parts.together(parts.features) if client is None else parts[client]
-        return torch.bincount(examples.targets(), minlength=len(self.classes))
+        examples = parts.together(parts.features, self.seen) if client is None else parts[client]
+        return occurrences(examples.targets(), len(self.classes))
 
     def label_counts(self, listed: Sequence[int] | None = None) -> pd.DataFrame:
         """Return the label counts: columns client, client_name, scope, label, label_name, examples.
 
         What a client does not hold has no row, but for the first one, which has a row for every scope and label: there
-        may be many clients and classes, and few examples of each client. A federation with planted groups has the
-        column planted_group, too; its labels are those after planting.
+        may be many clients and classes, and few examples of each client. Of label sets an example counts for every
+        label that holds. A federation with planted groups has the column planted_group, too; its labels are those after
+        planting.
 
         Args:
             listed: clients that have rows of their own, ascending, at least one; the others stand together in rows
@@ -246,4 +287,8 @@ def _count_labels(parts: ClientExamples, rows: np.ndarray, classes: int) -> np.n
     labels = parts.together(parts.features).targets().numpy()
     owners = np.repeat(rows, parts.sizes)
     height = int(rows.max()) + 1
+    if is_label_set(labels):
+        counts = np.zeros((height, classes), np.int64)
+        np.add.at(counts, owners, labels)
+        return counts
     return np.bincount(owners * classes + labels, minlength=height * classes).reshape(height, classes)

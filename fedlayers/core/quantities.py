@@ -1,11 +1,14 @@
 """What a reader has to know of a quantity: unit, range, direction, symmetry, reference, and its name of before."""
 
+import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
+# Of the text that states quantities in a run's folder.
+QUANTITIES_VERSION = 1
 DIRECTIONS = ("higher", "lower", "neutral")
 
 
@@ -53,7 +56,28 @@ class Facts:
         mine, others = ((f.unit, f.low, f.high, f.direction, f.symmetric) for f in (self, other))
         return mine == others
 
+    def beside(self, other: "Facts") -> "Facts":
+        """Return what holds for values of both in one table or figure: each unit, the wider limits, a common direction.
 
+        >>> nats, squares = LossFacts("loss", "nat", 0, 1, "lower", ""), LossFacts("loss", "1", 0, 4, "lower", "")
+        >>> both = nats.beside(squares)
+        >>> both.unit, both.limits
+        ('nat or no unit', (0, 4))
+        """
+        named = [part for one in (self, other) for part in _NO_UNIT.get(one.unit, one.unit).split(_OR)]
+        return replace(
+            self,
+            unit=self.unit if self.unit == other.unit else _OR.join(dict.fromkeys(named)),
+            low=min(self.low, other.low),
+            high=max(self.high, other.high),
+            direction=self.direction if self.direction == other.direction else "neutral",
+            symmetric=self.symmetric and other.symmetric,
+        )
+
+
+# How units are named together.
+_OR = " or "
+_NO_UNIT = {"1": "no unit", "": "an unknown unit"}
 # Facts of what is measured in the loss's unit.
 LossFacts = partial(Facts, of_loss=True)
 
@@ -74,6 +98,14 @@ class Quantities(dict[str, Facts]):
         if name in RENAMED and RENAMED[name].quantity in self:
             return replace(self[RENAMED[name].quantity], name=name)
         return Facts(name, "", -math.inf, math.inf, "neutral", "")
+
+
+def to_json(quantities: Quantities, indent: int | None = None) -> str:
+    """Return the text that ``fedlayers.runs.quantities`` reads; no limit is null, for JSON has no infinity."""
+    entries = [asdict(facts) for facts in quantities.values()]
+    for entry in entries:
+        entry |= {end: entry[end] if math.isfinite(entry[end]) else None for end in ("low", "high")}
+    return json.dumps({"version": QUANTITIES_VERSION, "quantities": entries}, indent=indent, ensure_ascii=False)
 
 
 def stated_by(plugin: type) -> list[Facts]:

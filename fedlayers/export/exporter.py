@@ -8,7 +8,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from fedlayers.config.building import build_plugin
+from fedlayers.config.building import build_plugins
 from fedlayers.core.machine.disk import disk_errors, make_folder
 from fedlayers.opening.run import Run
 
@@ -18,19 +18,26 @@ class Written:
     """What was written.
 
     Attributes:
-        folder: where.
+        folder: where; of a tracker that has an address of its own, the run's.
         notes: what is not among it and why, a sentence each.
+        address: of the run in a tracker.
     """
 
     folder: Path
     notes: tuple[str, ...] = ()
+    address: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The address, or else the folder."""
+        return self.address or str(self.folder)
 
 
 class Exporter(ABC):
     """Writes finished runs in the files of another program; ``export=[<its name>]`` chooses it for a run."""
 
     @abstractmethod
-    def existing(self, run: Run) -> Path | None:
+    def existing(self, run: Run) -> Path | str | None:
         """Return where this run, with as many rounds, has been written before; None if it has not."""
 
     @abstractmethod
@@ -51,12 +58,7 @@ def exporters(export: Mapping[str, Any]) -> dict[str, Exporter]:
     Raises:
         UserError: one cannot be built.
     """
-    wanted = "a subclass of fedlayers.export.exporter.Exporter"
-    return {
-        name: build_plugin(f"export.{name}", node, Exporter, wanted)
-        for name, node in export.items()
-        if node is not None
-    }
+    return build_plugins("export", export, Exporter, "a subclass of fedlayers.export.exporter.Exporter")
 
 
 @contextmanager

@@ -21,14 +21,20 @@ from fedlayers.figures.clients.model_matrix import model_matrices
 from fedlayers.figures.clients.partition import partition_matrix
 from fedlayers.figures.drawing.drawable import Drawing
 from fedlayers.figures.drawing.small_profiles import pages
+from fedlayers.figures.heterogeneity.available import heterogeneity_figures
 from fedlayers.figures.layers.curvature import gradient_curvature_sensitivity
 from fedlayers.figures.layers.density import hessian_density
 from fedlayers.figures.layers.layer_matrix import layer_matrices
 from fedlayers.figures.layers.overview import layer_overview
 from fedlayers.figures.layers.profiles import layer_profile
 from fedlayers.figures.layers.similarity import similarity_profile
+from fedlayers.figures.plans.prefixes import shared_prefixes
+from fedlayers.figures.plans.shared_layers import federation_plan
+from fedlayers.figures.plans.transition import layer_transition
+from fedlayers.figures.studies.critical_difference import rank_figures
 from fedlayers.figures.studies.curves import study_curves
 from fedlayers.figures.studies.layers import study_overview, study_profile
+from fedlayers.figures.training.available import training_figures
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.tables import Tables, read
 from fedlayers.views.client_profiles import curvature_rows
@@ -39,6 +45,9 @@ from fedlayers.views.densities import hessian_densities
 from fedlayers.views.holdings import holdings
 from fedlayers.views.pairs import PROFILED, distance_metrics, pair_metrics, whole_model_metrics
 from fedlayers.views.places import in_layers
+from fedlayers.views.plans.prefixes import prefix_scores
+from fedlayers.views.plans.shared_layers import shared_layers
+from fedlayers.views.plans.transitions import transitions
 from fedlayers.views.profiles import layer_metrics
 from fedlayers.views.rounds import in_round, rounds_of_layers
 from fedlayers.views.run_groups import Setting, complete_runs, in_setting, setting_of, settings_of
@@ -171,6 +180,12 @@ def _of_whole_run(tables: Tables, facts: Mapping[str, Any], quantities: Quantiti
     if not cluster_distances(tables.records, tables.pairs).empty:
         make = partial(client_clusters, tables.records, tables.pairs, facts)
         found.append(Drawing("client_clusters", make, main=True))
+    found += heterogeneity_figures(tables.records, facts, quantities)
+    found += training_figures(tables, facts)
+    if shared_layers(tables.records, facts):
+        found.append(Drawing("federation_plan", partial(federation_plan, tables.records, facts), main=True))
+    if transitions(tables.records):
+        found.append(Drawing("layer_transition", partial(layer_transition, tables.records, facts), main=True))
     found += [
         Drawing("models", partial(model_matrices, tables.pairs, metric, facts, quantities), metric, main=number == 0)
         for number, metric in enumerate(whole_model_metrics(tables.pairs))
@@ -195,6 +210,13 @@ def _of_study(tables: Tables, only_round: int | None, layers: Sequence[str]) -> 
     settings = settings_of(runs)
     for setting in settings:
         found += _of_setting(in_setting(records, setting), setting, only_round)
+        scores = prefix_scores(in_setting(records, setting), [run for run in runs if run.name in setting.runs])
+        if only_round is None and not scores.empty:
+            found.append(
+                Drawing("shared_prefixes", partial(shared_prefixes, scores, setting), part=setting.name, main=True)
+            )
+    if only_round is None and not layers:
+        found += rank_figures(records, runs)
     return found + chain_figures(in_round(records, only_round), settings)
 
 

@@ -16,3 +16,12 @@ def client_names(facts: Mapping[str, Any], *clients: "pd.Series[Any]") -> dict[i
     known = facts.get("client_names") or []
     found = sorted({int(client) for column in clients for client in column.dropna().unique()})
     return {client: str(known[client]) if client < len(known) else str(client) for client in found}
+
+
+def client_list(names: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Return clients as pages list them: number and name of each.
+
+    Args:
+        names: client -> name, in the order of the list.
+    """
+    return [{"client": client, "name": name} for client, name in names.items()]

@@ -9,6 +9,11 @@ from fedlayers.views.pairs import whole_models
 from fedlayers.views.values import usable
 
 _DISTANCE = "cluster_distance"
+# Of each client, in which cluster it is; clusters are numbered from 0.
+MEMBERSHIP = "cluster"
+# How a way to find clusters ends in rounds in which a plan shares a part of the layers, and only these count.
+_SHARED = ", shared"
+NO_CLUSTER = -1
 
 
 def cluster_distances(records: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -34,11 +39,13 @@ def clusters_in(records: pd.DataFrame, number: int, names: Mapping[int, str]) ->
         names: client -> name, of the clients that are shown.
 
     Returns:
-        Columns ``client, client_name, cluster``, a row per client in the order of ``names``; 0 for one in no cluster.
+        Columns ``client, client_name, cluster``, a row per client in the order of ``names``; −1 for one in no cluster.
     """
     labels = _clusters(records)
     labels = labels[labels["round"] == number]
-    clusters = labels.set_index(labels["client"].astype(int))["value"].astype(int).reindex(list(names), fill_value=0)
+    clusters = (
+        labels.set_index(labels["client"].astype(int))["value"].astype(int).reindex(list(names), fill_value=NO_CLUSTER)
+    )
     return pd.DataFrame({"client": list(names), "client_name": list(names.values()), "cluster": clusters.to_numpy()})
 
 
@@ -48,8 +55,30 @@ def _clusters(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def _labels(records: pd.DataFrame) -> pd.DataFrame:
-    """Return the usable rows that say in which cluster a client is, of all rounds and ways to find clusters."""
-    return usable(at_moments(records[(records["metric"] == "cluster") & records["client"].notna()]))
+    """Return the usable rows that say in which cluster a client is, of all rounds and ways to find clusters.
+
+    A way by all layers in some rounds and by those that are shared in others, as a changing plan has it, is one way.
+    """
+    found = usable(at_moments(records[(records["metric"] == MEMBERSHIP) & records["client"].notna()]))
+    ways = found["variant"].astype(object)
+    plain = ways.str.removesuffix(_SHARED)
+    return found.assign(variant=plain.where(plain.isin(ways.unique()), ways))
+
+
+def memberships(records: pd.DataFrame) -> pd.DataFrame:
+    """Return in which cluster each client was in each round, by the way to find clusters.
+
+    Args:
+        records: single values of one run.
+
+    Returns:
+        Columns ``by`` (the way, empty where there is only one without a name), ``round, client, cluster``, ordered by
+        these.
+    """
+    labels = _labels(records)
+    columns = {"by": labels["variant"].astype(object).fillna("").astype(str), "round": labels["round"].astype(int)}
+    found = pd.DataFrame({**columns, "client": labels["client"].astype(int), "cluster": labels["value"].astype(int)})
+    return found.drop_duplicates(["by", "round", "client"]).sort_values(["by", "round", "client"], ignore_index=True)
 
 
 def client_groups(records: pd.DataFrame, partition: pd.DataFrame) -> pd.DataFrame:

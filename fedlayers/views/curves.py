@@ -1,21 +1,26 @@
-"""Learning curves: accuracy and loss of whole models over the rounds, line by line."""
+"""Values over the rounds, line by line: learning curves (accuracy and loss of whole models), and any metric."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 
-from fedlayers.views.moments import MOMENT_NAMES, at_moments
+from fedlayers.core.records import BEST
+from fedlayers.views.moments import MOMENT_NAMES, at_moments, last_steps
 from fedlayers.views.numbered import numbered
 from fedlayers.views.run_groups import Group, in_groups
 from fedlayers.views.values import usable
 
-CURVES = ("accuracy", "loss")
+# The second of data of which several labels may hold, in place of the first.
+CURVES = ("accuracy", "subset_accuracy", "loss")
 # Moment -> what is evaluated then.
 _OF_CLIENTS = {
     "after_local": "clients' {split}\nafter local training",
     "after_aggregate": "clients' {split}\nafter aggregation",
 }
 _OF_SERVER = "server's test set\nglobal model"
+# What tells lines of any metric apart, where there are several.
+_TOLD_APART = ("model", "scope", "variant")
 
 
 def curve_rows(records: pd.DataFrame) -> pd.DataFrame:
@@ -89,7 +94,7 @@ def evaluations(records: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
     split = "test" if (rows["scope"] == "client_test").any() else "validation"
     clients, server = rows[rows["scope"] != "server_test"], rows[rows["scope"] == "server_test"]
     found = [
-        (name.format(split=split), _own_model(clients[_at(clients, moment)])) for moment, name in _OF_CLIENTS.items()
+        (name.format(split=split), own_models(clients[_at(clients, moment)])) for moment, name in _OF_CLIENTS.items()
     ]
     found.append((_OF_SERVER, server[_at(server, "after_aggregate")]))
     kinds = [(name, kind) for name, kind in found if (kind["moment"] != "start").any()]
@@ -100,7 +105,7 @@ def _at(rows: pd.DataFrame, moment: str) -> "pd.Series[bool]":
     return rows["moment"].isin([moment, "start"] if moment == "after_aggregate" else [moment])
 
 
-def _own_model(rows: pd.DataFrame) -> pd.DataFrame:
+def own_models(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of personal models in runs that have both kinds at one moment: what a client would use."""
     both = rows.groupby(["run", "moment"], observed=True)["model"].nunique()
     runs = both[both > 1].reset_index()["run"].unique()
@@ -133,3 +138,53 @@ def _scores(rows: pd.DataFrame, when: str) -> Iterator[tuple[str, pd.DataFrame]]
             which = f", {model} models" if models.nunique() > 1 else ""
             for metric, cell in of_model.groupby(of_model["metric"].astype(str), sort=True):
                 yield f"{str(scope).replace('_', ' ')} {metric}, {when}{which}", cell
+
+
+def over_rounds(records: pd.DataFrame, metric: str, layer: str | None) -> pd.DataFrame:
+    """Return the values of lines over the rounds, without the final evaluation, which has no round of its own.
+
+    Args:
+        records: of one run.
+        metric: accuracy and loss of whole models have the lines of :func:`learning_curves`; others one for each
+            moment and owner, and for each model, scope and variant where there are several. Values measured
+            inside local training alone are those of its end.
+        layer: whose values; None for those of the whole model.
+
+    Returns:
+        Rows with columns ``line`` (number), ``line_name``, ``who`` (``clients`` or ``server``), ``at`` (the moment) and
+        ``kind`` (of the models, where there are several).
+    """
+    rows = records[(records["metric"] == metric) & records["subject"].isna()]
+    rows = rows[rows["layer"].isna() if layer is None else rows["layer"] == layer]
+    if metric in CURVES and layer is None:
+        found = learning_curves(rows)
+        return found[(found["at"] != "final") & (found["line"] >= 0)]
+    ends = at_moments(rows)
+    rows = usable(last_steps(rows) if ends.empty else ends)
+    rows = rows[~rows["moment"].isin(["final", BEST])].reset_index(drop=True)
+    rows = rows.assign(who=["server" if absent else "clients" for absent in rows["client"].isna()])
+    rows = rows.assign(at=rows["moment"].astype(str), kind=_texts(rows, "model"))
+    return numbered(rows, _any_lines(rows), "line")
+
+
+def layers_of(records: pd.DataFrame, metric: str) -> list[str]:
+    """Return the layers of which a metric has values, in the order of the model; none if it is one of whole models."""
+    rows = records[(records["metric"] == metric) & records["layer"].notna()]
+    places = rows.groupby("layer", observed=True)["layer_index"].min().sort_values(kind="stable")
+    return [str(name) for name in places.index]
+
+
+def _any_lines(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return name and rows of each line, clients before the server, by moment."""
+    apart = [name for name in _TOLD_APART if _texts(rows, name).nunique() > 1]
+    moments = pd.Categorical(rows["at"], [*MOMENT_NAMES])
+    keys = [rows["who"], moments, *(_texts(rows, name) for name in apart)]
+    found = []
+    for (who, at, *others), line in rows.groupby(keys, sort=True, observed=True):
+        words = [str(who), MOMENT_NAMES[str(at)], *(str(one).replace("_", " ") for one in others)]
+        found.append((", ".join(word for word in words if word), line))
+    return found
+
+
+def _texts(rows: pd.DataFrame, column: str) -> "pd.Series[Any]":
+    return rows[column].astype(object).fillna("")

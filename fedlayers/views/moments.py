@@ -9,6 +9,7 @@ MOMENT_NAMES: Mapping[str, str] = {
     "after_local": "after local training",
     "after_aggregate": "after aggregation",
     "final": "final",
+    "best": "best round, all clients",
 }
 ROUND_MOMENTS = ("after_local", "after_aggregate")
 

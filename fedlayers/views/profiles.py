@@ -10,6 +10,7 @@ import pandas as pd
 from fedlayers.views.moments import MOMENT_NAMES, at_moments, last_steps
 from fedlayers.views.numbered import numbered
 from fedlayers.views.places import LayerAxis, placed
+from fedlayers.views.plans.shared_layers import METRIC
 from fedlayers.views.rounds import first_and_last, in_columns
 from fedlayers.views.run_groups import Setting, in_groups
 from fedlayers.views.values import usable
@@ -25,8 +26,8 @@ _MOST_NAMED = 4
 
 
 def layer_metrics(records: pd.DataFrame) -> list[str]:
-    """Return the metrics that have values of single layers, by name."""
-    rows = usable(records[records["layer"].notna()])
+    """Return the metrics that have values of single layers, by name; which are shared has a figure of its own."""
+    rows = usable(records[records["layer"].notna() & (records["metric"] != METRIC)])
     return sorted(str(name) for name in rows["metric"].unique())
 
 
@@ -54,7 +55,7 @@ def every_round(records: pd.DataFrame, metric: str, facts: Mapping[str, Any]) ->
         - ``line, who``: a number per moment and who was measured, ``clients`` or ``server``;
         - ``note``: what the values are if not those of all examples at moments, the same in all rows.
     """
-    rows, note = _layer_rows(records, metric)
+    rows, note = layer_rows(records, metric)
     rows = placed(rows, facts)
     shown = rows[rows["place"].isin(LayerAxis.of(rows).lined(rows))]
     return _measured(numbered(rows, _panels(shown), "panel")).assign(note=note)
@@ -67,7 +68,7 @@ def study_profile(records: pd.DataFrame, metric: str, setting: Setting) -> pd.Da
         The rows and columns of :func:`layer_profile`, only panels that have values, with ``group, group_name``: see
         :func:`fedlayers.views.run_groups.in_groups`.
     """
-    rows, note = _layer_rows(records, metric)
+    rows, note = layer_rows(records, metric)
     rows = in_groups(in_columns(placed(rows, setting.facts)), setting.groups)
     return _measured(numbered(rows, _moment_panels(rows), "panel")).assign(note=note)
 
@@ -105,7 +106,7 @@ def missing_in(rows: pd.DataFrame) -> str:
 def _last_profiles(
     records: pd.DataFrame, metrics: Sequence[str], facts: Mapping[str, Any], panels_of: Callable[[pd.DataFrame], Panels]
 ) -> pd.DataFrame:
-    parts = [_last(*_layer_rows(records, metric), panels_of) for metric in metrics]
+    parts = [_last(*layer_rows(records, metric), panels_of) for metric in metrics]
     # Means over subjects have an index of their own, which may repeat that of others.
     keyed = pd.concat([part.assign(panel=number, panel_name=name) for number, (name, part) in enumerate(parts)])
     return _measured(placed(keyed.reset_index(drop=True), facts))
@@ -126,7 +127,7 @@ def _measured(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(line=2 * moment + server, who=np.where(server, "server", "clients"))
 
 
-def _layer_rows(records: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, str]:
+def layer_rows(records: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, str]:
     """Return a metric's rows of single layers, and what they are if not values of all examples at moments."""
     rows = records[(records["metric"] == metric) & records["layer"].notna()]
     ends = at_moments(rows)

@@ -91,7 +91,7 @@ def settings_of(runs: Sequence[Path]) -> list[Setting]:
     found: dict[tuple[Any, ...], list[str]] = {}
     for run, facts in columns.items():
         found.setdefault(tuple(facts.get(key) for key in _SETTING), []).append(run)
-    names = _tell_apart([dict(zip(_SETTING, setting, strict=True)) for setting in found], list(_SETTING))
+    names = tell_apart([dict(zip(_SETTING, setting, strict=True)) for setting in found], list(_SETTING))
     return [
         Setting(
             "-".join(str(value) for value in name.values()),
@@ -132,18 +132,18 @@ def _groups(columns: Mapping[str, FlatSettings]) -> tuple[Group, ...]:
         found.setdefault(tuple(repr(facts.get(key)) for key in ordered), []).append(run)
     of_groups = [columns[runs[0]] for runs in found.values()]
     groups = []
-    for runs, apart in zip(found.values(), _tell_apart(of_groups, ordered), strict=True):
+    for runs, apart in zip(found.values(), tell_apart(of_groups, ordered), strict=True):
         own = columns[runs[0]]
         words = [
             f"{key.removesuffix(_NAME)}={value}"
             for key, value in apart.items()
-            if key != "algorithm" and value is not None
+            if key != "algorithm" and value is not None and value != []
         ]
         groups.append(Group(", ".join([str(own.get("algorithm")), *words]), tuple(runs)))
     return tuple(sorted(groups, key=lambda group: group.name))
 
 
-def _tell_apart(items: Sequence[FlatSettings], keys: Sequence[str]) -> list[dict[str, Any]]:
+def tell_apart(items: Sequence[FlatSettings], keys: Sequence[str]) -> list[dict[str, Any]]:
     """Return for each item the entries that tell it from the others: of the first keys that do so."""
     needed: list[str] = []
     for key in keys:

@@ -51,9 +51,9 @@ def silhouettes(distances: np.ndarray, labels: np.ndarray) -> np.ndarray:
         >>> silhouettes(distances, np.array([0, 0, 1, 1])).round(3).tolist()
         [0.909, 0.9, 0.789, 0.826]
     """
-    if why_undefined(labels):
-        return np.full(len(labels), np.nan)
     codes = canonical_labels(labels)
+    if len(codes) < 2 or not codes.any():  # as why_undefined says
+        return np.full(len(codes), np.nan)
     members, rows = indicators(codes), np.arange(len(codes))
     counts = members.sum(0)
     sums = distances @ members

@@ -51,6 +51,22 @@ def linkage_partitions(distances: np.ndarray, largest: int, method: Linkage = "a
     if method == "ward" and not is_euclidean(distances):
         raise ValueError("linkage ward needs Euclidean distances, got some that no points have: use average")
     merges = linkage(squareform(distances, checks=False), method) if n > 1 else np.zeros((0, 4))
+    return merged_partitions(merges, largest)
+
+
+def merged_partitions(merges: np.ndarray, largest: int) -> dict[int, np.ndarray]:
+    """Return the partitions on the way along merges: number of clusters, falling -> canonical labels, shape (n,).
+
+    Args:
+        merges: as ``scipy.cluster.hierarchy.linkage`` gives them, shape (n − 1, 4).
+        largest: the largest number of clusters asked for, 1 or more.
+
+    Examples:
+        >>> import numpy as np
+        >>> merged_partitions(np.array([[1, 2, 0.5, 2], [0, 3, 1.0, 3]]), 2)[2].tolist()
+        [0, 1, 1]
+    """
+    n = len(merges) + 1
     labels = np.arange(n)
     found = {n: canonical_labels(labels)} if largest >= n else {}
     for step, (first, second) in enumerate(merges[:, :2].astype(np.int64)):

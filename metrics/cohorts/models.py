@@ -85,13 +85,13 @@ class Models:
 
         Args:
             outputs: shape (K, n, C).
-            labels: shape (K, n).
+            labels: shape (K, n), or (K, n, C) of label sets.
             counts: how many of the n examples are each client's own, the first ones.
         """
         first, longest = self.objectives[0], labels.shape[1]
         # Of one's own it may see more of a client's examples than one, or give NaN: it is asked for each client.
         if first.is_safe and all(objective is first for objective in self.objectives):
-            found = first(outputs.flatten(0, 1), labels.flatten()).view(labels.shape)
+            found = first(outputs.flatten(0, 1), labels.flatten(0, 1)).view(labels.shape[:2])
             return found if min(counts) == longest else found.where(_own(counts, labels), 0)
         parts = zip(self.objectives, outputs.unbind(0), labels.unbind(0), counts, strict=True)
         return torch.stack(

@@ -163,7 +163,9 @@ def by_weights(view: ServerView, global_models: Sequence[str]) -> Participants:
     kept = view.kept_layers
     layers = [layer for layer in view.layers if layer not in kept]
     if not layers:
-        return Participants((), (), refusal="the clients keep all layers: the server has no weights to compare")
+        some = any(view.senders(layer) for layer in kept)
+        why = "no layer was sent by all clients" if some else "the clients keep all layers"
+        return Participants((), (), refusal=f"{why}: the server has no weights to compare")
     clients = []
     for client in view.clients:
         own = {name: _array(tensor) for name, tensor in view.weights[client].items()}

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from fedlayers.core.layers import Layer
 from metrics.example_gradients.per_example import ExamplePass
-from metrics.example_gradients.taps import Tap, held_bytes
+from metrics.example_gradients.products import HeldBatch
 from metrics.statistics.jackknife import jackknife_error
 
 # Sums of squares of float32 gradients agree to about this many units in the last place.
 _ROUNDING = 16
-# What passed the layers is kept up to this size, about as much as the weights of a large model and its gradients.
+# What products need is kept up to this size, about as much as the weights of a large model and its gradients.
 KEPT_BYTES = 2**28
 
 
@@ -43,7 +43,8 @@ def sample_gradients(
 ) -> GradientSample:
     """Run the per-example pass over blocks of examples, and take its products with the mean that it gave.
 
-    What passed the layers is kept for the products while there is room; further blocks pass the model again.
+    The gradients, or what passed the layers, are kept for the products while there is room; further blocks pass the
+    model again.
 
     Args:
         gradients: the pass over the model.
@@ -54,18 +55,21 @@ def sample_gradients(
     # To replay layers twice would cost more than a plain pass for the mean.
     known = _plain_mean(gradients, blocks) if gradients.replayed else {}
     sums, squares, products = dict[str, Tensor](), [], []
-    kept, room = list[dict[str, Tap] | None](), KEPT_BYTES
+    kept, room = list[HeldBatch | None](), KEPT_BYTES
     for block in blocks:
         taps = gradients.observe(*block)
         part = gradients(*block, known, taps)
         _add(sums, part.sums)
         squares.append(part.squares)
         products.append(part.products)
-        room -= held_bytes(taps)
-        kept.append(taps if room >= 0 and not known else None)
+        held = HeldBatch(part.examples, {name: tap for name, tap in taps.items() if name not in part.examples})
+        # Layers that did not see every example, experts among several, have others' gradients by another way.
+        complete = not known and all(tap.is_batched(len(block[1])) for tap in taps.values())
+        room -= held.size_bytes
+        kept.append(held if room >= 0 and complete else None)
     mean = {name: total.div_(n) for name, total in sums.items()}
     if not known:
-        products = [gradients.products(*block, mean, taps) for block, taps in zip(blocks, kept, strict=True)]
+        products = [gradients.products(*block, mean, held) for block, held in zip(blocks, kept, strict=True)]
     return GradientSample(
         mean=mean,
         squares={layer.name: torch.cat([part[layer.name] for part in squares]).cpu() for layer in layers},

@@ -1,12 +1,13 @@
 """Per-example gradients of single layers from their input and the gradient at their output.
 
 Every function returns, for each parameter, the sum of its gradients over the n examples, and for the layer the
-squared norm of each example's gradient, without ever holding the gradients of all examples at once.
+squared norm of each example's gradient. The gradients of all examples are held where they take less memory than what
+passed the layer: of norms, and of convolutions with many positions.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,10 +28,13 @@ class LayerGradients:
     Attributes:
         squares: squared norm of each example's gradient over all parameters of the layer, shape (n,), float64.
         sums: attribute name (``weight``, ``bias``) -> sum of the gradients over examples, in the parameter's shape.
+        examples: attribute name -> the gradients of some examples, shape (m, …), for one part of the examples after
+            another; None where they are larger than what passed the layer.
     """
 
     squares: Tensor
     sums: dict[str, Tensor]
+    examples: Sequence[Mapping[str, Tensor]] | None = None
 
 
 def outer_products(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,10 +112,28 @@ def conv_gradients(module: _ConvNd, inputs: Tensor, outputs: Tensor) -> LayerGra
     mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
     padded = F.pad(inputs, _padding(module), mode)
     left = outputs.reshape(len(outputs), module.groups, outputs.shape[1] // module.groups, -1)
-    columns = math.prod(module.weight.shape[1:])
-    size = _held(left.shape[2], columns, left.shape[3], module.groups)
-    squares, weight = _in_slices(lambda part: outer_products(left[part], _patches(module, padded[part])), inputs, size)
-    return _with_bias(module, squares, weight.reshape(module.weight.shape), outputs.flatten(2).sum(2))
+    rows, columns, positions = left.shape[2], math.prod(module.weight.shape[1:]), left.shape[3]
+    size = _held(rows, columns, positions, module.groups)
+    passed = (inputs.numel() + outputs.numel()) // len(inputs)
+    kept: list[Tensor] | None = None
+    if not _by_grams(rows, columns, positions) and module.groups * rows * columns <= passed:
+        kept = []
+
+    def part_of(part: slice) -> tuple[Tensor, Tensor]:
+        if kept is None:
+            return outer_products(left[part], _patches(module, padded[part]))
+        kept.append(left[part] @ _patches(module, padded[part]).mT)
+        return _squares(kept[-1]), kept[-1].sum(0)
+
+    squares, weight = _in_slices(part_of, inputs, size)
+    found = _with_bias(module, squares, weight.reshape(module.weight.shape), outputs.flatten(2).sum(2))
+    if kept is None:
+        return found
+    examples: list[dict[str, Tensor]] = [{"weight": part.reshape(-1, *module.weight.shape)} for part in kept]
+    if module.bias is not None:
+        biases = torch.split(outputs.flatten(2).sum(2), [len(part) for part in kept])
+        examples = [{**part, "bias": bias} for part, bias in zip(examples, biases, strict=True)]
+    return replace(found, examples=examples)
 
 
 def norm_gradients(module: nn.Module, inputs: Tensor, outputs: Tensor) -> LayerGradients:
@@ -131,7 +153,7 @@ def norm_gradients(module: nn.Module, inputs: Tensor, outputs: Tensor) -> LayerG
     examples = {"weight": scales, "bias": shifts}
     owned = {name: examples[name] for name, owned in module.named_parameters(recurse=False) if owned is not None}
     squares = torch.stack([_squares(tensor) for tensor in owned.values()]).sum(0)
-    return LayerGradients(squares, {name: tensor.sum(0) for name, tensor in owned.items()})
+    return LayerGradients(squares, {name: tensor.sum(0) for name, tensor in owned.items()}, [owned])
 
 
 def _batch_norm(module: Any, x: Tensor) -> Tensor:

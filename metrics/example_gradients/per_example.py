@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from fedlayers.core.layers import ROOT, Layer
 from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
 from metrics.example_gradients.layer_gradients import FORMULAS
+from metrics.example_gradients.products import HeldBatch, along_examples, along_taps, full_name, passed
 from metrics.example_gradients.replayed_gradients import replayed_gradients
 from metrics.example_gradients.taps import Tap, tapped
 
@@ -30,11 +31,14 @@ class ExampleGradients:
         sums: parameter name -> Σ_i g_i, in the parameter's shape.
         squares: layer name -> ‖g_i‖² over all parameters of the layer, shape (n,), float64.
         products: layer name -> ⟨g_i, v⟩ likewise, for the direction v that was asked for; empty if none was.
+        examples: layer name -> the g_i themselves, of layers where they are small, see
+            :class:`metrics.example_gradients.layer_gradients.LayerGradients`.
     """
 
     sums: dict[str, Tensor]
     squares: dict[str, Tensor]
     products: dict[str, Tensor]
+    examples: dict[str, Sequence[Mapping[str, Tensor]]] = field(default_factory=dict)
 
 
 class ExamplePass:
@@ -127,23 +131,29 @@ class ExamplePass:
         """
         batched, others = self._parted(features, self.observe(features, labels) if taps is None else taps)
         found = self._reduced(batched)
-        products = _along_all(self._direct, batched, directions) if directions else {}
+        products = along_taps(self._direct, batched, directions) if directions else {}
         if others:
             parts = replayed_gradients(self.module, others, features, labels, self.loss, directions or {})
             both = zip((found.sums, found.squares, products), parts, strict=True)
-            return ExampleGradients(*({**direct, **replayed} for direct, replayed in both))
+            sums, squares, products = ({**direct, **replayed} for direct, replayed in both)
+            return ExampleGradients(sums, squares, products)
         return replace(found, products=products)
 
     def products(
-        self,
-        features: Tensor,
-        labels: Tensor,
-        directions: Mapping[str, Tensor],
-        taps: Mapping[str, Tap] | None = None,
+        self, features: Tensor, labels: Tensor, directions: Mapping[str, Tensor], kept: HeldBatch | None = None
     ) -> dict[str, Tensor]:
-        """Return the products of :meth:`__call__` alone, for less where every layer has a formula."""
-        batched, others = self._parted(features, self.observe(features, labels) if taps is None else taps)
-        found = _along_all(self._direct, batched, directions)
+        """Return the products of :meth:`__call__` alone, for less where every layer has a formula.
+
+        Args:
+            features: shape (n, *shape), n ≥ 1.
+            labels: shape (n,).
+            directions: parameter name -> v in its shape.
+            kept: what was kept of this batch when all of its layers had a formula; it is observed now if not given.
+        """
+        if kept is not None:
+            return along_taps(self._direct, kept.taps, directions) | along_examples(kept.examples, directions)
+        batched, others = self._parted(features, self.observe(features, labels))
+        found = along_taps(self._direct, batched, directions)
         if others:
             found |= replayed_gradients(self.module, others, features, labels, self.loss, directions)[2]
         return found
@@ -166,9 +176,11 @@ class ExamplePass:
         found = ExampleGradients({}, {}, {})
         for name, tap in taps.items():
             module = self._direct[name]
-            part = FORMULAS[type(module)](module, *_passed(tap))
+            part = FORMULAS[type(module)](module, *passed(tap))
             found.squares[name] = part.squares
             found.sums.update({full_name(name, attribute): total for attribute, total in part.sums.items()})
+            if part.examples is not None:
+                found.examples[name] = part.examples
         return found
 
     def _look(self, features: Tensor) -> None:
@@ -192,47 +204,6 @@ class ExamplePass:
                 if not error > _TOLERANCE**2 * float(found.squares[layer.name].sum()):  # NaN: nothing to compare
                     kept[layer.name] = self._direct[layer.name]
         self._direct = kept
-
-
-def _passed(tap: Tap) -> tuple[Tensor, Tensor]:
-    """Return a layer's input and the gradient at its output, zero if none arrived."""
-    assert tap.inputs is not None
-    return tap.inputs, tap.inputs.new_zeros(tap.output_shape) if tap.gradient is None else tap.gradient
-
-
-def _along_all(
-    modules: Mapping[str, nn.Module], taps: Mapping[str, Tap], directions: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """Return ⟨g_i, v⟩ of layers with a formula: they are linear in their parameters, so v is put in their place."""
-    found = {}
-    for name, tap in taps.items():
-        (inputs, gradient), module = _passed(tap), modules[name]
-        own = {
-            attribute: directions[full_name(name, attribute)] for attribute, _ in module.named_parameters(recurse=False)
-        }
-        with torch.no_grad():
-            moved: Tensor = functional_call(module, own, (inputs,))
-        found[name] = along(moved, gradient)
-    return found
-
-
-def along(moved: Tensor, gradient: Tensor) -> Tensor:
-    """Return ⟨g_i, v⟩ of each example.
-
-    Args:
-        moved: what a layer puts out for its inputs with v in the place of its parameters, shape (n, …).
-        gradient: the gradients at its output, likewise.
-
-    Examples:
-        >>> along(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]])).tolist()
-        [11.0]
-    """
-    return (moved * gradient).flatten(1).sum(1, dtype=torch.float64)
-
-
-def full_name(layer: str, attribute: str) -> str:
-    """Return the name in the model of a layer's parameter."""
-    return attribute if layer == ROOT else f"{layer}.{attribute}"
 
 
 def _check_independent(module: nn.Module, features: Tensor) -> None:

@@ -13,7 +13,7 @@ from metrics.cohorts.batches import MeasuredBatch
 from metrics.cohorts.models import Models
 from metrics.example_gradients.gradient_statistics import KEPT_BYTES, GradientSample
 from metrics.example_gradients.layer_gradients import FORMULAS
-from metrics.example_gradients.per_example import along, full_name
+from metrics.example_gradients.products import along, full_name
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,16 @@
 """What a model says about a client's examples, made once for all metrics that ask."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from fedlayers.core.kinds.labels import is_label_set
 from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
 from fedlayers.objectives.objective import Objective
 from metrics.classification import confusion_matrix
@@ -24,11 +25,12 @@ class Predictions:
     """What a model says about n examples.
 
     Attributes:
-        labels: true classes, shape (n,), int64, on the CPU.
+        labels: true classes, shape (n,), int64, on the CPU; of label sets 0 and 1, shape (n, C).
         logits: the model's outputs, shape (n, C), in the model's precision, on its device.
         losses: the loss of each example, shape (n,), float64, on the CPU.
         objective: whose losses they are.
-        confusion: counts, shape (C, C), int64, rows true, on the CPU.
+        threshold: a label of a set is predicted where its output is larger: where its probability is above one half.
+        confusion: counts, shape (C, C), int64, rows true, on the CPU; empty, (0, 0), of label sets.
         unusable: the number of examples with a logit that is NaN or infinite, which is no prediction: scores
             mean something only if this is 0.
     """
@@ -39,6 +41,7 @@ class Predictions:
     confusion: Tensor
     unusable: int
     objective: str
+    threshold: float = 0.0
 
 
 def evaluate_model(
@@ -81,15 +84,43 @@ def evaluate_model(
     logits, labels = (torch.cat(pieces) for pieces in zip(*found, strict=True))
     if logits.shape[1:] != (num_classes,):
         raise ValueError(f"module must give {num_classes} logits an example, got {tuple(logits.shape[1:])}")
+    return compared(logits, labels, num_classes, objective)
+
+
+def compared(logits: Tensor, labels: Tensor, num_classes: int, objective: Objective) -> Predictions:
+    """Return a model's outputs as predictions, compared with the labels.
+
+    Args:
+        logits: shape (n, C).
+        labels: shape (n,), on the same device.
+        num_classes: C.
+        objective: whose losses they are.
+    """
     known = labels.cpu()
     return Predictions(
         labels=known,
         logits=logits,
         losses=objective(logits.double(), labels).detach().cpu(),
-        confusion=confusion_matrix(known, logits.argmax(1).cpu(), num_classes),
+        confusion=_confusion(known, logits.argmax(1).cpu(), num_classes),
         unusable=int((~logits.isfinite()).any(1).sum()),
         objective=objective.name,
+        threshold=_threshold(objective),
     )
+
+
+def _confusion(labels: Tensor, predicted: Tensor, classes: int) -> Tensor:
+    if is_label_set(labels):
+        return torch.zeros((0, 0), dtype=torch.int64)
+    return confusion_matrix(labels, predicted, classes)
+
+
+def _threshold(objective: Objective) -> float:
+    return 0.0 if objective.takes_logits else 0.5
+
+
+def known_answers(answers: Mapping[str, Predictions]) -> dict[Any, Any]:
+    """Return what to put into a view's cache so that :func:`predictions_of` finds these, by scope."""
+    return {("predictions", scope): found for scope, found in answers.items()}
 
 
 def _outputs(
@@ -151,9 +182,10 @@ class _Predicting(MeasuringJob[Predictions]):
                 labels=known[place, : job.size],
                 logits=logits[place, : job.size],
                 losses=losses[place, : job.size],
-                confusion=confusion_matrix(known[place, : job.size], predicted[place, : job.size], len(view.classes)),
+                confusion=_confusion(known[place, : job.size], predicted[place, : job.size], len(view.classes)),
                 unusable=int(bad[place, : job.size].sum()),
                 objective=job.view.objective.name,
+                threshold=_threshold(job.view.objective),
             )
             for place, job in enumerate(jobs)
         ]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from fedlayers.core.kinds.tokens import mask_of, masked_mean
 from fedlayers.core.layers import Layer, as_written
 from metrics.base import ClientView, ExampleSet
 from metrics.cohorts.jobs import MeasuringJob, done
@@ -147,6 +148,9 @@ def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[
     - ``flattened``: all positions side by side, shape (n, positions · units);
     - ``samples``: positions are kept apart as further samples, shape (n, positions, units).
 
+    Of tokens only those count that are no padding: ``pooled`` is their mean (that of all where an output has other
+    positions than tokens), and in the other two what stands at padding is 0.
+
     The output of attention's input projections are queries, keys and values side by side, see
     :func:`metrics.probe.listening.listening`. Examples are looked for on every axis but that of the units: a recurrent
     model may have its steps first.
@@ -167,7 +171,8 @@ def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[
     axes: dict[str, int] = {}
     for features in batches:
         axes = axes or _example_axes(module, names, features)
-        with listening(module, names, partial(_rows, axes, positions)) as seen, torch.no_grad(), as_written(module):
+        keep = partial(_rows, axes, positions, mask_of(features))
+        with listening(module, names, keep) as seen, torch.no_grad(), as_written(module):
             module(features)
         for name, outputs in seen.items():
             reason = _problem(outputs, len(features))
@@ -190,7 +195,7 @@ def stacked_layer_outputs(
 
     def heard(features: Tensor) -> dict[str, Tensor]:
         """Return the rows of every layer; of those that have none in a batch, the reason is kept."""
-        with listening(module, names, partial(_rows, axes, positions)) as seen:
+        with listening(module, names, partial(_rows, axes, positions, mask_of(features))) as seen:
             module(features)
         for name, outputs in seen.items():
             reason = _problem(outputs, len(features))
@@ -245,13 +250,20 @@ def _shared_axis(two: list[torch.Size], three: list[torch.Size]) -> int:
     )
 
 
-def _rows(axes: dict[str, int], positions: str, name: str, tensors: Sequence[Tensor], module: nn.Module) -> Tensor:
+def _rows(
+    axes: dict[str, int],
+    positions: str,
+    mask: Tensor | None,
+    name: str,
+    tensors: Sequence[Tensor],
+    module: nn.Module,
+) -> Tensor:
     """Return a copy of an output on the CPU, one row an example; nothing if it has none."""
     if not tensors or axes[name] < 0 or any(tensor.ndim <= axes[name] + 1 for tensor in tensors):
         return torch.empty(0)
     channels_first = isinstance(module, _CHANNELS_FIRST)
     moved = [_real(tensor.movedim(axes[name], 0), channels_first) for tensor in tensors]
-    rows = [_shaped(tensor, channels_first, positions) for tensor in moved]
+    rows = [_shaped(tensor, channels_first, positions, mask) for tensor in moved]
     if len({tuple(part.shape[:-1]) for part in rows}) > 1:
         return torch.empty(0)
     return rows[0] if len(rows) == 1 else torch.cat(rows, -1)
@@ -271,8 +283,12 @@ def _real(tensor: Tensor, channels_first: bool) -> Tensor:
     return torch.cat([tensor.real, tensor.imag], 1 if channels_first else -1) if tensor.is_complex() else tensor
 
 
-def _shaped(tensor: Tensor, channels_first: bool, positions: str) -> Tensor:
+def _shaped(tensor: Tensor, channels_first: bool, positions: str, mask: Tensor | None) -> Tensor:
     """Return a copy of an output on the CPU, one row an example."""
+    if mask is not None and tensor.ndim == 3 and not channels_first and tensor.shape[1] == mask.shape[1]:
+        if positions == "pooled":
+            return masked_mean(tensor, mask).to("cpu", torch.float32, copy=True)
+        tensor = tensor.masked_fill(~mask.unsqueeze(-1), 0)
     if tensor.ndim == 2:
         rows = tensor.unsqueeze(1) if positions == "samples" else tensor
     else:

@@ -116,7 +116,7 @@ def test_mistakes_are_told_in_a_sentence(overrides: Any, settings: dict[str, Any
 def test_public_names_are_shown_and_no_others() -> None:
     assert dir(fedlayers) == [
         "Facts", "Pair", "Record", "Resource", "Run", "Spectrum", "Tables", "UserError", "Writer", "__version__",
-        "open", "read", "run",
+        "comparison", "open", "read", "run",
     ]  # fmt: skip
     for package in (fedlayers, metrics, metrics.distances):
         for name in package.__all__:

@@ -47,6 +47,8 @@ def test_scores_are_the_cosine_and_the_squared_distance_over_the_temperature() -
     # Channels are averaged over their positions, and a dead unit is no NaN.
     image = h.unsqueeze(2).expand(-1, -1, 6).reshape(7, 12, 2, 3)
     torch.testing.assert_close(cosine(image), cosine(h))
+    # Nor is one whose squares half precision cannot hold.
+    torch.testing.assert_close(Anchors(5, 12)((300 * h).half()), Anchors(5, 12)(h.half()), atol=0.02, rtol=0.01)
     dead = torch.zeros(2, 12, requires_grad=True)
     Anchors(5, 12)(dead).sum().backward()
     assert dead.grad is not None and bool(dead.grad.isfinite().all())

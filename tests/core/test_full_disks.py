@@ -13,9 +13,9 @@ from fedlayers.commands import aggregate, plot, report, status
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.disk import DiskError, make_folder, whole_file
 from fedlayers.figures import draw as draw_module
-from fedlayers.studies.expected_runs import drop_expected, forget_failure, note_failure, write_expected
+from fedlayers.runs.expected.expected_runs import drop_expected, forget_failure, note_failure, write_expected
+from fedlayers.runs.expected.living_sweeps import sweeping
 from fedlayers.studies.launching.job import remember
-from fedlayers.studies.living_sweeps import sweeping
 from fedlayers.studies.study import report as gather
 from tests.support.fake_run import write_run
 

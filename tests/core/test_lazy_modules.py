@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
@@ -69,3 +71,13 @@ def test_public_names_are_imported_on_first_use() -> None:
         AttributeError, match=r"module 'collections' has no attribute 'Set'; it has Mapping, abc_mapping"
     ):
         find("Set")
+
+
+@pytest.mark.parametrize("name", [
+    "fedlayers", "metrics", "metrics.class_performance", "metrics.distances", "metrics.resource_usage",
+    "metrics.training_dynamics",
+])  # fmt: skip
+def test_no_public_name_is_a_modules_of_the_package(name: str) -> None:
+    """Importing that module would put it in the place of what has the name."""
+    package = import_module(name)
+    assert not set(package.__all__) & {module.name for module in iter_modules(package.__path__)}

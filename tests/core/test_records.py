@@ -143,3 +143,16 @@ def test_missing_is_a_status_with_a_reason() -> None:
     assert math.isnan(row.value)
     assert row.n is None
     assert Record("accuracy", 0.0).status == "ok"
+
+
+def test_columns_of_one_value_are_those_of_many() -> None:
+    cases: list[list[object]] = [[0, -0.0, 0.0], [None, None], [math.nan] * 2, [1, 1], [2.5]]
+    for values in cases:
+        rows = [Record("m", value, stderr=value, client=3) for value in values]  # type: ignore[arg-type]
+        table = to_table("records", rows)
+        for name in ("value", "stderr", "client", "layer"):
+            expected = pa.array([getattr(row, name) for row in rows], table.schema.field(name).type)
+            assert pa.record_batch([table[name].combine_chunks()], ["x"]).serialize() == (
+                pa.record_batch([expected], ["x"]).serialize()
+            )
+    assert to_table("spectra", [Spectrum("m", [1.0], [2.0], client=1)])["x"].to_pylist() == [[1.0]]

@@ -144,7 +144,7 @@ def test_a_signal_while_the_report_is_written_leaves_a_complete_run(
     quick_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fedlayers.figures.draw.draw_main", lambda folder: None)
-    monkeypatch.setattr("fedlayers.report.page.write_report", lambda folder: send(signal.SIGTERM))
+    monkeypatch.setattr("fedlayers.report.page.write_report", lambda folder, answers: send(signal.SIGTERM))
     with pytest.raises(KeyboardInterrupt):
         quick_run("figures=true", "rounds=1", folder=tmp_path)
     (run,) = tmp_path.glob("main/digits*")

@@ -30,7 +30,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "resnet18_gn": {"width": 8, "groups": 4},
     "resnet18_bn": {"width": 4},
 }
-BUILT_IN = sorted(name for name, options in OPTIONS.items() if options["_target_"] != "???")
+# What pools words needs to know which are padding: no stage alone does.
+BUILT_IN = sorted(
+    name
+    for name, options in OPTIONS.items()
+    if options["_target_"] != "???" and name not in ("token_attention", "playerfl_text")
+)
 NAMES = {
     "mlp": ["fc1", "fc2", "fc3"],
     "cnn": ["conv1", "conv2", "fc1"],
@@ -146,6 +151,14 @@ def test_a_model_without_stages_is_told_in_a_sentence(network: nn.Module) -> Non
         with pytest.raises(UserError, match=sentence):
             ask(network)
     assert not has_stages(network)
+
+
+def test_of_a_model_for_words_another_data_set_s_is_not_advised() -> None:
+    network = nn.ModuleDict({"words": nn.Embedding(3, 2), "fc": nn.Linear(2, 2)})
+    with pytest.raises(
+        UserError, match="got none in ModuleDict; none for words has any: leave out what needs them, or"
+    ):
+        stages(network)
 
 
 @pytest.mark.parametrize(

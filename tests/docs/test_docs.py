@@ -9,11 +9,16 @@ import pytest
 from clients.fedavg import FedAvgClient
 from fedlayers.config.compose import compose_config
 from fedlayers.config.options import options
+from fedlayers.core.plans.automatic import Automatic
+from fedlayers.core.plans.intervals import LayerIntervals
+from fedlayers.core.plans.threshold import Threshold
+from fedlayers.flower.packing import LAYER_SHARED
 from fedlayers.measuring.build import build_metrics
 from metrics.base import Facts
 from metrics.compare.measures.netrep import Netrep
 from metrics.compare.measures.shape import ShapeMetric
 from metrics.distances.built_in import built_in_metrics
+from strategies.pfedla import PFedLA
 
 TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 # Name -> units, from the first and the last cell of every row of a table.
@@ -45,11 +50,15 @@ def test_an_explained_quantity_has_its_unit() -> None:
     units = {fact.name: fact.unit for facts in stated().values() for fact in facts}
     units |= {fact.name: fact.unit for fact in (*FedAvgClient.facts, *ShapeMetric.facts, *Netrep.facts)}
     units |= {metric.facts.name: metric.facts.unit for metric in built_in_metrics()}
+    units |= {
+        fact.name: fact.unit or "–"
+        for fact in (LAYER_SHARED, *Automatic.facts, *LayerIntervals.facts, *Threshold.facts, *PFedLA.facts)
+    }
     assert [name for name in UNITS if units.get(name) not in UNITS[name].split(", ")] == []
 
 
 def test_values_named_in_the_text_can_be_set() -> None:
-    words = [word for word in re.findall(r"`([\w.]+=[^`<]+)`", TEXT) if "..." not in word]
+    words = {word for word in re.findall(r"`([\w.]+=[^`<]+)`", TEXT) if "..." not in word}
     assert len(words) > 4
     for word in words:
         needs = ["metrics=[similarity]"] if word.startswith("similarity=") else []

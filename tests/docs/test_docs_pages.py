@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fedlayers.commands.search import is_search
 from fedlayers.config.arguments import read_arguments
 from fedlayers.config.compose import compose_config
 from fedlayers.config.plugins import check_plugins
@@ -13,8 +14,10 @@ from fedlayers.config.schema.settings import Config
 from fedlayers.studies.study import compose_sweep
 from tests.support.doc_pages import COMMAND, PAGES, ROOT, Page, words_of
 
-# A command that several pages show is composed once.
-COMMANDS = sorted({command: page.name for page in PAGES for command in page.commands()}.items())
+# A command that several pages show, or one with other seeds, is composed once.
+COMMANDS = sorted(
+    {re.sub(r"seed=\S+", "", one): (one, page.name) for page in PAGES for one in page.commands()}.values()
+)
 WITH_PYTHON = [page for page in PAGES if page.blocks("python")]
 # Beside docs/, which `make docs` checks: what a reader of the repository follows.
 NEIGHBOURS = [Page(name) for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
@@ -23,9 +26,21 @@ LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)")
 
 def configs_of(command: str) -> list[Config]:
     arguments = read_arguments(words_of(command))
+    if is_search(arguments.overrides):
+        # What a sweeper that is not installed decides is its own; the rest is ours.
+        own = [word for word in arguments.overrides if not word.startswith("hydra") and "(" not in word]
+        return [compose_config(own)]
     if "--multirun" in arguments.flags:
-        return list(compose_sweep(arguments.overrides).configs)
+        return list(compose_sweep([*arguments.overrides, *without_grid(arguments.overrides)]).configs)
     return [compose_config(arguments.overrides)]
+
+
+def without_grid(words: list[str]) -> list[str]:
+    """Return what leaves an experiment without its grid: all its runs are composed where experiments are tested."""
+    if not any(word.startswith("+experiment=") for word in words):
+        return []
+    sweeps = any("," in word and not word.startswith("hydra") for word in words)
+    return ["hydra.sweeper.params=null", *([] if sweeps else ["seed=0,1"])]
 
 
 def anchors(text: str) -> set[str]:

@@ -1,6 +1,7 @@
 """Hessian blocks of trained networks, whole against what a few products say: ranks, and how often intervals cover."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ EFFORT = Curvature(dense_below=0).effort
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
 
 
+@cache
 def blocks(data: Callable[..., Tensor], activation: str, steps: int, seed: int = 0) -> dict[str, Tensor]:
     """Return the Hessian blocks of a small network's layers after some steps of training, on 128 examples."""
     features, labels = (torch.tensor(part) for part in data(return_X_y=True))

@@ -42,8 +42,10 @@ def test_a_rotated_copy_is_the_same_and_another_is_not(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_arrays_and_tensors_alike(name: str) -> None:
+def test_arrays_and_tensors_alike(name: str, device: torch.device) -> None:
     expected = PAIRS[name](X, Z)
+    there = [torch.from_numpy(values).to(device) for values in (X, Z)]
+    assert PAIRS[name](*there) == PAIRS[name](there[0], Z) == pytest.approx(expected, rel=1e-12)
     for kind in (torch.from_numpy, np.asfortranarray, lambda a: a.astype(">f8"), lambda a: a[::-1][::-1]):
         assert PAIRS[name](kind(X), kind(Z)) == pytest.approx(expected, rel=1e-12)
     assert PAIRS[name](X.astype(np.float32), torch.from_numpy(Z).float()) == pytest.approx(expected, rel=1e-4)
@@ -111,8 +113,10 @@ def test_confusion_matrix_takes_arrays() -> None:
         metrics.confusion_matrix([0, 1], predictions)  # type: ignore[arg-type]
 
 
-def test_functions_on_weights_and_gradients_take_arrays() -> None:
+def test_functions_on_weights_and_gradients_take_arrays(device: torch.device) -> None:
     arrays: Any = [X, Z]
+    there = [torch.from_numpy(values).to(device) for values in (X, Z)]
+    assert squared_norm(there) == pytest.approx(squared_norm(arrays), rel=1e-12)
     tensors = [torch.from_numpy(X), torch.from_numpy(Z)]
     assert squared_norm(arrays) == squared_norm(tensors) == pytest.approx(np.sum(X**2) + np.sum(Z**2))
     assert inner_product(arrays, arrays) == pytest.approx(squared_norm(tensors))

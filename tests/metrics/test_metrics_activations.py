@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fedlayers.core.layers import layers_of
+from fedlayers.models.token_attention import TokenAttention
 from metrics.compare.measures.cca import PWCCA
 from metrics.compare.measures.cka import CKA
 from metrics.compare.measures.shape import ShapeMetric
@@ -277,3 +278,19 @@ def test_complex_units_are_pairs_of_units() -> None:
     features = torch.randn(6, 4, dtype=torch.complex64)
     (found,) = layer_outputs(module, layers_of(module), [features], "pooled").outputs.values()
     assert torch.allclose(found[:, :3] + 1j * found[:, 3:], module(features).detach())
+
+
+@pytest.mark.parametrize("positions", ["pooled", "flattened", "samples"])
+def test_padding_counts_in_no_representation_of_words(positions: str) -> None:
+    network = TokenAttention((5,), 3, num_tokens=20, width=4).eval()
+    tokens = torch.tensor([[4, 7, 2, 0, 0], [5, 6, 2, 9, 3], [3, 0, 0, 0, 0]])
+    layers = layers_of(network)
+    before = layer_outputs(network, layers, [tokens], positions).outputs
+    with torch.no_grad():
+        network.tokens.weight[0] = 7.0
+    after = layer_outputs(network, layers, [tokens], positions).outputs
+    for name in ("tokens", "attention", "attention.out_proj", "norm", "fc1", "fc2"):
+        torch.testing.assert_close(before[name], after[name], msg=name)
+    alone = layer_outputs(network, layers, [tokens[:1, :3].expand(3, 3)], positions).outputs
+    if positions == "pooled":
+        torch.testing.assert_close(before["attention"][0], alone["attention"][0])

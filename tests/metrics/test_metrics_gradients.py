@@ -428,3 +428,22 @@ def test_one_client_cannot_be_compared() -> None:
 def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Gradients(**arguments)  # type: ignore[arg-type]
+
+
+def test_small_gradients_are_kept_themselves() -> None:
+    torch.manual_seed(0)
+    convolutions = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=2, bias=False), nn.Conv2d(4, 40, 6)
+    module = nn.Sequential(*convolutions[:2], nn.GroupNorm(2, 4), nn.Tanh(), convolutions[2], nn.Flatten()).eval()
+    features, labels = torch.randn(13, 1, 10, 10), torch.arange(13) % 40
+    layers = layers_of(module)
+    run = ExamplePass(module, layers, features[:3], labels[:3])
+    blocks = list(zip(torch.split(features, 5), torch.split(labels, 5), strict=True))
+    found = sample_gradients(run, layers, blocks)
+    parts = [run(*block, found.mean) for block in blocks]
+    assert parts[0].examples.keys() == {"0", "1", "2"}  # not the last one's, which are larger than what passes it
+    for layer in layers:
+        direct = torch.cat([part.products[layer.name] for part in parts])
+        torch.testing.assert_close(found.products[layer.name], direct, rtol=1e-5, atol=1e-6)
+    for name in ("0", "1", "2"):
+        own = [torch.cat([piece.flatten(1) for piece in part.values()], 1) for part in parts[0].examples[name]]
+        torch.testing.assert_close(torch.cat(own).square().sum(1).double(), parts[0].squares[name], rtol=1e-5, atol=0)

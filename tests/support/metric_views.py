@@ -87,6 +87,7 @@ def server_view(
         seed=7,
         round=1,
         moment=moment,
+        classes=("a", "b", "c", "d"),
     )
 
 

@@ -26,7 +26,12 @@ def session_on(module: nn.Module, content: RecordDict, state: RecordDict, *words
         torch.tensor([[3.0]]), torch.tensor([1]), torch.tensor([0]), torch.tensor([1.0]), torch.tensor([0.0])
     )
     federation: Any = SimpleNamespace(
-        classes=("a", "b", "c"), of=lambda _: {"client_train": one}, class_counts=lambda _: torch.tensor([1, 4, 2])
+        unseen=(),
+        label_groups=(),
+        has_label_sets=False,
+        classes=("a", "b", "c"),
+        of=lambda _: {"client_train": one},
+        class_counts=lambda _: torch.tensor([1, 4, 2]),
     )
     usual = ["metrics=[]", "training.lr=0.1", "training.momentum=0", "training.steps=2", "device=cpu", "clients=1"]
     given = {word.partition("=")[0] for word in words}

@@ -145,7 +145,7 @@ def test_clusters_are_those_of_the_last_round() -> None:
     assert set(cluster_distances(records, pairs)["value"]) == {5.0}
     assert cluster_distances(records[:0], pairs).empty and cluster_distances(*cluster_tables([0, 1])).empty
     found = clusters_in(records, 5, {0: "Ann", 2: "Cas", 9: "9"})
-    assert found.to_numpy().tolist() == [[0, "Ann", 2], [2, "Cas", 2], [9, "9", 0]]
+    assert found.to_numpy().tolist() == [[0, "Ann", 2], [2, "Cas", 2], [9, "9", -1]]
 
 
 def test_groups_are_planted_ones_and_clusters() -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fedlayers.core.federation import Examples
+from fedlayers.core.kinds.tokens import normalised
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class CommonExamples:
         return cls(found, *(_beside_batch(numbers, first.features.dim()) for numbers in (scale, shift)))
 
     def batch(self, rows: Tensor, clients: slice) -> tuple[Tensor, Tensor]:
-        """Return normalised float32 features (n, b, *shape) and labels (n, b), as :meth:`Examples.batch` does.
+        """Return features (n, b, *shape) and labels (n, b) or (n, b, C), as :meth:`Examples.batch` does.
 
         Args:
             rows: positions in the arrays, of n of the clients, shape (n, b), on the CPU.
@@ -45,11 +46,10 @@ class CommonExamples:
         """
         common = self.clients[0]
         flat = rows.flatten().to(common.features.device, non_blocking=True)
-        taken = common.features.index_select(0, flat).to(self.scale.dtype)
-        taken = taken.view(*rows.shape, *taken.shape[1:])
+        taken, labels = (tensor.index_select(0, flat) for tensor in (common.features, common.labels))
         own = slice(None) if len(self.scale) == 1 else clients
-        features = taken.mul_(self.scale[own]).add_(self.shift[own]).to(torch.float32)
-        return features, common.labels.index_select(0, flat).view(rows.shape)
+        features = normalised(taken.view(*rows.shape, *taken.shape[1:]), self.scale[own], self.shift[own])
+        return features, labels.view(*rows.shape, *labels.shape[1:])
 
 
 def _differ(one: Examples, other: Examples) -> bool:

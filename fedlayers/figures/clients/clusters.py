@@ -13,7 +13,7 @@ from fedlayers.figures.drawing.style import PALETTE, headline, new_figure, short
 from fedlayers.statistics.classical_scaling import principal_places
 from fedlayers.statistics.merging import average_linkage
 from fedlayers.views.client_names import client_names
-from fedlayers.views.clusters import cluster_distances, clusters_in
+from fedlayers.views.clusters import NO_CLUSTER, cluster_distances, clusters_in
 from fedlayers.views.matrices import client_square
 from fedlayers.views.moments import MOMENT_NAMES
 
@@ -39,7 +39,7 @@ def client_clusters(records: pd.DataFrame, pairs: pd.DataFrame, facts: Mapping[s
     shown = [shortened(name, 14) for name in found["client_name"]]
     _dendrogram(left, distances, shown, found["cluster"].to_numpy())
     _graph(right, distances, shown, found["cluster"].to_numpy())
-    number = int(found["cluster"].nunique())
+    number = int(found.loc[found["cluster"] != NO_CLUSTER, "cluster"].nunique())
     counted = f"{number} cluster{'' if number == 1 else 's'}"
     variant = str(first["variant"]).replace("_dst", " distance").replace("_distance", " distance")
     headline(figure, facts, MOMENT_NAMES[str(first["moment"])], f"round {last}", variant, counted)
@@ -71,7 +71,7 @@ def _graph(axes: Axes, distances: np.ndarray, names: Sequence[str], clusters: np
             axes.plot(*places[[i, j]].T, color=_GREY, lw=1.2, alpha=0.1 + 0.6 * (1 - distance / reach), zorder=1)
     for cluster in np.unique(clusters):
         of_cluster = places[clusters == cluster]
-        axes.plot(*of_cluster.T, "o", color=_colour(cluster), ms=8, label=f"cluster {cluster}", zorder=2)
+        axes.plot(*of_cluster.T, "o", color=_colour(cluster), ms=8, label=_called(cluster), zorder=2)
     if len(names) <= _MOST_NAMED:
         for place, name in zip(places, names, strict=True):
             axes.annotate(name, place, xytext=(5, 4), textcoords="offset points", fontsize=7)
@@ -82,5 +82,9 @@ def _graph(axes: Axes, distances: np.ndarray, names: Sequence[str], clusters: np
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
+def _called(cluster: int) -> str:
+    return "no cluster" if cluster == NO_CLUSTER else f"cluster {cluster}"
+
+
 def _colour(cluster: int) -> str:
-    return PALETTE[int(cluster) % len(PALETTE)]
+    return _GREY if cluster == NO_CLUSTER else PALETTE[int(cluster) % len(PALETTE)]

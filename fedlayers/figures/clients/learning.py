@@ -43,7 +43,7 @@ def learning_curves(records: pd.DataFrame, facts: Mapping[str, Any], quantities:
         most = max(most, _draw(axes, of_metric, quantities[metric]))
         axes.set(xlabel="round", ylabel=axis_label(quantities[metric]))
         whole_rounds(axes)
-        if metric == "accuracy":
+        if metric != "loss":
             _, top = axes.get_ylim()
             axes.set_ylim(top=min(top, 1.0))
     legend_below(figure, band_name(most).replace("bands", "bands and bars"))

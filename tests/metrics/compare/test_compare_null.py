@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import pearson3
 from torch import Tensor
 
-from metrics.compare.chance.permutation_null import SMALLEST_P, cubes, null_deviation, skewness
+from metrics.compare.chance.permutation_null import SMALLEST_P, cubes, null_band, null_deviation, skewness
 from metrics.compare.chance.permutations import example_permutations, sampled_null
 from metrics.compare.measures.cka import CKA
 from metrics.compare.products.centred import centred
@@ -116,3 +117,16 @@ def test_too_few_values_of_chance_have_no_band() -> None:
     assert np.isnan(found.chance_hi[0]) and np.isfinite([found.chance[0], found.p[0]]).all()
     few = against_chance(0.5, torch.linspace(0, 1, 18, dtype=torch.float64))
     assert few.chance_hi is None and few.chance == pytest.approx(0.5) and few.p == pytest.approx(10 / 19)
+
+
+@pytest.mark.parametrize("deviation", [0.1, 3e-3, 0.0, math.nan])
+def test_the_band_is_that_of_the_library(deviation: float) -> None:
+    random = np.random.default_rng(0)
+    skews = np.concatenate([random.normal(size=100), [0, 1.6e-5, -1.6e-5, 1e-6, -1e-3, 5, -5, math.nan]])
+    values = random.normal(size=len(skews)) * 0.3
+    values[0] = math.nan
+    with np.errstate(invalid="ignore", divide="ignore"):
+        end, p = null_band(values, skews, deviation)
+        known = pearson3(skews, loc=0.0, scale=deviation)
+        expected = known.ppf(0.95), np.maximum(known.sf(values), SMALLEST_P)
+    np.testing.assert_allclose((end, p), expected, rtol=1e-12)

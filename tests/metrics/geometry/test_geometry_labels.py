@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metrics.geometry.chance import Chance, against_chance
 from metrics.geometry.class_variance import within_class_share
-from metrics.geometry.label_information import label_information
+from metrics.geometry.label_information import label_information, label_informations
 from metrics.geometry.linear_probe import (
     held_out_predictions,
     ridge_penalty,
@@ -189,6 +189,13 @@ def test_information_equals_that_of_scikit_learn() -> None:
     assert value == pytest.approx(mutual_info_score(labels, predictions), rel=1e-9)
     assert label_information(predictions, labels) == pytest.approx((value, error))
     assert value <= min(label_information(own, own)[0] for own in (labels, predictions))
+
+
+def test_information_of_many_is_that_of_each() -> None:
+    labels, predictions = torch.randint(5, (2, 7, 200), generator=generator())
+    predictions[0], predictions[1], labels[2] = labels[0], 3, 4
+    each = [label_information(*pair)[0] for pair in zip(labels, predictions, strict=True)]
+    assert label_informations(labels, predictions, 5).tolist() == pytest.approx(each, abs=1e-12)
 
 
 def test_information_at_its_ends() -> None:
