@@ -45,6 +45,10 @@ class Gathered:
         """Return the batch."""
         return self.features, self.labels
 
+    def targets(self, positions: Tensor | None = None) -> Tensor:
+        """Return the batch's labels, once for each of all batches where no positions are given."""
+        return self.labels if positions is not None else self.labels.repeat(STEPS)
+
 
 def trained(module: nn.Module, make: Callable[[Task], Learner], examples: Gathered) -> None:
     learner = make(Task(Network(module, *split_state(module)), TRAINING, TRAINING.lr))

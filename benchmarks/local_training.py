@@ -46,6 +46,11 @@ class Gathered:
         self.next = (self.next + 1) % len(self.batches)
         return self.batches[self.next]
 
+    def targets(self, positions: Tensor | None = None) -> Tensor:
+        """Return all batches' labels, or those of some places among them."""
+        labels = torch.cat([labels for _, labels in self.batches])
+        return labels if positions is None else labels[positions]
+
 
 def textbook(module: nn.Module, batches: list[tuple[Tensor, Tensor]], training: Training) -> None:
     optimizer: torch.optim.Optimizer

@@ -52,6 +52,10 @@ class Rows:
         """Return features and labels."""
         return self.features[positions], self.labels[positions]
 
+    def targets(self, positions: Tensor | None = None) -> Tensor:
+        """Return the labels."""
+        return self.labels if positions is None else self.labels[positions]
+
 
 def view_of(module: nn.Module) -> ClientView:
     weights, buffers = split_state(module)

@@ -144,7 +144,7 @@ class Representation(Metric):
         found = probe_activations(view, self.positions)
         assert view.probe is not None  # probe_activations raises
         n = len(view.probe)
-        labels = self._labels(view.probe.batch(torch.arange(n))[1].cpu())
+        labels = self._labels(view.probe.targets())
         rows: list[Row] = []
         for layer in view.layers:
             output = found.outputs.get(layer.name)

@@ -27,6 +27,9 @@ class ExampleSet(Protocol):
         Where several labels of an example may hold, labels are sets: 0 and 1, shape (b, C).
         """
 
+    def targets(self, positions: Tensor | None = None) -> Tensor:
+        """Return the labels that :meth:`batch` gives, of ``positions`` or of all, on the CPU; no features are read."""
+
 
 @dataclass
 class ClientView:

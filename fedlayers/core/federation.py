@@ -55,10 +55,14 @@ class Examples:
         planted = self.planted.take(positions)
         return planted.turned(features), planted.labelled(labels)
 
-    def targets(self) -> Tensor:
-        """Return the labels of all these examples, shape (n,) or (n, C), on the CPU."""
-        labels = self.labels.index_select(0, self.index.to(self.labels.device)).cpu()
-        return labels if self.planted is None else self.planted.labelled(labels)
+    def targets(self, positions: Tensor | None = None) -> Tensor:
+        """Return the labels of all these examples, shape (n,) or (n, C), or of ``positions``, as in :meth:`batch`.
+
+        They are on the CPU; no features are read.
+        """
+        own = self if positions is None else self.take(positions)
+        labels = self.labels.index_select(0, own.index.to(self.labels.device)).cpu()
+        return labels if own.planted is None else own.planted.labelled(labels)
 
     def take(self, positions: Tensor) -> "Examples":
         """Return some of these examples; ``positions`` (b,) as in :meth:`batch`."""

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 
 from fedlayers.core.kinds.labels import is_label_set, occurrences
 from fedlayers.core.records import MOMENTS, Row
@@ -95,12 +94,7 @@ def groups_of(classes: Sequence[str], label_groups: Sequence[str]) -> Groups:
 def training_counts(view: ClientView) -> np.ndarray | None:
     """Return the number of a client's training examples of each class, shape (C,); None on the server."""
     examples = view.data.get("client_train")
-    if examples is None:
-        return None
-    counts = torch.zeros(len(view.classes), dtype=torch.int64)
-    for positions in torch.split(torch.arange(len(examples)), 1024):
-        counts += occurrences(examples.batch(positions)[1].cpu(), len(counts)).long()
-    return counts.numpy()
+    return None if examples is None else occurrences(examples.targets(), len(view.classes)).long().numpy()
 
 
 def tallies(predictions: Predictions, groups: Groups) -> dict[str, ClassTally]:

@@ -38,7 +38,7 @@ def depth_rows(view: ClientView, own: nn.Module, second: nn.Module | None) -> li
     rows: list[Row] = [missing(LAYERS, _why(heard, layer.name), scope=SCOPE, **at(layer)) for layer in lacking]
     if not known:
         return [*rows, missing(PARTING, "no layer has an output that could be read out", scope=SCOPE)]
-    labels = torch.cat([examples.batch(part)[1].cpu() for part in torch.split(drawn, view.batch_size)])
+    labels = examples.targets(drawn)
     seed = derive(view.seed, "read-out halves")
     common, alone, *null = [
         [layer_readout(one.outputs[layer.name], labels, len(view.classes), seed) for layer in known] for one in heard

@@ -47,6 +47,10 @@ class Rows:
     def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         return self.features[positions], self.labels[positions]
 
+    def targets(self, positions: Tensor | None = None) -> Tensor:
+        labels = self.labels if positions is None else self.labels[positions]
+        return labels.cpu()
+
 
 def mlp() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 9), nn.ReLU(), nn.Linear(9, 3))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fedlayers.core.layers import layers_of
 from fedlayers.core.records import Record, Resource, Row, Spectrum
-from metrics.base import ClientView, Measurement, Metric, ServerView
+from metrics.base import ClientView, ExampleSet, Measurement, Metric, ServerView
 
 # Where the test that runs computes, see the fixture ``device``.
 where = [torch.device("cpu")]
@@ -26,6 +26,10 @@ class Rows:
 
     def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         return self.features[positions], self.labels[positions]
+
+    def targets(self, positions: Tensor | None = None) -> Tensor:
+        labels = self.labels if positions is None else self.labels[positions]
+        return labels.cpu()
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -49,7 +53,7 @@ def some_rows(n: int, seed: int = 0, classes: int = 4) -> Rows:
 
 
 def client_view(
-    module: nn.Module, data: Mapping[str, Rows], moment: str = "after_local", reference: nn.Module | None = None
+    module: nn.Module, data: Mapping[str, ExampleSet], moment: str = "after_local", reference: nn.Module | None = None
 ) -> ClientView:
     weights = weights_of(module.to(where[0]))
     return ClientView(
