@@ -5,6 +5,7 @@ positives and negatives of each class. Where positives and negatives of a class 
 the average precision then lies between two ends that the histogram gives, see :func:`average_precision`.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,21 +91,26 @@ def average_precision(histogram: np.ndarray) -> AveragePrecision:
         >>> average_precision(np.array([[3], [1]]))
         AveragePrecision(value=0.25, low=0.25, high=1.0)
     """
-    negatives, positives = (side[::-1].astype(np.float64) for side in histogram)
-    total = positives.sum()
-    if not total:
+    p, n, true, false = _thresholds(histogram)
+    if not len(p):
         return AveragePrecision(np.nan, np.nan, np.nan)
-    there = positives > 0
-    true, false = np.cumsum(positives), np.cumsum(negatives)
-    p, n, tp, fp = (part[there] for part in (positives, negatives, true - positives, false - negatives))
+    total, tp, fp = true[-1], true - p, false - n
     value = float((p * (tp + p) / (tp + fp + n + p)).sum() / total)
     high = float((p * (tp + p) / (tp + fp + p)).sum() / total)
-    # Most bins have few positives; the sum over j is long only where scores are all but equal.
-    low = sum(
-        float((np.arange(t + 1, t + k + 1) / (np.arange(t + 1, t + k + 1) + f + m)).sum())
-        for k, m, t, f in zip(p, n, tp, fp, strict=True)
-    )
+    # TP + j counts all positives, bin after bin; each bin is summed by itself, so that long sums lose nothing.
+    reached, ends = np.arange(1.0, total + 1), true.astype(np.int64).tolist()
+    terms = reached / (reached + np.repeat(fp + n, p.astype(np.int64)))
+    low = sum(float(np.add.reduce(terms[start:end])) for start, end in itertools.pairwise([0, *ends]))
     return AveragePrecision(value, float(low / total), high)
+
+
+def _thresholds(histogram: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return positives and negatives of the bins with positives, highest first, and how many of each are that high."""
+    occupied = np.flatnonzero(histogram[0] + histogram[1])[::-1]
+    negatives, positives = histogram[:, occupied].astype(np.float64)
+    true, false = np.cumsum(positives), np.cumsum(negatives)
+    there = positives > 0
+    return positives[there], negatives[there], true[there], false[there]
 
 
 def curve(histogram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -114,10 +120,8 @@ def curve(histogram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> [side.tolist() for side in curve(np.array([[1, 0, 1, 0], [0, 1, 0, 1]]))]
         [[0.5, 1.0], [1.0, 0.6666666666666666]]
     """
-    negatives, positives = (side[::-1].astype(np.float64) for side in histogram)
-    true, false = np.cumsum(positives), np.cumsum(negatives)
-    there = positives > 0
-    return true[there] / max(true[-1], 1.0), true[there] / (true[there] + false[there])
+    _, _, true, false = _thresholds(histogram)
+    return true / max(true[-1:].sum(), 1.0), true / (true + false)
 
 
 def precision_at(recall: np.ndarray, histogram: np.ndarray) -> np.ndarray:

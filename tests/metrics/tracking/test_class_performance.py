@@ -74,6 +74,21 @@ def test_the_ends_hold_for_scores_that_are_all_but_equal_and_for_ties() -> None:
             assert found.low - 1e-12 <= found.value <= found.high + 1e-12
 
 
+def test_the_ends_are_those_of_negatives_first_and_of_positives_first_within_bins() -> None:
+    random = np.random.default_rng(3)
+    histogram = random.integers(0, 12, (2, 40)) * (random.random((2, 40)) < 0.5)
+    ends = []
+    for first, step in ((0, 1e-3), (1, 0.0)):  # one positive after another, or all of a bin at once
+        scores, labels = [], []
+        for at, (negatives, positives) in enumerate(histogram.T):
+            labels += [0] * negatives + [1] * positives
+            scores += [at + 0.5 * (first == 0)] * negatives
+            scores += [at + 0.25 - step * j for j in range(positives)]
+        ends.append(average_precision_score(labels, scores))
+    found = average_precision(histogram)
+    assert (found.low, found.high) == pytest.approx(tuple(ends), abs=1e-12)
+
+
 def test_the_curve_is_that_of_scikit_learn_where_no_bin_is_shared() -> None:
     labels = torch.tensor(RANDOM.random((40, 1)) < 0.4)
     scores = torch.linspace(-4, 4, 40).unsqueeze(1)[torch.tensor(RANDOM.permutation(40))]
