@@ -5,7 +5,6 @@ from pathlib import Path
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.schedule import Schedule
-from fedlayers.runs.reading.run_config import typed_config
 from fedlayers.runs.reading.run_facts import run_facts
 
 
@@ -21,6 +20,9 @@ def not_yet(run: Path) -> str | None:
     facts = run_facts(run)
     if facts["status"] != "running":
         return None
+    # Hydra and what it reads take longer to import than a chart of a run that is complete takes to draw.
+    from fedlayers.runs.reading.run_config import typed_config
+
     try:
         config = typed_config(run)
     except UserError:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,9 @@ from types import MappingProxyType
 LIBRARIES = ("vendor/Arrow.es2015.min.js", "vendor/echarts.min.js")
 STYLES, ENTRY, PAGE = ("page.css", "chart.css", "heterogeneity.css"), "js/page.js", "page.html"
 _SENT = (".html", ".css", ".js", ".txt", ".md")
+# What a module needs before it runs, and in the list of views which module each one has.
+_IMPORTED = re.compile(r'^(?:import|export)\b[^;]*?"fedlayers/([^"]+)";', re.MULTILINE)
+_VIEW = re.compile(r'name: "(\w+)".*\bimport\("fedlayers/([^"]+)"\)')
 
 
 @lru_cache(maxsize=1)
@@ -47,7 +51,32 @@ def import_map(addresses: Mapping[str, str]) -> str:
     Args:
         addresses: bare name -> address.
     """
-    return json.dumps({"imports": dict(addresses)}, separators=(",", ":")).replace("<", "\\u003c")
+    return in_script(json.dumps({"imports": dict(addresses)}, separators=(",", ":")))
+
+
+def in_script(json_text: str) -> str:
+    """Return JSON as it may stand in an element ``script``, which none of its texts can end."""
+    return json_text.replace("<", "\\u003c")
+
+
+def modules_of_views(texts: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return name of a view -> paths of all modules that it needs, those of the page itself among them.
+
+    Args:
+        texts: path of a module, such as ``js/data.js`` -> what it says.
+    """
+    views = _VIEW.findall(texts[ENTRY])
+    return {view: sorted({*_needed(ENTRY, texts), *_needed(f"js/{module}", texts)}) for view, module in views}
+
+
+def _needed(entry: str, texts: Mapping[str, str]) -> set[str]:
+    found, left = set[str](), [entry]
+    while left:
+        path = left.pop()
+        if path not in found:
+            found.add(path)
+            left += [f"js/{name}" for name in _IMPORTED.findall(texts[path])]
+    return found
 
 
 def page(head: str, scripts: str) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _CHUNK_BYTES = 2**20
+# Stands in the header of a client's state for its own digest while that is computed.
+OPEN_DIGEST = "0" * 32
 
 
 class Seal(NamedTuple):
@@ -73,3 +75,29 @@ def is_whole(content: Mapping[str, Any]) -> bool:
 def _canonical(content: Mapping[str, Any]) -> bytes:
     # Once through JSON, for what is read back has lists for tuples.
     return json.dumps(json.loads(json.dumps(content)), sort_keys=True).encode()
+
+
+def state_seal(path: Path) -> Seal:
+    """Return the seal that a state's file has now, to be compared with the one it had when it was written."""
+    data = path.read_bytes()
+    written = _digest_in(data[: 8 + int.from_bytes(data[:8], "little")])
+    if written is not None:
+        data = data.replace(written.encode(), OPEN_DIGEST.encode(), 1)
+    return Seal(len(data), digest(data))
+
+
+def written_seal(path: Path) -> Seal:
+    """Return the seal that a state's header says it had, without reading the rest: workers have computed it."""
+    with path.open("rb") as file:
+        start = file.read(8)
+        written = _digest_in(start + file.read(int.from_bytes(start, "little")))
+    return seal_of(path) if written is None else Seal(path.stat().st_size, written)
+
+
+def _digest_in(header: bytes) -> str | None:
+    """Return the digest in a state's header, None in files of older versions and damaged ones."""
+    try:
+        written = json.loads(json.loads(header[8:])["__metadata__"]["state"])["digest"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return written if isinstance(written, str) and len(written) == len(OPEN_DIGEST) else None

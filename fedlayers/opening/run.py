@@ -13,7 +13,6 @@ from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import Quantities
 from fedlayers.core.tables.parts import WRITER
 from fedlayers.runs.file_names import SNAPSHOT, run_files, snapshot_of
-from fedlayers.runs.reading.run_config import typed_config
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.selection import Selection, listed
 from fedlayers.runs.reading.tables import Tables
@@ -62,6 +61,8 @@ class Run:
         Raises:
             UserError: there is none, as of a training loop of one's own, or it cannot be read.
         """
+        from fedlayers.runs.reading.run_config import typed_config
+
         return typed_config(self.folder)
 
     @cached_property

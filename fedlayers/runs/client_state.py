@@ -13,11 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from fedlayers.core.errors import UserError
-from fedlayers.core.seals import Seal, digest, seal_of
+from fedlayers.core.seals import OPEN_DIGEST, Seal, digest, written_seal
 from fedlayers.runs.file_names import CLIENT, drop_after, rounds_of
 
-# Stands in a file's header for its own digest while that is computed.
-_OPEN_DIGEST = "0" * 32
 _KINDS = {"ConfigRecord": ConfigRecord, "MetricRecord": MetricRecord}
 
 
@@ -101,7 +99,7 @@ class StateStore:
             f"{client}@{known[client][-1]}" for client in sorted(known if self._unsealed is None else self._unsealed)
         ]
         self._unsealed = set()
-        return {name: _written_seal(self.folder / name) for name in names}
+        return {name: written_seal(self.folder / name) for name in names}
 
     def rewind(self, server_round: int) -> None:
         """Forget proposals and every state later than the given round."""
@@ -113,32 +111,6 @@ class StateStore:
         if self._known is None:
             self._known = {int(client): rounds for client, rounds in rounds_of(self.folder, CLIENT).items()}
         return self._known
-
-
-def state_seal(path: Path) -> Seal:
-    """Return the seal that a state's file has now, to be compared with the one it had when it was written."""
-    data = path.read_bytes()
-    written = _digest_in(data[: 8 + int.from_bytes(data[:8], "little")])
-    if written is not None:
-        data = data.replace(written.encode(), _OPEN_DIGEST.encode(), 1)
-    return Seal(len(data), digest(data))
-
-
-def _written_seal(path: Path) -> Seal:
-    """Return the seal that a state's header says it had, without reading the rest: workers have computed it."""
-    with path.open("rb") as file:
-        start = file.read(8)
-        written = _digest_in(start + file.read(int.from_bytes(start, "little")))
-    return seal_of(path) if written is None else Seal(path.stat().st_size, written)
-
-
-def _digest_in(header: bytes) -> str | None:
-    """Return the digest in a state's header, None in files of older versions and damaged ones."""
-    try:
-        written = json.loads(json.loads(header[8:])["__metadata__"]["state"])["digest"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return written if isinstance(written, str) and len(written) == len(_OPEN_DIGEST) else None
 
 
 def pack(state: RecordDict) -> bytes:
@@ -153,8 +125,8 @@ def pack(state: RecordDict) -> bytes:
             values = {key: _to_json(value) for key, value in record.items()}
             scalars[name] = {"kind": type(record).__name__, "values": values}
     # One entry, for safetensors writes several in any order.
-    data: bytes = save(arrays, metadata={"state": json.dumps({"digest": _OPEN_DIGEST, "records": scalars})})
-    return data.replace(_OPEN_DIGEST.encode(), digest(data).encode(), 1)
+    data: bytes = save(arrays, metadata={"state": json.dumps({"digest": OPEN_DIGEST, "records": scalars})})
+    return data.replace(OPEN_DIGEST.encode(), digest(data).encode(), 1)
 
 
 def unpack(path: Path) -> RecordDict:

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fedlayers.core.errors import UserError
-from fedlayers.core.seals import Seal, seal_of
-from fedlayers.runs.client_state import state_seal
+from fedlayers.core.seals import Seal, seal_of, state_seal
 from fedlayers.runs.commits import Commit, DamagedError, read_commit
 from fedlayers.runs.file_names import CLIENT, PART, run_files
 from fedlayers.runs.manifest import BEST, Manifest

@@ -1,8 +1,6 @@
 """The order in which things that are near each other merge."""
 
 import numpy as np
-from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.spatial.distance import squareform
 
 
 def average_linkage(distances: np.ndarray) -> np.ndarray:
@@ -18,6 +16,10 @@ def average_linkage(distances: np.ndarray) -> np.ndarray:
     References:
         Sokal & Michener 1958, A statistical method for evaluating systematic relationships, Univ. Kansas Sci. Bull. 38.
     """
+    # Here, for whoever draws other charts does not wait for it.
+    from scipy.cluster.hierarchy import linkage
+    from scipy.spatial.distance import squareform
+
     merged: np.ndarray = linkage(squareform(distances, checks=False), "average")
     return merged
 
@@ -32,4 +34,6 @@ def leaves(distances: np.ndarray) -> list[int]:
         >>> leaves(np.array([[0.0, 9.0, 1.0], [9.0, 0.0, 8.0], [1.0, 8.0, 0.0]]))
         [1, 0, 2]
     """
+    from scipy.cluster.hierarchy import leaves_list
+
     return [int(leaf) for leaf in leaves_list(average_linkage(distances))]

@@ -29,7 +29,9 @@ def test_the_page_names_each_file_with_its_version_and_runs_no_other_text(client
     assert page.headers["cache-control"] == "no-cache"
     policy = page.headers.get_list("content-security-policy")
     (names,) = re.findall(r'<script type="importmap">(.*?)</script>', page.text)
-    assert len(policy) == 1 and f"script-src 'self' '{digest_of(names)}';" in policy[0]
+    (start,) = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
+    assert len(policy) == 1 and f"script-src 'self' '{digest_of(names)}' '{digest_of(start)}';" in policy[0]
+    assert start == web_files()["first.js"].read_text(encoding="utf-8")
     assert "default-src 'self'" in policy[0] and "http" not in policy[0]
     known = json.loads(names)["imports"]
     assert {name.partition("/")[0] for name in known} == {"fedlayers"}
@@ -40,6 +42,27 @@ def test_the_page_names_each_file_with_its_version_and_runs_no_other_text(client
         assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"], address
         kind = "text/css" if ".css" in address else "text/javascript"
         assert answer.headers["content-type"].startswith(kind) and answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_page_names_what_each_view_needs_and_asks_before_its_modules_are_there(client: TestClient) -> None:
+    page = client.get("/").text
+    (names,) = re.findall(r'<script type="importmap">(.*?)</script>', page)
+    (told,) = re.findall(r'<script type="application/json" id="first">(.*?)</script>', page)
+    known, asked = {address: name for name, address in json.loads(names)["imports"].items()}, json.loads(told)
+    entry = web_files()["js/page.js"].read_text(encoding="utf-8")
+    views = dict(re.findall(r'name: "(\w+)".*import\("(fedlayers/[^"]+)"\)', entry))
+    assert list(asked["views"]) == list(views) and asked["view"] == "rounds"
+    for view, addresses in asked["views"].items():
+        needed = {known[address] for address in addresses}
+        assert {views[view], "fedlayers/page.js"} <= needed and not needed & ({*views.values()} - {views[view]})
+        for name in needed:
+            text = web_files()[name.replace("fedlayers/", "js/")].read_text(encoding="utf-8")
+            assert {*re.findall(r'^(?:import|export) [^;]*?"(fedlayers/[^"]+)";', text, re.MULTILINE)} <= needed
+    run = asked["always"][1].removeprefix("api/runs/")
+    assert asked["always"] == ["api/runs", f"api/runs/{run}"]
+    assert all(address.startswith(f"api/runs/{run}/charts/") for address in asked["first"])
+    for address in (*asked["always"], *asked["first"]):
+        assert client.get(f"/{address}", headers={"X-Refusals": "told"}).status_code == 200
 
 
 def test_a_file_of_another_version_is_asked_for_each_time(client: TestClient) -> None:

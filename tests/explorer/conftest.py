@@ -78,7 +78,7 @@ def small_run(quick_run: Callable[..., Path]) -> Path:
     """Return a small run of real training that measured layers, clients, classes and what is between clients."""
     return quick_run(
         "rounds=3",
-        "metrics=[evaluation,weights,classes,gradients,distances,clusters]",
+        "metrics=[evaluation,weights,classes,gradients,distances,clusters,similarity]",
         "similarity=[cka]",
         "snapshots.rounds=[all]",
         "snapshots.clients=true",

@@ -176,6 +176,7 @@ def test_equal_clients_and_one_that_lacks_values_are_drawn(open_page: Any, serve
     assert matrix["value"].isna().sum() == 2
     assert "1 without a value: the value is inf" in page.inner_text("#clients-matrix figcaption")
     assert "without 1 clients that lack values" in page.inner_text("#clients-merging figcaption")
+    page.close()
     service.stop()
 
 

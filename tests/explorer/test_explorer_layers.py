@@ -116,4 +116,5 @@ def test_a_run_without_layers_says_so(open_page: Any, serve: Any, tmp_path: Path
     page.click("#views a[data-view=clients]")
     steady(page, "clients")
     assert page.inner_text("#view-clients > .note").startswith("No two clients were compared")
+    page.close()
     service.stop()

@@ -56,4 +56,5 @@ def test_a_run_without_a_federated_model_says_so_and_nothing_of_another_run_stay
     page.select_option("#selection select", names["fedavg"])
     page.wait_for_selector("#view-heterogeneity .why:has-text('has kept no federated model')")
     assert "client" not in page.evaluate("location.hash")
+    page.close()
     service.stop()

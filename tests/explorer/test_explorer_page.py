@@ -60,3 +60,46 @@ def test_columns_arrive_as_the_browsers_own_numbers_and_texts(open_page: Any, se
     for name in ("client", "round", "value", "scope", "layer", "metric", "p"):
         wanted = frame[name].astype(object)
         assert columns[name] == wanted.where(wanted.notna(), None).tolist(), name
+
+
+def test_the_first_view_asks_each_question_once_and_other_views_come_after_it(
+    pages: Any, serve: Any, small_run: Path
+) -> None:
+    service = serve(small_run)
+    asked: list[str] = []
+    page: Page = pages.open("about:blank")
+    pages.expected = ("a request to elsewhere",)  # than about:blank
+    page.on("request", lambda request: asked.append(request.url.removeprefix(service.address)))
+    page.goto(service.address)
+    page.wait_for_selector("#view-rounds:not([aria-busy]) canvas")
+    questions = [address for address in asked if address.startswith("api/") and address != "api/events"]
+    assert len(questions) == len(set(questions)) and "api/runs" in questions
+    page.wait_for_function(
+        "() => performance.getEntriesByType('resource').some((one) => one.name.includes('/views/table.js'))"
+    )
+    modules = [address for address in asked if address.startswith("web/js/")]
+    # Of the others nothing is loaded before it is drawn.
+    last = max(asked.index(address) for address in questions)
+    assert asked.index(next(address for address in modules if "/views/table.js" in address)) > last
+    # Once they are there, a view opens without another look at the service's files.
+    page.wait_for_load_state("networkidle")
+    before = len([address for address in asked if address.startswith("web/")])
+    page.get_by_role("link", name="Layers").click()
+    page.wait_for_selector("#view-layers:not([aria-busy]) canvas")
+    assert len([address for address in asked if address.startswith("web/")]) == before
+    page.close()
+    service.stop()
+
+
+def test_a_view_whose_files_do_not_come_says_so_and_opens_when_they_do(pages: Any, served: str) -> None:
+    pages.expected = ("net::ERR_FAILED",)
+    page: Page = pages.open(served)
+    page.wait_for_selector("#view-study:not([aria-busy])")
+    page.evaluate("() => history.replaceState(null, '', '#view=rounds')")
+    page.route("**/web/js/views/rounds.js*", lambda route: route.abort())
+    page.reload()
+    page.wait_for_selector("#view-rounds [role=alert]:text('the service does not answer')")
+    page.unroute("**/web/js/views/rounds.js*")
+    page.get_by_role("link", name="Table").click()
+    page.get_by_role("link", name="Rounds").click()
+    page.wait_for_selector("#view-rounds:not([aria-busy]) canvas")

@@ -14,6 +14,9 @@ const AGAIN_MS = 300;
 /** @type {Map<string, Promise<any>>} key -> answer, the one asked longest ago first. */
 const answers = new Map();
 
+/** What `web/first.js` asked before this module was there: address -> its answer. @type {Map<string, Promise<Response>>} */
+const early = globalThis.askedEarly ?? new Map();
+
 /** The service said no: its own words. */
 export class Refusal extends Error {
   /** @param {string} words @param {number} status */
@@ -67,6 +70,7 @@ export function pathOf(...parts) {
  * @param {string} [run]
  */
 export function forget(run) {
+  forgetEarly();
   for (const key of [...answers.keys()]) if (run === undefined || isAbout(key, run)) answers.delete(key);
 }
 
@@ -76,6 +80,11 @@ function isAbout(key, run) {
   if (path.startsWith("runs/")) return path.split("/")[1] === encodeURIComponent(run);
   const named = words.split("&").filter((word) => word.startsWith("run="));
   return !named.length || named.includes(`run=${run}`);
+}
+
+/** Forgets what was asked before the modules were there, and not since: the run may have gone on. */
+export function forgetEarly() {
+  early.clear();
 }
 
 /**
@@ -120,9 +129,11 @@ async function asked(path, params, { body, method, onProgress, signal }) {
     /** @type {Response} */
     let answer;
     try {
-      answer = await fetch(`api/${path}${words && `?${words}`}`, {
+      const address = `api/${path}${words && `?${words}`}`, known = body === undefined && !method ? early.get(address) : undefined;
+      early.delete(address);
+      answer = await (known ?? fetch(address, {
         method: method ?? (body === undefined ? "GET" : "POST"), signal, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
+      }));
     } catch (error) {
       if (signal?.aborted) throw error;
       dispatchEvent(new CustomEvent("service-gone"));

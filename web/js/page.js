@@ -9,44 +9,39 @@
  * @property {(patch: Record<string, any>, how?: {push?: boolean}) => void} select
  * @property {() => boolean} isCurrent whether nothing newer was selected since this drawing began.
  *
+ * @typedef {(place: HTMLElement, selection: any, context: Context) => (void|Promise<void>)} Draw
+ *
  * @typedef {Object} View
  * @property {string} name in the address.
  * @property {string} title
+ * @property {() => Promise<{draw: Draw}>} load its module, which is loaded when it is first looked at.
  * @property {string[]} [uses] what of the selection its lists in the head offer: `round`, `client`, `layer`, `class`.
  * @property {boolean} [ofStudy] whether it draws without a run.
- * @property {(place: HTMLElement, selection: any, context: Context) => (void|Promise<void>)} draw
  */
 import * as address from "fedlayers/address.js";
 import { drawContents } from "fedlayers/contents.js";
-import { ask, pathOf } from "fedlayers/data.js";
+import { ask, forgetEarly, Gone, pathOf } from "fedlayers/data.js";
 import { kept } from "fedlayers/frozen.js";
 import { element } from "fedlayers/html.js";
 import * as live from "fedlayers/live.js";
 import { mistakesOf, noNumbers, noView } from "fedlayers/mistakes.js";
 import { drawSelection } from "fedlayers/selection.js";
 import { showTheme } from "fedlayers/theme.js";
-import clients from "fedlayers/views/clients/view.js";
-import findings from "fedlayers/views/findings.js";
-import heterogeneity from "fedlayers/views/heterogeneity/view.js";
-import layers from "fedlayers/views/layers/view.js";
-import rounds from "fedlayers/views/rounds.js";
-import study from "fedlayers/views/study.js";
-import table from "fedlayers/views/table.js";
-import training from "fedlayers/views/training.js";
 
 /** What asks for more than a report can hold. */
 const OF_SERVICE = new Set(["heterogeneity", "table"]);
 /** In the order of their tabs; a new view is one more line. @type {View[]} */
 export const VIEWS = [
-  study,
-  rounds,
-  layers,
-  clients,
-  heterogeneity,
-  training,
-  table,
+  { name: "study", title: "Study", ofStudy: true, load: () => import("fedlayers/views/study.js") },
+  { name: "rounds", title: "Rounds", uses: ["round", "client", "layer"], load: () => import("fedlayers/views/rounds.js") },
+  { name: "layers", title: "Layers", uses: ["round", "layer", "client"], load: () => import("fedlayers/views/layers/view.js") },
+  { name: "clients", title: "Clients", uses: ["round", "layer", "client"], load: () => import("fedlayers/views/clients/view.js") },
+  { name: "heterogeneity", title: "Heterogeneity", uses: ["round", "client", "layer"], load: () => import("fedlayers/views/heterogeneity/view.js") },
+  { name: "training", title: "Classes and training", uses: ["round", "layer", "client", "class"], load: () => import("fedlayers/views/training.js") },
+  { name: "table", title: "Table", uses: ["round", "layer", "client"], load: () => import("fedlayers/views/table.js") },
 ].filter((view) => !kept || !OF_SERVICE.has(view.name));
-if (document.getElementById("findings")) VIEWS.push(findings);
+const IN_WORDS = { name: "findings", title: "In words", ofStudy: true, load: () => import("fedlayers/views/findings.js") };
+if (document.getElementById("findings")) VIEWS.push(IN_WORDS);
 
 /** @type {Map<string, HTMLElement>} */
 const places = new Map();
@@ -62,18 +57,19 @@ let drawing = 0;
 export async function draw() {
   const number = ++drawing;
   const selection = address.get();
-  const view = VIEWS.find((one) => one.name === selection.view) ?? (runs.length > 1 ? study : rounds);
+  const view = VIEWS.find((one) => one.name === selection.view) ?? VIEWS.find((one) => one.name === (runs.length > 1 ? "study" : "rounds"));
   show(view);
   const place = placeOf(view);
   const isCurrent = () => number === drawing;
   try {
-    const run = view.ofStudy && !selection.run ? null : await ask(pathOf("runs", chosenRun(selection)));
+    const asked = view.ofStudy && !selection.run ? null : ask(pathOf("runs", chosenRun(selection)));
+    const [run, module] = await Promise.all([asked, loaded(view)]);
     if (!isCurrent()) return;
     const { sentences, left } = mistakesOf(selection, run);
     tell(above, [...noView(selection.view, VIEWS, kept ? OF_SERVICE : new Set(), view.title), ...noNumbers(address.notNumbers()), ...sentences].join(" "));
     drawSelection(left, run, runs, view);
     const context = { ask, run, runs, frozen: Boolean(kept), select: address.set, isCurrent };
-    await view.draw(place, run ? { ...left, run: run.facts.run } : left, context);
+    await module.draw(place, run ? { ...left, run: run.facts.run } : left, context);
     if (!isCurrent()) return;
     tell(place, "");
     drawContents(place);
@@ -83,6 +79,26 @@ export async function draw() {
     if (!["Refusal", "Gone"].includes(error.name)) throw error;
   } finally {
     if (isCurrent()) place.removeAttribute("aria-busy");
+  }
+}
+
+/** Returns the module of a view. @param {View} view */
+async function loaded(view) {
+  try {
+    return await view.load();
+  } catch (error) {
+    // Its files did not come; a mistake in them is told as one.
+    if (error instanceof TypeError) throw new Gone();
+    throw error;
+  }
+}
+
+/** Loads the other views one after another while nothing else is to be done: each is there when its tab is clicked. */
+async function loadOthers() {
+  for (const view of VIEWS) {
+    await new Promise((done) => requestIdleCallback(done));
+    const isThere = await view.load().then(() => true, () => false);
+    if (!isThere) return;  // the service is gone: what is looked at then asks again
   }
 }
 
@@ -180,10 +196,14 @@ async function begin() {
     if (state === "live") drawSoon();
   });
   live.onChange(drawSoon);
+  // Which view it is was known before; its module comes with the list of runs.
+  VIEWS.find((view) => view.name === globalThis.shownFirst)?.load().catch(() => {});
   await listRuns();
   address.on(draw);
   await draw();
+  forgetEarly();
   live.listen(runs);
+  loadOthers();
 }
 
 await begin();

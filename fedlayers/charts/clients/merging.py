@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.cluster.hierarchy import dendrogram
 
 from fedlayers.charts.charted import Charted
 from fedlayers.charts.clients.compared import ComparedClients
@@ -95,6 +94,8 @@ def client_merging(
     apart = distances_of(found)
     corners: Mapping[str, Any] = {"icoord": [], "dcoord": [], "leaves": []}
     if apart.distances is not None:
+        from scipy.cluster.hierarchy import dendrogram
+
         corners = dendrogram(average_linkage(apart.distances), no_plot=True)
     across = np.asarray(corners["icoord"], float).reshape(-1)
     clusters, said = clusters_at(tables.records, found.round)

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import friedmanchisquare
 
 from fedlayers.statistics.comparison.ranks import ranks_in_blocks
 
@@ -89,7 +88,7 @@ def _share_left_by_ties(ranks: np.ndarray) -> float:
 
 
 def _p_chi2(values: np.ndarray, statistic: float) -> float:
-    from scipy.stats import chi2
+    from scipy.stats import chi2, friedmanchisquare
 
     if values.shape[1] > 2:  # SciPy refuses two treatments
         return float(friedmanchisquare(*values.T).pvalue)

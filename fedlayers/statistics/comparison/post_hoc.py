@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 from scipy.special import ndtr
-from scipy.stats import studentized_range
 
 
 def critical_difference(algorithms: int, blocks: int, alpha: float = 0.05) -> float:
@@ -25,6 +24,8 @@ def critical_difference(algorithms: int, blocks: int, alpha: float = 0.05) -> fl
         >>> round(critical_difference(4, 14), 2)
         1.25
     """
+    from scipy.stats import studentized_range
+
     quantile = float(studentized_range.ppf(1 - alpha, algorithms, np.inf)) / math.sqrt(2)
     return quantile * rank_error(algorithms, blocks)
 
@@ -49,6 +50,8 @@ def nemenyi(ranks: np.ndarray, blocks: int) -> np.ndarray:
         >>> nemenyi(np.array([3.143, 2.0, 2.893, 1.964]), 14)[0].round(3).tolist()
         [1.0, 0.089, 0.956, 0.074]
     """
+    from scipy.stats import studentized_range
+
     apart = np.abs(ranks[:, None] - ranks[None]) / rank_error(len(ranks), blocks)
     found = np.clip(studentized_range.sf(apart * math.sqrt(2), len(ranks), np.inf), 0.0, 1.0)
     np.fill_diagonal(found, 1.0)

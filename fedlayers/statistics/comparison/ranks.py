@@ -1,7 +1,6 @@
 """Ranks of algorithms: within blocks, and their means."""
 
 import numpy as np
-from scipy.stats import rankdata
 
 
 def ranks_in_blocks(values: np.ndarray, higher_is_better: bool) -> np.ndarray:
@@ -16,6 +15,8 @@ def ranks_in_blocks(values: np.ndarray, higher_is_better: bool) -> np.ndarray:
         >>> ranks_in_blocks(np.array([[0.9, 0.7, 0.7], [0.5, 0.6, 0.8]]), True).tolist()
         [[1.0, 2.5, 2.5], [3.0, 2.0, 1.0]]
     """
+    from scipy.stats import rankdata
+
     found: np.ndarray = rankdata(-values if higher_is_better else values, axis=1)
     return found
 

@@ -11,26 +11,21 @@ const ALWAYS = ["accuracy", "subset_accuracy", "loss"];
 /** More clients than these are drawn one by one only where the reader asks for it, and not all of them. */
 const FEW = 30, MANY = 60;
 
-/** @type {import("fedlayers/page.js").View} */
-export default {
-  name: "rounds",
-  title: "Rounds",
-  uses: ["round", "client", "layer"],
-  async draw(place, selection, context) {
-    const { facts } = context.run, parts = built(place);
-    const measured = (await context.ask(pathOf("runs", facts.run, "charts", "measured"))).columns.metric;
-    if (!context.isCurrent()) return;
-    const shown = ALWAYS.filter((name) => measured.includes(name));
-    const metrics = selection.metric && !shown.includes(selection.metric) ? [...shown, selection.metric] : shown;
-    const others = measured.filter((name) => !shown.includes(name));
-    filled(parts.controls, [others, selection.metric, shownOneByOne(selection, facts), facts.run, !facts.round], () => controls(selection, context, others));
-    parts.keep(metrics);
-    await Promise.all([
-      ...metrics.map((metric) => drawCurves(parts.curve(metric), metric, selection, context)),
-      drawParticipation(parts.participation, selection, context), drawResources(parts.resources, selection, context),
-    ]);
-  },
-};
+/** @type {import("fedlayers/page.js").Draw} */
+export async function draw(place, selection, context) {
+  const { facts } = context.run, parts = built(place);
+  const measured = (await context.ask(pathOf("runs", facts.run, "charts", "measured"))).columns.metric;
+  if (!context.isCurrent()) return;
+  const shown = ALWAYS.filter((name) => measured.includes(name));
+  const metrics = selection.metric && !shown.includes(selection.metric) ? [...shown, selection.metric] : shown;
+  const others = measured.filter((name) => !shown.includes(name));
+  filled(parts.controls, [others, selection.metric, shownOneByOne(selection, facts), facts.run, !facts.round], () => controls(selection, context, others));
+  parts.keep(metrics);
+  await Promise.all([
+    ...metrics.map((metric) => drawCurves(parts.curve(metric), metric, selection, context)),
+    drawParticipation(parts.participation, selection, context), drawResources(parts.resources, selection, context),
+  ]);
+}
 
 /** What stands in the place, made once. @param {HTMLElement} place */
 function built(place) {

@@ -5,18 +5,13 @@ import { drawRunning } from "fedlayers/views/study/running.js";
 import { drawRuns } from "fedlayers/views/study/runs.js";
 import { element } from "fedlayers/html.js";
 
-/** @type {import("fedlayers/page.js").View} */
-export default {
-  name: "study",
-  title: "Study",
-  ofStudy: true,
-  async draw(place, selection, context) {
-    const parts = built(place);
-    const runs = drawRuns(parts.runs, selection, context);
-    const curves = drawCurves(parts.curves, selection, context);
-    await Promise.all([drawRunning(parts.running, context), runs, curves, drawComparison(parts.comparison, selection, context)]);
-  },
-};
+/** @type {import("fedlayers/page.js").Draw} */
+export async function draw(place, selection, context) {
+  const parts = built(place);
+  const runs = drawRuns(parts.runs, selection, context);
+  const curves = drawCurves(parts.curves, selection, context);
+  await Promise.all([drawRunning(parts.running, context), runs, curves, drawComparison(parts.comparison, selection, context)]);
+}
 
 /** @param {HTMLElement} place */
 function built(place) {

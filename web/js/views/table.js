@@ -7,28 +7,23 @@ const ROWS = 100;
 /** What rows are chosen by, of the selection. */
 const CHOSEN = ["metric", "round", "client", "other", "layer"];
 
-/** @type {import("fedlayers/page.js").View} */
-export default {
-  name: "table",
-  title: "Table",
-  uses: ["round", "layer", "client"],
-  async draw(place, selection, { ask, run, select, isCurrent }) {
-    const name = run.facts.run, table = TABLES.includes(selection.table) ? selection.table : "records";
-    const parts = built(place), offset = Math.max(0, Number(selection["table.offset"] ?? 0) || 0);
-    const known = (await ask(pathOf("runs", name, "charts", "measured"), { table })).columns.metric;
-    if (!isCurrent()) return;
-    const chosen = Object.fromEntries(CHOSEN.filter((key) => selection[key] !== undefined && (key !== "other" || table === "pairs")).map((key) => [key, selection[key]]));
-    filled(parts.controls, [table, known, chosen], () => controls(table, known, chosen, select));
-    const params = { ...chosen, offset, limit: ROWS };
-    parts.shown.setAttribute("aria-busy", "true");
-    const [rows, line] = await Promise.all([ask(pathOf("runs", name, "tables", table), params), ask(pathOf("runs", name, "tables", table, "python"), params)]);
-    if (!isCurrent()) return;
-    parts.shown.removeAttribute("aria-busy");
-    parts.shown.charted = rows;
-    parts.python.textContent = `import fedlayers\n${line.python}`;
-    show(parts, rows, offset, select);
-  },
-};
+/** @type {import("fedlayers/page.js").Draw} */
+export async function draw(place, selection, { ask, run, select, isCurrent }) {
+  const name = run.facts.run, table = TABLES.includes(selection.table) ? selection.table : "records";
+  const parts = built(place), offset = Math.max(0, Number(selection["table.offset"] ?? 0) || 0);
+  const known = (await ask(pathOf("runs", name, "charts", "measured"), { table })).columns.metric;
+  if (!isCurrent()) return;
+  const chosen = Object.fromEntries(CHOSEN.filter((key) => selection[key] !== undefined && (key !== "other" || table === "pairs")).map((key) => [key, selection[key]]));
+  filled(parts.controls, [table, known, chosen], () => controls(table, known, chosen, select));
+  const params = { ...chosen, offset, limit: ROWS };
+  parts.shown.setAttribute("aria-busy", "true");
+  const [rows, line] = await Promise.all([ask(pathOf("runs", name, "tables", table), params), ask(pathOf("runs", name, "tables", table, "python"), params)]);
+  if (!isCurrent()) return;
+  parts.shown.removeAttribute("aria-busy");
+  parts.shown.charted = rows;
+  parts.python.textContent = `import fedlayers\n${line.python}`;
+  show(parts, rows, offset, select);
+}
 
 function built(place) {
   if (place.parts) return place.parts;

@@ -6,36 +6,31 @@ import { drawMatrix } from "fedlayers/views/clients/matrix.js";
 import { drawMap, drawMerging } from "fedlayers/views/clients/merging.js";
 import { drawPartition } from "fedlayers/views/clients/partition.js";
 
-/** @type {import("fedlayers/page.js").View} */
-export default {
-  name: "clients",
-  title: "Clients",
-  uses: ["round", "layer", "client"],
-  async draw(place, selection, context) {
-    const { run } = context.run.facts;
-    const known = await context.ask(pathOf("runs", run, "charts", "clients"));
-    if (!context.isCurrent()) return;
-    const parts = built(place), { columns, facts } = known, metrics = [...new Set(columns.metric)];
-    const metric = metrics.includes(selection.metric) ? selection.metric : facts.main;
-    const layers = columns.layer.filter((_, row) => columns.metric[row] === metric);
-    // A layer that is selected elsewhere may not be compared by this measure.
-    const layer = layers.includes(selection.layer) ? selection.layer : null;
-    const about = {
-      ...context, selection, known, metric, layer, path: (...more) => pathOf("runs", run, "charts", "clients", ...more),
-      params: { metric, layer, round: selection.round, setting: selection["clients.setting"] },
-    };
-    parts.nothing.toggleAttribute("hidden", metrics.length > 0);
-    parts.nothing.textContent = `${facts.not_yet
-      ? `No two clients have been compared yet; the run begins to measure ${facts.not_yet}.` : "No two clients were compared."} What compares clients is, among others, metrics=[distances,clusters] and similarity=[cka].`;
-    for (const part of [parts.controls, parts.pairs]) part.toggleAttribute("hidden", !metrics.length);
-    const asked = [drawFlows(parts.flows, about), drawPartition(parts.holdings, about)];
-    if (metrics.length) {
-      parts.controls.replaceChildren(...controls(about, metrics, layers));
-      asked.push(drawMatrix(parts, about), drawMerging(parts.merging, about), drawMap(parts.map, about));
-    }
-    await Promise.all(asked);
-  },
-};
+/** @type {import("fedlayers/page.js").Draw} */
+export async function draw(place, selection, context) {
+  const { run } = context.run.facts;
+  const known = await context.ask(pathOf("runs", run, "charts", "clients"));
+  if (!context.isCurrent()) return;
+  const parts = built(place), { columns, facts } = known, metrics = [...new Set(columns.metric)];
+  const metric = metrics.includes(selection.metric) ? selection.metric : facts.main;
+  const layers = columns.layer.filter((_, row) => columns.metric[row] === metric);
+  // A layer that is selected elsewhere may not be compared by this measure.
+  const layer = layers.includes(selection.layer) ? selection.layer : null;
+  const about = {
+    ...context, selection, known, metric, layer, path: (...more) => pathOf("runs", run, "charts", "clients", ...more),
+    params: { metric, layer, round: selection.round, setting: selection["clients.setting"] },
+  };
+  parts.nothing.toggleAttribute("hidden", metrics.length > 0);
+  parts.nothing.textContent = `${facts.not_yet
+    ? `No two clients have been compared yet; the run begins to measure ${facts.not_yet}.` : "No two clients were compared."} What compares clients is, among others, metrics=[distances,clusters] and similarity=[cka].`;
+  for (const part of [parts.controls, parts.pairs]) part.toggleAttribute("hidden", !metrics.length);
+  const asked = [drawFlows(parts.flows, about), drawPartition(parts.holdings, about)];
+  if (metrics.length) {
+    parts.controls.replaceChildren(...controls(about, metrics, layers));
+    asked.push(drawMatrix(parts, about), drawMerging(parts.merging, about), drawMap(parts.map, about));
+  }
+  await Promise.all(asked);
+}
 
 /** What stands in the place, made once. @param {HTMLElement} place */
 function built(place) {

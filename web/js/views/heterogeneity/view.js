@@ -30,29 +30,24 @@ let panels = {};
 /** @type {HTMLElement} */
 let bar;
 
-/** @type {import("fedlayers/page.js").View} */
-export default {
-  name: "heterogeneity",
-  title: "Heterogeneity",
-  uses: ["round", "client", "layer"],
-  async draw(place, selection, context) {
-    const settings = settingsOf(selection, context.run);
-    if (place.dataset.run !== settings.run) build(place, settings.run);
-    begin();
-    const why = settings.rounds.length ? "" : withoutModel(context.run.facts);
-    const told = place.querySelector(".why");
-    told.textContent = why;
-    told.hidden = !why;
-    for (const part of [bar, place.querySelector(".steps")]) part.hidden = Boolean(why);
-    if (why) return settled();
-    const known = new Known(settings);
-    for (const [name, panel] of Object.entries(panels)) panel.box.hidden = settings.client === null && !WITHOUT_CLIENT.has(name);
-    const drawn = [drawTop(known, selection.records, context), ...parts(known, context, () => this.draw(place, selection, context))];
-    settled();
-    // What takes longer says so in its own place.
-    await Promise.race([Promise.all(drawn), new Promise((resolve) => setTimeout(resolve, PATIENCE_MS + 50))]);
-  },
-};
+/** @type {import("fedlayers/page.js").Draw} */
+export async function draw(place, selection, context) {
+  const settings = settingsOf(selection, context.run);
+  if (place.dataset.run !== settings.run) build(place, settings.run);
+  begin();
+  const why = settings.rounds.length ? "" : withoutModel(context.run.facts);
+  const told = place.querySelector(".why");
+  told.textContent = why;
+  told.hidden = !why;
+  for (const part of [bar, place.querySelector(".steps")]) part.hidden = Boolean(why);
+  if (why) return settled();
+  const known = new Known(settings);
+  for (const [name, panel] of Object.entries(panels)) panel.box.hidden = settings.client === null && !WITHOUT_CLIENT.has(name);
+  const drawn = [drawTop(known, selection.records, context), ...parts(known, context, () => draw(place, selection, context))];
+  settled();
+  // What takes longer says so in its own place.
+  await Promise.race([Promise.all(drawn), new Promise((resolve) => setTimeout(resolve, PATIENCE_MS + 50))]);
+}
 
 /** Says why a run has no federated model to look at. */
 function withoutModel({ algorithm }) {

@@ -13,34 +13,29 @@ import { drawValues } from "fedlayers/views/layers/values.js";
 const FACES = [["metric", "one metric: clients × layers"], ["client", "one client: metrics × layers"], ["layer", "one layer: metrics × clients"]];
 const FIRST = ["update_norm", "update_cosine", "cka"];
 
-/** @type {import("fedlayers/page.js").View} */
-export default {
-  name: "layers",
-  title: "Layers",
-  uses: ["round", "layer", "client"],
-  async draw(place, selection, context) {
-    const { run } = context.run.facts;
-    const known = await context.ask(pathOf("runs", run, "charts", "layers"));
-    if (!context.isCurrent()) return;
-    const parts = built(place), metrics = known.columns.metric, { facts } = known;
-    parts.nothing.toggleAttribute("hidden", metrics.length > 0);
-    parts.nothing.textContent = `${facts.not_yet
-      ? `Nothing has been measured of single layers yet; the run begins to measure ${facts.not_yet}.` : "Nothing was measured of single layers."} Of layers measure, among others, metrics=[weights,gradients] and similarity=[cka].`;
-    parts.measured.toggleAttribute("hidden", !metrics.length);
-    const metric = metrics.includes(selection.metric) ? selection.metric : FIRST.find((one) => metrics.includes(one)) ?? metrics[0];
-    const about = {
-      ...context, path: (...more) => pathOf("runs", run, "charts", "layers", ...more), known, metric, selection,
-      layers: facts.layers.map((layer) => layer.name),
-    };
-    const asked = [];
-    if (metrics.length) {
-      parts.controls.replaceChildren(...controls(about));
-      asked.push(faceOf(selection) === "metric" ? drawValues(parts, about) : drawCube(parts, about), drawProfile(parts, about));
-    }
-    asked.push(drawChosen(parts, about), drawPlan(parts, about), drawTransition(parts, about), drawReadouts(parts, about));
-    await Promise.all(asked);
-  },
-};
+/** @type {import("fedlayers/page.js").Draw} */
+export async function draw(place, selection, context) {
+  const { run } = context.run.facts;
+  const known = await context.ask(pathOf("runs", run, "charts", "layers"));
+  if (!context.isCurrent()) return;
+  const parts = built(place), metrics = known.columns.metric, { facts } = known;
+  parts.nothing.toggleAttribute("hidden", metrics.length > 0);
+  parts.nothing.textContent = `${facts.not_yet
+    ? `Nothing has been measured of single layers yet; the run begins to measure ${facts.not_yet}.` : "Nothing was measured of single layers."} Of layers measure, among others, metrics=[weights,gradients] and similarity=[cka].`;
+  parts.measured.toggleAttribute("hidden", !metrics.length);
+  const metric = metrics.includes(selection.metric) ? selection.metric : FIRST.find((one) => metrics.includes(one)) ?? metrics[0];
+  const about = {
+    ...context, path: (...more) => pathOf("runs", run, "charts", "layers", ...more), known, metric, selection,
+    layers: facts.layers.map((layer) => layer.name),
+  };
+  const asked = [];
+  if (metrics.length) {
+    parts.controls.replaceChildren(...controls(about));
+    asked.push(faceOf(selection) === "metric" ? drawValues(parts, about) : drawCube(parts, about), drawProfile(parts, about));
+  }
+  asked.push(drawChosen(parts, about), drawPlan(parts, about), drawTransition(parts, about), drawReadouts(parts, about));
+  await Promise.all(asked);
+}
 
 const faceOf = (selection) => FACES.some(([name]) => name === selection["layers.face"]) ? selection["layers.face"] : "metric";
 
