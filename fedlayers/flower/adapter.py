@@ -151,8 +151,9 @@ def run_simulation(**arguments: Any) -> None:
 
 
 def quiet() -> None:
-    """Keep Flower's log lines below warnings, and its deprecation notes, out of ours."""
+    """Keep Flower's log lines below warnings, those of its data base, and its deprecation notes, out of ours."""
     logger = logging.getLogger("flwr")
     logger.setLevel(logging.ERROR)
     logger.propagate = False
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module=r"flwr(\.|$)")

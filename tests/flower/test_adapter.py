@@ -1,5 +1,6 @@
 """What is made without Flower's constructors is what they make."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from fedlayers.flower.adapter import (
     make_array_record,
     make_message,
     make_reply,
+    quiet,
     records_of,
     set_identity,
     set_message_id,
@@ -65,3 +67,12 @@ def test_arrays_and_their_records_are_those_of_the_constructors() -> None:
 def test_records_are_found_by_kind(message: Message) -> None:
     assert list(records_of(message.content, ConfigRecord)) == ["config"]
     assert records_of(message.content, ArrayRecord) == {}
+
+
+def test_what_flower_and_its_data_base_note_is_not_among_our_lines(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    quiet()
+    for name in ("flwr", "alembic.runtime.plugins"):
+        logging.getLogger(name).info("set up")
+    logging.getLogger("alembic.runtime.plugins").warning("wrong")
+    assert caplog.messages == ["wrong"]
