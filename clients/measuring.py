@@ -21,8 +21,9 @@ from fedlayers.core.records import (
 )
 from fedlayers.core.seeding import derive
 from fedlayers.core.weights import load_state
-from fedlayers.flower.contents import PAYLOADS, SHARED, packed_payloads
+from fedlayers.flower.contents import MEASURED, PAYLOADS, SHARED, packed_payloads
 from fedlayers.flower.session import Session
+from fedlayers.flower.stamps import packed_stamp, stamp
 from metrics.base import ClientView, Metric
 from metrics.measure import Sent, measure_clients
 from metrics.predictions.predicting import Predictions, known_answers
@@ -57,11 +58,13 @@ class Measured:
         rows: of all models, told apart by the column ``model``.
         sent: payloads, of the first model: it is the one on which clients are compared.
         model: the first model's name; :attr:`loss` and :attr:`accuracy` are its.
+        stamp: of the first model, where the server may measure the same one.
     """
 
     rows: list[Row]
     sent: Sent
     model: str
+    stamp: bytes | None = None
 
     @property
     def loss(self) -> float:
@@ -85,7 +88,8 @@ class Measured:
             tables.setdefault(table_of(row), []).append(row)
         packed = {name: to_bytes(to_table(name, rows)) for name, rows in tables.items()}
         payloads = {PAYLOADS: self.sent.own, SHARED: self.sent.shared}
-        return packed | {name: packed_payloads(arrays) for name, arrays in payloads.items() if arrays}
+        packed |= {name: packed_payloads(arrays) for name, arrays in payloads.items() if arrays}
+        return packed | ({MEASURED: packed_stamp(self.model, self.stamp)} if self.stamp else {})
 
     def _evaluated(self, metric: str) -> tuple[float, int]:
         found = {
@@ -119,7 +123,7 @@ def measure(
     first = next(iter(found))
     rows = [row for own, _ in found.values() for row in own]
     note_times(session, rows, "measure")
-    return Measured(rows, found[first][1], first)
+    return Measured(rows, found[first][1], first, _stamp(session, models[first]))
 
 
 def note_times(session: Session, rows: Sequence[Row], part: str) -> None:
@@ -222,6 +226,19 @@ def _measure_one(
     owner = "server" if client is None else "client"
     address = {"owner": owner, "client": client, "model": name, "round": session.round, "moment": session.moment}
     return addressed(rows, **address), sent
+
+
+def _stamp(session: Session, model: Model) -> bytes | None:
+    """Return the stamp of a trained model if the server measures the global one likewise in the same round."""
+    times = [(session.round, session.last_round, moment) for moment in ("after_local", "after_aggregate")]
+    both = any(
+        one.per_model and all(one.schedule.is_due(*when) for when in times)
+        for one in session.workspace.metrics.values()
+    )
+    if session.moment != "after_local" or model.answers is not None or not both:
+        return None
+    workspace = session.workspace
+    return stamp(model.weights, model.buffers, workspace.device, workspace.config.client_threads)
 
 
 def _measured_there(session: Session) -> Mapping[str, Metric]:

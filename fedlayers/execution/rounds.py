@@ -17,8 +17,10 @@ from fedlayers.core.seeding import global_state
 from fedlayers.core.survey import survey_rows, surveyed
 from fedlayers.engines.base import EngineGrid
 from fedlayers.execution.alarms.telling import Alarms
-from fedlayers.execution.final_evaluation.best_on_all import best_on_all
-from fedlayers.execution.final_evaluation.last_evaluation import LastEvaluation
+from fedlayers.execution.earlier_rows.best_on_all import best_on_all
+from fedlayers.execution.earlier_rows.known_rows import NOTHING, KnownRows
+from fedlayers.execution.earlier_rows.last_evaluation import LastEvaluation
+from fedlayers.execution.earlier_rows.trained_model import of_trained_model
 from fedlayers.execution.progress import Progress
 from fedlayers.execution.server_tests import ServerTests, ShownScores
 from fedlayers.execution.server_times import ServerTimes
@@ -92,7 +94,8 @@ class RoundLoop:
             messages = list(self.strategy.configure_evaluate(server_round, self.model.record(), settings, self.grid))
         check_messages(messages, self.config.algorithm["client"], self.config.training)
         sent = {m.metadata.dst_node_id - 1: m.content for m in messages}  # before they are sent, as in _send
-        evaluate = self._evaluate(server_round, "after_aggregate", messages)
+        known = of_trained_model(train, self.model, self.measuring, server_round, "after_aggregate")
+        evaluate = self._evaluate(server_round, "after_aggregate", messages, known)
         # Not before the last round counts: only the last two states of a client are kept.
         self._settle()
         self.folder.commit_clients(server_round, train.clients)
@@ -139,13 +142,14 @@ class RoundLoop:
             phase.add(addressed(planned, round=server_round, moment="after_local"))
         return phase
 
-    def _evaluate(self, server_round: int, moment: str, messages: list[Message], tested: bool = False) -> Replies:
-        """Let clients evaluate while the server tests the global model itself, unless that is done."""
+    def _evaluate(self, server_round: int, moment: str, messages: list[Message], known: KnownRows = NOTHING) -> Replies:
+        """Let clients evaluate while the server tests the global model itself, but for what is known."""
         with self._times.of("evaluate_phase_s"):
-            if not tested and (self.snapshots.has_global_model or moment == "start"):
-                self._tests.start(self.model, server_round, moment)
+            if self.snapshots.has_global_model or moment == "start":
+                self._tests.start(self.model, server_round, moment, known.metrics)
             phase = self._send(moment if moment != "after_aggregate" else "evaluate", server_round, moment, messages)
             self._tests.join(phase, server_round, moment)
+            phase.take(known.tables)
         with threads(self.config.server_threads):
             self._show(phase, server_round, moment)
             if phase.messages and moment == "after_aggregate":
@@ -195,14 +199,11 @@ class RoundLoop:
         if last is None or not repeats:
             return self._evaluate(server_round, "final", messages)
         alike = declared_client(self.config.algorithm["client"]).repeats
-        known = last.covers(messages) if alike else set()
-        tested = self.measuring.tests(server_round, "after_aggregate")
-        rest = [message for message in messages if message.metadata.dst_node_id - 1 not in known]
-        phase = self._evaluate(server_round, "final", rest, tested)
-        away = self.measuring.not_due(server_round, "final")
-        phase.take(last.rows(known, "final", away))
-        phase.take(last.server_rows("final", away) if tested else {})
-        return phase
+        asked = last.covers(messages) if alike else set()
+        tested = self.measuring.metrics if self.measuring.tests(server_round, "after_aggregate") else ()
+        rest = [message for message in messages if message.metadata.dst_node_id - 1 not in asked]
+        known = last.rows(asked, tested, "final", self.measuring.not_due(server_round, "final"))
+        return self._evaluate(server_round, "final", rest, known)
 
     def _send(self, name: str, server_round: int, moment: str, messages: list[Message]) -> Replies:
         if not messages:

@@ -1,5 +1,6 @@
 """The server's own tests of the global model, beside the clients and, where nobody waits, the next ones."""
 
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -25,10 +26,10 @@ class ServerTests:
         self._pool = ThreadPoolExecutor(1, "server test")
         self._test: Future[list[Row]] | None = None
 
-    def start(self, model: GlobalModel, server_round: int, moment: str) -> None:
-        """Begin to test a model; where clients and server share a process, and the model, end first."""
+    def start(self, model: GlobalModel, server_round: int, moment: str, known: Collection[str]) -> None:
+        """Begin to test a model, but for metrics that are known; where clients share process and model, end first."""
         plan = self._measuring.packing.plan_of(server_round)
-        self._test = self._pool.submit(self._measuring.test, replace(model), server_round, moment, plan)
+        self._test = self._pool.submit(self._measuring.test, replace(model), server_round, moment, plan, known)
         if not self._measuring.concurrent:
             self._test.result()
 

@@ -28,9 +28,11 @@ BUFFERS, PAYLOADS, START = "buffers", "payloads", "start"
 REMARK = "remark"
 # What a client's training gives cause to worry about: sentences, as JSON.
 ALARMS = "alarms"
+# Which model was measured after training.
+MEASURED = "measured"
 # What several metrics send and travels once.
 SHARED = "shared_payloads"
-_PARTS = (*SCHEMAS, PAYLOADS, SHARED, BUFFERS, START, REMARK, ALARMS)
+_PARTS = (*SCHEMAS, PAYLOADS, SHARED, BUFFERS, START, REMARK, ALARMS, MEASURED)
 # A record of a reply that holds a sum over clients in the place of their arrays: "sum/<level>/<place>".
 SUM = "sum/"
 # Which arrays of that sum a reply lacked.

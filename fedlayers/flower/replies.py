@@ -24,6 +24,7 @@ from fedlayers.flower.contents import (
     ARRAYS,
     BUFFERS,
     EXTRA,
+    MEASURED,
     METRICS,
     PAYLOADS,
     REMARK,
@@ -32,6 +33,7 @@ from fedlayers.flower.contents import (
     SUM,
     unpacked_payloads,
 )
+from fedlayers.flower.stamps import unpacked_stamp
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,8 @@ class Replies:
         starts: client -> the weights that its training started from, where it keeps its own.
         sent: client -> the arrays of the model that it was sent.
         remarks: what clients want the user to know, each once.
+        measured: client -> name and stamp of the model that it measured after training, where a metric asks for no more
+            than the model and the probe.
         beside: client -> records for the strategy beside the model and the metrics, of clients that sent any.
     """
 
@@ -64,6 +68,7 @@ class Replies:
     sent: dict[int, ArrayRecord] = field(default_factory=dict)
     beside: dict[int, RecordDict] = field(default_factory=dict)
     remarks: dict[str, None] = field(default_factory=dict)
+    measured: dict[int, tuple[str, bytes]] = field(default_factory=dict)
     # Table name -> how many of its tables were asked for already.
     _seen: dict[str, int] = field(default_factory=dict)
 
@@ -236,6 +241,8 @@ def _take(phase: Replies, client: int, extra: ConfigRecord) -> None:
             continue  # told when the reply came in
         elif name == REMARK:
             phase.remarks[data.decode()] = None
+        elif name == MEASURED:
+            phase.measured[client] = unpacked_stamp(data)
         elif name == START:
             phase.starts[client] = load(data)
         else:

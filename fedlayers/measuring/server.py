@@ -72,7 +72,9 @@ class ServerMeasuring:
             with suppress(Exception):  # some cannot be copied: then others wait
                 self._tested = copy.deepcopy(self.module)
 
-    def test(self, model: GlobalModel, server_round: int, moment: str, plan: FederationPlan) -> list[Row]:
+    def test(
+        self, model: GlobalModel, server_round: int, moment: str, plan: FederationPlan, known: Collection[str] = ()
+    ) -> list[Row]:
         """Return what is measured on the global model: on the server's test set, on the probe, of its weights.
 
         Args:
@@ -80,9 +82,10 @@ class ServerMeasuring:
             server_round: the round.
             moment: the moment.
             plan: of the round, for what is asked here may go on while the next one changes it.
+            known: metrics that are left out.
         """
         fixed = self._of_network() if moment == "start" else []
-        chosen = self._on_server(server_round, moment)
+        chosen = {name: one for name, one in self._on_server(server_round, moment).items() if name not in known}
         if not chosen:
             return addressed(fixed, owner="server", model="global", round=server_round, moment=moment)
         if not plan.is_whole:

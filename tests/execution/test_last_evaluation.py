@@ -9,7 +9,7 @@ from flwr.app import ConfigRecord
 
 from clients.fedavg import FedAvgClient
 from fedlayers import read
-from fedlayers.execution.final_evaluation.last_evaluation import LastEvaluation
+from fedlayers.execution.earlier_rows.last_evaluation import LastEvaluation
 from fedlayers.flower.adapter import records_of
 from metrics.evaluation import Evaluation
 

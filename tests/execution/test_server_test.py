@@ -106,14 +106,14 @@ def test_the_servers_test_is_made_in_its_rounds_and_changes_nothing_else(quick_r
 def test_a_test_that_goes_on_is_by_the_plan_of_its_round() -> None:
     plans, next_round = ["all"], threading.Event()
 
-    def test(model: GlobalModel, server_round: int, moment: str, plan: str) -> list[Any]:
+    def test(model: GlobalModel, server_round: int, moment: str, plan: str, known: object) -> list[Any]:
         next_round.wait(10)
         return [server_round, moment, plan]
 
     packing = SimpleNamespace(plan_of=lambda server_round: plans[-1])
     measuring: Any = SimpleNamespace(concurrent=True, packing=packing, test=test, nobody_waits=lambda *_: True)
     tests = ServerTests(measuring)
-    tests.start(GlobalModel({}, {}), 1, "after_aggregate")
+    tests.start(GlobalModel({}, {}), 1, "after_aggregate", ())
     plans.append("all but the head")
     next_round.set()
     going_on = tests.going_on()
@@ -129,10 +129,10 @@ def test_the_next_clients_train_while_the_server_still_tests(
     test, train = ServerMeasuring.test, RoundLoop._train
 
     def held(
-        self: ServerMeasuring, model: GlobalModel, server_round: int, moment: str, plan: FederationPlan
+        self: ServerMeasuring, model: GlobalModel, server_round: int, moment: str, plan: FederationPlan, known: Any
     ) -> list[Row]:
         assert (server_round, moment) != (1, "after_aggregate") or began.wait(60)
-        return test(self, model, server_round, moment, plan)
+        return test(self, model, server_round, moment, plan, known)
 
     def noted(self: RoundLoop, server_round: int) -> Replies:
         if server_round == 2:

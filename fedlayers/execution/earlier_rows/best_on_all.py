@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.records import BEST
-from fedlayers.execution.final_evaluation.last_evaluation import at_moment
+from fedlayers.execution.earlier_rows.known_rows import readdressed
 from fedlayers.flower.global_model import GlobalModel
 from fedlayers.flower.replies import Replies
 from fedlayers.flower.strategy_contract import Declared
@@ -49,7 +49,7 @@ def best_on_all(
     if best.round != config.rounds:
         found = evaluate(model.restored((folder.path / FILE).read_bytes()), best.round)
     pieces = [piece.filter(_is_score()) for piece in found.tables.get("records", [])]
-    return [at_moment(BEST, piece) for piece in pieces if piece.num_rows]
+    return [readdressed(piece, {"moment": BEST}) for piece in pieces if piece.num_rows]
 
 
 def _has_personal(final: Replies) -> bool:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from flwr.app import ConfigRecord, Message, RecordDict
 
 from fedlayers.core.records import SCHEMAS
+from fedlayers.execution.earlier_rows.known_rows import KnownRows, moved
 from fedlayers.flower.replies import Replies
 
 
@@ -40,42 +41,26 @@ class LastEvaluation:
                 found |= {client} if same[key] else set()
         return found
 
-    def rows(self, clients: Collection[int], moment: str, without: Collection[str]) -> dict[str, list[pa.Table]]:
+    def rows(
+        self, clients: Collection[int], metrics: Collection[str], moment: str, without: Collection[str]
+    ) -> KnownRows:
         """Return what was measured, as of another moment; the time that it took is not among it.
 
         Args:
             clients: whose rows.
+            metrics: what the server measured of the global model, whose rows are among them; may be empty.
             moment: the other moment.
             without: quantities that are not due then.
         """
-        return self._moved(_of_clients(clients), moment, without)
-
-    def server_rows(self, moment: str, without: Collection[str]) -> dict[str, list[pa.Table]]:
-        """Return what the server measured on the global model, as of another moment."""
-        by_server = (pc.field("owner") == "server") & (pc.field("model") == "global")
-        return self._moved(by_server, moment, without)
-
-    def _moved(self, rows: pc.Expression, moment: str, without: Collection[str]) -> dict[str, list[pa.Table]]:
         left_out = pc.field("metric").isin(pa.array(sorted(without), pa.string()))
-        found = {
-            name: [piece.filter(rows & ~left_out) for piece in self.phase.tables.get(name, [])]
-            for name in ("records", "pairs", "spectra")
-        }
-        return {
-            name: [at_moment(moment, piece) for piece in pieces if piece.num_rows] for name, pieces in found.items()
-        }
+        by_server = (pc.field("owner") == "server") & (pc.field("model") == "global")
+        chosen = _of_clients(clients) | by_server if metrics else _of_clients(clients)
+        return KnownRows(frozenset(metrics), moved(self.phase, chosen & ~left_out, {"moment": moment}))
 
 
 def _of_clients(clients: Collection[int]) -> pc.Expression:
     own = pc.field("client").isin(pa.array(sorted(clients), SCHEMAS["records"].field("client").type))
     return (pc.field("owner") == "client") & own
-
-
-def at_moment(moment: str, table: pa.Table) -> pa.Table:
-    """Return rows as of another moment."""
-    place = table.schema.get_field_index("moment")
-    field = table.schema.field(place)
-    return table.set_column(place, field, pa.array([moment] * table.num_rows, field.type))
 
 
 def _plain(content: RecordDict) -> dict[str, Any]:
