@@ -1,11 +1,11 @@
 """Cost of reading every stage off, against training, and against dearer ways: python benchmarks/readout.py.
 
-A chain of four layers of 1,024 units is trained on batches of 128 images of 28 x 28 pixels; an epoch is that of the
-48,000 training images of Fashion-MNIST, and the probe has 1,000 examples. Both sides take turns on one thread, and
-times are minima of processor time. The default measures twice, after local training and after aggregation, in the
-first and in the last round: of ten rounds of one epoch it may take a quarter of the training. The participation ratio
-stands beside that of the covariance's eigenvalues, debiased CKA beside a product of Gram matrices, for two sizes of the
-probe.
+Chains of four layers are trained on batches of 128 images of 28 x 28 pixels; the probe has 1,000 examples. Both sides
+take turns on one thread, and times are minima of processor time. By default a model is read off in the first and in the
+last round; where all data are in one place once in each, as averaging leaves what was trained. Of the training it may
+take a quarter: with 1,024 units in two rounds of one epoch of 48,000 images, with 256 in the ten rounds of 20,000 of
+``chain/show``, and with 1,024 in ten rounds that read it off at both moments. The participation ratio stands beside
+that of the covariance's eigenvalues, debiased CKA beside a product of Gram matrices, for two sizes of the probe.
 """
 
 import argparse
@@ -30,9 +30,10 @@ from metrics.geometry.participation_ratio import participation_ratio_of
 from metrics.readout import Readout
 from metrics.readouts.information.leading_components import smaller_products
 
-SHAPE, CLASSES, BATCH, STEPS, PROBE = (1, 28, 28), 10, 128, 375, 1000
-WIDTHS = (1024, 1024, 1024, 1024)
-MOST, ROUNDS = 0.25, 10
+SHAPE, CLASSES, BATCH, PROBE, LAYERS = (1, 28, 28), 10, 128, 1000, 4
+MOST = 0.25
+# Units, images of an epoch, rounds, how often a model is read off.
+JOBS = ((1024, 48_000, 2, 2), (1024, 48_000, 10, 4), (256, 20_000, 10, 2))
 _TRIED = 8
 
 
@@ -90,19 +91,16 @@ def by_gram_matrices(x: Tensor, y: Tensor) -> float:
     return float(torch.trace(k @ m) / (torch.trace(k @ k) * torch.trace(m @ m)).sqrt())
 
 
-def against_training(repetitions: int) -> float:
-    module, examples = MLP(SHAPE, CLASSES, WIDTHS), Rows(BATCH * _TRIED)
+def against_training(units: int, repetitions: int) -> tuple[float, float]:
+    """Return the seconds of a step of training, and of reading all stages off."""
+    module, examples = MLP(SHAPE, CLASSES, (units,) * LAYERS), Rows(BATCH * _TRIED)
     view, metric = view_of(module), Readout()
     sides: dict[str, Callable[[], object]] = {
         "training": lambda: train(module, examples),
         "measuring": lambda: metric.client(replace(view, cache={})),
     }
     found = minima(sides, repetitions)
-    epoch = found["training"] / _TRIED * STEPS
-    share = found["measuring"] / epoch
-    print(f"an epoch {epoch:.1f} s, reading four stages off {found['measuring']:.2f} s: {share:.1%}")
-    print(f"by default, twice in the first and the last of {ROUNDS} epochs: {4 * share / ROUNDS:.1%}")
-    return 4 * share / ROUNDS
+    return found["training"] / _TRIED, found["measuring"]
 
 
 def against_twins(count: int, width: int, repetitions: int) -> None:
@@ -126,11 +124,18 @@ def main() -> None:
     arguments.add_argument("--repetitions", type=int, default=5)
     repetitions = arguments.parse_args().repetitions
     torch.set_num_threads(1)
-    share = against_training(repetitions)
+    known = {units: against_training(units, repetitions) for units in {job[0] for job in JOBS}}
+    shares = []
+    for units, images, rounds, readings in JOBS:
+        step, reading = known[units]
+        epoch = step * images / BATCH
+        shares.append(readings * reading / (rounds * epoch))
+        print(f"{units} units, an epoch of {images:,} images {epoch:.1f} s, a reading {reading:.2f} s:", end=" ")
+        print(f"{readings} readings in {rounds} epochs take {shares[-1]:.1%} of training")
     for count in (1000, 4000):
         against_twins(count, 1024, repetitions)
-    if share > MOST:
-        sys.exit(f"reading the stages off must take at most {MOST:.0%} of training, got {share:.1%}")
+    if max(shares) > MOST:
+        sys.exit(f"reading the stages off must take at most {MOST:.0%} of training, got {max(shares):.1%}")
 
 
 if __name__ == "__main__":

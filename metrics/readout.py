@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fedlayers.core.anchors import Anchors, anchors_of
 from fedlayers.core.layers import Layer
 from fedlayers.core.records import Row
 from fedlayers.core.stages import stages
-from metrics.base import ClientView, Facts, Measurement, Metric, at, measured
+from metrics.base import ClientView, ExampleSet, Facts, Measurement, Metric, at, measured
 from metrics.readouts.chain import Link, chain_readings
 from metrics.readouts.information.by_geometry import COMPONENTS, VARYING, input_components
 from metrics.readouts.probe_labels import ProbeLabels
@@ -128,6 +128,7 @@ class Readout(Metric):
             if not least <= value < math.inf:
                 raise ValueError(f"{name} must be {least} or more, got {value!r}")
         self.examples_per_degree, self.permutations = examples_per_degree, permutations
+        self._known: tuple[ExampleSet, int, tuple[ProbeLabels, Tensor | str]] | None = None
 
     def check_model(self, module: nn.Module) -> None:
         """Raise UserError if a model has no stages."""
@@ -144,15 +145,14 @@ class Readout(Metric):
         """Read off every stage of one model."""
         outputs = stage_outputs(view)
         assert view.probe is not None  # stage_outputs raises
-        features, classes = view.probe.batch(torch.arange(len(view.probe)))
-        labels = ProbeLabels.of(classes.cpu(), len(view.classes), self.permutations)
+        labels, inputs = self._of_probe(view.probe, len(view.classes))
         widths = [output.rows.shape[-1] for output in outputs]
         anchors = anchors_of(view.module, widths, labels.classes, view.run_seed)
         chain = [
             Link.of(output.rows, own, output.reason, labels, self.examples_per_degree)
             for output, own in zip(outputs, anchors, strict=True)
         ]
-        found = chain_readings(chain, input_components(features.cpu()), labels)
+        found = chain_readings(chain, inputs, labels)
         layers = {layer.name: layer for layer in view.layers}
         return Measurement(
             [
@@ -161,6 +161,15 @@ class Readout(Metric):
                 for name, reading in readings.items()
             ]
         )
+
+    def _of_probe(self, probe: ExampleSet, classes: int) -> tuple[ProbeLabels, Tensor | str]:
+        """Return labels and leading components of the probe, found once: all models are read on the same."""
+        known = self._known
+        if known is None or known[0] is not probe or known[1] != classes:
+            features, labels = probe.batch(torch.arange(len(probe)))
+            found = ProbeLabels.of(labels.cpu(), classes, self.permutations), input_components(features.cpu())
+            self._known = known = (probe, classes, found)
+        return known[2]
 
     def inside(self, view: ClientView) -> list[Row]:
         """Read off every stage of one client's model inside its local training."""

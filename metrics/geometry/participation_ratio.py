@@ -103,10 +103,9 @@ class _Parts:
 def _estimate(traces: tuple[float, float], parts: _Parts) -> tuple[float, float | None]:
     """Return the estimate and its jackknife error; the traces are tr(S) and tr(S²)."""
     n = len(parts.squares)
-    value = _ratio(n, *traces, float(parts.squares.square().sum()))
-    pairs = zip(*(numbers.tolist() for numbers in _without_each(parts)), strict=True)
-    without = torch.tensor([_ratio(n - 1, *numbers) for numbers in pairs], dtype=torch.float64)
-    return value, jackknife_error(value, without, torch.ones(n))
+    known = torch.tensor([*traces, float(parts.squares.square().sum())], dtype=torch.float64)
+    value = float(_ratio(n, *known))
+    return value, jackknife_error(value, _ratio(n - 1, *_without_each(parts)), torch.ones(n))
 
 
 def _without_each(parts: _Parts) -> tuple[Tensor, Tensor, Tensor]:
@@ -127,12 +126,12 @@ def _without_each(parts: _Parts) -> tuple[Tensor, Tensor, Tensor]:
     return trace / freedom, square / freedom**2, fourth
 
 
-def _ratio(n: int, trace: float, square: float, fourth: float) -> float:
-    """Return the ratio of unbiased estimates from tr(S), tr(S²) and Σ ‖x_i − x̄‖⁴."""
+def _ratio(n: int, trace: Tensor, square: Tensor, fourth: Tensor) -> Tensor:
+    """Return the ratio of unbiased estimates from tr(S), tr(S²) and Σ ‖x_i − x̄‖⁴, all of one shape."""
     if n < 4:
-        return math.nan
+        return torch.full_like(trace, math.nan)
     shared = n * fourth / (n - 1)
     numerator = 2 * square + (n * n - 3 * n + 1) * trace**2 - shared
     denominator = (n - 1) * (n - 2) * square + trace**2 - shared
     # Below it there is only the rounding of the difference.
-    return numerator / denominator if denominator > 1e-12 * n * n * square else math.nan
+    return (numerator / denominator).where(denominator > 1e-12 * n * n * square, math.nan)

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from metrics.readouts.reading import Reading, below_chance, mean_and_error
 
+# Of shuffled predictions that are held at a time.
+_MOST_NUMBERS = 2**20
+
 
 def paired_mean(divergence: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor, orders: Tensor) -> Reading:
     """Return the mean divergence, its standard error, and its place among those of unrelated examples.
@@ -25,5 +28,6 @@ def paired_mean(divergence: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Te
         (0.0, 2.0)
     """
     value, stderr = mean_and_error(divergence(a, b))
-    by_chance = torch.tensor([float(divergence(a, b[order]).mean()) for order in orders], dtype=torch.float64)
-    return Reading(value, stderr, below_chance(value, by_chance))
+    at_once = torch.split(orders, max(1, _MOST_NUMBERS // a.numel()))
+    by_chance = [divergence(a.repeat(len(some), 1), b[some.flatten()]).view(len(some), -1).mean(1) for some in at_once]
+    return Reading(value, stderr, below_chance(value, torch.cat(by_chance).double()))

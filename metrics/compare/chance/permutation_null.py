@@ -56,10 +56,13 @@ def _trace_by_units(item: Centred) -> float:
     """Return tr Ã³ from P = Ã + diag(d) = W S Wᵀ, where W = (X, 1, u) is narrow."""
     x, u, c = item.rows, item.shift, item.constant
     diagonal = item.squares + 2 * u - c
-    w = torch.cat([x, torch.ones_like(u)[:, None], u[:, None]], 1)
-    inner = _last_two(w.T @ w, c)
+    ends = torch.stack([torch.ones_like(u), u], 1)
+    w = torch.cat([x, ends], 1)
+    across = x.T @ ends
+    inner = _last_two(torch.cat([torch.cat([item.inner, across], 1), torch.cat([across.T, ends.T @ ends], 1)]), c)
     square = ((_last_two(w.T, c).T @ inner.T) * w).sum(1)
-    return float(torch.trace(inner @ inner @ inner) - 3 * square @ diagonal + 2 * diagonal.pow(3).sum())
+    cubed = ((inner @ inner) * inner.T).sum()
+    return float(cubed - 3 * square @ diagonal + 2 * diagonal.pow(3).sum())
 
 
 def _last_two(matrix: Tensor, c: Tensor) -> Tensor:
@@ -80,17 +83,18 @@ def _elements(item: Centred) -> tuple[float, float]:
     for start, end in pairwise([*range(0, count, block), count]):
         rows = _rows_of(item, start, end)
         squared = rows.square()
-        squares += float(squared.sum(dtype=torch.float64))
-        elements += float(squared.mul_(rows).sum(dtype=torch.float64))
+        squares += float(squared.sum(1).sum(dtype=torch.float64))
+        elements += float(torch.linalg.vecdot(squared, rows).sum(dtype=torch.float64))
     return elements, squares
 
 
 def _rows_of(item: Centred, start: int, end: int) -> Tensor:
     """Return rows of Ã in float32, which is enough for a skewness."""
-    held, shift = item.rows.float(), item.shift.float()
-    rows = held[start:end] @ held.T
-    rows += (shift[start:end] - item.constant.float())[:, None]
-    rows += shift
+    held, shift = item.rows.float(), item.shift.float()[:, None]
+    one = torch.ones_like(shift)
+    # The shifts as two units more: added afterwards they would cost as much as the product.
+    own = torch.cat([held[start:end], one[start:end], shift[start:end] - item.constant.float()], 1)
+    rows = own @ torch.cat([held, shift, one], 1).T
     rows[torch.arange(end - start), torch.arange(start, end)] = 0
     return rows
 

@@ -38,6 +38,11 @@ class Centred:
         """The scalar c of the U-centred Gram matrix: Σ k_i / ((N − 1)(N − 2))."""
         return self.shift.sum() / (len(self.rows) - 1)
 
+    @cached_property
+    def inner(self) -> Tensor:
+        """Xᵀ X, shape (units, units)."""
+        return self.rows.T @ self.rows
+
     def shuffled(self, order: Tensor) -> "Centred":
         """Return the same with its examples, each with all its rows, in another order (n,)."""
         by_example = self.rows.reshape(self.examples, -1, self.rows.shape[1])

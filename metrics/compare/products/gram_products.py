@@ -71,7 +71,7 @@ def gram_products(items: Sequence[Centred], pairs: Pairs, debiased: bool) -> Gra
 def row_products(a: Centred, b: Centred, debiased: bool) -> Tensor:
     """Return Σ_j A_ij B_ij for every row i of two Gram matrices without making them, shape (N,), float64."""
     x, y = a.rows, b.rows
-    product = ((x @ (x.T @ y)) * y).sum(1)
+    product = ((x @ (a.inner if a is b else x.T @ y)) * y).sum(1)
     if not debiased:
         return product
     k, u, c = a.squares, a.shift, a.constant

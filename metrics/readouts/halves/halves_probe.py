@@ -38,9 +38,15 @@ def probe_predictions(smoothers: Sequence[HalfSmoother], labellings: Tensor, cla
         >>> probe_predictions(both, labels[None], 2).tolist()
         [[0, 0, 0, 0, 1, 1, 1, 1]]
     """
-    chunks = torch.split(labellings, max(1, _COLUMNS // classes))
-    found = [_indicators(smoothers, chunk, classes).argmax(2) for chunk in chunks]
-    return torch.cat(found, 1).T.contiguous()
+    found = torch.empty_like(labellings.T)
+    for some in torch.split(torch.arange(len(labellings)), max(1, _COLUMNS // classes)):
+        for one in smoothers:
+            # Of the training examples alone, and only the largest one is kept: whole matrices cost as much as products.
+            own = labellings[some][:, one.training].T
+            targets = torch.zeros(*own.shape, classes, dtype=torch.float64).scatter_(2, own[..., None], 1.0)
+            indicators = (one.weights @ targets.flatten(1)).view(-1, len(some), classes)
+            found[one.held[:, None], some] = indicators.argmax(2)
+    return found.T.contiguous()
 
 
 def probe_probabilities(smoothers: Sequence[HalfSmoother], labels: Tensor, classes: int) -> Tensor:
@@ -64,11 +70,5 @@ def probe_probabilities(smoothers: Sequence[HalfSmoother], labels: Tensor, class
         >>> probe_probabilities(both, torch.tensor([0, 0, 0, 1]), 2)[0].tolist()
         [0.5, 0.5]
     """
-    positive = _indicators(smoothers, labels[None], classes)[:, 0].clamp(min=0)
+    positive = joined(smoothers, F.one_hot(labels, classes)).clamp(min=0)
     return positive / positive.sum(1, keepdim=True)
-
-
-def _indicators(smoothers: Sequence[HalfSmoother], labellings: Tensor, classes: int) -> Tensor:
-    """Return the held-out regressions of class indicators, shape (n, s, classes)."""
-    targets = F.one_hot(labellings.T, classes).flatten(1).double()
-    return joined(smoothers, targets).reshape(labellings.shape[1], -1, classes)

@@ -88,5 +88,5 @@ def _distances(x: np.ndarray) -> np.ndarray:
 
 def _among(apart: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return the distances between some examples."""
-    chosen: np.ndarray = apart[rows][:, rows]
+    chosen: np.ndarray = apart[rows].take(rows, axis=1)
     return chosen
