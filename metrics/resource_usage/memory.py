@@ -1,13 +1,16 @@
 """Memory of this process and of the device, now and at its highest."""
 
+import os
 import resource
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 
 import psutil
 import torch
 
 MB = 1e6
+PAGE = resource.getpagesize()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,20 @@ class MemoryNow:
 
 def host_bytes() -> int:
     """Return the resident memory of this process."""
-    return int(psutil.Process().memory_info().rss)
+    file = _pages_of(os.getpid())
+    if file is None:
+        return int(psutil.Process().memory_info().rss)
+    return int(os.pread(file, 200, 0).split()[1]) * PAGE
+
+
+# A process that was forked has a number, and so a file, of its own.
+@lru_cache(maxsize=1)
+def _pages_of(process: int) -> int | None:
+    """Return an open file that says how many pages a process has; to open it takes ten times as long as to read it."""
+    try:
+        return os.open(f"/proc/{process}/statm", os.O_RDONLY)
+    except OSError:  # not Linux
+        return None
 
 
 def peak_host_bytes() -> int:

@@ -38,6 +38,20 @@ class LocalTraining:
     round: int
     last_round: int
 
+    @property
+    def is_landmark(self) -> bool:
+        """Whether it is of the run's first, middle or last round."""
+        return is_landmark(self.round, self.last_round)
+
+
+def is_landmark(number: int, last: int) -> bool:
+    """Say whether a round is the first, the middle or the last one of a run.
+
+    >>> [number for number in range(1, 11) if is_landmark(number, 10)]
+    [1, 5, 10]
+    """
+    return number in (1, (last + 1) // 2, last)
+
 
 class Follower(ABC):
     """Looks at some steps of a local training, and changes nothing.

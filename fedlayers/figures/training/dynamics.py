@@ -78,7 +78,7 @@ def _history(norms: Values, rms: Values, ratios: Values) -> dict[int, dict[str, 
 def _running(values: np.ndarray | None) -> Running:
     found = Running()
     if values is not None:
-        found.add(values)
+        found.add(values.tolist())
     return found
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -40,6 +41,24 @@ class Alarm:
     what: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LayerSteps:
+    """One layer at the steps of a window at which it had a gradient.
+
+    Attributes:
+        norms: of the gradient.
+        rms: root mean square of its entries.
+    """
+
+    norms: Sequence[float]
+    rms: Sequence[float]
+
+    @property
+    def finite(self) -> list[float]:
+        """Those root mean squares that are finite."""
+        return [value for value in self.rms if math.isfinite(value)]
+
+
 @dataclass(frozen=True)
 class Window:
     """What a window of steps has measured.
@@ -58,18 +77,30 @@ class Window:
     dead: np.ndarray
     is_absent: np.ndarray
 
-    @property
+    @cached_property
     def rms(self) -> np.ndarray:
         """Root mean square of a gradient's entries: its norm divided by the square root of the layer's size."""
         return np.asarray(self.norms / np.sqrt(self.sizes))
 
+    @cached_property
+    def by_layer(self) -> list[LayerSteps]:
+        """Each layer at the steps at which it had a gradient; of many short lists, which numpy is slow with."""
+        found = []
+        for absent, norms, rms in zip(
+            *(array.T.tolist() for array in (self.is_absent, self.norms, self.rms)), strict=True
+        ):
+            there = [place for place, is_absent in enumerate(absent) if not is_absent]
+            found.append(LayerSteps([norms[place] for place in there], [rms[place] for place in there]))
+        return found
+
+    @cached_property
     def medians(self) -> np.ndarray:
-        """Return each layer's median root mean square over the window, of finite ones; NaN where there is none."""
-        return np.array([_median(column) for column in self.rms.T])
+        """Each layer's median root mean square over the window, of finite ones; NaN where there is none."""
+        return np.array([_median(column) for column in self.rms.T.tolist()])
 
 
-def _median(values: np.ndarray) -> float:
-    finite = sorted(value for value in values.tolist() if math.isfinite(value))
+def _median(values: Sequence[float]) -> float:
+    finite = sorted(value for value in values if math.isfinite(value))
     middle = len(finite) // 2
     return (finite[middle] + finite[~middle]) / 2 if finite else math.nan
 
@@ -84,22 +115,23 @@ def alarms_in(window: Window, earlier: Sequence[np.ndarray], layers: Sequence[st
 
     Args:
         window: the window.
-        earlier: :meth:`Window.medians` of windows before.
+        earlier: :attr:`Window.medians` of windows before.
         layers: names.
         epoch: which it is, None if nobody has said.
     """
-    medians, rms = window.medians(), window.rms
+    # Lists: windows are short, and there are many layers.
+    medians, steps, absent = window.medians, window.rms.T.tolist(), window.is_absent.T.tolist()
     largest = float(np.nanmax(medians)) if np.isfinite(medians).any() else 0.0
     found: list[Alarm] = []
     for at, layer in enumerate(layers):
         # Before there is an earlier window, the first half of this one stands for it.
-        before = [one[at] for one in earlier] or rms[: len(rms) // 2, at]
-        usual = _median(np.array(before))
+        rms, median = steps[at], float(medians[at])
+        usual = _median([one[at] for one in earlier] or rms[: len(rms) // 2])
         of_layer = (
-            _not_finite(rms[:, at], window.is_absent[:, at]),
-            _vanishing(medians[at], largest),
-            _exploding(rms[:, at], medians[at], usual),
-            _dead(window.dead[at]),
+            _not_finite(rms, absent[at]),
+            _vanishing(median, largest),
+            _exploding(rms, median, usual),
+            _dead(float(window.dead[at])),
         )
         for kind, found_of in zip(("not_finite", "vanishing", "exploding", "dead_units"), of_layer, strict=True):
             if found_of is not None:
@@ -115,31 +147,31 @@ def alarms_in(window: Window, earlier: Sequence[np.ndarray], layers: Sequence[st
 _Found = tuple[int, float, str] | None
 
 
-def _not_finite(rms: np.ndarray, is_absent: np.ndarray) -> _Found:
-    broken = ~np.isfinite(rms) & ~is_absent
-    if not broken.any():
+def _not_finite(rms: Sequence[float], is_absent: Sequence[bool]) -> _Found:
+    broken = [place for place, value in enumerate(rms) if not math.isfinite(value) and not is_absent[place]]
+    if not broken:
         return None
-    text = f"the gradient has NaN or infinity ({int(broken.sum())} of {len(rms)} steps)"
-    return int(broken.argmax()), math.nan, text
+    text = f"the gradient has NaN or infinity ({len(broken)} of {len(rms)} steps)"
+    return broken[0], math.nan, text
 
 
 def _vanishing(median: float, largest: float) -> _Found:
     if not (largest > 0 and median < VANISHING * largest):
         return None
-    share = float(median / largest)
+    share = median / largest
     if not share:
         return 0, share, "every weight's gradient is 0, at half of the steps or more"
     return 0, share, f"root mean square of the gradient {share:.1e} of the largest layer's"
 
 
-def _exploding(rms: np.ndarray, median: float, usual: float) -> _Found:
-    finite = np.where(np.isfinite(rms), rms, 0.0)
-    peak = float(finite.max())
+def _exploding(rms: Sequence[float], median: float, usual: float) -> _Found:
+    finite = [value if math.isfinite(value) else 0.0 for value in rms]
+    peak = max(finite)
     if usual > 0 and peak > GROWTH * usual:
-        place = int(np.argmax(finite > GROWTH * usual))
+        place = next(place for place, value in enumerate(finite) if value > GROWTH * usual)
         return place, peak, f"root mean square of the gradient {peak:.1e}, {peak / usual:.0f} times what it was"
     if median > LARGE:
-        return 0, float(median), f"root mean square of the gradient {median:.1e}"
+        return 0, median, f"root mean square of the gradient {median:.1e}"
     return None
 
 
@@ -149,6 +181,6 @@ def _dead(share: float) -> _Found:
     # Rounded down: "100%" is all of them.
     return (
         0,
-        float(share),
+        share,
         f"{math.floor(share * 100 + 1e-9)}% of the units had no gradient at any look at them in the last steps",
     )

@@ -1,6 +1,7 @@
 """Gradient statistics of an epoch, one layer at a time, from windows of steps: nothing is kept of a single step."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,10 +24,10 @@ class Running:
     high: float = -math.inf
     not_finite: int = 0
 
-    def add(self, values: np.ndarray) -> None:
-        """Add numbers, shape (k,)."""
+    def add(self, values: Sequence[float]) -> None:
+        """Add numbers."""
         # Windows are short: numpy takes three times as long.
-        finite = [value for value in values.tolist() if math.isfinite(value)]
+        finite = [value for value in values if math.isfinite(value)]
         self.not_finite += len(values) - len(finite)
         if not finite:
             return
@@ -71,15 +72,16 @@ class LayerEpoch:
     dead_share: Running = field(default_factory=Running)
     curve: list[tuple[int, float]] = field(default_factory=list)
 
-    def add(self, at: int, window: Window, update_ratios: np.ndarray) -> None:
+    def add(self, at: int, window: Window, update_ratios: Sequence[float]) -> None:
         """Add what a window has of the layer in place ``at``, and the ratios of updates seen in it, NaN if unknown."""
-        present = ~window.is_absent[:, at]
-        norms = window.norms[present, at]
-        self.norm.add(norms)
-        self.rms.add(window.rms[present, at])
-        self.update_ratio.add(update_ratios[np.isfinite(update_ratios)])
-        if math.isfinite(window.dead[at]):
-            self.dead_share.add(window.dead[at : at + 1])
-        finite = norms[np.isfinite(norms)]
-        if len(finite):
-            self.curve.append((window.steps[-1], float(finite.mean())))
+        layer = window.by_layer[at]
+        self.norm.add(layer.norms)
+        self.rms.add(layer.rms)
+        self.update_ratio.add([ratio for ratio in update_ratios if math.isfinite(ratio)])
+        dead = float(window.dead[at])
+        if math.isfinite(dead):
+            self.dead_share.add([dead])
+        finite = [norm for norm in layer.norms if math.isfinite(norm)]
+        if finite:
+            mean = float(np.mean(finite)) if len(finite) > 1 else finite[0]
+            self.curve.append((window.steps[-1], mean))

@@ -59,7 +59,7 @@ class LayerLooks(Follower):
 
     def wants(self, step: Step) -> bool:
         """Say whether the step is looked at, or is the one before such a step."""
-        return self._alone.wants(step)
+        return step.number % self.every <= 1
 
     def start(self, weights: Mapping[str, Tensor]) -> None:
         """Copy the weights."""
@@ -84,9 +84,8 @@ class LayerLooks(Follower):
         rows = gradient_rows(self.layers, self.statistics, {}, self._alarms)
         layers = {layer.name: layer for layer in self.layers}
         rows += [_beginning(alarm, layers[alarm.layer]) for alarm in self._began]
-        last = self._training.last_round
         rows += self._histograms
-        rows += self._weights_now() if self._training.round in (1, (last + 1) // 2, last) else []
+        rows += self._weights_now() if self._training.is_landmark else []
         return Followed(rows, sentences(self._began))
 
     def _weights_now(self, step: int | None = None) -> list[Row]:
@@ -99,12 +98,13 @@ class LayerLooks(Follower):
         """Add a window to the statistics, and look for alarms."""
         self._last = seen.steps[-1]
         window, weights, ratios = self._window(seen)
-        for place, layer in enumerate(self.layers):
-            self.statistics[layer.name].add(place, window, ratios[:, place])
-            self.statistics[layer.name].weight_norm.add(weights[:, place])
+        of_weights, of_updates = weights.T.tolist(), ratios.T.tolist()
+        for place, statistics in enumerate(self.statistics.values()):
+            statistics.add(place, window, of_updates[place])
+            statistics.weight_norm.add(of_weights[place])
         names = [layer.name for layer in self.layers]
         found = [self._in_epoch(alarm, seen.steps) for alarm in alarms_in(window, self._medians, names, None)]
-        self._medians = [*self._medians[-99:], window.medians()]
+        self._medians = [*self._medians[-99:], window.medians]
         self._began += [alarm for alarm in found if (alarm.kind, alarm.layer) not in self._sounding]
         self._sounding = {(alarm.kind, alarm.layer) for alarm in found}
         self._alarms += found
@@ -117,9 +117,9 @@ class LayerLooks(Follower):
         owners = [self._place[name] for name in seen.names]
         for place, (trained, norms) in enumerate(zip(seen.trained, seen.norms, strict=True)):
             own, squares = [self._place[name] for name in trained], norms * norms
-            np.add.at(gradients[:, place], own, squares[: len(own)])
-            np.add.at(weights[:, place], owners, squares[len(own) : len(own) + count])
-            np.add.at(updates[:, place], owners, squares[len(own) + count :])
+            gradients[:, place] = _sums(own, squares[: len(own)], layers)
+            weights[:, place] = _sums(owners, squares[len(own) : len(own) + count], layers)
+            updates[:, place] = _sums(owners, squares[len(own) + count :], layers)
             is_absent[own, place] = False
         gradients[is_absent] = np.nan
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -149,6 +149,11 @@ class LayerLooks(Follower):
     def _in_epoch(self, alarm: Alarm, steps: Sequence[Step]) -> Alarm:
         step = next(step for step in steps if self._steps_before + step.number == alarm.step)
         return replace(alarm, epoch=self._epochs_before + 1 + (step.number - 1) // step.per_epoch)
+
+
+def _sums(places: Sequence[int], values: np.ndarray, count: int) -> np.ndarray:
+    """Return the sum of the values in each of ``count`` places."""
+    return np.bincount(np.array(places, np.intp), values, count)
 
 
 def _beginning(alarm: Alarm, layer: Layer) -> Row:

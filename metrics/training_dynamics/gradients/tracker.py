@@ -148,9 +148,9 @@ class GradientTracker(Hooked, Tracker):
         window, ratios = taken
         names = [layer.name for layer in self._norms.layers]
         for at, name in enumerate(names):
-            self._now.setdefault(name, LayerEpoch()).add(at, window, ratios[at : at + 1])
+            self._now.setdefault(name, LayerEpoch()).add(at, window, [float(ratios[at])])
         found = alarms_in(window, self._medians, names, self._epoch)
-        self._medians = [*self._medians[-99:], window.medians()]
+        self._medians = [*self._medians[-99:], window.medians]
         for alarm in found:
             if (alarm.kind, alarm.layer) not in self._sounding:
                 tell(self, alarm.text)
