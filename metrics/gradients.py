@@ -28,6 +28,8 @@ from metrics.statistics.weight_statistics import moments
 _MCCANDLISH = "McCandlish et al. 2018, An Empirical Model of Large-Batch Training, arXiv 1812.06162"
 _ELHUSSEIN = "Elhussein & Gürsoy 2025, PLayer-FL, arXiv 2502.08829"
 _SEARLE = "Searle, Casella & McCulloch 1992, Variance Components, ch. 3"
+# The fewest examples of a block, if there are as many.
+_FEWEST = 16
 _CLIENT_METRICS = (
     "gradient_norm", "gradient_norm_debiased", "gradient_mean", "gradient_variance_parameters",
     "gradient_variance_examples", "gradient_noise_scale", "gradient_snr",
@@ -71,7 +73,8 @@ class Gradients(Metric):
     Args:
         scope: ``client_train``, ``client_val`` or ``client_test``: where the examples come from.
         batch_examples: n, 2 or more; clients with fewer examples use all they have.
-        blocks: the number of blocks, 2 or more; a pass runs over one block at a time, which bounds the memory.
+        blocks: the number of blocks, 2 or more; a pass runs over one block at a time, which bounds the memory. Few
+            examples make fewer, of 16 or more: each costs a walk through all weights.
         rounds, moments: see :class:`metrics.base.Metric`.
 
     References:
@@ -184,7 +187,7 @@ def gradient_sample(view: ClientView, scope: str, batch_examples: int, blocks: i
         view: the client.
         scope: a key of ``view.data``.
         batch_examples: examples drawn without replacement; all if there are fewer.
-        blocks: into how many blocks they are split.
+        blocks: into how many blocks they are split; fewer if these had less than 16 examples.
     """
     key = ("gradient_sample", scope, batch_examples, blocks)
     if key not in view.cache:
@@ -200,7 +203,7 @@ class _Sampling(MeasuringJob[GradientSample]):
         self.examples = view.data[scope]
         order = torch.randperm(len(self.examples), generator=torch_generator(view.seed, f"gradients/{scope}"))
         self.chosen = order[:batch_examples]
-        self.blocks = blocks
+        self.blocks = min(blocks, max(1, len(self.chosen) // _FEWEST))
         super().__init__(view, len(self.chosen))
 
     @property

@@ -191,13 +191,16 @@ class ExamplePass:
         self.shapes = {name: tap.output_shape[1:] for name, tap in taps.items()}
 
     def _rehearse(self, features: Tensor, labels: Tensor) -> None:
-        """Keep the formulas of those layers for which they give what autograd gives."""
-        taps = self._observe(features, labels)
-        usable = {name: tap for name, tap in taps.items() if tap.is_batched(len(features))}
-        found = self._reduced(usable)
-        names = [name for layer in self.layers if layer.name in usable for name in layer.names]
-        expected = _sums_by_autograd(self.module, names, self.loss, features, labels)
-        kept = {}
+        """Keep the formulas of those layers for which they give what autograd gives, in the same pass."""
+        anchor = torch.zeros((), device=features.device, requires_grad=True)
+        own = [name for layer in self.layers if layer.name in self._direct for name in layer.names]
+        leaves = _leaves(self.module, own)
+        with torch.enable_grad(), tapped(self._direct, anchor) as taps:
+            total = self.loss(functional_call(self.module, leaves, (features,)), labels).sum()
+            usable = {name: tap for name, tap in taps.items() if tap.is_batched(len(features))}
+            names = [name for layer in self.layers if layer.name in usable for name in layer.names]
+            expected = _differentiated(total, {name: leaves[name] for name in names}, [anchor])
+        found, kept = self._reduced(usable), {}
         for layer in self.layers:
             if layer.name in usable:
                 error = sum(float((found.sums[name] - expected[name]).square().sum()) for name in layer.names)
@@ -232,13 +235,12 @@ def examples_mix(module: nn.Module, features: Tensor) -> bool:
     different = [features[i : i + 1] for i in range(1, len(features)) if not torch.equal(features[i], features[0])]
     pair = torch.cat([features[:1], different[0] if different else torch.zeros_like(features[:1])])
     with torch.no_grad():
-        together, again = module(pair), module(pair)
-        alone = torch.cat([module(pair[:1]), module(pair[1:])])
-    # Outputs that change by themselves say nothing about the examples.
-    if not torch.equal(together.nan_to_num(), again.nan_to_num()):
-        return False
-    most = float(together.nan_to_num().abs().max())
-    return not torch.allclose(together, alone, rtol=0.0, atol=_TOLERANCE * most, equal_nan=True)
+        together, alone = module(pair), torch.cat([module(pair[:1]), module(pair[1:])])
+        most = float(together.nan_to_num().abs().max())
+        if torch.allclose(together, alone, rtol=0.0, atol=_TOLERANCE * most, equal_nan=True):
+            return False
+        # Outputs that change by themselves say nothing about the examples.
+        return torch.equal(together.nan_to_num(), module(pair).nan_to_num())
 
 
 def _candidates(module: nn.Module, layers: Sequence[Layer]) -> dict[str, nn.Module]:
@@ -259,11 +261,22 @@ def _sums_by_autograd(
     module: nn.Module, names: Sequence[str], loss: Loss, features: Tensor, labels: Tensor
 ) -> dict[str, Tensor]:
     """Return Σ_i g_i of the named parameters as autograd gives it."""
-    if not names:
-        return {}
-    parameters = dict(module.named_parameters())
-    leaves = {name: parameters[name].detach().requires_grad_() for name in names}
+    leaves = _leaves(module, names)
     with torch.enable_grad():
-        total = loss(functional_call(module, leaves, (features,)), labels).sum()
-        gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, materialize_grads=True)
-    return dict(zip(names, gradients, strict=True))
+        return (
+            _differentiated(loss(functional_call(module, leaves, (features,)), labels).sum(), leaves) if names else {}
+        )
+
+
+def _leaves(module: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
+    """Return the named parameters, each by itself, to be differentiated by."""
+    parameters = dict(module.named_parameters())
+    return {name: parameters[name].detach().requires_grad_() for name in names}
+
+
+def _differentiated(total: Tensor, leaves: Mapping[str, Tensor], more: Sequence[Tensor] = ()) -> dict[str, Tensor]:
+    """Return the gradients of a total by name; ``more`` is differentiated by besides."""
+    if not leaves:
+        return {}
+    gradients = torch.autograd.grad(total, [*leaves.values(), *more], allow_unused=True, materialize_grads=True)
+    return dict(zip(leaves, gradients, strict=False))
