@@ -1,11 +1,9 @@
 """What metrics=[dynamics,resources] add to a client's training: python benchmarks/tracking_overhead.py.
 
-The same network trains for one round on the same examples without them, with both, and with resources alone, in turns,
-on one thread: looks at every k-th step, rows, their packing, times, memory and bytes included; what a client sends of
-its training in any case is packed without them, too. By default dynamics looks into one of several rounds of short
-trainings: a round is weighed with how many there are of its kind, counted over a run. Reported are the ratio of the
-shortest turns in processor time, and the median of the ratios of neighbouring turns, each over all rounds, and the
-ratio of the rounds that are looked into. Fails where the first is above the limit.
+The same network trains for one round on the same examples with and without them, in turns, on one thread: looks at
+every k-th step, rows, their packing, times, memory and bytes included; what a client sends of its training in any case
+is packed without them, too. Reported are the ratio of the shortest turns in processor time, and the median of the
+ratios of neighbouring turns. Fails where the first is above the limit.
 """
 
 import argparse
@@ -39,10 +37,6 @@ from metrics.training_dynamics.federated import TrainingDynamics
 
 LIMIT = 1.05
 CPU = torch.device("cpu")
-DYNAMICS = TrainingDynamics()
-# Of a run, to count those that are looked into.
-ROUNDS = 100
-KINDS = ((), ("resources",), ("dynamics", "resources"))
 
 
 def examples(shape: Sequence[int], count: int) -> Examples:
@@ -50,42 +44,42 @@ def examples(shape: Sequence[int], count: int) -> Examples:
     return Examples(pixels, torch.randint(10, (count,)), torch.arange(count), torch.tensor(1 / 255), torch.tensor(-0.5))
 
 
-def one_round(module: nn.Module, data: Examples, metrics: Sequence[str], training: Training) -> float:
-    """Return the processor's seconds of one round of one client that these metrics measure."""
+def one_round(module: nn.Module, data: Examples, on: bool, training: Training) -> float:
+    """Return the processor's seconds of one round of one client."""
     began = time.process_time()
     network = Network(module, *split_state(module))
     # A round in the middle of a run; what fails is raised.
     workspace = SimpleNamespace(config=SimpleNamespace(metrics={"on_error": "raise"}), layers=layers_of(module))
     session: Any = SimpleNamespace(workspace=workspace, round=2, last_round=10)
-    following = [Following(session, {"dynamics": DYNAMICS}, network)] if "dynamics" in metrics else []
+    following = [Following(session, {"dynamics": TrainingDynamics()}, network)] if on else []
     learner = EndToEnd(network, training, training.lr)
-    work = Work(CPU, time.perf_counter) if "resources" in metrics else None
+    work = Work(CPU, time.perf_counter) if on else None
     train_locally(learner, data, training, generator=torch.Generator().manual_seed(0), observers=following)
     reply = RecordDict({"arrays": array_record(network.parameters)})
-    address: dict[str, Any] = {"owner": "client", "client": 0, "round": 1, "moment": "after_local"}
     rows: list[Row] = [Record("training_loss", 1.0, scope="client_train", n=len(data)), Resource("train_s", 1.0, "s")]
-    rows = addressed([*rows, *(row for own in following for row in own.rows())], model="personal", **address)
-    times: list[Row] = [row for row in rows if isinstance(row, Resource)]
     if work is not None:
-        times += [*traffic_rows(reply, reply, session.workspace.layers), *work.rows()]
-    to_bytes(to_table("resources", times, **address))
-    to_bytes(to_table("records", [row for row in rows if isinstance(row, Record)]))
+        rows += [*following[0].rows(), *traffic_rows(reply, reply, session.workspace.layers), *work.rows()]
+    pack(addressed(rows, owner="client", client=0, model="personal", round=1, moment="after_local"))
     return time.process_time() - began
 
 
-def ratios(module: nn.Module, data: Examples, training: Training, repetitions: int) -> list[float]:
-    """Return on / off of the shortest turns, the median over turns, on / off of rounds looked into, seconds off."""
-    for own in KINDS:
-        one_round(module, data, own, training)
-    turns = []
+def pack(rows: Sequence[Row]) -> None:
+    resources = [row for row in rows if isinstance(row, Resource)]
+    to_bytes(to_table("resources", resources))
+    to_bytes(to_table("records", [row for row in rows if isinstance(row, Record)]))
+
+
+def ratios(module: nn.Module, data: Examples, training: Training, repetitions: int) -> tuple[float, float, float]:
+    """Return on / off of the shortest turns, the median over neighbouring turns, and the shortest seconds off."""
+    for on in (False, True):
+        one_round(module, data, on, training)
+    pairs = []
     for number in range(repetitions):
-        order = KINDS if number % 2 else KINDS[::-1]
-        turns.append({own: one_round(module, data, own, training) for own in order})
-    off, plain, looked = (min(turn[own] for turn in turns) for own in KINDS)
-    steps = training.length(len(data)).steps
-    share = sum(DYNAMICS.is_followed(steps, number, ROUNDS) for number in range(1, ROUNDS + 1)) / ROUNDS
-    means = [(share * turn[KINDS[2]] + (1 - share) * turn[KINDS[1]]) / turn[KINDS[0]] for turn in turns]
-    return [(share * looked + (1 - share) * plain) / off, statistics.median(means), looked / off, off]
+        order = (False, True) if number % 2 else (True, False)
+        pairs.append({on: one_round(module, data, on, training) for on in order})
+    shortest = {on: min(pair[on] for pair in pairs) for on in (False, True)}
+    middle = statistics.median(pair[True] / pair[False] for pair in pairs)
+    return shortest[True] / shortest[False], middle, shortest[False]
 
 
 def main() -> None:
@@ -102,11 +96,10 @@ def main() -> None:
     ]
     for name, module, shape, count in cases:
         turns = repetitions * (20 if name.startswith("mlp") else 1)
-        ratio, middle, looked, seconds = ratios(module, examples(shape, count), training, turns)
+        ratio, middle, seconds = ratios(module, examples(shape, count), training, turns)
         worst = max(worst, ratio)
         added = (ratio - 1) * seconds * 1e3
         print(f"{name}: {ratio:.3f}, median {middle:.3f}, {seconds * 1e3:.1f} ms without, {added:.2f} ms more with it")
-        print(f"  a round that is looked into {looked:.3f}", flush=True)
     if worst > LIMIT:
         sys.exit(f"tracking costs {worst:.3f} of training, more than {LIMIT}")
 

@@ -52,11 +52,7 @@ class Following(Observer):
 
     def wants(self, step: Step) -> bool:
         """Say whether a metric looks at a step."""
-        # Asked at every step: a generator takes three times as long.
-        for follower in self._alone.values():  # noqa: SIM110
-            if follower.wants(step):
-                return True
-        return False
+        return any(follower.wants(step) for follower in self._alone.values())
 
     def on_start(self, view: View) -> None:
         """Let them look before the first step; a training in parts, one after another, has several starts."""
@@ -136,34 +132,17 @@ def attempted(work: Callable[[], None], failed: Callable[[Exception], None]) -> 
     return time.perf_counter() - began
 
 
-def following(session: Session, network: Network, model: str | None = None, *, pooled: bool = False) -> list[Following]:
+def following(session: Session, network: Network, model: str | None = None) -> list[Following]:
     """Return the observer of a client's local training, none if no metric follows it in this round.
 
     Args:
         session: whose training, in which round.
         network: what is trained.
         model: see :class:`Following`.
-        pooled: whether it is trained on all clients' examples.
     """
-    due = {name: one for name, one in _due(session).items() if _is_followed(one, session, pooled)}
-    return [Following(session, due, network, model)] if due else []
-
-
-def pauses(session: Session, pooled: bool) -> bool:
-    """Say whether a metric that is due looks on in other rounds, and not in this one; see :func:`following`."""
-    return not all(_is_followed(metric, session, pooled) for metric in _due(session).values())
-
-
-def _due(session: Session) -> dict[str, Metric]:
-    """Return the metrics that follow training, where their schedule says so."""
-    return {
+    due = {
         name: metric
         for name, metric in session.workspace.metrics.items()
         if metric.follows_training and metric.schedule.is_due(session.round, session.last_round, session.moment)
     }
-
-
-def _is_followed(metric: Metric, session: Session, pooled: bool) -> bool:
-    workspace = session.workspace
-    steps = workspace.pooled_steps if pooled else workspace.usual_steps
-    return metric.is_followed(steps, session.round, session.last_round)
+    return [Following(session, due, network, model)] if due else []

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from clients.following import Following, following, pauses
+from clients.following import Following, following
 from clients.measuring import note_times
 from clients.network import Network, Weights
 from clients.observers import Observer
@@ -35,17 +35,14 @@ class Onlookers:
     ) -> None:
         self._session, self._client = session, client
         self._measuring = step_metrics(session, network, start, client, data)
-        self._following = following(session, network, pooled=client is None)
+        self._following = following(session, network)
         self.observers: Sequence[Observer] = [*self._measuring, *self._following]
 
     def follow(self, second: Mapping[str, Network]) -> None:
         """Let the metrics that follow a training follow other models that are trained, too: name -> what is trained."""
-        more = [own for model, network in second.items() for own in self._of(model, network)]
+        more = [own for model, network in second.items() for own in following(self._session, network, model)]
         self._following += more
         self.observers = [*self.observers, *more]
-
-    def _of(self, model: str, network: Network) -> list[Following]:
-        return following(self._session, network, model, pooled=self._client is None)
 
     def rows(self) -> list[Row]:
         """Return what was measured."""
@@ -63,8 +60,7 @@ class Onlookers:
         told = [alarm for observer in self._following for alarm in observer.alarms]
         if not math.isfinite(loss) and not any(alarm.startswith(f"{NOT_FINITE}:") for alarm in told):
             told.append(f"{NOT_FINITE}: the training loss is {loss}; a smaller training.lr may help")
-        looked = not pauses(self._session, pooled=self._client is None)
-        return {ALARMS: packed_alarms(self._client, self._session.round, told, looked)} if told or not looked else {}
+        return {ALARMS: packed_alarms(self._client, self._session.round, told)} if told else {}
 
 
 def of_network(observers: Sequence[Observer], network: Network) -> list[Observer]:

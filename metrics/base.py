@@ -161,16 +161,6 @@ class Metric(Described):
         """
         return []
 
-    def is_followed(self, steps: int, server_round: int, last_round: int) -> bool:
-        """Say whether it looks on in a round that is due; by default in each.
-
-        Args:
-            steps: of a local training in this run, the median of all clients that train.
-            server_round: this round.
-            last_round: the run's last one.
-        """
-        return True
-
     def follow(self, layers: Sequence[Layer], training: LocalTraining) -> Follower:
         """Return what looks on while one client trains in one round where it is due at ``after_local``.
 

@@ -87,16 +87,9 @@ def unpacked_payloads(data: bytes) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def packed_alarms(client: int | None, server_round: int, told: Sequence[str], looked: bool = True) -> bytes:
-    """Return the alarms of a client's training.
-
-    Args:
-        client: whose; None where it used all clients' examples.
-        server_round: the round.
-        told: a sentence each.
-        looked: whether all looked on that would tell; else what was told before may go on.
-    """
-    return json.dumps({"client": client, "round": server_round, "told": list(told), "looked": looked}).encode()
+def packed_alarms(client: int | None, server_round: int, told: Sequence[str]) -> bytes:
+    """Return the alarms of a client's training; ``client`` is None where it used all clients' examples."""
+    return json.dumps({"client": client, "round": server_round, "told": list(told)}).encode()
 
 
 def _kind(name: str, value: object) -> str:

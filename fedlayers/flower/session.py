@@ -90,17 +90,6 @@ class Workspace:
         return plugin_maker(LEARNER, self.config.learner, by_position=1)
 
     @cached_property
-    def usual_steps(self) -> int:
-        """The steps of a client's local training, the median over those that train, the lower one of two."""
-        sizes = self.federation.splits["client_train"].sizes[self.federation.seen]
-        return self.config.training.length(int(np.sort(sizes)[(len(sizes) - 1) // 2])).steps
-
-    @property
-    def pooled_steps(self) -> int:
-        """The steps of a training on all clients' examples."""
-        return self.config.training.length(len(self.federation.pooled_train)).steps
-
-    @cached_property
     def _all_counts(self) -> Tensor:
         return self.federation.class_counts(None)
 

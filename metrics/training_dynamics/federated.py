@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fedlayers.core.layers import Layer
 from metrics.base import Metric
-from metrics.tracking.follower import LocalTraining, is_landmark
+from metrics.tracking.follower import LocalTraining
 from metrics.training_dynamics.gradients.layer_looks import LayerLooks
 from metrics.training_dynamics.gradients.rows import FACTS
 
@@ -12,7 +12,7 @@ from metrics.training_dynamics.gradients.rows import FACTS
 class TrainingDynamics(Metric):
     """Norms of gradients, weights and updates, dead units and alarms, by client, layer and round.
 
-    At steps 1, 1 + k, 1 + 2k, … of a local training, with g the gradient along which the step went (an algorithm's
+    At steps 1, 1 + k, 1 + 2k, … of each local training, with g the gradient along which the step went (an algorithm's
     own terms included, clipped), w the weights before it and Δw what it changed, each of one layer of n numbers:
 
     - step_gradient_norm, step_gradient_norm_max: mean and largest ‖g‖ over these steps.
@@ -28,14 +28,11 @@ class TrainingDynamics(Metric):
     - gradient_alarm_epoch: an alarm that began, ``step`` says at which step of the round, the value in which pass over
       the client's examples.
 
-    Where a local training has s steps only (the median over clients), fewer than k, ``rounds=[all]`` are the first one
-    and every ⌊k / s⌋-th after it, and the middle and the last one, so that looks cost any training the same share.
-
     Of an algorithm that trains two models both are followed, and the column ``model`` tells them apart. Where a step of
     one is several (pFedMe's personal model), the gradient is the last one's and the change that of all.
 
     Args:
-        every: k, steps from one look to the next, 1 or more; s or fewer look on in all rounds.
+        every: k, steps from one look to the next, 1 or more.
         window: looks in a window, 1 or more.
         rounds, moments: see :class:`metrics.base.Metric`; training leads to ``after_local``, there is no other.
     """
@@ -57,11 +54,6 @@ class TrainingDynamics(Metric):
         if list(moments) != ["after_local"]:
             raise ValueError(f"moments must be [after_local], to which training leads, got {list(moments)}")
         self.every, self.window = every, window
-
-    def is_followed(self, steps: int, server_round: int, last_round: int) -> bool:
-        """Say whether a round has a look: of all rounds one in several, where k is more than the steps of two."""
-        apart = self.every // steps or 1 if "all" in self.schedule.rounds else 1
-        return (server_round - 1) % apart == 0 or is_landmark(server_round, last_round)
 
     def follow(self, layers: Sequence[Layer], training: LocalTraining) -> LayerLooks:
         """Return what looks at every k-th step of one local training, in some rounds at the weights, too."""

@@ -38,16 +38,10 @@ def heard() -> Heard:
 
 
 def reply(
-    client: int,
-    server_round: int,
-    told: Sequence[str] = (),
-    kind: str = MessageType.TRAIN,
-    looked: bool = True,
-    **metrics: Any,
+    client: int, server_round: int, told: Sequence[str] = (), kind: str = MessageType.TRAIN, **metrics: Any
 ) -> Message:
     set_identity()
-    packed = packed_alarms(client, server_round, told, looked)
-    extra = ConfigRecord({"alarms": packed} if told or not looked else {})
+    extra = ConfigRecord({"alarms": packed_alarms(client, server_round, told)} if told else {})
     content = RecordDict({"fedlayers": extra, "metrics": MetricRecord(metrics)})
     message = Message(content, client + 1, kind)
     message.metadata._src_node_id = client + 1  # type: ignore[attr-defined]
@@ -73,19 +67,6 @@ def test_what_a_client_tells_is_told_once_until_it_is_over(heard: Heard) -> None
     alarms.hear([reply(3, 3)])
     alarms.hear([reply(3, 4, ["exploding: again"])])
     assert heard.new() == ["round 4, client 3: exploding: again"]
-
-
-def test_what_goes_on_while_nobody_looks_is_not_told_again(heard: Heard) -> None:
-    alarms = Alarms(heard, QUANTITIES)
-    alarms.hear([reply(3, 1, ["exploding: layer fc1"])])
-    assert heard.new() == ["round 1, client 3: exploding: layer fc1"]
-    alarms.hear([reply(3, 2, looked=False)])
-    alarms.hear([reply(3, 3, ["not finite: the training loss is nan"], looked=False)])
-    assert heard.new() == ["round 3, client 3: not finite: the training loss is nan"]
-    alarms.hear([reply(3, 4, ["exploding: layer fc1"])])
-    assert heard.new() == []
-    alarms.hear([reply(3, 5, ["not finite: layer fc2"])])
-    assert heard.new() == ["round 5, client 3: not finite: layer fc2"]
 
 
 def test_a_round_tells_no_more_than_a_few(heard: Heard) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pyarrow as pa
 from flwr.app import ConfigRecord, Message, MessageType
@@ -43,14 +42,13 @@ class Alarms:
             if reply.has_error() or reply.metadata.message_type != MessageType.TRAIN:
                 continue
             packed = records_of(reply.content, ConfigRecord).get(EXTRA, ConfigRecord()).get(ALARMS)
-            found: dict[str, Any] = json.loads(packed) if isinstance(packed, bytes) else {"told": [], "looked": True}
+            found = json.loads(packed) if isinstance(packed, bytes) else {"told": []}
             node = reply.metadata.src_node_id
             who = "all clients" if found.get("client") is None else f"client {found['client']}"
             for sentence in found["told"]:
                 if _kind(sentence) not in self._sounding.get(node, set()):
                     self._tell(f"round {found['round']}, {who}: {sentence}")
-            before = set() if found["looked"] else self._sounding.get(node, set())
-            self._sounding[node] = before | {_kind(sentence) for sentence in found["told"]}
+            self._sounding[node] = {_kind(sentence) for sentence in found["told"]}
 
     def compare(self, phase: Replies, server_round: int) -> None:
         """Tell which clients of a training phase are far behind the others in loss or in time, and end the round."""

@@ -113,41 +113,6 @@ def test_weights_are_counted_before_and_after_the_first_after_the_middle_and_the
         )
 
 
-@pytest.mark.parametrize(
-    ("every", "steps", "rounds", "looked"),
-    [
-        (50, 10, ["all"], [1, 6, 11, 12, 16, 21, 24]),
-        (50, 30, ["all"], list(range(1, 25))),
-        (50, 94, ["all"], list(range(1, 25))),
-        (10, 10, ["all"], list(range(1, 25))),
-        (50, 1, ["all"], [1, 12, 24]),
-        (50, 10, ["every 4"], list(range(1, 25))),
-    ],
-)
-def test_short_trainings_are_looked_at_in_one_of_several_rounds(
-    every: int, steps: int, rounds: list[str], looked: list[int]
-) -> None:
-    metric = TrainingDynamics(every, rounds=rounds)
-    assert [number for number in range(1, 25) if metric.is_followed(steps, number, 24)] == looked
-
-
-@pytest.mark.parametrize("every", [50, 2])
-def test_every_client_is_looked_at_in_the_same_rounds(quick_run: Callable[..., Path], every: int) -> None:
-    clients = ["partition=dirichlet", "partition.alpha=0.5", "clients=5", "training.batch_size=16"]
-    asked = ["rounds=6", "examples_per_client=null", f"metrics.dynamics.every={every}"]
-    folder = quick_run("metrics=[dynamics]", *asked, *clients)
-    run = fedlayers.read(folder)
-    sizes = fedlayers.open(folder).data.splits["client_train"].sizes
-    steps = -(-np.sort(sizes) // 16)
-    apart = max(1, every // steps[2])
-    # Each by itself would be looked at in other rounds.
-    assert every == 2 or len(set(every // steps)) > 1
-    looked = [number for number in range(1, 7) if (number - 1) % apart == 0 or number in (3, 6)]
-    rows = run.records[run.records["metric"] == "step_gradient_norm"]
-    found = {number: sorted(own["client"].unique()) for number, own in rows.groupby("round")}
-    assert found == {number: list(range(5)) for number in looked}
-
-
 def told(gradient: Callable[[int], Tensor], steps: int, window: int = 4) -> Followed:
     """Return what is seen where one of two layers has these gradients; five steps are an epoch."""
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
