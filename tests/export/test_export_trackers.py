@@ -17,7 +17,7 @@ from fedlayers.commands.export import main
 from fedlayers.core.errors import UserError
 from fedlayers.execution.trackers import live_tracking
 from fedlayers.execution.trackers.live_tracking import LiveTracking
-from fedlayers.export.trackers import mlflow_run
+from fedlayers.export.trackers import mlflow_run, tensorboard_files
 from fedlayers.export.trackers.mlflow_run import MLflow
 from fedlayers.export.trackers.outlet import Outlet, Sink, outlets, settings_of
 from fedlayers.export.trackers.tensorboard_files import TensorBoard
@@ -269,6 +269,24 @@ def test_a_full_disk_is_told_once_and_what_was_missed_is_made_up_for(plain_run: 
     assert told[0].startswith("tracking=mine has not all of the run (OSError: [Errno 28] No space left on device): the")
     assert told[0].endswith(f"python -m fedlayers.export {plain_run} --to mine writes what it lacks")
     assert told[1:] == ["tracking=mine: there"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, a disk that is always full")
+def test_a_disk_that_tensorboard_finds_full_is_one_sentence_and_the_run_goes_on(
+    quick_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    library("tensorboard")
+    monkeypatch.setattr(tensorboard_files, "file_name", lambda: "/dev/full")
+    run = quick_run("engine=local", "metrics=[weights]", "rounds=2", "tracking=[tensorboard]")
+    told, errors = capfd.readouterr()
+    assert fedlayers.open(run).facts["status"] == "complete"
+    assert told.count("tracking=tensorboard has not all of the run (cannot write") == 1
+    assert told.count("the disk is full") == 1 and "[Errno" not in told
+    assert "Traceback" not in told + errors and "OSError" not in told + errors
+    # With room again it is made up for.
+    monkeypatch.undo()
+    TensorBoard().write(fedlayers.open(run))
+    assert {number for _, number, _ in in_tensorboard(run / "tensorboard")} == {0, 1, 2}
 
 
 def test_a_tracker_that_does_not_answer_holds_nothing_up(plain_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

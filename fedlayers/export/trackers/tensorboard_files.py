@@ -4,15 +4,14 @@ import json
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fedlayers.core.checks import check_path
 from fedlayers.core.machine.disk import disk_errors, make_folder, write_text
+from fedlayers.export.trackers.event_file import PATTERN, EventFile, file_name
 from fedlayers.export.trackers.outlet import Outlet, Sink, name_of, settings_of
 from fedlayers.export.trackers.values import RoundValues
 from fedlayers.opening.run import Run
 
-_EVENTS = "events.out.tfevents.*"
 _MARK = "whole.json"
 # Of which scalars runs are compared beside their hyperparameters: not those of each client.
 _COMPARED = ("accuracy/", "loss/")
@@ -61,36 +60,38 @@ class _Events(Sink):
     """Event files in a folder of their own, written from the first round on."""
 
     def __init__(self, folder: Path, run: Run) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard.summary import text
 
         self._folder, self._run, self._settings = folder, run, settings_of(run)
         with disk_errors(folder, of_a_run=False):
             make_folder(folder)
             (folder / _MARK).unlink(missing_ok=True)
-            for old in folder.glob(_EVENTS):
+            for old in folder.glob(PATTERN):
                 old.unlink()
-            # What a TensorBoard that is open has read of them is to be forgotten.
-            self._writer: Any = SummaryWriter(str(folder), purge_step=0)
-            lines = "\n".join(f"    {key}: {value}" for key, value in self._settings.items())
-            self._writer.add_text("configuration", lines, 0)
+            self._file = EventFile(folder / file_name())
+        lines = "\n".join(f"    {key}: {value}" for key, value in self._settings.items())
+        self._file.add(text("configuration", lines))  # type: ignore[no-untyped-call]
 
     def log(self, values: RoundValues) -> None:
         """Add a round and put it on the disk."""
         with disk_errors(self._folder, of_a_run=False):
             self._add(values)
-            self._writer.flush()
+            self._file.flush()
 
     def _add(self, values: RoundValues) -> None:
-        writer = self._writer
+        from torch.utils.tensorboard.summary import histogram_raw, scalar
+
+        number = values.number
         for name, value in values.scalars.items():
-            writer.add_scalar(name, value, values.number)
+            self._file.add(scalar(name, value), number)  # type: ignore[no-untyped-call]
         for name, one in values.histograms.items():
             middles = (one.edges[1:] + one.edges[:-1]) / 2
             sums = float((one.counts * middles).sum()), float((one.counts * middles**2).sum())
             # The first count is of what lies below the first edge.
             limits, counts = one.edges.tolist(), [0.0, *one.counts.tolist()]
             ends = float(one.edges[0]), float(one.edges[-1])
-            writer.add_histogram_raw(name, *ends, float(one.counts.sum()), *sums, limits, counts, values.number)
+            summary = histogram_raw(name, *ends, float(one.counts.sum()), *sums, limits, counts)  # type: ignore[no-untyped-call]
+            self._file.add(summary, number)
 
     def finish(self, last: RoundValues, figures: Mapping[str, Path]) -> None:
         """Add the end, figures as they are, and the settings as hyperparameters."""
@@ -99,12 +100,11 @@ class _Events(Sink):
 
         with disk_errors(self._folder, of_a_run=False):
             self._add(last)
-            files = self._writer.file_writer
             for name, path in figures.items():
                 data = path.read_bytes()
                 width, height = struct.unpack(">II", data[16:24])
                 image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=data)
-                files.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), last.number)
+                self._file.add(Summary(value=[Summary.Value(tag=name, image=image)]), last.number)
             plain = {key: value for key, value in self._settings.items() if isinstance(value, str | int | float)}
             shown = {
                 name: 0.0
@@ -112,10 +112,10 @@ class _Events(Sink):
                 if name.startswith(_COMPARED) and not name.split("/")[-1][-1].isdigit()
             }
             for summary in hparams(plain, shown):  # type: ignore[no-untyped-call]
-                files.add_summary(summary)
-            self._writer.flush()
+                self._file.add(summary)
+            self._file.flush()
             write_text(self._folder / _MARK, _told(self._run))
 
     def close(self) -> None:
         """Close the files."""
-        self._writer.close()
+        self._file.close()
