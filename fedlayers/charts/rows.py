@@ -1,7 +1,14 @@
-"""The line of Python that gives the same rows as a view of the page."""
+"""Rows of a table as a page shows them without a service, and the line of Python that gives the same rows."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import pandas as pd
+
+from fedlayers.charts.charted import Charted
+from fedlayers.runs.reading.tables import Tables
+
+_OF_ONE_ROUND = 5
 
 
 def python_line(
@@ -33,3 +40,31 @@ def python_line(
 
 def _said(values: Sequence[str | int]) -> str:
     return repr(values[0]) if len(values) == 1 else repr(list(values))
+
+
+def rows_of_last_rounds(tables: Tables, table: str, most: int) -> Charted:
+    """Return all rows of a table if they are few, else those of as many of the last rounds as there is room for.
+
+    There is room for five times as many where they are of one round.
+
+    Args:
+        tables: of one run.
+        table: ``records``, ``pairs`` or ``resources``.
+        most: how many rows there is room for.
+
+    Returns:
+        The table's columns without the run, in the table's order; facts ``total`` (how many rows the table has),
+        ``rounds`` (those of which all rows are there; None if all rows are) and ``folder``, where the run lies, from
+        the folder of all results on.
+    """
+    rows: pd.DataFrame = getattr(tables, table)
+    rounds: list[int] | None = None
+    if len(rows) > most:
+        counts = rows["round"].value_counts().sort_index(ascending=False).cumsum()
+        rounds = sorted(int(number) for number in counts.index[counts <= most])
+        if not rounds and len(counts) and counts.iloc[0] <= _OF_ONE_ROUND * most:
+            rounds = [int(counts.index[0])]
+    kept = rows if rounds is None else rows[rows["round"].isin(rounds)]
+    folder = Path(*tables.path.resolve().parts[-3:]).as_posix()
+    kept = kept[[name for name in kept if name != "run"]]
+    return Charted.of(kept, {"total": len(rows), "rounds": rounds, "folder": folder})

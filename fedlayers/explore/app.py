@@ -12,7 +12,7 @@ from fedlayers.explore.guard import Guard
 from fedlayers.explore.place import Place
 from fedlayers.explore.refusals import PROBLEMS, answer_problems
 from fedlayers.explore.routes import annotations, expected, heterogeneity, jobs, live, page, runs, tables
-from fedlayers.explore.routes.charts import clients, layers, rounds, study, table, training
+from fedlayers.explore.routes.charts import clients, differing, layers, rounds, study, table, training
 from fedlayers.explore.service import Service
 
 _ABOUT = (
@@ -56,6 +56,7 @@ def application(
         layers,
         clients,
         training,
+        differing,
     )
     for part in parts:
         app.include_router(part.router, prefix="/api", responses=PROBLEMS)

@@ -8,6 +8,7 @@ from fedlayers.core.errors import UserError
 from fedlayers.core.machine.disk import whole_file
 from fedlayers.core.machine.garbage import rare_collections
 from fedlayers.report.answers import answers_part
+from fedlayers.report.beside_charts import beside_charts
 from fedlayers.report.head import head_part
 from fedlayers.report.heterogeneity import heterogeneity_part
 from fedlayers.report.kept import Answers, answers_of
@@ -59,7 +60,9 @@ def _answers(tables: Tables, most: int) -> dict[Path, Answers]:
     room = dict(zip(tables.runs, shares(len(tables.runs), most), strict=True))
 
     def answered(run: Path) -> Answers:
-        return answers_of(Tables(run, (run,), several=False), room[run])
+        own = Tables(run, (run,), several=False)
+        charts = answers_of(own, room[run])
+        return charts | beside_charts(own, room[run]) if charts else charts
 
     found = readable(answered, tables.runs, tables.several)
     return {run: answers for run, answers in found.items() if answers}

@@ -36,9 +36,15 @@ class Room:
 
     def take(self, values: int) -> bool:
         """Say whether there is room for an answer of so many values, which then takes it."""
-        if self.answers < 1 or values > self.values:
+        if self.answers < 1 or not self.hold(values):
             return False
         self.answers -= 1
+        return True
+
+    def hold(self, values: int) -> bool:
+        """Say whether there is room for so many values that are no answer about a chart, which then take it."""
+        if values > self.values:
+            return False
         self.values -= values
         return True
 

@@ -65,6 +65,8 @@ def test_every_answer_is_the_services(run: Path, page: SavedPage) -> None:
     assert len(answers) > 20
     with TestClient(application(Place.at(run)), base_url="http://127.0.0.1:8000") as client:
         for key, answer in answers.items():
+            if key.endswith("/saved?"):  # rows are chosen in the page, see test_report_browser.py
+                continue
             told = asked(client, key)
             if "json" in answer:
                 lines = zip(told, answer["json"], strict=True) if isinstance(told, list) else [(told, answer["json"])]

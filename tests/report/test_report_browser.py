@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import fedlayers
+from fedlayers.report.beside_charts import MOST_ROWS
 from fedlayers.report.page import write_report
 from tests.support.browser import Pages, accessibility_faults
 from tests.support.fake_run import Fake, write_run
@@ -79,14 +80,23 @@ def test_it_opens_from_disk_and_draws_what_the_tables_say(pages: Pages, report: 
 def test_every_view_stands_behind_its_tab(pages: Pages, report: Path, run: Path) -> None:
     page = opened(pages, report, "view=study", "dark")
     tabs = page.locator("#views a").all_inner_texts()
-    assert tabs == ["Study", "Rounds", "Layers", "Clients", "Classes and training", "In words"]
+    assert tabs == [
+        "Study",
+        "Rounds",
+        "Layers",
+        "Clients",
+        "Heterogeneity",
+        "Classes and training",
+        "Table",
+        "In words",
+    ]
     for tab in tabs:
         page.click(f"#views a >> text={tab}")
         page.wait_for_selector(f"{DRAWN}[aria-label='{tab}']")
     assert page.locator("#view-findings dt").first.inner_text() == "data set"
     assert charted(page, "#clients-matrix")["facts"]["metric"] == "cka"
     assert page.locator("[role=alert]:visible").count() == 0
-    assert "Heterogeneity and Table" in page.inner_text("#missing") and run.name in page.inner_text("#missing")
+    assert "single records" in page.inner_text("#missing") and run.name in page.inner_text("#missing")
 
 
 def test_the_round_is_selected_and_the_last_one_before_is_shown(pages: Pages, report: Path) -> None:
@@ -120,10 +130,54 @@ def test_names_with_markup_stay_text(pages: Pages, tmp_path: Path) -> None:
     page.wait_for_url("**run=**")
 
 
-@pytest.mark.parametrize("view", ["heterogeneity", "table"])
-def test_a_view_that_needs_the_service_is_told_of(pages: Pages, report: Path, view: str) -> None:
-    page = opened(pages, report, f"view={view}")
-    assert page.inner_text("#mistakes").startswith(
-        f"The view {view} is not part of the saved report: open the run with "
-    )
-    assert page.locator("#view-rounds").is_visible()
+def rows_in_python(page: "Page", run: Path) -> Any:
+    """Return what the line of Python above the rows gives, from the folder of all results on."""
+    line = page.locator("#view-table code").inner_text().splitlines()[1]
+    place = Path(*run.resolve().parts[:-3])
+    return eval(line.replace("read('", f"read('{place}/"), {"fedlayers": fedlayers})
+
+
+def test_rows_of_the_tables_are_chosen_by_what_is_selected(pages: Pages, report: Path, run: Path) -> None:
+    page = opened(pages, report, "view=table")
+    shown = charted(page, "#view-table .wide")
+    assert "The report holds all" in page.inner_text("#view-table") and len(shown["metric"]) == 100
+    wanted = rows_in_python(page, run)
+    assert shown["metric"] == wanted["metric"].tolist()
+    values = wanted["value"].astype(object).where(wanted["value"].notna(), None).tolist()
+    assert shown["value"] == [value if value is None else pytest.approx(value, rel=1e-6) for value in values]
+    page.get_by_role("button", name="on", exact=True).click()
+    page.wait_for_selector("#view-table >> text=rows 101 to 200 of")
+    assert charted(page, "#view-table .wide")["metric"] == rows_in_python(page, run)["metric"].tolist()
+    page = opened(pages, report, "view=table&table=pairs&metric=cka&client=1&other=3")
+    pairs = charted(page, "#view-table .wide")
+    wanted = rows_in_python(page, run)
+    assert len(wanted) and pairs["value"] == pytest.approx(wanted["value"].tolist(), rel=1e-6)
+    assert {*pairs["client"]} == {1} and {*pairs["other"]} == {3}
+    assert accessibility_faults(page) == []
+
+
+def test_of_a_large_table_the_last_rounds_are_there_and_said(
+    pages: Pages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(tmp_path / "main", Fake(rounds=3))
+    records = fedlayers.read(run).records
+    few, last = records[records["round"] == 3], len(records[records["round"] >= 2])
+    # Room for two rounds, and for less than one, of which all rows are kept as long as they are not too many.
+    for most, said in ((last, "rounds 2 to 3"), (len(few) - 1, "round 3")):
+        monkeypatch.setitem(MOST_ROWS, "records", most)
+        page = opened(pages, write_report(run), "view=table")
+        assert f"The report holds the rows of {said}, " in page.inner_text("#view-table")
+        wanted = rows_in_python(page, run)
+        assert charted(page, "#view-table .wide")["metric"] == wanted["metric"].tolist() and len(wanted) == 100
+    page = opened(pages, run / "report.html", "view=table&round=1")
+    page.wait_for_selector("#view-table >> text=no rows")
+    monkeypatch.setitem(MOST_ROWS, "records", 3)
+    page = opened(pages, write_report(run), "view=table")
+    page.wait_for_selector("#view-table >> text=The report holds no rows of records")
+
+
+def test_without_heterogeneity_the_view_says_what_measures_it(pages: Pages, report: Path) -> None:
+    page = opened(pages, report, "view=heterogeneity")
+    said = page.inner_text("#view-heterogeneity")
+    assert "metrics=[heterogeneity] does" in said and "python -m fedlayers.explore" in said
+    assert page.locator("#view-heterogeneity table, #view-heterogeneity canvas").count() == 0

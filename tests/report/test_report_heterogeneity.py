@@ -1,6 +1,7 @@
 """What views, figures and report tell of two planted clients, in a small version of the case study."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,11 @@ from fedlayers.runs.reading.tables import Tables, read
 from fedlayers.views.heterogeneity.disagreements import SPLITS, disagreements, origins
 from fedlayers.views.heterogeneity.record_clusters import record_clusters
 from fedlayers.views.heterogeneity.verdicts import group_verdicts, verdicts
+from tests.support.browser import Pages, accessibility_faults
 from tests.support.fake_run import write_run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Whose images are turned, and of whom the labels 2 and 4 are exchanged.
 TURNED, ODD = 1, 4
@@ -141,3 +146,35 @@ def test_runs_without_the_metric_have_no_part(tables: Tables, tmp_path: Path) ->
     assert not families & {"disagreement", "shift_verdicts", "disagreement_origins"}
     study = heterogeneity_part(read(tables.path.parent))
     assert f"<h3>{tables.path.name}</h3>" in study
+
+
+def test_the_saved_view_shows_what_the_run_measured_and_says_what_needs_the_service(
+    browser: "Browser", tables: Tables, facts: dict[str, object], tmp_path: Path
+) -> None:
+    pages = Pages(browser)
+    file = write_report(tables.path, tmp_path / "report.html")
+    page = pages.open(f"{file.as_uri()}#view=heterogeneity", offline=True)
+    page.wait_for_selector("#view-heterogeneity:not([aria-busy]) canvas")
+    told = verdicts(tables.records, facts)
+    rows = page.locator("#view-heterogeneity tbody tr")
+    assert rows.count() == 6
+    for client in range(6):
+        own = told[told["client"] == client]
+        cells = rows.nth(client).locator("td").all_inner_texts()
+        assert [cell.startswith("yes: ") for cell in cells[:3]] == own["named"].tolist()
+        assert cells[-1] == own["sentence"].iloc[0]
+    measured = disagreements(tables.records, facts)
+    last = measured[measured["round"] == 5].set_index("client")
+    share = float(last["value"].loc[TURNED])
+    assert f"{share:.0%}".replace("%", " %") in rows.nth(TURNED).inner_text()
+    clusters = record_clusters(tables.records, facts)
+    for size, accuracy in clusters.loc[clusters["client"] == TURNED, ["size", "accuracy"]].to_numpy():
+        assert f"{size:.0f} ({accuracy:.0%}".replace("%", " %") in rows.nth(TURNED).inner_text()
+    drawn = page.evaluate("() => [...document.querySelector('.saved-rounds').charted.columns.value]")
+    assert drawn == pytest.approx(measured["value"].tolist(), rel=1e-6)
+    assert "python -m fedlayers.explore" in page.inner_text("#view-heterogeneity .why")
+    rows.nth(ODD).get_by_role("button").click()
+    page.wait_for_url(f"**client={ODD}**")
+    page.wait_for_selector("#view-heterogeneity tr.chosen")
+    assert accessibility_faults(page) == []
+    pages.close()

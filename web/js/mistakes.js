@@ -38,14 +38,11 @@ export function mistakesOf(selection, run) {
 
 /**
  * Says which view there is none of, or nothing.
- * @param {string|undefined} name @param {import("fedlayers/page.js").View[]} views @param {Set<string>} elsewhere
+ * @param {string|undefined} name @param {import("fedlayers/page.js").View[]} views
  * @param {string} instead title of the view that is shown
  */
-export function noView(name, views, elsewhere, instead) {
+export function noView(name, views, instead) {
   if (name === undefined || views.some((view) => view.name === name)) return [];
-  if (elsewhere.has(name)) {
-    return [`The view ${name} is not part of the saved report: open the run with python -m fedlayers.explore. Shown is ${instead}.`];
-  }
   return [`There is no view ${name}: there are ${views.map((view) => view.name).join(", ")}. Shown is ${instead}.`];
 }
 

@@ -28,18 +28,17 @@ import { mistakesOf, noNumbers, noView } from "fedlayers/mistakes.js";
 import { drawSelection } from "fedlayers/selection.js";
 import { showTheme } from "fedlayers/theme.js";
 
-/** What asks for more than a report can hold. */
-const OF_SERVICE = new Set(["heterogeneity", "table"]);
 /** In the order of their tabs; a new view is one more line. @type {View[]} */
 export const VIEWS = [
   { name: "study", title: "Study", ofStudy: true, load: () => import("fedlayers/views/study.js") },
   { name: "rounds", title: "Rounds", uses: ["round", "client", "layer"], load: () => import("fedlayers/views/rounds.js") },
   { name: "layers", title: "Layers", uses: ["round", "layer", "client"], load: () => import("fedlayers/views/layers/view.js") },
   { name: "clients", title: "Clients", uses: ["round", "layer", "client"], load: () => import("fedlayers/views/clients/view.js") },
-  { name: "heterogeneity", title: "Heterogeneity", uses: ["round", "client", "layer"], load: () => import("fedlayers/views/heterogeneity/view.js") },
+  // A saved report has no models and no records to ask.
+  { name: "heterogeneity", title: "Heterogeneity", uses: kept ? ["client"] : ["round", "client", "layer"], load: () => (kept ? import("fedlayers/views/heterogeneity/saved.js") : import("fedlayers/views/heterogeneity/view.js")) },
   { name: "training", title: "Classes and training", uses: ["round", "layer", "client", "class"], load: () => import("fedlayers/views/training.js") },
   { name: "table", title: "Table", uses: ["round", "layer", "client"], load: () => import("fedlayers/views/table.js") },
-].filter((view) => !kept || !OF_SERVICE.has(view.name));
+];
 const IN_WORDS = { name: "findings", title: "In words", ofStudy: true, load: () => import("fedlayers/views/findings.js") };
 if (document.getElementById("findings")) VIEWS.push(IN_WORDS);
 
@@ -66,7 +65,7 @@ export async function draw() {
     const [run, module] = await Promise.all([asked, loaded(view)]);
     if (!isCurrent()) return;
     const { sentences, left } = mistakesOf(selection, run);
-    tell(above, [...noView(selection.view, VIEWS, kept ? OF_SERVICE : new Set(), view.title), ...noNumbers(address.notNumbers()), ...sentences].join(" "));
+    tell(above, [...noView(selection.view, VIEWS, view.title), ...noNumbers(address.notNumbers()), ...sentences].join(" "));
     drawSelection(left, run, runs, view);
     const context = { ask, run, runs, frozen: Boolean(kept), select: address.set, isCurrent };
     await module.draw(place, run ? { ...left, run: run.facts.run } : left, context);
@@ -177,9 +176,9 @@ function drawSoon() {
 
 /** Says below a saved report what it lacks, and who shows it. */
 function tellWhatLacks() {
-  const place = document.getElementById("place")?.textContent, lacking = [...OF_SERVICE].map((name) => name[0].toUpperCase() + name.slice(1));
+  const place = document.getElementById("place")?.textContent;
   main.after(element("footer", { id: "missing", class: "note" },
-    `A saved report of ${place}. It lacks the views ${lacking.join(" and ")}, single records and rows, and says in its place what else it does not hold. `,
+    `A saved report of ${place}. It lacks single records of clients and what models say about them, has some rows of the tables, and says in its place what else it does not hold. `,
     "python -m fedlayers.report with the run's folder writes all that a report can hold, python -m fedlayers.explore shows everything."));
 }
 

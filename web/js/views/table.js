@@ -1,6 +1,7 @@
 /** What is selected, as rows of a table of the run, and the line of Python that gives the same. */
 import { pathOf } from "fedlayers/data.js";
 import { choice, element, filled, short } from "fedlayers/html.js";
+import { SAVED_TABLES, savedRows, whichRows } from "fedlayers/saved-rows.js";
 
 const TABLES = ["records", "pairs", "spectra", "resources"];
 const ROWS = 100;
@@ -8,21 +9,30 @@ const ROWS = 100;
 const CHOSEN = ["metric", "round", "client", "other", "layer"];
 
 /** @type {import("fedlayers/page.js").Draw} */
-export async function draw(place, selection, { ask, run, select, isCurrent }) {
-  const name = run.facts.run, table = TABLES.includes(selection.table) ? selection.table : "records";
+export async function draw(place, selection, { ask, run, select, isCurrent, frozen }) {
+  const name = run.facts.run, tables = frozen ? SAVED_TABLES : TABLES, table = tables.includes(selection.table) ? selection.table : "records";
   const parts = built(place), offset = Math.max(0, Number(selection["table.offset"] ?? 0) || 0);
-  const known = (await ask(pathOf("runs", name, "charts", "measured"), { table })).columns.metric;
+  const saved = frozen ? await ask(pathOf("runs", name, "tables", table, "saved")).catch(() => NOTHING) : null;
+  const known = saved ? [...new Set(saved.columns.metric)] : (await ask(pathOf("runs", name, "charts", "measured"), { table })).columns.metric;
   if (!isCurrent()) return;
   const chosen = Object.fromEntries(CHOSEN.filter((key) => selection[key] !== undefined && (key !== "other" || table === "pairs")).map((key) => [key, selection[key]]));
-  filled(parts.controls, [table, known, chosen], () => controls(table, known, chosen, select));
+  filled(parts.controls, [table, known, chosen], () => controls(tables, table, known, chosen, select));
   const params = { ...chosen, offset, limit: ROWS };
   parts.shown.setAttribute("aria-busy", "true");
-  const [rows, line] = await Promise.all([ask(pathOf("runs", name, "tables", table), params), ask(pathOf("runs", name, "tables", table, "python"), params)]);
+  const { rows, python } = saved ? savedRows(saved, table, params) : await served(ask, pathOf("runs", name, "tables", table), params);
   if (!isCurrent()) return;
   parts.shown.removeAttribute("aria-busy");
   parts.shown.charted = rows;
-  parts.python.textContent = `import fedlayers\n${line.python}`;
-  show(parts, rows, offset, select);
+  parts.python.textContent = `import fedlayers\n${python}`;
+  show(parts, rows, offset, select, saved ? (saved === NOTHING ? `The report holds no rows of ${table}. ` : whichRows(saved)) : "");
+}
+
+/** What a report holds of a table of which it holds nothing. */
+const NOTHING = { columns: { metric: [] }, length: 0, facts: { total: 0, rounds: null, folder: "" } };
+
+async function served(ask, path, params) {
+  const [rows, { python }] = await Promise.all([ask(path, params), ask(`${path}/python`, params)]);
+  return { rows, python };
 }
 
 function built(place) {
@@ -34,11 +44,11 @@ function built(place) {
   return (place.parts = { controls, python, pages, shown });
 }
 
-function controls(table, known, chosen, select) {
+function controls(tables, table, known, chosen, select) {
   const again = (patch) => select({ ...patch, "table.offset": null });
   const metrics = chosen.metric === undefined || known.includes(chosen.metric) ? known : [chosen.metric, ...known];
   return [
-    choice("table", TABLES.map((name) => [name, name]), table, (name) => again({ table: name })),
+    choice("table", tables.map((name) => [name, name]), table, (name) => again({ table: name })),
     choice("metric", [["", "all"], ...metrics.map((name) => [name, name])], chosen.metric ?? "", (metric) => again({ metric: metric || null })),
     ...Object.entries(chosen).filter(([key]) => key !== "metric").map(([key, value]) =>
       element("button", { type: "button", class: "chip", "aria-label": `any ${key}, not only ${value}`, onclick: () => again({ [key]: null }) }, `${key} ${value} ×`)),
@@ -46,13 +56,13 @@ function controls(table, known, chosen, select) {
   ].filter(Boolean);
 }
 
-function show({ pages, shown }, { columns, length, total }, offset, select) {
+function show({ pages, shown }, { columns, length, total }, offset, select, note) {
   const names = Object.keys(columns), there = names.filter((name) => name !== "run" && Array.prototype.some.call(columns[name], (value) => !isAbsent(value)));
   const left = names.filter((name) => name !== "run" && !there.includes(name));
   pages.replaceChildren(
     element("span", {}, length ? `rows ${offset + 1} to ${offset + length} of ${total.toLocaleString("en")}` : "no rows"),
     page("first", 0, offset > 0, select), page("back", Math.max(0, offset - ROWS), offset > 0, select), page("on", offset + ROWS, offset + length < total, select),
-    left.length && length ? element("span", { class: "note" }, `without a value here: ${left.join(", ")}`) : "",
+    note || (left.length && length) ? element("span", { class: "note" }, note, left.length && length ? `Without a value here: ${left.join(", ")}` : "") : "",
   );
   const rows = Array.from({ length }, (_, row) => element("tr", {}, there.map((name) => cell(columns[name][row]))));
   shown.replaceChildren(length ? element("table", {}, element("thead", {}, element("tr", {}, there.map((name) => element("th", { scope: "col", class: typeof columns[name][0] === "number" ? "number" : "" }, name)))), element("tbody", {}, rows)) : "");

@@ -1,10 +1,6 @@
 /** The verdict in words: what kind of heterogeneity each client has, with the tests behind it; a click leads to a client. */
 import { element, short } from "fedlayers/html.js";
-
-const KINDS = ["label", "feature", "concept"];
-const MEANING = {
-  label: "other proportions of classes", feature: "records of a class look different", concept: "labels mean something else",
-};
+import { KINDS, MEANING } from "fedlayers/views/heterogeneity/kinds.js";
 
 /**
  * @param {import("fedlayers/views/heterogeneity/panel.js").Panel} panel
