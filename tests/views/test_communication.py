@@ -52,6 +52,26 @@ def test_bytes_until_an_accuracy_are_summed_up_to_the_first_round_that_has_it() 
     assert pd.isna(rows.low[0.15]) and set(rows["setting"]) == {"toy"}
 
 
+def test_what_is_sent_in_rounds_that_were_not_measured_is_not_left_out_of_a_sum() -> None:
+    records, resources = tables()
+    measured = resources.groupby("run", observed=True)["round"]
+    where = resources["run"].astype(str)
+    # Of a-0 all rounds are known, of a-1 not the second, of a-2 not the first, of b-0 none.
+    gaps = (
+        ((where == "a-1") & (resources["round"] == 2))
+        | ((where == "a-2") & (resources["round"] == 1))
+        | (where == "b-0")
+    )
+    assert measured.nunique().eq(3).all()
+    groups = (Group("a", ("a-0", "a-1", "a-2")), Group("b", ("b-0",)))
+    found = communication(records, resources[~gaps], [Setting("", {"dataset": "toy"}, Quantities(), groups)])
+    rows = found.set_index("accuracy")
+    assert set(found["algorithm"]) == {"a"} and set(rows["runs"]) == {2}
+    # The second run reaches 0.1 in its first round; what its third had cost nobody knows.
+    assert rows["bytes"].to_dict() == pytest.approx({0.05: 30, 0.1: (60 * 30) ** 0.5, 0.15: 90})
+    assert rows["runs_reached"].to_dict() == {0.05: 2, 0.1: 2, 0.15: 1}
+
+
 @pytest.mark.parametrize("values", [[5.0], [5.0, 6.0], [0.0, 0.0, 0.0]])
 def test_few_runs_and_runs_that_send_nothing_have_no_interval(values: list[float]) -> None:
     mean, *ends = geometric_interval(np.array(values))

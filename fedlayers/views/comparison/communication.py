@@ -19,8 +19,9 @@ def communication(records: pd.DataFrame, resources: pd.DataFrame, settings: Sequ
 
     The accuracy is that of the clients' test examples after aggregation, a mean over clients; ``bytes`` is the
     geometric mean over the ``runs_reached`` of ``runs`` that reach it, ``low`` and ``high`` its 95 % t interval of the
-    logarithms, missing of fewer than three. Runs without ``metrics=[resources]`` are left out; without any the table
-    is empty.
+    logarithms, missing of fewer than three. A round whose bytes were not measured, as with
+    ``metrics.resources.rounds=[last]``, ends what is known of a run: what was sent by then lacks its part. Runs without
+    ``metrics=[resources]`` in the first round are left out; without any others the table is empty.
 
     Args:
         records: of runs, those of scores among them.
@@ -33,7 +34,7 @@ def communication(records: pd.DataFrame, resources: pd.DataFrame, settings: Sequ
     for setting in settings:
         name = setting.name or str(setting.facts.get("dataset", ""))
         for group in setting.groups:
-            runs = [run for run in group.runs if run in travelled and run in reached]
+            runs = [run for run in group.runs if len(travelled.get(run, ())) and run in reached]
             curves = [_cheapest(travelled[run], reached[run]) for run in runs]
             best = max((accuracy for curve in curves for accuracy, _ in curve), default=0.0)
             for number in range(1, math.floor(best / STEP + 1e-9) + 1):
@@ -45,11 +46,12 @@ def communication(records: pd.DataFrame, resources: pd.DataFrame, settings: Sequ
 
 
 def _travelled(resources: pd.DataFrame) -> dict[str, pd.Series]:
-    """Return run -> bytes up to and with each round."""
+    """Return run -> bytes up to and with each round, of rounds before which none is missing."""
     rows = resources[resources["metric"].isin(["bytes_sent", "bytes_received"])]
     rows = rows[(rows["moment"] == "after_local") & rows["layer"].isna() & rows["subject"].isna()]
     sums = rows.groupby(["run", "round"], observed=True)["value"].sum()
-    return {str(run): sums.loc[run].sort_index().cumsum() for run in sums.index.get_level_values("run").unique()}
+    found = {str(run): sums.loc[run].sort_index() for run in sums.index.get_level_values("run").unique()}
+    return {run: rounds.cumsum()[rounds.index == np.arange(1, len(rounds) + 1)] for run, rounds in found.items()}
 
 
 def _accuracies(records: pd.DataFrame) -> dict[str, pd.Series]:
