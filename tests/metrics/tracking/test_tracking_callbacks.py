@@ -28,8 +28,8 @@ def installed(name: str) -> Any:
     return __import__(name) if os.environ.get("FEDLAYERS_CI") else pytest.importorskip(name)
 
 
-@pytest.mark.slow
-def test_lightning_is_tracked(tmp_path: Path) -> None:
+def fitted(folder: Path, seed: int = 0, **settings: Any) -> MetricsManager:
+    """Return what followed two epochs of a small module in Lightning, which ``settings`` tell how to train."""
     lightning = installed("pytorch_lightning")
     x = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
     data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, (x[:, 0] > 0).long()), batch_size=10)
@@ -37,6 +37,7 @@ def test_lightning_is_tracked(tmp_path: Path) -> None:
     class Module(lightning.LightningModule):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
+            torch.manual_seed(seed)
             self.net = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
 
         def training_step(self, batch: Any, batch_idx: int) -> Any:
@@ -49,13 +50,19 @@ def test_lightning_is_tracked(tmp_path: Path) -> None:
             return torch.optim.SGD(self.parameters(), 0.1)
 
     module = Module()
-    manager = MetricsManager(module, save_dir=tmp_path / "out")
+    manager = MetricsManager(module, save_dir=folder / "out")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         lightning.Trainer(
             max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, callbacks=[lightning_callback(manager)], default_root_dir=tmp_path,
+            enable_model_summary=False, callbacks=[lightning_callback(manager)], default_root_dir=folder, **settings,
         ).fit(module, data, data)  # fmt: skip
+    return manager
+
+
+@pytest.mark.slow
+def test_lightning_is_tracked(tmp_path: Path) -> None:
+    manager = fitted(tmp_path)
     assert manager.all_problems == []
     tables = fedlayers.read(tmp_path / "out")
     support = tables.records[tables.records["metric"] == "class_recall"].groupby("round", observed=True)["n"].sum()
@@ -64,6 +71,22 @@ def test_lightning_is_tracked(tmp_path: Path) -> None:
     (_, last) = manager.resources.epochs
     assert {"step", "step/backward_pass", "validation"} <= set(last.components)
     assert (last.num_samples, last.batch_size, last.components["step"].calls) == (40, 10, 4)
+
+
+@pytest.mark.slow
+def test_what_lightning_scales_the_loss_by_is_not_in_the_norms(tmp_path: Path) -> None:
+    installed("pytorch_lightning")
+    from pytorch_lightning.plugins import MixedPrecision
+
+    # Half precision as on a card, on the CPU: the factor is Lightning's, which nobody tells the manager.
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    scaled = fitted(tmp_path / "scaled", plugins=[MixedPrecision("16-mixed", "cpu", scaler=scaler)]).gradients
+    plain = fitted(tmp_path / "plain").gradients
+    assert scaler.get_scale() == 1024.0 and scaled is not None and plain is not None
+    for epoch in (1, 2):
+        for layer in ("net.0", "net.2"):
+            found, expected = (one.history[epoch][layer].norm for one in (scaled, plain))
+            assert found.n == 4 and found.mean == pytest.approx(expected.mean, rel=0.02)
 
 
 def tiny_bert(transformers: Any, **settings: Any) -> Any:
