@@ -18,9 +18,10 @@ from fedlayers.heterogeneity.trajectory import trajectory
 from fedlayers.heterogeneity.two_models import TwoModels
 from fedlayers.heterogeneity.verdicts import verdicts
 from fedlayers.opening.run import Run
-from tests.explorer.conftest import MARKUP, drawn
+from tests.explorer.conftest import MARKUP
 from tests.support.browser import accessibility_faults
 from tests.support.compared_runs import write_compared_runs
+from tests.support.heterogeneity_page import charted, dragged, place, plot_ends, select, selected, settled
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 CHARTS = ("verdict", "parameters", "timeline", "overview", "clusters", "matrix", "maps", "distribution", "example")
-WAIT_MS = 120_000
 
 
 @pytest.fixture(scope="module")
@@ -63,34 +63,6 @@ def look(open_page: Callable[..., "Page"], service: str, run: Run) -> Callable[.
         return page
 
     return looked
-
-
-def settled(page: "Page") -> None:
-    drawn(page)
-    page.wait_for_selector("#view-heterogeneity:not(:has([aria-busy]))", timeout=WAIT_MS)
-
-
-def select(page: "Page", records: str) -> None:
-    page.evaluate("async (records) => (await import('fedlayers/address.js')).set({ records })", records)
-    settled(page)
-
-
-def charted(page: "Page", name: str) -> dict[str, list[Any]]:
-    """Return the columns of what a part shows."""
-    found: dict[str, list[Any]] = page.evaluate(
-        """(name) => {
-            const place = document.querySelector(`#heterogeneity-${name} .panel-body`);
-            const plain = (value) => Number.isNaN(value) ? null : ArrayBuffer.isView(value) ? [...value] : value;
-            const columns = Object.entries(place.charted.columns);
-            return Object.fromEntries(columns.map(([key, column]) => [key, [...column].map(plain)]));
-        }""",
-        name,
-    )
-    return found
-
-
-def selected(page: "Page") -> list[int]:
-    return np.flatnonzero(charted(page, "overview")["selected"]).tolist()
 
 
 def test_parts_show_what_python_says(look: Callable[..., "Page"], run: Run) -> None:
@@ -152,41 +124,15 @@ def test_a_selection_changes_all_parts_and_the_address_restores_it(look: Callabl
     assert selected(again) == members
 
 
-def place(page: "Page", name: str, x: float, y: float) -> tuple[float, float]:
-    """Return where a place of a part's plot is on the screen, after it has been scrolled to."""
-    canvas = page.locator(f"#heterogeneity-{name} .chart-canvas")
-    canvas.scroll_into_view_if_needed()
-    found: list[float] = canvas.evaluate(
-        """(canvas, point) => {
-            const { left, top } = canvas.getBoundingClientRect();
-            const [x, y] = echarts.getInstanceByDom(canvas).convertToPixel({ xAxisIndex: 0, yAxisIndex: 0 }, point);
-            return [left + x, top + y];
-        }""",
-        [x, y],
-    )
-    return found[0], found[1]
-
-
-def test_records_are_caught_with_a_lasso_and_charts_zoomed_by_wheel_and_keys(look: Callable[..., "Page"]) -> None:
+def test_records_are_caught_with_a_lasso(look: Callable[..., "Page"]) -> None:
     page = look()
     shown = charted(page, "overview")
-    overview_canvas = page.locator("#heterogeneity-overview .chart-canvas")
-    ends: list[list[float]] = overview_canvas.evaluate("""(canvas) => ["xAxis", "yAxis"].map((axis) =>
-        echarts.getInstanceByDom(canvas).getModel().getComponent(axis).axis.scale.getExtent())""")
     # The left half of the plot but a hundredth at its sides.
-    (left, right), (low, high) = ends
+    (left, right), (low, high) = plot_ends(page, "overview")
     across, up = (right - left) / 100, (high - low) / 100
     corners = [(left + across, low + up), (left + 50 * across, low + up)]
     corners += [(left + 50 * across, high - up), (left + across, high - up), corners[0]]
-    overview_canvas.evaluate("""(canvas) =>
-        echarts.getInstanceByDom(canvas).dispatchAction({
-            type: "takeGlobalCursor", key: "brush", brushOption: { brushType: "polygon", brushMode: "single" },
-        })""")
-    page.mouse.move(*place(page, "overview", *corners[0]))
-    page.mouse.down()
-    for corner in corners[1:]:
-        page.mouse.move(*place(page, "overview", *corner), steps=6)
-    page.mouse.up()
+    dragged(page, "overview", "polygon", corners)
     page.wait_for_function("() => location.hash.includes('records=')")
     settled(page)
 
@@ -200,6 +146,40 @@ def test_records_are_caught_with_a_lasso_and_charts_zoomed_by_wheel_and_keys(loo
         }
 
     assert len(within(-1)) > 3 and within(-1) <= {*selected(page)} <= within(1)
+
+
+def test_a_rectangle_selects_exactly_the_records_that_lie_in_it(look: Callable[..., "Page"]) -> None:
+    page = look()
+    shown = charted(page, "overview")
+    # Its sides lie where the gap between records is widest, so that no pixel decides.
+    sides = [gap_between(np.asarray(shown[name], float)) for name in ("c1", "c2")]
+    inside = {
+        row
+        for row, point in enumerate(zip(shown["c1"], shown["c2"], strict=True))
+        if all(low < place < high for place, (low, high) in zip(point, sides, strict=True))
+    }
+    assert 3 < len(inside) < len(shown["c1"])
+    (left, right), (low, high) = sides
+    dragged(page, "overview", "rect", [(left, low), (right, high)])
+    page.wait_for_function("() => location.hash.includes('records=')")
+    settled(page)
+    assert {*selected(page)} == inside
+    assert f"{len(inside)} of {len(shown['c1'])} selected" in page.inner_text("#view-heterogeneity .which")
+
+
+def gap_between(values: np.ndarray) -> tuple[float, float]:
+    """Return the middle of the widest gap in the lower third of some values, and that in the upper third."""
+    ordered = np.sort(values)
+    third = len(ordered) // 3
+    ends = []
+    for part in (ordered[:third], ordered[-third:]):
+        at = int(np.diff(part).argmax())
+        ends.append(float(part[at] + part[at + 1]) / 2)
+    return ends[0], ends[1]
+
+
+def test_charts_are_zoomed_by_wheel_and_keys(look: Callable[..., "Page"]) -> None:
+    page = look()
     zoom = "(canvas) => echarts.getInstanceByDom(canvas).getOption().dataZoom.map(({ start, end }) => end - start)"
     matrix = page.locator("#heterogeneity-matrix .chart-canvas")
     page.mouse.move(*place(page, "matrix", 0.5, 0.5))
