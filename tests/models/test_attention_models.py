@@ -7,10 +7,12 @@ import torch
 from torch import nn
 
 from fedlayers.core.errors import UserError
+from fedlayers.core.layers import layers_of
 from fedlayers.models.playerfl_isic import PLayerFLISIC
 from fedlayers.models.playerfl_text import PLayerFLText
 from fedlayers.models.token_attention import TokenAttention
 from fedlayers.models.vision_transformer import AttentionBlock, VisionTransformer
+from metrics.probe.activations import layer_outputs
 
 
 def words() -> TokenAttention:
@@ -27,6 +29,16 @@ def test_padding_and_what_stands_there_change_nothing() -> None:
         assert torch.allclose(network(tokens), before, atol=1e-6)
         assert torch.allclose(network(tokens[:, :3]), before, atol=1e-6)
         assert not torch.allclose(network(torch.tensor([[4, 7, 2, 1, 0, 0]])), before, atol=1e-3)
+
+
+def test_more_padding_changes_no_mean_that_is_compared() -> None:
+    network = words()
+    long = torch.tensor([[4, 7, 2, 0, 0, 0], [5, 6, 0, 0, 0, 0], [3, 0, 0, 0, 0, 0]])
+    short = long[:, :3]
+    found, padded = (layer_outputs(network, layers_of(network), [own], "pooled").outputs for own in (short, long))
+    assert list(found) == list(padded) and len(found) == 8
+    for name, rows in found.items():
+        torch.testing.assert_close(padded[name], rows, atol=1e-6, rtol=1e-5)
 
 
 def test_the_text_network_of_the_paper_reads_its_answer_at_the_first_position() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import fedlayers
 from fedlayers.commands.compare import main
 from fedlayers.core.quantities import Quantities
 from fedlayers.core.records import Record, Resource, addressed, to_table
@@ -89,3 +90,19 @@ def test_a_comparison_has_the_table_and_figure(quick_run: Callable[..., Path], t
     found = pd.read_csv(folder / "communication.csv")
     assert set(found["setting"]) == {"digits"}
     assert set(found["algorithm"]) == {"fedavg", "local"} and (found["bytes"][found["algorithm"] == "fedavg"] > 0).all()
+    # The sum is that of the tables: the weights of the whole model, down and up, of every client.
+    resources = fedlayers.read(tmp_path / "main").resources
+    whole = resources[resources["layer"].isna() & resources["subject"].isna() & (resources["moment"] == "after_local")]
+    for name, rows in found.groupby("algorithm"):
+        own = whole[(whole["algorithm"] == name) & whole["metric"].isin(["bytes_sent", "bytes_received"])]
+        assert set(rows["bytes"]) == {own["value"].sum()}
+
+
+def test_an_algorithm_whose_bytes_were_not_measured_is_not_in_the_table(
+    quick_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    for algorithm, metrics in (("fedavg", "[evaluation,resources]"), ("local", "[evaluation]")):
+        quick_run(f"algorithm={algorithm}", f"metrics={metrics}", "rounds=1", "training.epochs=5", folder=tmp_path)
+    assert main([str(tmp_path / "main"), "--baseline", "local"]) == 0
+    found = pd.read_csv(tmp_path / "main" / "comparison" / "communication.csv")
+    assert set(found["algorithm"]) == {"fedavg"} and set(found["runs"]) == {1}
