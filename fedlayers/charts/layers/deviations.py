@@ -91,7 +91,7 @@ def _scored(tables: Tables, records: pd.DataFrame, pairs: pd.DataFrame) -> Itera
             mine = rows[rows["metric"] == name]
             number = int(mine["round"].iloc[0])
             metric = MetricOfLayers(tables.quantities[name], mine, is_pair, number, (number,), facts)
-            first = next(iter(metric.series()), None)
+            first = next(metric.series(), None)
             if first is not None:
                 yield _of_metric(first.rows[COLUMNS].dropna(subset="client")).assign(
                     metric=name, label=axis_label(metric.quantity), series=first.name
@@ -99,8 +99,9 @@ def _scored(tables: Tables, records: pd.DataFrame, pairs: pd.DataFrame) -> Itera
 
 
 def _of_metric(rows: pd.DataFrame) -> pd.DataFrame:
-    table = rows.pivot(index="layer_index", columns="client", values="value")
-    scores = pd.DataFrame(modified_z_scores(table.to_numpy(float)), table.index, table.columns).stack()
-    keys = pd.MultiIndex.from_frame(rows[["layer_index", "client"]])
+    layers, layer = np.unique(rows["layer_index"].to_numpy(), return_inverse=True)
+    clients, client = np.unique(rows["client"].to_numpy(), return_inverse=True)
+    table = np.full((len(layers), len(clients)), np.nan)
+    table[layer, client] = rows["value"].to_numpy(float)
     kept = rows[["layer", "layer_index", "client", "value"]]
-    return kept.assign(score=scores.reindex(keys).to_numpy(float)).dropna(subset="value")
+    return kept.assign(score=modified_z_scores(table)[layer, client]).dropna(subset="value")

@@ -32,7 +32,7 @@ def layer_heat_map(tables: Tables, metric: str, round: int | None = None, series
         UserError: no layer has a value of the metric.
     """
     found = MetricOfLayers.of(tables, metric, round)
-    every = found.series()
+    every = list(found.series())
     shown = next((one for one in every if one.name == series), every[0])
     rows = shown.rows.sort_values(["client", "layer_index"], na_position="last")
     scale = _scale(found, shown)

@@ -109,9 +109,9 @@ class MetricOfLayers:
             rows, _ = layer_rows(self.rows, self.quantity.name)
         return usable(rows)["value"].to_numpy(float)
 
-    def series(self) -> list[Series]:
-        """Return the series that have values in the round that is shown."""
-        return list(_of_pairs(self.of_round, self.quantity.name) if self.is_pair else _of_records(self))
+    def series(self) -> Iterator[Series]:
+        """Yield the series that have values in the round that is shown, each found when it is asked for."""
+        return _of_pairs(self.of_round, self.quantity.name) if self.is_pair else _of_records(self)
 
 
 def no_layer_metric(tables: Tables, metric: str) -> UserError:
