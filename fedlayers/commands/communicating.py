@@ -1,6 +1,6 @@
 """Communication to reach an accuracy, beside a comparison: table and figure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +10,13 @@ from fedlayers.core.machine.disk import write_text
 from fedlayers.figures.studies.communication import communication_figure
 from fedlayers.runs.reading.tables import read
 from fedlayers.views.comparison.communication import communication
-from fedlayers.views.run_groups import complete_runs, settings_of
+from fedlayers.views.run_groups import Setting, complete_runs, settings_of
 
 
-def write_communication(folders: Sequence[Path], folder: Path) -> list[Path]:
+def write_communication(folders: Sequence[Path], folder: Path) -> tuple[list[Path], str]:
     """Write what training sent until accuracies were reached into a folder; nothing where no run measured it.
+
+    Returns the files, and a sentence about the algorithms that they lack, "" if they lack none.
 
     Args:
         folders: of studies or runs.
@@ -24,9 +26,10 @@ def write_communication(folders: Sequence[Path], folder: Path) -> list[Path]:
     sound = {run: one for one in tables for run in complete_runs(one)}
     whole = [replace(one, runs=tuple(run for run, own in sound.items() if own is one)) for one in tables]
     records, resources = (pd.concat([getattr(one, name) for one in whole]) for name in ("records", "resources"))
-    found = communication(records, resources, settings_of(list(sound)))
+    settings = settings_of(list(sound))
+    found = communication(records, resources, settings)
     if found.empty:
-        return []
+        return [], ""
     found.to_parquet(folder / "communication.parquet", index=False)
     write_text(folder / "communication.csv", found.to_csv(index=False))
     files = [folder / "communication.parquet", folder / "communication.csv"]
@@ -35,4 +38,9 @@ def write_communication(folders: Sequence[Path], folder: Path) -> list[Path]:
         rows = found[found["setting"] == name]
         files.append(folder / ("communication.png" if len(names) == 1 else f"communication_{name}.png"))
         communication_figure(rows).savefig(files[-1], dpi=200, bbox_inches="tight")
-    return files
+    return files, _left_out(settings, set(map(str, resources["run"].unique())))
+
+
+def _left_out(settings: Sequence[Setting], measured: Collection[str]) -> str:
+    names = [group.name for one in settings for group in one.groups if not {*group.runs} & {*measured}]
+    return f"communication lacks {', '.join(dict.fromkeys(names))}: metrics=[resources] measures bytes" if names else ""

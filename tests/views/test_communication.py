@@ -80,11 +80,14 @@ def test_few_runs_and_runs_that_send_nothing_have_no_interval(values: list[float
     assert geometric_interval(np.array([1.0, 1e6, 2.0]))[1] > 0
 
 
-def test_a_comparison_has_the_table_and_figure(quick_run: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_comparison_has_the_table_and_figure(
+    quick_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for algorithm in ("fedavg", "local"):
         chosen = (f"algorithm={algorithm}", "metrics=[evaluation,resources]", "rounds=1", "training.epochs=5")
         quick_run(*chosen, folder=tmp_path)
     assert main([str(tmp_path / "main"), "--baseline", "local"]) == 0
+    assert "lacks" not in capsys.readouterr().out
     folder = tmp_path / "main" / "comparison"
     assert (folder / "communication.png").exists()
     found = pd.read_csv(folder / "communication.csv")
@@ -98,11 +101,12 @@ def test_a_comparison_has_the_table_and_figure(quick_run: Callable[..., Path], t
         assert set(rows["bytes"]) == {own["value"].sum()}
 
 
-def test_an_algorithm_whose_bytes_were_not_measured_is_not_in_the_table(
-    quick_run: Callable[..., Path], tmp_path: Path
+def test_an_algorithm_whose_bytes_were_not_measured_is_told_and_not_in_the_table(
+    quick_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for algorithm, metrics in (("fedavg", "[evaluation,resources]"), ("local", "[evaluation]")):
         quick_run(f"algorithm={algorithm}", f"metrics={metrics}", "rounds=1", "training.epochs=5", folder=tmp_path)
     assert main([str(tmp_path / "main"), "--baseline", "local"]) == 0
+    assert "communication lacks local: metrics=[resources] measures bytes\n" in capsys.readouterr().out
     found = pd.read_csv(tmp_path / "main" / "comparison" / "communication.csv")
     assert set(found["algorithm"]) == {"fedavg"} and set(found["runs"]) == {1}

@@ -28,11 +28,11 @@ function built(place) {
   return (place.parts = { why, clients, rounds });
 }
 
-/** A row for each client: its tests, how far its own and the common model disagree, clusters of these records, the verdict. */
+/** A row for each client: its tests, how far its own and the common model disagree, clusters of those records, the verdict. */
 function drawClients(place, { verdicts, disagreements, clusters }, selection, select) {
   const names = new Map([verdicts, disagreements].filter(Boolean).flatMap(({ columns }) => Array.from(columns.client, (client, at) => [client, columns.client_name[at]])));
   const last = disagreements ? Math.max(...disagreements.columns.round) : null;
-  const heads = ["client", ...KINDS.map((kind) => `${kind} shift`), "disagreement", "clusters of these records", "in words"];
+  const heads = ["client", ...KINDS.map((kind) => `${kind} shift`), "disagreement", "clusters of where they disagree", "in words"];
   const focused = place.contains(document.activeElement) ? document.activeElement.dataset.client : undefined;
   place.replaceChildren(...(names.size ? [
     element("h2", {}, "What is different about each client"),
@@ -66,7 +66,7 @@ function test(row) {
 }
 
 const percent = (share) => (Number.isFinite(share) ? `${Math.round(100 * share)} %` : "no value");
-const size = (row) => `${row.size} (${percent(row.accuracy)} right)`;
+const size = (row) => `${row.size} records (${percent(row.accuracy)} right)`;
 const beside = (row) => `${percent(row.value)}${Number.isFinite(row.chance) ? `, two seeds ${percent(row.chance)}` : ""}`;
 
 /** Disagreement over the rounds: the mean, clients one by one, and of the selected one what two seeds disagree on. */
