@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedlayers.core.machine.disk import write_text
+from fedlayers.core.machine.disk import whole_file, write_text
 from fedlayers.figures.studies.communication import communication_figure
 from fedlayers.runs.reading.tables import read
 from fedlayers.views.comparison.communication import communication
@@ -30,15 +30,17 @@ def write_communication(folders: Sequence[Path], folder: Path) -> tuple[list[Pat
     found = communication(records, resources, settings)
     if found.empty:
         return [], ""
-    found.to_parquet(folder / "communication.parquet", index=False)
+    with whole_file(folder / "communication.parquet") as file:
+        found.to_parquet(file, index=False)
     write_text(folder / "communication.csv", found.to_csv(index=False))
     files = [folder / "communication.parquet", folder / "communication.csv"]
     names = list(dict.fromkeys(map(str, found["setting"])))
     for name in names:
         rows = found[found["setting"] == name]
         files.append(folder / ("communication.png" if len(names) == 1 else f"communication_{name}.png"))
-        communication_figure(rows).savefig(files[-1], dpi=200, bbox_inches="tight")
-    return files, _left_out(settings, set(map(str, resources["run"].unique())))
+        with whole_file(files[-1]) as file:
+            communication_figure(rows).savefig(file, format="png", dpi=200, bbox_inches="tight")
+    return files, _left_out(settings, set(resources["run"][resources["metric"] == "bytes_sent"].astype(str)))
 
 
 def _left_out(settings: Sequence[Setting], measured: Collection[str]) -> str:

@@ -38,8 +38,9 @@ def _compare(words: argparse.Namespace) -> int:
     print(told(found))
     first = words.folders[0]
     folder = words.out or (first.parent if is_run(first) else first) / "comparison"
+    files = list(write(found, folder))
     communication, lacking = write_communication(words.folders, folder)
-    print(f"\n{folder}: {', '.join(file.name for file in [*write(found, folder), *communication])}")
+    print(f"\n{folder}: {', '.join(file.name for file in [*files, *communication])}")
     if lacking:
         print(lacking)
     return 0

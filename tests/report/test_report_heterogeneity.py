@@ -169,7 +169,7 @@ def test_the_saved_view_shows_what_the_run_measured_and_says_what_needs_the_serv
     assert f"{share:.0%}".replace("%", " %") in rows.nth(TURNED).inner_text()
     clusters = record_clusters(tables.records, facts)
     for size, accuracy in clusters.loc[clusters["client"] == TURNED, ["size", "accuracy"]].to_numpy():
-        assert f"{size:.0f} ({accuracy:.0%}".replace("%", " %") in rows.nth(TURNED).inner_text()
+        assert f"{size:.0f} records ({accuracy:.0%}".replace("%", " %") in rows.nth(TURNED).inner_text()
     drawn = page.evaluate("() => [...document.querySelector('.saved-rounds').charted.columns.value]")
     assert drawn == pytest.approx(measured["value"].tolist(), rel=1e-6)
     assert "python -m fedlayers.explore" in page.inner_text("#view-heterogeneity .why")
