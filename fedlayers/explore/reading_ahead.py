@@ -9,12 +9,13 @@ from fedlayers.explore.place import Place
 from fedlayers.views.curves import CURVES
 
 
-def read_ahead(place: Place, answers: RunAnswers) -> None:
+def read_ahead(place: Place, answers: RunAnswers, leaving: Callable[[], bool] = lambda: False) -> None:
     """Work out what the first views of a single run show; what the run does not hold is left to whoever asks.
 
     Args:
         place: a run's; of a study nobody knows which run will be looked at.
         answers: remember it.
+        leaving: says whether the service is about to end: the rest is not read then.
     """
     if not place.is_run:
         return
@@ -27,6 +28,8 @@ def read_ahead(place: Place, answers: RunAnswers) -> None:
         answers.clients,
     ]
     for question in questions:
+        if leaving():
+            return
         try:
             question(place.run(place.root.name))
         except UserError:

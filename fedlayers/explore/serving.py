@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import uvicorn
 
 _SHORTEST_TOKEN = 16
+# A column of a large run is read in less.
+_LAST_READ_S = 20.0
 
 
 def serve(folder: Path, host: str, port: int, token: str | None, open_page: bool, say: Callable[[str], None]) -> int:
@@ -40,14 +42,21 @@ def serve(folder: Path, host: str, port: int, token: str | None, open_page: bool
     address, elsewhere = addresses(host, listening.getsockname()[1], token)
     # A large run is read while the service itself is loaded, which takes a second or more.
     answers = RunAnswers()
-    threading.Thread(target=read_ahead, args=(place, answers), daemon=True).start()
+    ending = threading.Event()
+    reading = threading.Thread(target=read_ahead, args=(place, answers, ending.is_set), daemon=True)
+    reading.start()
     server = _server(place, token, [host, *own_names()] if token else [], answers)
     say(f"exploring {folder}: {address} (Ctrl-C ends; {address.partition('?')[0]}docs says what can be asked)")
     if elsewhere:
         say(f"from elsewhere: {elsewhere}")
     if open_page:
         webbrowser.open(address)
-    server.run(sockets=[listening])
+    try:
+        server.run(sockets=[listening])
+    finally:
+        # Arrow's own threads wait for ever for one that is cut off while it reads, and the process with them.
+        ending.set()
+        reading.join(_LAST_READ_S)
     return 0
 
 

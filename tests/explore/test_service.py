@@ -225,6 +225,12 @@ def test_what_the_first_look_asks_is_read_ahead_of_it(study: Path, monkeypatch: 
         monkeypatch.undo()
 
 
+def test_nothing_more_is_read_ahead_when_the_service_ends(study: Path) -> None:
+    leaving, answers = iter([False, True]), RunAnswers()
+    read_ahead(Place.at(study / Place.at(study).names()[0]), answers, lambda: next(leaving))
+    assert len(answers.remembered._known) == 1
+
+
 def test_a_large_table_answers_from_its_files_until_it_is_in_memory(
     study: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
