@@ -9,7 +9,7 @@ import pandas as pd
 from fedlayers.core.machine.disk import whole_file, write_text
 from fedlayers.figures.studies.communication import communication_figure
 from fedlayers.runs.reading.tables import read
-from fedlayers.views.comparison.communication import communication
+from fedlayers.views.comparison.communication import communication, travelled
 from fedlayers.views.run_groups import Setting, complete_runs, settings_of
 
 
@@ -40,9 +40,12 @@ def write_communication(folders: Sequence[Path], folder: Path) -> tuple[list[Pat
         files.append(folder / ("communication.png" if len(names) == 1 else f"communication_{name}.png"))
         with whole_file(files[-1]) as file:
             communication_figure(rows).savefig(file, format="png", dpi=200, bbox_inches="tight")
-    return files, _left_out(settings, set(resources["run"][resources["metric"] == "bytes_sent"].astype(str)))
+    return files, _left_out(settings, travelled(resources))
 
 
 def _left_out(settings: Sequence[Setting], measured: Collection[str]) -> str:
     names = [group.name for one in settings for group in one.groups if not {*group.runs} & {*measured}]
-    return f"communication lacks {', '.join(dict.fromkeys(names))}: metrics=[resources] measures bytes" if names else ""
+    if not names:
+        return ""
+    which = ", ".join(dict.fromkeys(names))
+    return f"communication lacks {which}: metrics=[resources] measures bytes, from the first round on"

@@ -101,12 +101,20 @@ def test_a_comparison_has_the_table_and_figure(
         assert set(rows["bytes"]) == {own["value"].sum()}
 
 
+@pytest.mark.parametrize(
+    "unmeasured",
+    [("metrics=[evaluation]",), ("metrics=[evaluation,resources]", "metrics.resources.rounds=[2]")],
+    ids=["never", "not from the first round on"],
+)
 def test_an_algorithm_whose_bytes_were_not_measured_is_told_and_not_in_the_table(
-    quick_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    quick_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], unmeasured: tuple[str, ...]
 ) -> None:
-    for algorithm, metrics in (("fedavg", "[evaluation,resources]"), ("local", "[evaluation]")):
-        quick_run(f"algorithm={algorithm}", f"metrics={metrics}", "rounds=1", "training.epochs=5", folder=tmp_path)
+    for algorithm, metrics in (("fedavg", ("metrics=[evaluation,resources]",)), ("local", unmeasured)):
+        quick_run(f"algorithm={algorithm}", *metrics, "rounds=2", "training.epochs=5", folder=tmp_path)
     assert main([str(tmp_path / "main"), "--baseline", "local"]) == 0
-    assert "communication lacks local: metrics=[resources] measures bytes\n" in capsys.readouterr().out
+    assert (
+        "communication lacks local: metrics=[resources] measures bytes, from the first round on\n"
+        in capsys.readouterr().out
+    )
     found = pd.read_csv(tmp_path / "main" / "comparison" / "communication.csv")
     assert set(found["algorithm"]) == {"fedavg"} and set(found["runs"]) == {1}

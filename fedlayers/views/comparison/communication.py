@@ -28,14 +28,14 @@ def communication(records: pd.DataFrame, resources: pd.DataFrame, settings: Sequ
         resources: of the same runs.
         settings: the groups of runs that differ in nothing but their seed.
     """
-    travelled = _travelled(resources)
+    sent = travelled(resources)
     reached = _accuracies(records)
     rows: list[tuple[object, ...]] = []
     for setting in settings:
         name = setting.name or str(setting.facts.get("dataset", ""))
         for group in setting.groups:
-            runs = [run for run in group.runs if len(travelled.get(run, ())) and run in reached]
-            curves = [_cheapest(travelled[run], reached[run]) for run in runs]
+            runs = [run for run in group.runs if run in sent and run in reached]
+            curves = [_cheapest(sent[run], reached[run]) for run in runs]
             best = max((accuracy for curve in curves for accuracy, _ in curve), default=0.0)
             for number in range(1, math.floor(best / STEP + 1e-9) + 1):
                 target = round(number * STEP, 10)
@@ -45,13 +45,18 @@ def communication(records: pd.DataFrame, resources: pd.DataFrame, settings: Sequ
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _travelled(resources: pd.DataFrame) -> dict[str, pd.Series]:
-    """Return run -> bytes up to and with each round, of rounds before which none is missing."""
+def travelled(resources: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return run -> bytes up to and with each round before which none is missing, of runs that measured the first.
+
+    Args:
+        resources: of runs.
+    """
     rows = resources[resources["metric"].isin(["bytes_sent", "bytes_received"])]
     rows = rows[(rows["moment"] == "after_local") & rows["layer"].isna() & rows["subject"].isna()]
     sums = rows.groupby(["run", "round"], observed=True)["value"].sum()
-    found = {str(run): sums.loc[run].sort_index() for run in sums.index.get_level_values("run").unique()}
-    return {run: rounds.cumsum()[rounds.index == np.arange(1, len(rounds) + 1)] for run, rounds in found.items()}
+    by_run = {str(run): sums.loc[run].sort_index() for run in sums.index.get_level_values("run").unique()}
+    found = {run: rounds.cumsum()[rounds.index == np.arange(1, len(rounds) + 1)] for run, rounds in by_run.items()}
+    return {run: rounds for run, rounds in found.items() if len(rounds)}
 
 
 def _accuracies(records: pd.DataFrame) -> dict[str, pd.Series]:
