@@ -94,6 +94,12 @@ def test_it_has_no_processes_for_dashboards_logs_or_more_nodes(ray_of_our_own: R
 
 
 @pytest.mark.slow
+def test_its_workers_have_the_priority_of_the_program_itself(ray_of_our_own: Running) -> None:
+    workers = [p for p in ray_of_our_own.process.children(recursive=True) if "ray::" in " ".join(p.cmdline())]
+    assert [worker.nice() for worker in workers] == [ray_of_our_own.process.nice()] * len(workers) != []
+
+
+@pytest.mark.slow
 def test_its_folder_and_token_are_the_owners(ray_of_our_own: Running) -> None:
     folder = ray_of_our_own.folder
     assert folder.stat().st_mode & 0o777 == 0o700

@@ -48,7 +48,7 @@ def finish(process: subprocess.Popen[str], timeout: float = 200) -> str:
 
 def wait_for_round(process: subprocess.Popen[str], folder: Path, server_round: int) -> Path:
     """Return the run's folder once a round is committed."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         if process.poll() is not None:
             pytest.fail(f"the program ended early:\n{process.communicate()[0]}")

@@ -28,11 +28,13 @@ _CLUSTERS = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
 # more nodes. Importing takes each of them about a second of a core while the run's workers start.
 _NEEDLESS = ("start_api_server", "start_log_monitor", "start_monitor")
 _MODE, _TOKEN, _TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+# At Ray's default of 15, a run stands nearly still beside any other program of the machine.
+_NICENESS = ray_constants.RAY_WORKER_NICENESS
 
 
 @contextmanager
 def owner_alone(folder: Path) -> Iterator[Path]:
-    """Let the Ray that is started in a block of code be reached by this user alone.
+    """Let the Ray that is started in a block of code be reached by this user alone, and its workers have our priority.
 
     Args:
         folder: a folder of mode 0700 that belongs to this user; the token is put there.
@@ -46,7 +48,8 @@ def owner_alone(folder: Path) -> Iterator[Path]:
     clusters, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
     try:
         # Ray's processes inherit the variables.
-        with _environment({_MODE: "token", _TOKEN_PATH: str(token), _CLUSTERS: "0", _TOKEN: None}):
+        ours = {_MODE: "token", _TOKEN_PATH: str(token), _CLUSTERS: "0", _NICENESS: "0"}
+        with _environment({**ours, _TOKEN: None}):
             use_token(True)
             yield folder / "r"
     finally:
