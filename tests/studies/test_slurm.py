@@ -99,7 +99,7 @@ def test_a_sweep_survives_a_time_limit_pre_emption_a_failure_and_the_end_of_its_
     slow = next(study.glob(f"*-s{SLOW}-*"))
     stretches = json.loads((slow / "run.json").read_text())["stretches"]
     assert len(stretches) > 1, "the time limit never struck"
-    assert [one["from_round"] for one in stretches] == sorted({one["from_round"] for one in stretches})
+    assert [one["from_round"] for one in stretches] == sorted(one["from_round"] for one in stretches)
     for seed in (0, SLOW):
         undisturbed = quick_run(*RUN, f"seed={seed}", "study=s")
         assert tables(next(study.glob(f"*-s{seed}-*"))) == tables(undisturbed)
