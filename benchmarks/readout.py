@@ -22,6 +22,7 @@ from clients.network import Network
 from clients.training import train_locally
 from fedlayers.config.schema.training import Training
 from fedlayers.core.layers import layers_of
+from fedlayers.core.machine.devices import threads
 from fedlayers.core.weights import split_state
 from fedlayers.models.mlp import MLP
 from metrics.base import ClientView
@@ -123,17 +124,17 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description="Cost of reading every stage off, against training.")
     arguments.add_argument("--repetitions", type=int, default=5)
     repetitions = arguments.parse_args().repetitions
-    torch.set_num_threads(1)
-    known = {units: against_training(units, repetitions) for units in {job[0] for job in JOBS}}
     shares = []
-    for units, images, rounds, readings in JOBS:
-        step, reading = known[units]
-        epoch = step * images / BATCH
-        shares.append(readings * reading / (rounds * epoch))
-        print(f"{units} units, an epoch of {images:,} images {epoch:.1f} s, a reading {reading:.2f} s:", end=" ")
-        print(f"{readings} readings in {rounds} epochs take {shares[-1]:.1%} of training")
-    for count in (1000, 4000):
-        against_twins(count, 1024, repetitions)
+    with threads(1):  # as clients measure: of torch and of numpy
+        known = {units: against_training(units, repetitions) for units in {job[0] for job in JOBS}}
+        for units, images, rounds, readings in JOBS:
+            step, reading = known[units]
+            epoch = step * images / BATCH
+            shares.append(readings * reading / (rounds * epoch))
+            print(f"{units} units, an epoch of {images:,} images {epoch:.1f} s, a reading {reading:.2f} s:", end=" ")
+            print(f"{readings} readings in {rounds} epochs take {shares[-1]:.1%} of training")
+        for count in (1000, 4000):
+            against_twins(count, 1024, repetitions)
     if max(shares) > MOST:
         sys.exit(f"reading the stages off must take at most {MOST:.0%} of training, got {max(shares):.1%}")
 

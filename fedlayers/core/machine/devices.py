@@ -88,7 +88,7 @@ def give_freed_memory_back() -> None:
 
 
 def give_way() -> None:
-    """Let this thread, and those it starts, yield to Ray's workers, which yield to the one that hands out work."""
+    """Let this thread, and those it starts, yield to Ray's workers and to the one that hands out work."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
