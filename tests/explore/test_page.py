@@ -52,6 +52,8 @@ def test_the_page_names_what_each_view_needs_and_asks_before_its_modules_are_the
     entry = web_files()["js/page.js"].read_text(encoding="utf-8")
     views = dict(re.findall(r'name: "(\w+)".*import\("(fedlayers/[^"]+)"\)', entry))
     assert list(asked["views"]) == list(views) and asked["view"] == "rounds"
+    # A script waits for the styles before it.
+    assert page.index('id="first"') < page.index('rel="stylesheet"')
     for view, addresses in asked["views"].items():
         needed = {known[address] for address in addresses}
         assert {views[view], "fedlayers/page.js"} <= needed and not needed & ({*views.values()} - {views[view]})

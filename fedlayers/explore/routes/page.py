@@ -49,18 +49,20 @@ def first(service: Served) -> Response:
     seen = _modules_first(tuple((path, _held(file)) for path, file in files.items() if path.startswith("js/")))
     begun = {view: [addresses[path] for path in needed] for view, needed in seen.items()}
     asked = web_files.in_script(json.dumps({"views": begun, **_asked_first(service.place)}, separators=(",", ":")))
-    head = "\n".join(f'<link rel="stylesheet" href="{addresses[path]}">' for path in web_files.STYLES)
-    scripts = [
-        # Before what takes long, so that all of it comes meanwhile.
+    head = [
+        # Before all that takes long, also before the styles, for which a script waits: so that all of it comes meanwhile.
         f'<script type="importmap">{known}</script>',
         f'<script type="application/json" id="first">{asked}</script>',
         f"<script>{start}</script>",
+        *(f'<link rel="stylesheet" href="{addresses[path]}">' for path in web_files.STYLES),
+    ]
+    scripts = [
         *(f'<script src="{addresses[path]}"></script>' for path in web_files.LIBRARIES),
         f'<script type="module" src="{addresses[web_files.ENTRY]}"></script>',
     ]
     policy = _POLICY.format(digests=" ".join(f"'{web_files.digest_of(text)}'" for text in (known, start)))
     headers = {"Cache-Control": "no-cache", "Content-Security-Policy": policy}
-    return HTMLResponse(web_files.page(head, "\n".join(scripts)), headers=headers)
+    return HTMLResponse(web_files.page("\n".join(head), "\n".join(scripts)), headers=headers)
 
 
 def _asked_first(place: Place) -> dict[str, object]:
