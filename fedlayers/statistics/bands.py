@@ -6,7 +6,6 @@ from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 BANDS = ("sd", "ci", "range")
 LEVEL = 0.95
@@ -41,6 +40,9 @@ def band_ends(values: Any, kind: str, limits: tuple[float, float]) -> tuple[np.n
         return values.min().to_numpy(float), values.max().to_numpy(float)
     mean, half = values.mean().to_numpy(float), values.std(ddof=1).to_numpy(float)
     if kind == "ci":
+        # SciPy takes a fifth of a second, which few bands need.
+        from scipy.special import stdtrit
+
         count = values.size().to_numpy()
         half = half * stdtrit(np.maximum(count - 1, 1), (1 + LEVEL) / 2) / np.sqrt(count)
     # With three values t is 4.3: an interval that is symmetric goes below zero for many a variance.

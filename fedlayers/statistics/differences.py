@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from fedlayers.statistics.bands import LEVEL, band_ends
 
@@ -73,6 +72,8 @@ def difference(first: Mapping[int, list[float]], second: Mapping[int, list[float
 
 def _welch_half(one: np.ndarray, other: np.ndarray) -> float:
     """Return t √(s₁²/n₁ + s₂²/n₂), t at the degrees of freedom of Welch and Satterthwaite."""
+    from scipy.special import stdtrit
+
     parts = np.array([values.var(ddof=1) / len(values) for values in (one, other)])
     total = float(parts.sum())
     if total == 0:

@@ -8,7 +8,7 @@ import pandas as pd
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from fedlayers.charts.study import comparison, group_curves, run_scores
+from fedlayers.charts.study import group_curves, run_scores
 from fedlayers.core.errors import UserError
 from fedlayers.explore.routes.charts.answering import CHARTED, charted
 from fedlayers.explore.service import RunFolders, Served, Service
@@ -16,14 +16,12 @@ from fedlayers.runs.quantities import load_quantities, quantities_of
 from fedlayers.runs.reading.parts import load, to_pandas
 from fedlayers.runs.reading.run_facts import is_complete, run_facts
 from fedlayers.runs.reading.selection import Selection
-from fedlayers.views.comparison.compared import compared
 from fedlayers.views.comparison.scoring import COLUMNS, COMPARED_SCOPES, SCORES, Reported
 from fedlayers.views.curves import CURVES
 
 router = APIRouter(prefix="/charts", tags=["charts"], responses=CHARTED)
 
 T = TypeVar("T")
-_PARTS = {"settings": comparison.by_setting, "ranks": comparison.ranks, "clients": comparison.by_client}
 
 
 @router.get("/scores", response_class=Response)
@@ -55,12 +53,17 @@ def comparisons(
     round: Literal["last", "best"] = "last",
 ) -> Response:
     """Return how the algorithms of complete runs compare: by setting, by rank, or by client."""
+    # Statistics of studies take half a second until they are there, for which the first view of a run need not wait.
+    from fedlayers.charts.study import comparison
+    from fedlayers.views.comparison.compared import compared
+
+    parts = {"settings": comparison.by_setting, "ranks": comparison.ranks, "clients": comparison.by_client}
     sound = [run for run, complete in _sound(is_complete, folders).items() if complete]
     if not sound:
         raise UserError("none of these runs is complete: algorithms are compared by runs that have all of their rounds")
     reported = Reported(moment, round)
     records = _sound(lambda run: _scored(service, run, metric, reported), sound)
-    return charted(_PARTS[part](compared(records, metric, baseline, reported)))
+    return charted(parts[part](compared(records, metric, baseline, reported)))
 
 
 def _scored(service: Service, run: Path, metric: str | None, reported: Reported) -> pd.DataFrame:
