@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.responses import HTMLResponse, Response
 
 from fedlayers.explore.answers import RunAnswers
+from fedlayers.explore.calm import Attended
 from fedlayers.explore.describing import description_page
 from fedlayers.explore.guard import Guard
 from fedlayers.explore.place import Place
@@ -39,7 +40,9 @@ def application(
     """
     # Its own pages of documentation load scripts from elsewhere.
     app = FastAPI(title="fedlayers", version=version("fedlayers"), description=_ABOUT, docs_url=None, redoc_url=None)
-    app.state.service = Service(place, answers or RunAnswers(), leaving)
+    service = Service(place, answers or RunAnswers(), leaving)
+    app.state.service = service
+    app.add_middleware(Attended, calm=service.tables.calm)
     app.add_middleware(Guard, token=token, names=tuple(names))
     answer_problems(app)
     parts = (

@@ -1,6 +1,9 @@
-"""What the first looks at a run ask, read before somebody asks: a large run's columns take longer than its page."""
+"""What the first looks at a run ask, read before somebody asks: a large run's columns take longer than its page.
 
-from collections.abc import Callable
+What the first view shows is worked out at once, the rest as soon as nobody waits for an answer.
+"""
+
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from fedlayers.core.errors import UserError
@@ -19,18 +22,25 @@ def read_ahead(place: Place, answers: RunAnswers, leaving: Callable[[], bool] = 
     """
     if not place.is_run:
         return
-    questions: list[Callable[..., bytes]] = [
+    first: list[Callable[..., bytes]] = [
         answers.measured,
         *(partial(answers.curves, metric=name) for name in CURVES),
         answers.participation,
         answers.resources,
-        answers.layers,
-        answers.clients,
     ]
+    calm = answers.tables.calm
+    if _asked(place, first, leaving):
+        calm.finish()
+        _asked(place, [answers.layers, answers.clients], lambda: leaving() or not calm.wait())
+
+
+def _asked(place: Place, questions: Sequence[Callable[..., bytes]], leaving: Callable[[], bool]) -> bool:
+    """Ask questions about the run of a place; return whether all were, before the service is about to end."""
     for question in questions:
         if leaving():
-            return
+            return False
         try:
             question(place.run(place.root.name))
         except UserError:
             continue
+    return True

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from fedlayers.core.errors import UserError
 from fedlayers.explore.answers import RunAnswers
+from fedlayers.explore.calm import Calm
 from fedlayers.explore.names import LOOPBACK, own_names
 from fedlayers.explore.place import Place
 from fedlayers.explore.reading_ahead import read_ahead
+from fedlayers.explore.slices import TablesInMemory
 
 if TYPE_CHECKING:
     import uvicorn
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 _SHORTEST_TOKEN = 16
 # A column of a large run is read in less.
 _LAST_READ_S = 20.0
+# A page draws what it got, on the same processors, before the rest of a large run is read.
+_QUIET_S = 2.0
 
 
 def serve(folder: Path, host: str, port: int, token: str | None, open_page: bool, say: Callable[[str], None]) -> int:
@@ -41,11 +45,13 @@ def serve(folder: Path, host: str, port: int, token: str | None, open_page: bool
     listening = _listening(host, port)
     address, elsewhere = addresses(host, listening.getsockname()[1], token)
     # A large run is read while the service itself is loaded, which takes a second or more.
-    answers = RunAnswers()
+    calm = Calm(_QUIET_S)
+    answers = RunAnswers(TablesInMemory(calm=calm))
     ending = threading.Event()
     reading = threading.Thread(target=read_ahead, args=(place, answers, ending.is_set), daemon=True)
     reading.start()
-    server = _server(place, token, [host, *own_names()] if token else [], answers)
+    with calm.asking():  # who got the address may wait already
+        server = _server(place, token, [host, *own_names()] if token else [], answers)
     say(f"exploring {folder}: {address} (Ctrl-C ends; {address.partition('?')[0]}docs says what can be asked)")
     if elsewhere:
         say(f"from elsewhere: {elsewhere}")
@@ -56,6 +62,7 @@ def serve(folder: Path, host: str, port: int, token: str | None, open_page: bool
     finally:
         # Arrow's own threads wait for ever for one that is cut off while it reads, and the process with them.
         ending.set()
+        calm.end()
         reading.join(_LAST_READ_S)
     return 0
 

@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import SCHEMAS
+from fedlayers.explore.calm import Calm
 from fedlayers.runs.reading.parts import load
 from fedlayers.runs.reading.selection import Selection, Value, refused
 
@@ -32,6 +34,8 @@ _LARGE_BYTES = 16 * 2**20
 # Answers from files that are kept meanwhile.
 _FROM_FILES = 8
 _ABSENT = -1
+# So many columns are read beforehand before the next look whether somebody asks.
+_AT_ONCE = 6
 # Sorting by counting needs few values.
 _FEW = 2**15
 
@@ -169,10 +173,12 @@ class TablesInMemory:
 
     Args:
         limit: how many bytes of Arrow tables are kept; the one that was looked at longest ago goes first.
+        calm: what is read beforehand waits for it.
     """
 
-    def __init__(self, limit: int = _BYTES) -> None:
+    def __init__(self, limit: int = _BYTES, calm: Calm | None = None) -> None:
         self._limit = limit
+        self.calm = calm or Calm()
         self._kept: OrderedDict[tuple[Path, str], tuple[object, Indexed]] = OrderedDict()
         self._locks: dict[object, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -232,15 +238,18 @@ class TablesInMemory:
             if self._begun.get(key) == state:
                 return found
             self._begun[key] = state
-        threading.Thread(target=self._hold, args=(run, name, columns, state), daemon=True).start()
+        some = [columns[first : first + _AT_ONCE] for first in range(0, len(columns), _AT_ONCE)]
+        self.calm.later([*(partial(self._hold, run, name, these) for these in some), partial(self._held, key, state)])
         return found
 
-    def _hold(self, run: Path, name: str, columns: Sequence[str], state: object) -> None:
-        """Take a table into memory."""
+    def _hold(self, run: Path, name: str, columns: Sequence[str]) -> None:
+        """Take columns of a table into memory."""
         with suppress(UserError):
             self.asked(run, name, lambda held: held.hold(columns))
+
+    def _held(self, key: tuple[Path, str], state: object) -> None:
         with self._lock:
-            self._whole[run, name] = state
+            self._whole[key] = state
             self._early.clear()
 
     def _own(self, what: object) -> threading.Lock:

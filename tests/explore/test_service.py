@@ -246,7 +246,7 @@ def test_a_large_table_answers_from_its_files_until_it_is_in_memory(
     monkeypatch.setattr(threading.Thread, "start", begin)
     large = RunAnswers()
     assert [large.measured(run), large.curves(run, "loss"), large.layers(run), large.participation(run)] == wanted
-    reading = [thread for thread in begun if "_hold" in str(thread._target)]  # type: ignore[attr-defined]
+    reading = [thread for thread in begun if "Calm.later" in str(thread._target)]  # type: ignore[attr-defined]
     assert len(reading) == len({*reading}) > 0, "each table once"
     for thread in reading:
         thread.run()

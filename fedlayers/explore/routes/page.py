@@ -50,7 +50,7 @@ def first(service: Served) -> Response:
     begun = {view: [addresses[path] for path in needed] for view, needed in seen.items()}
     asked = web_files.in_script(json.dumps({"views": begun, **_asked_first(service.place)}, separators=(",", ":")))
     head = [
-        # Before all that takes long, also before the styles, for which a script waits: so that all of it comes meanwhile.
+        # Before what takes long, also before the styles, for which a script waits: so that all of it comes meanwhile.
         f'<script type="importmap">{known}</script>',
         f'<script type="application/json" id="first">{asked}</script>',
         f"<script>{start}</script>",
