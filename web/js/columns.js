@@ -20,9 +20,28 @@ export function columnsOf(bytes) {
 function arrayOf(vector) {
   if (Arrow.DataType.isDictionary(vector.type)) return vector.data.flatMap(looked);
   const isPlain = Arrow.DataType.isFloat(vector.type) || (Arrow.DataType.isInt(vector.type) && vector.type.bitWidth < 64);
-  if (isPlain && !vector.nullCount) return vector.toArray();
-  const items = Array.from(vector, (item) => (typeof item === "bigint" ? Number(item) : listed(item)));
-  return isPlain ? items.map((item) => item ?? NaN) : items;
+  if (isPlain) return vector.nullCount ? withoutAbsent(vector) : vector.toArray();
+  return Array.from(vector, (item) => (typeof item === "bigint" ? Number(item) : listed(item)));
+}
+
+/** Numbers of which some are absent, NaN in their place. */
+function withoutAbsent(vector) {
+  const found = new Float64Array(vector.length);
+  let begin = 0;
+  for (const data of vector.data) {
+    const { length, nullCount, nullBitmap, offset } = data;
+    if (nullCount === length) found.fill(NaN, begin, begin + length);
+    else {
+      found.set(data.values.subarray(0, length), begin);
+      // A bit a row, the lowest of a byte first; there is none where nothing is absent.
+      for (let row = 0; nullCount && row < length; row += 1) {
+        const bit = offset + row;
+        if (!((nullBitmap[bit >> 3] >> (bit & 7)) & 1)) found[begin + row] = NaN;
+      }
+    }
+    begin += length;
+  }
+  return Array.from(found);
 }
 
 function looked(data) {
