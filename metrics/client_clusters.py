@@ -28,7 +28,8 @@ from metrics.distances.metric_set import MetricSet
 from metrics.distances.participants import LayerTables, Participants, by_weights, check_moments
 from metrics.distances.probe_models import by_representations, send_representations
 from metrics.distances.representations import RepresentationMetric
-from metrics.probe.activations import check_positions, probe_remark
+from metrics.probe.activations import probe_remark
+from metrics.probe.positions import check_positions
 
 OF = ("updates", "weights")
 _ROUSSEEUW = "Rousseeuw 1987, Silhouettes, Journal of Computational and Applied Mathematics 20"

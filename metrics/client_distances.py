@@ -33,7 +33,8 @@ from metrics.distances.probe_models import by_representations, send_representati
 from metrics.distances.representations import RepresentationMetric
 from metrics.distances.tree import PreprocessingTree
 from metrics.distances.weights.participant import Client, LayerWeights, model_of
-from metrics.probe.activations import check_positions, probe_remark
+from metrics.probe.activations import probe_remark
+from metrics.probe.positions import check_positions
 
 RELATIONS = ("clients", "received", "aggregated", "layers")
 

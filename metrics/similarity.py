@@ -14,7 +14,7 @@ from fedlayers.core.seeding import derive
 from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, at
 from metrics.compare.base import Compared, Comparison
 from metrics.compare.products.gram_sketch import gram_sketch
-from metrics.probe.activations import check_positions, probe_remark
+from metrics.probe.activations import probe_remark
 from metrics.probe.payload import (
     compact_outputs,
     examples_behind,
@@ -27,6 +27,7 @@ from metrics.probe.payload import (
     why_absent,
     without_output,
 )
+from metrics.probe.positions import check_positions
 
 RELATIONS = ("clients", "layers", "rounds", "received", "aggregated")
 SEND = ("auto", "activations", "sketch")

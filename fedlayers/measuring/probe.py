@@ -7,11 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from fedlayers.config.schema.settings import Config
+from fedlayers.core.checks import check
 from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.forward_order import left_alone
+from fedlayers.core.kinds.tokens import mask_of
 from fedlayers.core.layers import as_written
 from fedlayers.data.probe import MOST_EXAMPLES, probe_examples
 from metrics.base import Metric
+from metrics.probe.positions import WITH_PADDING
 from metrics.resource_usage.operations import ALL, operations_of
 
 # A pass over the probe takes so many operations at most, two seconds of one processor: every client makes one whenever
@@ -27,6 +30,9 @@ def probe_for(
 
     :func:`fedlayers.data.probe.probe_examples` says how it is drawn. ``probe.size=null`` leaves its size to
     :func:`affordable_examples`.
+
+    Raises:
+        UserError: positions of tokens are to be samples, and some are padding.
     """
     if not any(metric.uses_probe for metric in metrics.values()):
         return None
@@ -34,7 +40,11 @@ def probe_for(
     if probe.size is None:
         device = next((parameter.device for parameter in module.parameters()), None)
         probe = replace(probe, size=affordable_examples(module, federation.blank(2, device)))
-    return probe_examples(probe, federation, config.seed)
+    found = probe_examples(probe, federation, config.seed)
+    for name, metric in metrics.items():
+        if metric.uses_probe and (config.metrics.get(name) or {}).get("positions") == "samples":
+            _check_padding(found, f"metrics.{name}.positions")
+    return found
 
 
 def affordable_examples(module: nn.Module, features: Tensor) -> int:
@@ -53,3 +63,8 @@ def affordable_examples(module: nn.Module, features: Tensor) -> int:
     with left_alone(module), as_written(module), torch.no_grad():
         each = operations_of(lambda: module(features)).get(ALL, 0) / len(features)
     return MOST_EXAMPLES if not each else max(_FEWEST_EXAMPLES, min(MOST_EXAMPLES, int(_PASS_OPERATIONS / each)))
+
+
+def _check_padding(probe: Examples, key: str) -> None:
+    mask = mask_of(probe.batch(torch.arange(len(probe)))[0])
+    check(mask is None or bool(mask.all()), key, WITH_PADDING, "samples")

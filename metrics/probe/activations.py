@@ -17,8 +17,8 @@ from metrics.cohorts.jobs import MeasuringJob, done
 from metrics.cohorts.models import Models, passes_pay
 from metrics.compare.base import Comparison
 from metrics.probe.listening import listening, without_own_output
+from metrics.probe.positions import check_padding
 
-POSITIONS = ("pooled", "flattened", "samples")
 _EXAMPLES_A_UNIT = 4
 _CHANNELS_FIRST = (_ConvNd, _NormBase, nn.GroupNorm)
 
@@ -34,17 +34,6 @@ class Activations:
 
     outputs: dict[str, Tensor]
     reasons: dict[str, str]
-
-
-def check_positions(positions: str) -> str:
-    """Return ``positions`` if it says what becomes of several positions in one output.
-
-    Raises:
-        ValueError: it is none of ``pooled``, ``flattened`` and ``samples``.
-    """
-    if positions not in POSITIONS:
-        raise ValueError(f"positions must be one of {', '.join(POSITIONS)}, got {positions!r}")
-    return positions
 
 
 def probe_activations(view: ClientView, positions: str) -> Activations:
@@ -149,7 +138,7 @@ def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[
     - ``samples``: positions are kept apart as further samples, shape (n, positions, units).
 
     Of tokens only those count that are no padding: ``pooled`` is their mean (that of all where an output has other
-    positions than tokens), and in the other two what stands at padding is 0.
+    positions than tokens), and ``flattened`` is 0 there. Each a sample, padding would count as agreement: refused.
 
     The output of attention's input projections are queries, keys and values side by side, see
     :func:`metrics.probe.listening.listening`. Examples are looked for on every axis but that of the units: a recurrent
@@ -164,6 +153,9 @@ def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[
     Returns:
         Outputs on the CPU. A layer without an output of its own, that runs not once a batch, or whose output is not
         one tensor with a row an example, or is not finite, is among the reasons.
+
+    Raises:
+        ValueError: tokens with padding are to be samples.
     """
     reasons = without_own_output(module, layers)
     names = [layer.name for layer in layers if layer.name not in reasons]
@@ -288,6 +280,7 @@ def _shaped(tensor: Tensor, channels_first: bool, positions: str, mask: Tensor |
     if mask is not None and tensor.ndim == 3 and not channels_first and tensor.shape[1] == mask.shape[1]:
         if positions == "pooled":
             return masked_mean(tensor, mask).to("cpu", torch.float32, copy=True)
+        check_padding(positions, mask)
         tensor = tensor.masked_fill(~mask.unsqueeze(-1), 0)
     if tensor.ndim == 2:
         rows = tensor.unsqueeze(1) if positions == "samples" else tensor

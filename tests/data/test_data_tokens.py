@@ -195,6 +195,15 @@ def test_what_words_cannot_be_is_told_before_the_run(
         quick_run(f"data_dir={root}", "dataset=sms", "examples_per_client=null", word)
 
 
+@pytest.mark.parametrize("metric", ["similarity", "distances", "clusters"])
+def test_padding_is_no_sample(quick_run: Callable[..., Path], root: Path, metric: str) -> None:
+    chosen = {"distances": ["metrics.distances.names=[cka_dst]"], "clusters": ["metrics.clusters.distance=cka_dst"]}
+    said = rf"metrics\.{metric}\.positions must be pooled or flattened for examples of different lengths"
+    words = [f"metrics=[{metric}]", f"metrics.{metric}.positions=samples", *chosen.get(metric, [])]
+    with pytest.raises(UserError, match=said):
+        quick_run(f"data_dir={root}", "dataset=sms", "examples_per_client=null", *words)
+
+
 def test_clients_of_messages_train_as_one_like_each_alone(quick_run: Callable[..., Path], root: Path) -> None:
     given = [f"data_dir={root}", "dataset=sms", "dataset.length=5", "examples_per_client=null", "rounds=1"]
     found = [

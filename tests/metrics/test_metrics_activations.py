@@ -15,7 +15,8 @@ from fedlayers.models.token_attention import TokenAttention
 from metrics.compare.measures.cca import PWCCA
 from metrics.compare.measures.cka import CKA
 from metrics.compare.measures.shape import ShapeMetric
-from metrics.probe.activations import check_positions, layer_outputs, probe_activations, probe_remark
+from metrics.probe.activations import layer_outputs, probe_activations, probe_remark
+from metrics.probe.positions import check_positions
 from tests.support.metric_views import client_view, network, some_rows
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -280,7 +281,16 @@ def test_complex_units_are_pairs_of_units() -> None:
     assert torch.allclose(found[:, :3] + 1j * found[:, 3:], module(features).detach())
 
 
-@pytest.mark.parametrize("positions", ["pooled", "flattened", "samples"])
+def test_words_are_samples_where_there_is_no_padding() -> None:
+    network = TokenAttention((5,), 3, num_tokens=20, width=4).eval()
+    layers, tokens = layers_of(network), torch.tensor([[4, 7, 2, 8, 6], [5, 6, 2, 9, 3], [3, 4, 5, 6, 7]])
+    assert layer_outputs(network, layers, [tokens], "samples").outputs["attention"].shape == (3, 5, 12)
+    tokens[1, 4] = 0
+    with pytest.raises(ValueError, match="positions must be pooled or flattened for examples of different lengths"):
+        layer_outputs(network, layers, [tokens], "samples")
+
+
+@pytest.mark.parametrize("positions", ["pooled", "flattened"])
 def test_padding_counts_in_no_representation_of_words(positions: str) -> None:
     network = TokenAttention((5,), 3, num_tokens=20, width=4).eval()
     tokens = torch.tensor([[4, 7, 2, 0, 0], [5, 6, 2, 9, 3], [3, 0, 0, 0, 0]])

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from metrics.probe import activations as home
-from metrics.probe.activations import POSITIONS, probe_activations
+from metrics.probe.activations import probe_activations
+from metrics.probe.positions import POSITIONS
 from tests.support.cohort_views import CLASSES, both_ways, cnn, mlp, views_of
 
 pytestmark = pytest.mark.usefixtures("device")
