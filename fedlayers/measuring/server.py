@@ -16,7 +16,7 @@ from fedlayers.core.errors import one_line
 from fedlayers.core.federation import Examples, Federation
 from fedlayers.core.layers import Layer
 from fedlayers.core.machine.allocation import available_cpus
-from fedlayers.core.machine.devices import give_way, threads
+from fedlayers.core.machine.devices import RAYS_NICENESS, give_way, threads
 from fedlayers.core.plans.plan import FederationPlan
 from fedlayers.core.records import Record, Resource, Row, addressed, missing
 from fedlayers.core.seeding import derive
@@ -92,7 +92,7 @@ class ServerMeasuring:
             fixed += self._untested(chosen, plan)
             return addressed(fixed, owner="server", model="global", round=server_round, moment=moment)
         if self.concurrent:
-            give_way()
+            give_way(0 if self.config.engine.address is None else RAYS_NICENESS)
         began = time.perf_counter()
         with threads(self.config.server_threads):
             rows, _ = measure_clients(

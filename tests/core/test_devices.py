@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 from threadpoolctl import threadpool_info
 
 from fedlayers.core.errors import UserError
-from fedlayers.core.machine.devices import prepare_process, resolve_device, threads
+from fedlayers.core.machine.devices import RAYS_NICENESS, give_way, prepare_process, resolve_device, threads
 
 
 def blas_threads() -> set[int]:
@@ -101,3 +103,16 @@ def test_a_gpu_that_sums_in_any_order_is_refused(before: str | None, got: str, m
     with pytest.raises(UserError, match=f"must be one of :4096:8, :16:8 with deterministic=true, got {got} in a pro"):
         prepare_process(deterministic=True)
     assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads of other systems have no niceness of their own")
+@pytest.mark.parametrize(("niceness", "steps"), [(0, 4), (RAYS_NICENESS, 19)])
+def test_a_thread_gives_way_to_workers_and_no_more_the_second_time(niceness: int, steps: int) -> None:
+    def after() -> int:
+        give_way(niceness)
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    own = os.getpriority(os.PRIO_PROCESS, os.getpid())
+    with ThreadPoolExecutor(1) as pool:
+        assert [pool.submit(after).result() for _ in range(2)] == [min(own + steps, 19)] * 2
+    assert os.getpriority(os.PRIO_PROCESS, os.getpid()) == own

@@ -18,6 +18,10 @@ from fedlayers.core.machine.allocation import allocated_gpus
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
+# A processor's share falls by a fifth with each step of niceness; the last one.
+_STEPS, _NICEST = 4, 19
+# Of Ray's workers, unless their Ray is of our own.
+RAYS_NICENESS = 15
 # The memory in which cuBLAS computes, and the settings with which it adds in the same order every time.
 _WORKSPACE, _REPEATABLE = "CUBLAS_WORKSPACE_CONFIG", (":4096:8", ":16:8")
 
@@ -87,10 +91,17 @@ def give_freed_memory_back() -> None:
             libc.malloc_trim(0)
 
 
-def give_way() -> None:
-    """Let this thread, and those it starts, yield to Ray's workers and to the one that hands out work."""
+def give_way(niceness: int) -> None:
+    """Let this thread, and those it starts, have less of a processor than workers want: 0.4 of a worker's share.
+
+    With much less it could stand still while it holds Python's lock, for which the thread waits that hands out work.
+
+    Args:
+        niceness: of the workers, beyond that of this process.
+    """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        wanted = os.getpriority(os.PRIO_PROCESS, os.getpid()) + niceness + _STEPS
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(wanted, _NICEST))
 
 
 @contextmanager
