@@ -90,10 +90,10 @@ def test_losing_the_service_is_told_and_survived(open_page: Any, serve: Any, tmp
     place.locator(".told").wait_for()
     assert "the service does not answer" in place.inner_text()
     # What was drawn stays.
-    assert page.locator("[data-metric=loss] canvas").is_visible()
+    assert page.locator("[data-metric=loss] .chart-canvas").is_visible()
     service = serve(run, service.port)
     page.wait_for_function("() => document.getElementById('live').dataset.state === 'live'")
-    place.locator("canvas").wait_for()
+    place.locator(".chart-canvas").wait_for()
     assert charted(page, "[data-metric=update_norm]")[1]["label"] == "update norm"
     page.close()
     service.stop()

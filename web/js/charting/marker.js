@@ -30,9 +30,10 @@ export function slider(held, marker) {
 function lined(held) {
   const { drawing } = held, { Group, Line, Rect, Text } = echarts.graphic;
   const group = new Group({ draggable: "horizontal", cursor: "ew-resize" });
-  const handle = new Rect({ style: { fill: "transparent" }, z: 100, cursor: "ew-resize" });
-  const line = new Line({ style: { lineWidth: 1.5, lineDash: [4, 3] }, z: 100, silent: true });
-  const text = new Text({ style: { padding: [2, 4], borderRadius: 3, align: "center", verticalAlign: "bottom", fontSize: 11 }, z: 101, silent: true });
+  // On a canvas of its own (zlevel): the chart below is not painted once more whenever the line is put somewhere.
+  const handle = new Rect({ style: { fill: "transparent" }, z: 100, zlevel: 2, cursor: "ew-resize" });
+  const line = new Line({ style: { lineWidth: 1.5, lineDash: [4, 3] }, z: 100, zlevel: 2, silent: true });
+  const text = new Text({ style: { padding: [2, 4], borderRadius: 3, align: "center", verticalAlign: "bottom", fontSize: 11 }, z: 101, zlevel: 2, silent: true });
   for (const part of [handle, line, text]) group.add(part);
   drawing.getZr().add(group);
   const nearest = () => {
