@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from fedlayers.core.records import SCHEMAS
-from fedlayers.explore.slices import state_of
 
 T = TypeVar("T")
 _BYTES = 512 * 2**20
@@ -62,6 +61,14 @@ class Remembered:
                 oldest, (_, dropped) = self._known.popitem(last=False)
                 self._held -= _size(dropped)
                 self._making.pop(oldest, None)
+
+
+def state_of(run: Path, table: str) -> object:
+    """Return what changes whenever a part of a table is written, which is by renaming."""
+    folder = run / table
+    if not folder.is_dir():
+        return None
+    return folder.stat().st_mtime_ns, sorted(part.name for part in folder.iterdir())
 
 
 def _size(found: object) -> int:

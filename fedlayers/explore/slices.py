@@ -15,6 +15,7 @@ import pyarrow as pa
 from fedlayers.core.errors import UserError
 from fedlayers.core.records import SCHEMAS
 from fedlayers.explore.calm import Calm
+from fedlayers.explore.remembered import state_of
 from fedlayers.runs.reading.parts import load
 from fedlayers.runs.reading.selection import Selection, Value, refused
 
@@ -183,6 +184,7 @@ class TablesInMemory:
         self._locks: dict[object, threading.Lock] = {}
         self._lock = threading.Lock()
         self._early: OrderedDict[object, tuple[object, pa.Table]] = OrderedDict()
+        self._metrics: dict[tuple[Path, str], tuple[object, frozenset[Value]]] = {}
         # Which states of large tables are being read, or were.
         self._begun: dict[tuple[Path, str], object] = {}
         self._whole: dict[tuple[Path, str], object] = {}
@@ -229,7 +231,7 @@ class TablesInMemory:
         with self._own(question):
             kept, found = self._early.get(question, (None, None))
             if kept != state:
-                found = load(run, name, selection)
+                found = self._from_files(run, name, selection, state)
                 with self._lock:
                     self._early[question] = state, found
                     while len(self._early) > _FROM_FILES:
@@ -240,6 +242,17 @@ class TablesInMemory:
             self._begun[key] = state
         some = [columns[first : first + _AT_ONCE] for first in range(0, len(columns), _AT_ONCE)]
         self.calm.later([*(partial(self._hold, run, name, these) for these in some), partial(self._held, key, state)])
+        return found
+
+    def _from_files(self, run: Path, name: str, selection: Selection, state: object) -> pa.Table:
+        """Return rows from the files, without a look where a table is known to have none of the metrics asked for."""
+        schema, asked = SCHEMAS[name], selection.values.get("metric")
+        known_of, metrics = self._metrics.get((run, name), (None, frozenset[Value]()))
+        if asked is not None and known_of == state and metrics.isdisjoint(asked):
+            return schema.empty_table().select(selection.read(schema.names))
+        found = load(run, name, selection)
+        if not selection.values and "metric" in found.column_names:
+            self._metrics[run, name] = state, frozenset(found.column("metric").unique().to_pylist())
         return found
 
     def _hold(self, run: Path, name: str, columns: Sequence[str]) -> None:
@@ -278,14 +291,6 @@ class TablesInMemory:
 def _bytes_of(run: Path, table: str) -> int:
     folder = run / table
     return sum(part.stat().st_size for part in folder.iterdir()) if folder.is_dir() else 0
-
-
-def state_of(run: Path, table: str) -> object:
-    """Return what changes whenever a part of a table is written, which is by renaming."""
-    folder = run / table
-    if not folder.is_dir():
-        return None
-    return folder.stat().st_mtime_ns, sorted(part.name for part in folder.iterdir())
 
 
 def _read(run: Path, table: str, columns: Sequence[str], state: object) -> pa.Table:

@@ -19,6 +19,7 @@ from fedlayers.explore.answers import RunAnswers
 from fedlayers.explore.app import application
 from fedlayers.explore.place import Place
 from fedlayers.explore.reading_ahead import read_ahead
+from fedlayers.runs.reading.selection import Selection
 from tests.support.fake_run import write_run
 
 
@@ -229,6 +230,21 @@ def test_nothing_more_is_read_ahead_when_the_service_ends(study: Path) -> None:
     leaving, answers = iter([False, True]), RunAnswers()
     read_ahead(Place.at(study / Place.at(study).names()[0]), answers, lambda: next(leaving))
     assert len(answers.remembered._known) == 1
+
+
+def test_a_large_table_is_not_looked_through_for_metrics_that_it_is_known_to_lack(
+    study: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, memory = study / name, slices.TablesInMemory()
+    monkeypatch.setattr(slices, "_LARGE_BYTES", 0)
+    monkeypatch.setattr(threading.Thread, "start", lambda _: None)
+    every = memory.from_files(run, "records", Selection(columns=("metric",)), ())
+    assert every is not None and "loss" in every["metric"].to_pylist()
+    loss = memory.from_files(run, "records", Selection({"metric": ("loss", "nowhere")}, ("round", "metric")), ())
+    assert loss is not None and loss.num_rows > 0
+    monkeypatch.setattr(slices, "load", lambda *_: pytest.fail("it is known"))
+    none = memory.from_files(run, "records", Selection({"metric": ("nowhere",)}, ("round", "metric")), ())
+    assert none is not None and none.schema.equals(loss.schema) and none.num_rows == 0
 
 
 def test_a_large_table_answers_from_its_files_until_it_is_in_memory(
