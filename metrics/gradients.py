@@ -23,7 +23,7 @@ from metrics.example_gradients.stacked import StackedPass, stacked_samples
 from metrics.statistics.between_clients import Decomposition, decompose
 from metrics.statistics.jackknife import block_sizes
 from metrics.statistics.sketch import count_sketch, sketch_widths
-from metrics.statistics.weight_statistics import moments
+from metrics.statistics.weight_statistics import Moments, merged, tensor_moments
 
 _MCCANDLISH = "McCandlish et al. 2018, An Empirical Model of Large-Batch Training, arXiv 1812.06162"
 _ELHUSSEIN = "Elhussein & Gürsoy 2025, PLayer-FL, arXiv 2502.08829"
@@ -132,9 +132,13 @@ class Gradients(Metric):
                 [measured(name, math.nan, str(error), scope=self.scope, **at(layer)) for name, layer in unusable]
             )
         scatters = [scatter(sample, [layer] if layer else view.layers) for layer in layers]
+        weights = [p.name for layer in view.layers for p in layer.weights if sample.mean[p.name].numel()]
+        parts = {name: tensor_moments(sample.mean[name]) for name in weights}
         rows: list[Row] = []
         for layer, found in zip(layers, scatters, strict=True):
-            rows += _client_rows(view, sample, found, layer, self.scope)
+            own = [p.name for one in ([layer] if layer else view.layers) for p in one.weights]
+            spread = merged([parts[name] for name in own if name in parts])
+            rows += _client_rows(sample.n, found, spread, layer, self.scope)
         usable = sample.n > 1 and math.isfinite(scatters[-1].trace)
         return Measurement(rows, _payload(view, sample, scatters[:-1]) if usable else {})
 
@@ -230,13 +234,10 @@ class _Sampling(MeasuringJob[GradientSample]):
         return stacked_samples(StackedPass(Models.of([job.view for job in jobs]), run.shapes), batches)
 
 
-def _client_rows(
-    view: ClientView, sample: GradientSample, found: GradientScatter, layer: Layer | None, scope: str
-) -> list[Row]:
-    layers = [layer] if layer else view.layers
-    weights = moments([sample.mean[p.name] for own in layers for p in own.weights])
-    columns = {"scope": scope, "n": sample.n, **at(layer)}
-    single = "one example has no variance" if sample.n < 2 else "not finite"
+def _client_rows(n: int, found: GradientScatter, weights: Moments, layer: Layer | None, scope: str) -> list[Row]:
+    """Return the rows of a layer; ``weights`` are the moments of what its mean gradient has for weights."""
+    columns = {"scope": scope, "n": n, **at(layer)}
+    single = "one example has no variance" if n < 2 else "not finite"
     signal = "the expected gradient is not distinguishable from zero" if found.signal <= 0 else single
     equal = single if found.trace != 0 else "all gradients are equal"
     values = (

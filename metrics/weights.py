@@ -13,7 +13,6 @@ from metrics.statistics.weight_statistics import (
     Moments,
     b_dissimilarity,
     cosine,
-    count_small,
     merged,
     moments,
     squared_norm,
@@ -105,8 +104,9 @@ class Weights(Metric):
         for layer in layers:
             values = [parameters[p.name] for p in layer.weights]
             part = moments(values)
-            counts = [count_small(values, threshold) for threshold in self.thresholds]
-            counts += [count_small(values, ratio * part.rms) for ratio in self.relative_thresholds]
+            sizes = [value.abs() for value in values]
+            limits = [*self.thresholds, *(ratio * part.rms for ratio in self.relative_thresholds)]
+            counts = [sum(int(torch.count_nonzero(size < limit)) for size in sizes) for limit in limits]
             rows += self._shares(layer, part, counts)
             parts.append(part)
             small.append(counts)

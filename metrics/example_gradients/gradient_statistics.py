@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -31,6 +32,11 @@ class GradientSample:
     mean: dict[str, Tensor]
     squares: dict[str, Tensor]
     products: dict[str, Tensor]
+
+    @cached_property
+    def mean_squares(self) -> dict[str, float]:
+        """Parameter name -> ‖ḡ‖² of its part of ḡ."""
+        return {name: float(mean.square().sum(dtype=torch.float64)) for name, mean in self.mean.items()}
 
     @property
     def n(self) -> int:
@@ -153,9 +159,9 @@ def scatter(sample: GradientSample, layers: Sequence[Layer]) -> GradientScatter:
     """
     squares = torch.stack([sample.squares[layer.name] for layer in layers]).sum(0)
     products = torch.stack([sample.products[layer.name] for layer in layers]).sum(0)
-    means = [sample.mean[name] for layer in layers for name in layer.names]
-    mean_square = sum(float(mean.square().sum(dtype=torch.float64)) for mean in means)
-    rounding = _ROUNDING * float(torch.finfo(means[0].dtype).eps)
+    names = [name for layer in layers for name in layer.names]
+    mean_square = sum(sample.mean_squares[name] for name in names)
+    rounding = _ROUNDING * float(torch.finfo(sample.mean[names[0]].dtype).eps)
     n, total = sample.n, float(squares.sum())
     whole = _scatter(n, total, mean_square, rounding)
     if n < 3:

@@ -75,7 +75,7 @@ def moments(tensors: Sequence[Tensor]) -> Moments:
         >>> found.mean, found.absolute
         (-1.0, 2.0)
     """
-    return merged([_moments(tensor.detach()) for tensor in tensors if tensor.numel()])
+    return merged([tensor_moments(tensor.detach()) for tensor in tensors if tensor.numel()])
 
 
 def merged(parts: Sequence[Moments]) -> Moments:
@@ -98,14 +98,20 @@ def count_small(tensors: Sequence[Tensor], threshold: float) -> int:
         >>> count_small([torch.tensor([0.001, -0.5, 0.02])], threshold=0.05)
         2
     """
-    return sum(int((tensor.abs() < threshold).sum()) for tensor in tensors)
+    return sum(int(torch.count_nonzero(tensor.abs() < threshold)) for tensor in tensors)
 
 
 def _double(values: Sequence[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def _moments(tensor: Tensor) -> Moments:
+def tensor_moments(tensor: Tensor) -> Moments:
+    """Return the moments of the numbers in one tensor, at least one.
+
+    Examples:
+        >>> tensor_moments(torch.tensor([1.0, -3.0])).deviations
+        8.0
+    """
     count = tensor.numel()
     mean = float(tensor.sum(dtype=torch.float64)) / count
     deviations = float((tensor - mean).square().sum(dtype=torch.float64))
