@@ -166,6 +166,7 @@ def view_of(
         objective=workspace.objective_of(client),
         client=client,
         cache=known_answers(model.answers or {}),
+        module_cache=workspace.module_cache,
     )
 
 

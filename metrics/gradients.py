@@ -219,7 +219,8 @@ class _Sampling(MeasuringJob[GradientSample]):
         for part in torch.split(self.chosen, block_sizes(self.size, self.blocks)):
             features, labels = self.examples.batch(part)
             batches.append((features.to(view.device), labels.to(view.device)))
-        run = ExamplePass(view.module, view.layers, *batches[0], loss=view.objective)
+        known = view.module_cache.setdefault("rehearsals", {})
+        run = ExamplePass(view.module, view.layers, *batches[0], loss=view.objective, known=known)
         return sample_gradients(run, view.layers, batches)
 
     @classmethod

@@ -54,6 +54,7 @@ class ClientView:
         objective: what the client minimises, its training examples known; on the server those of all clients.
         client: its index; None on the server.
         cache: results shared by the metrics of this view, keyed by what they are.
+        module_cache: what holds of the module whatever its weights, found out once a worker, keyed by what it is.
     """
 
     layers: Sequence[Layer]
@@ -77,6 +78,7 @@ class ClientView:
     client: int | None = None
     cache: dict[Any, Any] = field(default_factory=dict)
     label_groups: Sequence[str] = ()
+    module_cache: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass

@@ -90,6 +90,11 @@ class Workspace:
         return plugin_maker(LEARNER, self.config.learner, by_position=1)
 
     @cached_property
+    def module_cache(self) -> dict[Any, Any]:
+        """What measuring found out about the module that holds whatever its weights are."""
+        return {}
+
+    @cached_property
     def _all_counts(self) -> Tensor:
         return self.federation.class_counts(None)
 

@@ -1,18 +1,21 @@
 """Exact squared norms of per-example gradients, per layer, for little more than one backward pass."""
 
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedlayers.core.layers import ROOT, Layer
 from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
+from metrics.example_gradients.autograd_sums import differentiated, leaves_of, sums_by_autograd
+from metrics.example_gradients.independence import check_independent
 from metrics.example_gradients.layer_gradients import FORMULAS
 from metrics.example_gradients.products import HeldBatch, along_examples, along_taps, full_name, passed
+from metrics.example_gradients.recorded_pass import RecordedPass, recorded
 from metrics.example_gradients.replayed_gradients import replayed_gradients
 from metrics.example_gradients.taps import Tap, tapped
 
@@ -41,6 +44,19 @@ class ExampleGradients:
     examples: dict[str, Sequence[Mapping[str, Tensor]]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a rehearsal found of a model all layers of which have a formula.
+
+    Attributes:
+        shapes: layer name -> the shape of its output for one example.
+        operations: those of its forward pass.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    operations: RecordedPass
+
+
 class ExamplePass:
     """Computes :class:`ExampleGradients` of one module, batch by batch.
 
@@ -48,7 +64,8 @@ class ExamplePass:
     :mod:`metrics.example_gradients.layer_gradients`; autograd is never asked for the gradient of a weight. What has no
     formula, is called more than once or not as a module, shares parameters, or is not batched along the first axis goes
     through :func:`metrics.example_gradients.replayed_gradients.replayed_gradients`. A rehearsal on three examples finds
-    those layers: it compares every sum with what autograd gives.
+    those layers: it compares every sum with what autograd gives. Where all layers have a formula and every parameter is
+    used once, weights cannot change that: models whose passes consist of the same operations need no other rehearsal.
 
     Args:
         module: in evaluation mode; examples must not influence each other.
@@ -56,6 +73,7 @@ class ExamplePass:
         features: some examples, shape (n, *shape), n ≥ 1, for the rehearsal.
         labels: their labels, shape (n,).
         loss: an objective, or (outputs, labels) -> one loss an example, shape (n,).
+        known: rehearsals of a module of the same class with other weights, to be used where they hold, and added to.
 
     Raises:
         ValueError: if the module is in training mode, or examples influence each other.
@@ -78,15 +96,22 @@ class ExamplePass:
         labels: Tensor,
         *,
         loss: Loss = CROSS_ENTROPY,
+        known: MutableMapping[object, Rehearsal] | None = None,
     ) -> None:
-        _check_independent(module, features)
+        check_independent(module, features)
         self.module, self.layers, self.loss = module, layers, loss
         # Layer name -> the shape of its output for one example.
         self.shapes: dict[str, tuple[int, ...]] = {}
         self._direct = _candidates(module, layers)
         two, three = (torch.arange(size, device=features.device) % len(features) for size in (2, 3))
-        self._look(features[two])
-        self._rehearse(features[three], labels[three])
+        self._first = features[two], features[three], labels[three]
+        self._known = {} if known is None else known
+        # By which the rehearsal of another model is this one's, too; none if it is not to be told by another's.
+        self._told = self._known.get(self._key)
+        if self._told is None:
+            self._rehearse()
+        else:
+            self.shapes = dict(self._told.shapes)
 
     @property
     def replayed(self) -> tuple[Layer, ...]:
@@ -96,7 +121,7 @@ class ExamplePass:
     def sums(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return Σ_i g_i of a batch by parameter name, as autograd gives it, for the price of a backward pass."""
         names = [name for layer in self.layers for name in layer.names]
-        return _sums_by_autograd(self.module, names, self.loss, features, labels)
+        return sums_by_autograd(self.module, names, self.loss, features, labels)
 
     def observe(self, features: Tensor, labels: Tensor) -> dict[str, Tap]:
         """Run one forward and one backward pass and return what passed each layer with a formula.
@@ -109,6 +134,12 @@ class ExamplePass:
             ValueError: if the model uses a layer more often than for the examples of the rehearsal.
         """
         taps = self._observe(features, labels)
+        if taps is None:
+            # This model's pass is another than that of the model that was rehearsed: it needs a rehearsal of its own.
+            self._told, self._direct = None, _candidates(self.module, self.layers)
+            self._rehearse()
+            taps = self._observe(features, labels)
+            assert taps is not None
         for name, tap in taps.items():
             if tap.calls > 1:
                 raise ValueError(f"layer {name} must be used alike in all batches, got one where it is not")
@@ -164,10 +195,14 @@ class ExamplePass:
         batched = {name: tap for name, tap in taps.items() if tap.is_batched(len(features))}
         return batched, [layer for layer in self.layers if layer.name not in batched]
 
-    def _observe(self, features: Tensor, labels: Tensor) -> dict[str, Tap]:
+    def _observe(self, features: Tensor, labels: Tensor) -> dict[str, Tap] | None:
+        """Return what passed each layer; None where the operations are other than they were told to be."""
         anchor = torch.zeros((), device=features.device, requires_grad=True)
+        leaves = {} if self._told is None else self._own_leaves()
         with torch.enable_grad(), tapped(self._direct, anchor) as taps:
-            total = self.loss(self.module(features), labels).sum()
+            total = self.loss(functional_call(self.module, leaves, (features,)), labels).sum()
+            if self._told is not None and recorded(total, leaves) != self._told.operations:
+                return None
             if total.requires_grad:
                 torch.autograd.grad(total, anchor, allow_unused=True)
         return taps
@@ -183,6 +218,28 @@ class ExamplePass:
                 found.examples[name] = part.examples
         return found
 
+    @property
+    def _key(self) -> object:
+        """What a rehearsal of another module of the same class depends on, beside the operations."""
+        features = self._first[0]
+        parameters = [(name, p.shape, p.dtype) for name, p in self.module.named_parameters(remove_duplicate=False)]
+        kinds = [(name, type(part)) for name, part in self.module.named_modules()]
+        placed = features.shape[1:], features.dtype, features.device.type
+        return placed, tuple(parameters), tuple(kinds), tuple(self._direct), tuple(layer.name for layer in self.layers)
+
+    def _own_leaves(self) -> dict[str, Tensor]:
+        """Return the parameters of layers with a formula, to be differentiated by."""
+        own = [name for layer in self.layers if layer.name in self._direct for name in layer.names]
+        return leaves_of(self.module, own)
+
+    def _rehearse(self) -> None:
+        """Keep the formulas that hold, and tell others if they all do, whatever the weights."""
+        two, three, labels = self._first
+        self._look(two)
+        operations = self._compare(three, labels)
+        if operations is not None and not self.replayed:
+            self._known[self._key] = Rehearsal(dict(self.shapes), operations)
+
     def _look(self, features: Tensor) -> None:
         """Keep the formulas of layers that hold as many examples as there are; with three no other axis would, too."""
         with torch.no_grad(), tapped(self._direct, torch.zeros((), device=features.device)) as taps:
@@ -190,57 +247,31 @@ class ExamplePass:
         self._direct = {name: part for name, part in self._direct.items() if taps[name].is_batched(len(features))}
         self.shapes = {name: tap.output_shape[1:] for name, tap in taps.items()}
 
-    def _rehearse(self, features: Tensor, labels: Tensor) -> None:
-        """Keep the formulas of those layers for which they give what autograd gives, in the same pass."""
+    def _compare(self, features: Tensor, labels: Tensor) -> RecordedPass | None:
+        """Keep the formulas of those layers for which they give what autograd gives, in the same pass.
+
+        Returns:
+            The operations of the pass, if every layer had gradients to compare and uses each of its parameters once.
+        """
         anchor = torch.zeros((), device=features.device, requires_grad=True)
-        own = [name for layer in self.layers if layer.name in self._direct for name in layer.names]
-        leaves = _leaves(self.module, own)
+        leaves = self._own_leaves()
         with torch.enable_grad(), tapped(self._direct, anchor) as taps:
             total = self.loss(functional_call(self.module, leaves, (features,)), labels).sum()
+            operations = recorded(total, leaves)
             usable = {name: tap for name, tap in taps.items() if tap.is_batched(len(features))}
             names = [name for layer in self.layers if layer.name in usable for name in layer.names]
-            expected = _differentiated(total, {name: leaves[name] for name in names}, [anchor])
-        found, kept = self._reduced(usable), {}
+            expected = differentiated(total, {name: leaves[name] for name in names}, [anchor])
+        found, kept, compared = self._reduced(usable), {}, True
         for layer in self.layers:
             if layer.name in usable:
                 error = sum(float((found.sums[name] - expected[name]).square().sum()) for name in layer.names)
-                if not error > _TOLERANCE**2 * float(found.squares[layer.name].sum()):  # NaN: nothing to compare
+                size = float(found.squares[layer.name].sum())
+                if not error > _TOLERANCE**2 * size:  # NaN: nothing to compare
                     kept[layer.name] = self._direct[layer.name]
+                compared &= 0 < size < math.inf and error < math.inf
+                compared &= all(operations.uses.get(name) == 1 for name in layer.names)
         self._direct = kept
-
-
-def _check_independent(module: nn.Module, features: Tensor) -> None:
-    if any(part.training for part in module.modules()):
-        raise ValueError("module must be in evaluation mode, got training mode; call module.eval()")
-    for name, part in module.named_modules():
-        if isinstance(part, _BatchNorm) and part.running_mean is None:
-            raise ValueError(
-                f"module must not mix examples, got batch norm {name!r} without running statistics; "
-                "per-example gradients are not defined for it"
-            )
-    if examples_mix(module, features):
-        raise ValueError(
-            "examples must not influence each other, got a model that gives other outputs for two examples together "
-            "than for each alone; per-example gradients are not defined for it"
-        )
-
-
-def examples_mix(module: nn.Module, features: Tensor) -> bool:
-    """Say whether a model's outputs for two examples together are other than for each alone.
-
-    Args:
-        module: in evaluation mode. Outputs that are drawn at random cannot tell: False.
-        features: shape (n, *shape), n ≥ 1; the first example and one that differs from it are taken.
-    """
-    different = [features[i : i + 1] for i in range(1, len(features)) if not torch.equal(features[i], features[0])]
-    pair = torch.cat([features[:1], different[0] if different else torch.zeros_like(features[:1])])
-    with torch.no_grad():
-        together, alone = module(pair), torch.cat([module(pair[:1]), module(pair[1:])])
-        most = float(together.nan_to_num().abs().max())
-        if torch.allclose(together, alone, rtol=0.0, atol=_TOLERANCE * most, equal_nan=True):
-            return False
-        # Outputs that change by themselves say nothing about the examples.
-        return torch.equal(together.nan_to_num(), module(pair).nan_to_num())
+        return operations if compared else None
 
 
 def _candidates(module: nn.Module, layers: Sequence[Layer]) -> dict[str, nn.Module]:
@@ -255,28 +286,3 @@ def _candidates(module: nn.Module, layers: Sequence[Layer]) -> dict[str, nn.Modu
         if type(part) in FORMULAS and set(own) == set(layer.names) and unshared and not has_hooks:
             chosen[layer.name] = part
     return chosen
-
-
-def _sums_by_autograd(
-    module: nn.Module, names: Sequence[str], loss: Loss, features: Tensor, labels: Tensor
-) -> dict[str, Tensor]:
-    """Return Σ_i g_i of the named parameters as autograd gives it."""
-    leaves = _leaves(module, names)
-    with torch.enable_grad():
-        return (
-            _differentiated(loss(functional_call(module, leaves, (features,)), labels).sum(), leaves) if names else {}
-        )
-
-
-def _leaves(module: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
-    """Return the named parameters, each by itself, to be differentiated by."""
-    parameters = dict(module.named_parameters())
-    return {name: parameters[name].detach().requires_grad_() for name in names}
-
-
-def _differentiated(total: Tensor, leaves: Mapping[str, Tensor], more: Sequence[Tensor] = ()) -> dict[str, Tensor]:
-    """Return the gradients of a total by name; ``more`` is differentiated by besides."""
-    if not leaves:
-        return {}
-    gradients = torch.autograd.grad(total, [*leaves.values(), *more], allow_unused=True, materialize_grads=True)
-    return dict(zip(leaves, gradients, strict=False))
