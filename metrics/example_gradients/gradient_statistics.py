@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fedlayers.core.layers import Layer
 from metrics.example_gradients.per_example import ExamplePass
-from metrics.example_gradients.products import HeldBatch
+from metrics.example_gradients.products import HeldBatch, held_batch
 from metrics.statistics.jackknife import jackknife_error
 
 # Sums of squares of float32 gradients agree to about this many units in the last place.
@@ -68,11 +68,10 @@ def sample_gradients(
         _add(sums, part.sums)
         squares.append(part.squares)
         products.append(part.products)
-        held = HeldBatch(part.examples, {name: tap for name, tap in taps.items() if name not in part.examples})
         # Layers that did not see every example, experts among several, have others' gradients by another way.
         complete = not known and all(tap.is_batched(len(block[1])) for tap in taps.values())
-        room -= held.size_bytes
-        kept.append(held if room >= 0 and complete else None)
+        kept.append(held_batch(part.examples, taps, room) if complete else None)
+        room -= kept[-1].size_bytes if kept[-1] else 0
     mean = {name: total.div_(n) for name, total in sums.items()}
     if not known:
         products = [gradients.products(*block, mean, held) for block, held in zip(blocks, kept, strict=True)]

@@ -1,8 +1,8 @@
 """Per-example gradients of single layers from their input and the gradient at their output.
 
 Every function returns, for each parameter, the sum of its gradients over the n examples, and for the layer the
-squared norm of each example's gradient. The gradients of all examples are held where they take less memory than what
-passed the layer: of norms, and of convolutions with many positions.
+squared norm of each example's gradient. The gradients of all examples are held of norms, and of convolutions with so
+many positions that these are formed anyway and are not much larger than what passed the layer.
 """
 
 import math
@@ -15,10 +15,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from metrics.example_gradients.patches import gram_cost, padded, patch_columns, patch_grams, patches
+
 # A pass over one (out, in) matrix in memory costs about as much as so many multiplications of its elements.
 _MEMORY_COST = 32
 # Examples are taken in slices whose intermediate results stay in a processor's cache.
 _SLICE_ELEMENTS = 1 << 20
+# Without gradients of single examples slices are this much larger: each costs a walk through the sum.
+_PIXEL_SLICES = 4
+# Gradients of single examples are kept in the place of what passed a convolution up to so many times its size.
+_KEPT_SHARE = 4
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class LayerGradients:
         squares: squared norm of each example's gradient over all parameters of the layer, shape (n,), float64.
         sums: attribute name (``weight``, ``bias``) -> sum of the gradients over examples, in the parameter's shape.
         examples: attribute name -> the gradients of some examples, shape (m, …), for one part of the examples after
-            another; None where they are larger than what passed the layer.
+            another; None where they are not formed, or much larger than what passed the layer.
     """
 
     squares: Tensor
@@ -104,36 +110,50 @@ def linear_gradients(module: nn.Linear, inputs: Tensor, outputs: Tensor) -> Laye
 def conv_gradients(module: _ConvNd, inputs: Tensor, outputs: Tensor) -> LayerGradients:
     """Return the gradients of a convolution (not transposed) with any padding, stride, dilation and groups.
 
+    Where it has few positions, norms come from inner products of positions, those of what a position sees from those
+    of single pixels if that is cheaper: see :func:`metrics.example_gradients.patches.patch_grams`.
+
     Args:
         module: the layer.
         inputs: its input, shape (n, in, *positions).
         outputs: gradient of Σ_i loss_i at its output, shape (n, out, *positions).
     """
-    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
-    padded = F.pad(inputs, _padding(module), mode)
+    extended = padded(module, inputs)
     left = outputs.reshape(len(outputs), module.groups, outputs.shape[1] // module.groups, -1)
     rows, columns, positions = left.shape[2], math.prod(module.weight.shape[1:]), left.shape[3]
     size = _held(rows, columns, positions, module.groups)
-    passed = (inputs.numel() + outputs.numel()) // len(inputs)
     kept: list[Tensor] | None = None
-    if not _by_grams(rows, columns, positions) and module.groups * rows * columns <= passed:
-        kept = []
 
     def part_of(part: slice) -> tuple[Tensor, Tensor]:
         if kept is None:
-            return outer_products(left[part], _patches(module, padded[part]))
-        kept.append(left[part] @ _patches(module, padded[part]).mT)
+            return outer_products(left[part], patches(module, extended[part]))
+        kept.append(left[part] @ patches(module, extended[part]).mT)
         return _squares(kept[-1]), kept[-1].sum(0)
 
-    squares, weight = _in_slices(part_of, inputs, size)
+    def from_pixels(part: slice) -> tuple[Tensor, Tensor]:
+        grams = (left[part].mT @ left[part]) * patch_grams(module, inputs[part])
+        own = left[part].permute(1, 2, 0, 3).flatten(2)
+        return grams.flatten(1).sum(1, dtype=torch.float64), own @ patch_columns(module, extended[part]).mT
+
+    by_pixels = positions**2 * rows + gram_cost(module, inputs, positions, _MEMORY_COST)
+    if by_pixels < min(positions**2 * (rows + columns), _MEMORY_COST * rows * columns):
+        squares, weight = _in_slices(from_pixels, inputs, max(1, size // _PIXEL_SLICES))
+    else:
+        passed = (inputs.numel() + outputs.numel()) // len(inputs)
+        if not _by_grams(rows, columns, positions) and module.groups * rows * columns <= _KEPT_SHARE * passed:
+            kept = []
+        squares, weight = _in_slices(part_of, inputs, size)
     found = _with_bias(module, squares, weight.reshape(module.weight.shape), outputs.flatten(2).sum(2))
-    if kept is None:
-        return found
-    examples: list[dict[str, Tensor]] = [{"weight": part.reshape(-1, *module.weight.shape)} for part in kept]
-    if module.bias is not None:
-        biases = torch.split(outputs.flatten(2).sum(2), [len(part) for part in kept])
-        examples = [{**part, "bias": bias} for part, bias in zip(examples, biases, strict=True)]
-    return replace(found, examples=examples)
+    return found if kept is None else replace(found, examples=_parts(module, kept, outputs))
+
+
+def _parts(module: _ConvNd, kept: Sequence[Tensor], outputs: Tensor) -> list[dict[str, Tensor]]:
+    """Return the gradients of single examples by attribute, those of the weights given in slices."""
+    examples = [{"weight": part.reshape(-1, *module.weight.shape)} for part in kept]
+    if module.bias is None:
+        return examples
+    biases = torch.split(outputs.flatten(2).sum(2), [len(part) for part in kept])
+    return [{**part, "bias": bias} for part, bias in zip(examples, biases, strict=True)]
 
 
 def norm_gradients(module: nn.Module, inputs: Tensor, outputs: Tensor) -> LayerGradients:
@@ -203,27 +223,3 @@ def _with_bias(module: Any, squares: Tensor, weight: Tensor, bias: Tensor) -> La
     if module.bias is None:
         return LayerGradients(squares, {"weight": weight})
     return LayerGradients(squares + _squares(bias), {"weight": weight, "bias": bias.sum(0)})
-
-
-def _padding(module: _ConvNd) -> list[int]:
-    """Return what ``F.pad`` needs: before and after, last axis first."""
-    if module.padding == "valid":
-        pairs = [(0, 0) for _ in module.kernel_size]
-    elif module.padding == "same":
-        spans = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
-        pairs = [(span // 2, span - span // 2) for span in spans]
-    else:
-        pairs = [(int(size), int(size)) for size in module.padding]
-    return [size for pair in reversed(pairs) for size in pair]
-
-
-def _patches(module: _ConvNd, padded: Tensor) -> Tensor:
-    """Return what each output position sees, shape (n, groups, in / groups · kernel, positions)."""
-    patches = padded
-    for axis, size in enumerate(module.kernel_size):
-        dilation, stride = module.dilation[axis], module.stride[axis]
-        patches = patches.unfold(2 + axis, dilation * (size - 1) + 1, stride)[..., ::dilation]
-    axes = len(module.kernel_size)
-    kernel_first = (0, 1, *range(2 + axes, 2 + 2 * axes), *range(2, 2 + axes))
-    positions = math.prod(patches.shape[2 : 2 + axes])
-    return patches.permute(kernel_first).reshape(len(padded), module.groups, -1, positions)

@@ -24,8 +24,24 @@ class HeldBatch:
     @property
     def size_bytes(self) -> int:
         """What it keeps in memory."""
-        own = (tensor.nbytes for parts in self.examples.values() for part in parts for tensor in part.values())
-        return sum(own) + held_bytes(self.taps)
+        return sum(map(_bytes, self.examples.values())) + held_bytes(self.taps)
+
+
+def held_batch(examples: Mapping[str, Examples], taps: Mapping[str, Tap], room: int) -> HeldBatch | None:
+    """Return what is kept of a batch in so many bytes; None if they do not suffice.
+
+    Gradients that are there save most; larger ones than what passed their layer give way to that where room is scarce.
+    """
+    small = {name: parts for name, parts in examples.items() if _bytes(parts) <= held_bytes({name: taps[name]})}
+    for chosen in (examples, small):
+        held = HeldBatch(chosen, {name: tap for name, tap in taps.items() if name not in chosen})
+        if held.size_bytes <= room:
+            return held
+    return None
+
+
+def _bytes(parts: Examples) -> int:
+    return sum(tensor.nbytes for part in parts for tensor in part.values())
 
 
 def passed(tap: Tap) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
 from metrics.example_gradients import gradient_statistics
 from metrics.example_gradients.gradient_statistics import GradientSample, GradientScatter, sample_gradients, scatter
 from metrics.example_gradients.per_example import ExamplePass
+from metrics.example_gradients.products import HeldBatch, held_batch
 from metrics.example_gradients.taps import held_bytes
 from metrics.gradients import Gradients, gradient_sample
 from metrics.measure import measure_clients, measure_server
@@ -428,6 +429,28 @@ def test_one_client_cannot_be_compared() -> None:
 def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Gradients(**arguments)  # type: ignore[arg-type]
+
+
+def test_large_gradients_give_way_to_what_passed_the_layers_where_room_is_scarce() -> None:
+    torch.manual_seed(0)
+    # The gradients of the second convolution, 432 numbers, are larger than the 272 that pass it.
+    module = nn.Sequential(nn.Conv2d(1, 6, 3), nn.Tanh(), nn.Conv2d(6, 8, 3, bias=False), nn.Flatten()).eval()
+    features, labels = torch.randn(8, 1, 8, 8), torch.arange(8)
+    layers = layers_of(module)
+    run = ExamplePass(module, layers, features, labels)
+    taps = run.observe(features, labels)
+    examples = run(features, labels, taps=taps).examples
+    whole = HeldBatch(examples, {})
+    small = HeldBatch({"0": examples["0"]}, {"2": taps["2"]})
+    assert examples.keys() == {"0", "2"} and whole.size_bytes > small.size_bytes
+    mean = {name: tensor / 8 for name, tensor in run.sums(features, labels).items()}
+    expected = run(features, labels, mean).products
+    for room, kept in ((whole.size_bytes, {"0", "2"}), (whole.size_bytes - 1, {"0"}), (small.size_bytes, {"0"})):
+        held = held_batch(examples, taps, room)
+        assert held is not None and held.examples.keys() == kept and held.size_bytes <= room
+        for name, products in run.products(features, labels, mean, held).items():
+            torch.testing.assert_close(products, expected[name], rtol=1e-5, atol=1e-6)
+    assert held_batch(examples, taps, small.size_bytes - 1) is None
 
 
 def test_small_gradients_are_kept_themselves() -> None:

@@ -12,7 +12,9 @@ from torch.func import functional_call
 
 from fedlayers.core.layers import layers_of
 from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
+from metrics.example_gradients import layer_gradients
 from metrics.example_gradients.layer_gradients import outer_products
+from metrics.example_gradients.patches import padded, patch_columns, patch_grams, patches
 from metrics.example_gradients.per_example import ExamplePass
 from tests.support.metric_views import where
 
@@ -84,6 +86,8 @@ CONVOLUTIONS: dict[str, tuple[int, tuple[Any, ...], dict[str, Any]]] = {
     "reflect": (2, (2, 4, 3), {"padding": 1, "padding_mode": "reflect"}),
     "one_by_one": (2, (2, 40, 1), {"stride": 4}),
     "wide_few_positions": (2, (4, 64, 7), {}),
+    "many_channels": (2, (64, 64, 3), {}),
+    "many_channels_padding_bias_groups": (2, (256, 128, 3), {"padding": (0, 1), "groups": 2}),
     "one_axis": (1, (3, 5, 3), {"stride": 2, "padding": 1}),
     "three_axes": (3, (2, 3, 2), {"padding": 1}),
 }
@@ -102,6 +106,37 @@ def test_convolutions(name: str) -> None:
         return module
 
     assert_exact(build(ready), features, replayed=set())
+
+
+@pytest.mark.usefixtures("device")
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_inner_products_of_patches_are_those_of_pixels(name: str) -> None:
+    axes, arguments, options = CONVOLUTIONS[name]
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(5, arguments[0], *[8, 9, 4][:axes], generator=generator, dtype=torch.float64).to(where[0])
+    layer = conv(axes, *arguments, **options)()[0]  # type: ignore[index]
+    seen = patches(layer, padded(layer, images))
+    torch.testing.assert_close(patch_grams(layer, images), seen.mT @ seen, rtol=1e-12, atol=1e-12)
+    side_by_side = seen.permute(1, 2, 0, 3).flatten(2)
+    assert torch.equal(patch_columns(layer, padded(layer, images)), side_by_side)
+
+
+def test_only_convolutions_with_many_channels_and_few_positions_take_those_of_pixels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = []
+
+    def counted(layer: nn.Conv2d, images: Tensor) -> Tensor:
+        taken.append(layer)
+        return patch_grams(layer, images)
+
+    monkeypatch.setattr(layer_gradients, "patch_grams", counted)
+    chosen = []
+    for name, (axes, arguments, options) in CONVOLUTIONS.items():
+        layer, images = conv(axes, *arguments, **options)()[0], torch.randn(5, arguments[0], *[8, 9, 4][:axes])  # type: ignore[index]
+        layer_gradients.conv_gradients(layer, images, torch.randn_like(layer(images)))
+        chosen += [name] if taken and taken[-1] is layer else []
+    assert chosen == ["many_channels", "many_channels_padding_bias_groups"]
 
 
 class Pooled(nn.Module):
