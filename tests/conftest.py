@@ -53,6 +53,10 @@ WITHOUT_HIDDEN = {"model=greedy_mlp", "model=deep_mlp", "model=forward_forward",
 WITHOUT_HIDDEN |= {"dataset=sms", "dataset=Shakespeare"}
 
 
+# The device of a test that asks for one, last; others leave it to ``device=auto``.
+asked_for: list[str] = []
+
+
 def seed_everything() -> None:
     """Let whoever draws without a generator of its own draw the same, in any order of tests and on any machine."""
     random.seed(0)
@@ -104,9 +108,14 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(params=["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
 def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
-    """Yield one device after the other: the CPU, and a GPU where there is one. Support makes what is measured there."""
+    """Yield one device after the other: the CPU, and a GPU where there is one.
+
+    Support makes there what is measured, and ``quick_run`` runs there.
+    """
     metric_views.where[0] = torch.device(request.param)
+    asked_for.append(request.param)
     yield metric_views.where[0]
+    asked_for.pop()
     metric_views.where[0] = torch.device("cpu")
 
 
@@ -155,7 +164,8 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         results = folder or tmp_path_factory.mktemp("results")
         chosen = {word.split("=")[0].lstrip("+") for word in overrides}
         chosen |= {"model.hidden"} if WITHOUT_HIDDEN & set(overrides) else set()
-        defaults = [word for word in QUICK if word.split("=")[0] not in chosen]
+        there = [f"device={device}" for device in asked_for[-1:]]
+        defaults = [word for word in [*QUICK, *there] if word.split("=")[0] not in chosen]
         return execute(replace(copy.deepcopy(composed(*defaults, *overrides)), results_dir=str(results)))
 
     return quick_run

@@ -19,6 +19,9 @@ from fedlayers.flower.session import Session
 from fedlayers.models import build_model
 from fedlayers.runs.folder import RunFolder
 from tests.execution.test_resume import Crash, crash_at
+from tests.support.runs_there import RunsThere
+
+pytestmark = pytest.mark.usefixtures("device")
 
 Run = Callable[..., Path]
 Tables = Callable[[Path], dict[str, bytes]]
@@ -68,12 +71,12 @@ def scores(run: Path) -> pd.Series:
 
 
 @pytest.fixture(scope="module")
-def fedavg(quick_run: Run) -> dict[str, Path]:
-    return {fraction: quick_run(*UNEQUAL, f"fraction={fraction}") for fraction in ("1", "0.9")}
+def fedavg(quick_run: Run) -> RunsThere:
+    return RunsThere({"1": 1, "0.9": 0.9}, lambda fraction: quick_run(*UNEQUAL, f"fraction={fraction}"))
 
 
 @pytest.mark.parametrize("name", DEGENERATE)
-def test_with_one_cluster_it_is_fedavg_bit_for_bit(fedavg: dict[str, Path], quick_run: Run, name: str) -> None:
+def test_with_one_cluster_it_is_fedavg_bit_for_bit(fedavg: RunsThere, quick_run: Run, name: str) -> None:
     # CFL needs all clients, and pFedLA averages all models it knows; the others get six of seven in every round.
     fraction = "1" if name in ("cfl", "pfedla") else "0.9"
     run = quick_run(*UNEQUAL, f"fraction={fraction}", *DEGENERATE[name])
@@ -83,14 +86,14 @@ def test_with_one_cluster_it_is_fedavg_bit_for_bit(fedavg: dict[str, Path], quic
 
 
 @pytest.fixture(scope="module")
-def undisturbed(quick_run: Run) -> dict[str, Path]:
-    return {name: quick_run("rounds=3", "engine=local", *GROUPS, *words) for name, words in CLUSTERING.items()}
+def undisturbed(quick_run: Run) -> RunsThere:
+    return RunsThere(CLUSTERING, lambda name: quick_run("rounds=3", "engine=local", *GROUPS, *CLUSTERING[name]))
 
 
 @pytest.mark.parametrize("name", CLUSTERING)
 @pytest.mark.parametrize(("place", "server_round"), [("_train", 3), ("commit", 2)])
 def test_killed_it_continues_bit_for_bit(
-    undisturbed: dict[str, Path],
+    undisturbed: RunsThere,
     quick_run: Run,
     tables: Tables,
     tmp_path: Path,
@@ -108,7 +111,7 @@ def test_killed_it_continues_bit_for_bit(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["clustered", "ifca"])
-def test_ray_equals_local_bit_for_bit(undisturbed: dict[str, Path], quick_run: Run, tables: Tables, name: str) -> None:
+def test_ray_equals_local_bit_for_bit(undisturbed: RunsThere, quick_run: Run, tables: Tables, name: str) -> None:
     run = quick_run("rounds=3", "engine=ray", "engine.client_cpus=0.5", "engine.workers=2", *GROUPS, *CLUSTERING[name])
     assert tables(run) == tables(undisturbed[name])
 
@@ -178,7 +181,7 @@ def test_averaged_batch_norm_is_refused_and_local_runs(quick_run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", CLUSTERING)
-def test_every_client_is_evaluated_with_its_clusters_model_at_the_end(undisturbed: dict[str, Path], name: str) -> None:
+def test_every_client_is_evaluated_with_its_clusters_model_at_the_end(undisturbed: RunsThere, name: str) -> None:
     rows = read(undisturbed[name]).records
     last = rows[(rows.owner == "client") & (rows["round"] == 3) & rows.metric.isin(["loss", "accuracy"])]
     after, final = (
@@ -191,7 +194,7 @@ def test_every_client_is_evaluated_with_its_clusters_model_at_the_end(undisturbe
 
 
 @pytest.mark.parametrize("name", CLUSTERING)
-def test_who_is_in_which_cluster_stands_in_the_tables(undisturbed: dict[str, Path], name: str) -> None:
+def test_who_is_in_which_cluster_stands_in_the_tables(undisturbed: RunsThere, name: str) -> None:
     run = undisturbed[name]
     rows = read(run).records.query("metric == 'cluster'")
     assert set(zip(rows.owner, rows.moment, strict=True)) == {("server", "after_local")}

@@ -59,6 +59,7 @@ def test_with_epsilon_others_are_drawn() -> None:
     assert set(drawn) == {2.0, 3.0, 4.0}
 
 
+@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize("algorithm", ["fedfomo", "pfedla"])
 def test_killed_it_continues_bit_for_bit(quick_run: Run, tables: Tables, tmp_path: Path, algorithm: str) -> None:
     words = [f"algorithm={algorithm}", "rounds=3", "engine=local", "partition=dirichlet", "fraction=0.75"]

@@ -62,6 +62,7 @@ def test_one_update_moves_the_mean_to_whom_training_moved_towards() -> None:
     np.testing.assert_allclose(strategy.networks[2]["bias/layer"], 0), "who did not train learns nothing"
 
 
+@pytest.mark.usefixtures("device")
 def test_on_planted_groups_clients_come_to_average_with_their_own_and_lose_less(quick_run: Run) -> None:
     words = [
         "algorithm=pfedla",

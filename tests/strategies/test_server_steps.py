@@ -109,6 +109,7 @@ def test_switched_off_they_are_the_plain_mean(words: list[str]) -> None:
     assert step(strategy, list(START), answers, 3) == pytest.approx(clients.mean(0).tolist(), rel=1e-6)
 
 
+@pytest.mark.usefixtures("device")
 def test_momentum_switched_off_is_fedavg(quick_run: Run, tables: Tables) -> None:
     words = ["engine=local", "metrics=[evaluation]"]
     assert tables(quick_run(*words, "algorithm=fedavgm", "algorithm.server_momentum=0")) == tables(quick_run(*words))

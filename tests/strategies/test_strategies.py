@@ -19,6 +19,7 @@ from fedlayers.runs.folder import RunFolder
 from strategies.centralized import Centralized
 from strategies.fedavg import FedAvg
 from strategies.local import Local
+from tests.support.runs_there import RunsThere
 
 Run = Callable[..., Path]
 NODES = [3, 1, 2]
@@ -228,13 +229,14 @@ STOCK = {
 
 
 @pytest.fixture(scope="module")
-def stock(quick_run: Run) -> dict[str, Path]:
+def stock(quick_run: Run) -> RunsThere:
     kept = ["engine=local", "metrics=[evaluation,weights]", "snapshots.clients=true", "snapshots.rounds=[all]"]
-    return {name: quick_run(*kept, *overrides) for name, overrides in STOCK.items()}
+    return RunsThere(STOCK, lambda name: quick_run(*kept, *STOCK[name]))
 
 
+@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize("name", STOCK)
-def test_a_stock_strategy_finishes_and_keeps_precision(stock: dict[str, Path], name: str) -> None:
+def test_a_stock_strategy_finishes_and_keeps_precision(stock: RunsThere, name: str) -> None:
     run = stock[name]
     assert (run / "done.json").exists()
     weights = {key: tensor for key, tensor in checkpoint(run).items() if key.startswith("weights/")}
@@ -245,7 +247,8 @@ def test_a_stock_strategy_finishes_and_keeps_precision(stock: dict[str, Path], n
     assert loss.value.notna().all()
 
 
-def test_the_weights_are_what_the_stock_rules_say(stock: dict[str, Path]) -> None:
+@pytest.mark.usefixtures("device")
+def test_the_weights_are_what_the_stock_rules_say(stock: RunsThere) -> None:
     names = [key.removeprefix("weights/") for key in checkpoint(stock["Krum"]) if key.startswith("weights/")]
     for name in names:
         median = torch.stack([w[name] for w in client_weights(stock["FedMedian"], 2)])
@@ -257,8 +260,9 @@ def test_the_weights_are_what_the_stock_rules_say(stock: dict[str, Path]) -> Non
         assert sum(torch.equal(krum, weights[name]) for weights in client_weights(stock["Krum"], 2)) == 1
 
 
+@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize("name", STOCK)
-def test_clients_are_compared_whatever_the_strategy_does_with_their_weights(stock: dict[str, Path], name: str) -> None:
+def test_clients_are_compared_whatever_the_strategy_does_with_their_weights(stock: RunsThere, name: str) -> None:
     # FedMedian and FedTrimmedAvg take the arrays out of the replies while they aggregate them.
     records = read(stock[name]).records.query("metric == 'drift'")
     assert len(records) == 2 * 4 * 3
@@ -266,8 +270,9 @@ def test_clients_are_compared_whatever_the_strategy_does_with_their_weights(stoc
     assert all(len(weights) == 4 for weights in client_weights(stock[name], 1))
 
 
+@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize("name", ["FedAdam", "FedYogi", "FedAvgM"])
-def test_a_stateful_strategy_moves_differently_from_fedavg(stock: dict[str, Path], name: str) -> None:
+def test_a_stateful_strategy_moves_differently_from_fedavg(stock: RunsThere, name: str) -> None:
     means = [
         torch.stack([weights[key] for weights in client_weights(stock[name], 2)]).mean(0)
         for key in client_weights(stock[name], 2)[0]
@@ -276,6 +281,7 @@ def test_a_stateful_strategy_moves_differently_from_fedavg(stock: dict[str, Path
     assert not all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, means, strict=True))
 
 
+@pytest.mark.usefixtures("device")
 def test_half_of_the_clients_are_drawn_afresh_and_evaluated_too(quick_run: Run) -> None:
     runs = [
         quick_run(
@@ -302,7 +308,7 @@ def test_half_of_the_clients_are_drawn_afresh_and_evaluated_too(quick_run: Run) 
 # --- batch-norm buffers
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def averaged(quick_run: Run) -> Path:
     return quick_run(
         *BATCH_NORM,
@@ -315,6 +321,7 @@ def averaged(quick_run: Run) -> Path:
     )
 
 
+@pytest.mark.usefixtures("device")
 def test_running_variances_stay_positive_and_are_the_weighted_mean(averaged: Path) -> None:
     found = checkpoint(averaged)
     sizes = read(averaged).partition.query("scope == 'client_train'").groupby("client").examples.sum()
@@ -343,6 +350,7 @@ def test_mean_buffers_by_hand() -> None:
         assert (found["count"].dtype, found["count"].shape, found["count"].item()) == (torch.int64, (), count)
 
 
+@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize("algorithm", ["fedavg", "local"])
 def test_local_buffers_stay_with_their_client(quick_run: Run, algorithm: str) -> None:
     run = quick_run(
