@@ -16,7 +16,7 @@ from clients.cohorts.jobs import TrainingJob
 from clients.cohorts.training import train_together
 from clients.hook_answers import answered
 from clients.learners.base import ExtraLoss, Hooks, Learner, Task
-from clients.measuring import Measured, Model, compares_clients, measure, training_rows
+from clients.measuring import Measured, Model, compares_clients, measure, with_training
 from clients.network import Network, Weights
 from clients.obedience import clip_update, proximal_term
 from clients.observers import Observer
@@ -178,7 +178,7 @@ class FedAvgClient(Participant):
         session.sent[:] = sent
         found |= answered(self.beside, trained)
         measured = self._measured(trained, examples)
-        measured.rows.extend(training_rows(session, self.pooled, measured.model, result, seconds, looking.rows()))
+        measured = with_training(measured, session, self.pooled, result, seconds, looking.rows())
         found |= looking.alarms(result.loss)
         with session.part("pack"):
             found |= measured.packed()

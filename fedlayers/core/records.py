@@ -8,11 +8,13 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cache, lru_cache
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
+
+from fedlayers.core.tables.columns import column_maker
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 
@@ -205,37 +207,37 @@ def to_table(name: str, rows: Sequence[Row], **address: Any) -> pa.Table:
         rows: its rows.
         address: columns filled in where a row leaves them at None, as :func:`addressed` does, in a tenth of the time.
     """
-    schema = SCHEMAS[name]
-    values_of, kinds = _columns(name)
-    columns = list(zip(*map(values_of, rows), strict=True)) if rows else [()] * len(schema)
-    for key, given in address.items():
-        place = schema.names.index(key)
-        columns[place] = tuple([given if value is None else value for value in columns[place]])
-    arrays = [_column(column, *kind) for column, kind in zip(columns, kinds, strict=True)]
+    return joined_table(name, [(rows, address)])
+
+
+def joined_table(name: str, groups: Sequence[tuple[Sequence[Row], Mapping[str, Any]]]) -> pa.Table:
+    """Return groups of rows, each with columns of its own to fill in, as one table: see :func:`to_table`."""
+    schema, (values_of, makers) = SCHEMAS[name], _columns(name)
+    parts = [_filled(zip(*map(values_of, rows), strict=True), name, address) for rows, address in groups if rows]
+    columns = parts[0] if len(parts) == 1 else [sum(own, ()) for own in zip(*parts, strict=True)]
+    arrays = [make(column) for make, column in zip(makers, columns or [()] * len(schema), strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
+def _filled(columns: Iterable[tuple[Any, ...]], name: str, address: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Return columns with those of an address filled in where they are None."""
+    found = list(columns)
+    for key, given in address.items():
+        place = _places(name)[key]
+        found[place] = tuple([given if value is None else value for value in found[place]])
+    return found
+
+
 @cache
-def _columns(name: str) -> tuple[Callable[[Row], tuple[Any, ...]], list[tuple[pa.DataType, bool]]]:
-    """Return what reads a row in the order of a table's columns, and their types, and whether those are floats."""
+def _places(name: str) -> Mapping[str, int]:
+    return {key: place for place, key in enumerate(SCHEMAS[name].names)}
+
+
+@cache
+def _columns(name: str) -> tuple[Callable[[Row], tuple[Any, ...]], list[Callable[[tuple[Any, ...]], pa.Array]]]:
+    """Return what reads a row in the order of a table's columns, and what makes an Arrow array of each."""
     schema = SCHEMAS[name]
-    return attrgetter(*schema.names), [(kind, pa.types.is_floating(kind)) for kind in schema.types]
-
-
-def _column(values: Sequence[Any], kind: pa.DataType, is_floating: bool) -> pa.Array:
-    """Return values as an Arrow array; most columns of what a client measured hold one value only."""
-    first = values[0] if values else ""
-    # Not of floating-point numbers: 0 and -0 are equal.
-    is_one = first is None or (not is_floating and isinstance(first, str | int))
-    if is_one and values and values.count(first) == len(values):
-        return _constant(first, len(values), kind)
-    return pa.array(values, kind)
-
-
-# The replies of a round are alike: such a column is made once for all of them, in a fifth of the time.
-@lru_cache(maxsize=1024, typed=True)
-def _constant(value: Any, count: int, kind: pa.DataType) -> pa.Array:
-    return pa.array([value] * count, kind)
+    return attrgetter(*schema.names), [column_maker(kind) for kind in schema.types]
 
 
 def sort(name: str, table: pa.Table) -> pa.Table:
@@ -277,7 +279,8 @@ def to_bytes(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return bytes(sink.getvalue())
+    packed: bytes = sink.getvalue().to_pybytes()
+    return packed
 
 
 def from_bytes(data: bytes) -> pa.Table:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -78,10 +79,25 @@ def from_safetensors_bytes(data: bytes) -> dict[str, Tensor]:
         raise UserError(
             f"weights must be a complete safetensors file, got {len(data)} bytes that are not ({error})"
         ) from error
-    size = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + size]).get("__metadata__", {})
+    metadata = _header(data).get("__metadata__", {})
     order = json.loads(metadata["order"]) if "order" in metadata else sorted(tensors)
     return {name: tensors[name] for name in order}
+
+
+def sizes_in_safetensors(data: bytes) -> dict[str, int]:
+    """Return how many bytes each tensor of a safetensors file takes, by name, without reading any.
+
+    Examples:
+        >>> sizes_in_safetensors(to_safetensors_bytes({"mean": torch.zeros(3), "seen": torch.tensor(0)}))
+        {'mean': 12, 'seen': 8}
+    """
+    offsets = {name: about["data_offsets"] for name, about in _header(data).items() if name != "__metadata__"}
+    return {name: offsets[name][1] - offsets[name][0] for name in sorted(offsets)}
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return found
 
 
 def _shape(tensors: Mapping[str, Tensor], name: str) -> str:

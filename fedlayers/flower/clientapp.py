@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-import pyarrow as pa
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -16,14 +15,14 @@ from fedlayers.config.schema.settings import Config
 from fedlayers.core.cohorts.meeting import place, side_by_side
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.devices import prepare_process, threads
-from fedlayers.core.records import from_bytes, to_bytes, to_table
+from fedlayers.core.records import to_bytes, to_table
 from fedlayers.core.seeding import global_state
 from fedlayers.core.weights import from_safetensors_bytes
 from fedlayers.flower.adapter import NumPyClient, client_error, integer, make_reply, records_of
 from fedlayers.flower.arrays import decode
 from fedlayers.flower.client_contract import Participant
 from fedlayers.flower.client_plugin import client_maker
-from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, EXTRA, reply_content
+from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, EXTRA, USAGE, reply_content
 from fedlayers.flower.session import Session, Workspace
 from fedlayers.flower.traffic import traffic_rows
 
@@ -154,9 +153,7 @@ def _with_usage(reply: RecordDict, session: Session, pooled: bool) -> RecordDict
     rows = [*traffic_rows(session.content, reply, session.workspace.layers), *session.work.rows()]
     owner, client = ("server", None) if pooled else ("client", session.client)
     own = to_table("resources", rows, owner=owner, client=client, round=session.round, moment=session.moment)
-    extra = records_of(reply, ConfigRecord)[EXTRA]
-    others = [from_bytes(data) for data in [extra.get("resources")] if isinstance(data, bytes)]
-    extra["resources"] = to_bytes(pa.concat_tables([*others, own], promote_options="none"))
+    records_of(reply, ConfigRecord)[EXTRA][USAGE] = to_bytes(own)
     return reply
 
 

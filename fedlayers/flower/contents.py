@@ -24,6 +24,8 @@ METRICS = "metrics"
 # Our rows and payloads in a reply, beside the records that strategies insist on.
 EXTRA = "fedlayers"
 BUFFERS, PAYLOADS, START = "buffers", "payloads", "start"
+# More rows of the table "resources": what the work on a message took, known when all else is packed.
+USAGE = "usage"
 # What a client wants the user to know.
 REMARK = "remark"
 # What a client's training gives cause to worry about: sentences, as JSON.

@@ -31,6 +31,7 @@ from fedlayers.flower.contents import (
     SHARED,
     START,
     SUM,
+    USAGE,
     unpacked_payloads,
 )
 from fedlayers.flower.stamps import unpacked_stamp
@@ -246,7 +247,7 @@ def _take(phase: Replies, client: int, extra: ConfigRecord) -> None:
         elif name == START:
             phase.starts[client] = load(data)
         else:
-            phase.tables.setdefault(name, []).append(from_bytes(data))
+            phase.tables.setdefault("resources" if name == USAGE else name, []).append(from_bytes(data))
 
 
 def _failed(phase: Replies, details: dict[str, Any], on_error: str, note: Callable[[str], None]) -> None:

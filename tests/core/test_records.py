@@ -21,6 +21,7 @@ from fedlayers.core.records import (
     Spectrum,
     addressed,
     from_bytes,
+    joined_table,
     missing,
     sort,
     table_of,
@@ -156,3 +157,20 @@ def test_columns_of_one_value_are_those_of_many() -> None:
                 pa.record_batch([expected], ["x"]).serialize()
             )
     assert to_table("spectra", [Spectrum("m", [1.0], [2.0], client=1)])["x"].to_pylist() == [[1.0]]
+
+
+def test_groups_of_one_table_are_filled_in_like_single_rows() -> None:
+    first: list[Row] = [Record("a", 1.0, layer="fc1", subject="x"), Record("b", 2.0, model="global")]
+    second: list[Row] = [Record("a", 3.0, layer="fc2", client=1)]
+    whose = {"client": 7, "model": "personal", "moment": "after_local"}
+    singly = to_table("records", [*addressed(first, **whose), *second])
+    for _ in range(2):  # the second time from columns that are kept
+        assert to_bytes(joined_table("records", [(first, whose), ([], {"round": 1}), (second, {})])) == to_bytes(singly)
+    assert joined_table("records", []).equals(to_table("records", []))
+
+
+def test_columns_of_text_that_are_kept_are_told_apart() -> None:
+    for subjects in (["a", None, "b"], ["b", None, "a"], ["a", None, "b"], ["a", "b"]):
+        table = to_table("records", [Record("m", 0.0, subject=subject) for subject in subjects])
+        assert table["subject"].to_pylist() == subjects
+        assert table["subject"].combine_chunks().dictionary.to_pylist() == list(dict.fromkeys(filter(None, subjects)))

@@ -40,7 +40,7 @@ def measures(**similarity: Any) -> dict[str, Metric]:
 
 def reply_bytes(metrics: dict[str, Metric]) -> dict[str, int]:
     rows, sent = measure_clients(metrics, view_of(1), 1, "raise")
-    return {name: len(data) for name, data in Measured(rows, sent, "global").packed().items()}
+    return {name: len(data) for name, data in Measured([(rows, {})], sent, "global").packed().items()}
 
 
 def test_a_reply_holds_representations_once_whoever_compares_them() -> None:

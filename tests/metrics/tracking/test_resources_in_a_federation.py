@@ -103,6 +103,19 @@ def test_bytes_are_numbers_times_their_size_by_layer_buffers_included() -> None:
     assert [row.value for row in nothing if isinstance(row, Resource)] == [0, 0, 0]
 
 
+def test_a_layout_of_arrays_that_came_before_says_the_same_of_these_layers_and_of_no_others() -> None:
+    one, other = nn.Sequential(nn.Linear(6, 5)), nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 3))
+    layers, others = layers_of(one), layers_of(other)
+    content = RecordDict({"arrays": array_record({name: tensor.detach() for name, tensor in one.named_parameters()})})
+    first = traffic_rows(content, content, layers)
+    assert traffic_rows(content, content, layers) == first
+    names = [row.layer for row in traffic_rows(content, content, others) if row.metric == "bytes_sent"]
+    assert names == ["0", "1", None]
+    wider = RecordDict({"arrays": array_record({"0.weight": torch.zeros(5, 6).double(), "0.bias": torch.zeros(5)})})
+    sizes = [row.value for row in traffic_rows(wider, content, layers) if isinstance(row, Resource)]
+    assert sizes == [8 * 30 + 4 * 5] * 2 + [4 * 35] * 2 + [0]
+
+
 @pytest.fixture(scope="module")
 def run(quick_run: Callable[..., Path]) -> Path:
     """Return a run whose last layer stays with clients, who train as a cohort."""
