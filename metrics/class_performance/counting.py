@@ -35,7 +35,7 @@ class ClassTally:
         """Return the counts of both."""
         return ClassTally(self.counts + other.counts, self.histograms + other.histograms)
 
-    def results(self, labels: Sequence[str]) -> dict[str, ClassResult]:
-        """Return the scores of each class, by name."""
+    def results(self, labels: Sequence[str], with_ends: bool = True) -> dict[str, ClassResult]:
+        """Return the scores of each class, by name, with the ends of average precisions if they are wanted."""
         counts, histograms = self.counts.numpy(), self.histograms.numpy()
-        return {label: class_result(counts[k], histograms[k]) for k, label in enumerate(labels)}
+        return {label: class_result(counts[k], histograms[k], with_ends) for k, label in enumerate(labels)}

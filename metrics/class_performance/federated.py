@@ -60,7 +60,7 @@ class ClassPerformance(Metric):
                 found.rows += [measured(f"class_{score}", math.nan, reason, scope=scope) for score in SCORES]
                 continue
             for group, tally in tallies(predictions, groups).items():
-                results = tally.results([view.classes[at] for at in groups[group]])
+                results = tally.results([view.classes[at] for at in groups[group]], with_ends=False)
                 found.rows += class_rows(group, results, {}, scope)
                 if own is not None:
                     found.rows += _tiers(group, results, own[list(groups[group])], "own_", scope)

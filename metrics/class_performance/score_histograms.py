@@ -18,6 +18,9 @@ _END = float(np.arcsinh(1e4))
 # Examples at a time: their scores are copied in float64.
 _CHUNK_NUMBERS = 4_000_000
 
+# Positives and negatives of the bins with positives, highest first, and how many of each are that high.
+_Thresholds = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
 
 def log_odds(logits: Tensor) -> Tensor:
     """Return log p_c / (1 − p_c) of each class, p the softmax of ``logits`` (n, C), without cancellation near 1.
@@ -50,7 +53,7 @@ def count_scores(scores: Tensor, positive: Tensor, counted: Tensor) -> Tensor:
         (torch.Size([1, 2, 4096]), [[2, 1]])
     """
     classes = scores.shape[1]
-    total = torch.zeros(classes * 2 * BINS, dtype=torch.int32, device=scores.device)
+    total: Tensor | None = None
     rows = max(1, _CHUNK_NUMBERS // max(classes, 1))
     first = torch.arange(classes, device=scores.device) * 2
     for start in range(0, len(scores), rows):
@@ -58,7 +61,10 @@ def count_scores(scores: Tensor, positive: Tensor, counted: Tensor) -> Tensor:
         place = torch.asinh(scores[part].to(torch.float64)).clamp(-_END, _END)
         bins = ((place + _END) * (BINS / (2 * _END))).long().clamp(max=BINS - 1)
         cells = (first + positive[part]) * BINS + bins
-        total += torch.bincount(cells[counted[part]], minlength=len(total)).to(torch.int32)
+        found = torch.bincount(cells[counted[part]], minlength=classes * 2 * BINS).to(torch.int32)
+        total = found if total is None else total + found
+    if total is None:
+        total = torch.zeros(classes * 2 * BINS, dtype=torch.int32, device=scores.device)
     return total.reshape(classes, 2, BINS)
 
 
@@ -91,11 +97,38 @@ def average_precision(histogram: np.ndarray) -> AveragePrecision:
         >>> average_precision(np.array([[3], [1]]))
         AveragePrecision(value=0.25, low=0.25, high=1.0)
     """
-    p, n, true, false = _thresholds(histogram)
+    return _area(_thresholds(histogram), with_ends=True)
+
+
+def area_and_precision(
+    recall: np.ndarray, histogram: np.ndarray, with_ends: bool = True
+) -> tuple[AveragePrecision, np.ndarray]:
+    """Return the average precision, and the precision at the highest threshold that reaches each recall.
+
+    Without positives all is NaN.
+
+    Args:
+        recall: where precisions are wanted.
+        histogram: of one class's scores, shape (2, BINS).
+        with_ends: whether the ends of the average precision are wanted, which take most of the time; else NaN.
+
+    Examples:
+        >>> area, precision = area_and_precision(np.array([0.0, 0.6]), np.array([[1, 0, 1, 0], [0, 1, 0, 1]]))
+        >>> round(area.value, 4), precision.round(2).tolist()
+        (0.8333, [1.0, 0.67])
+    """
+    found = _thresholds(histogram)
+    return _area(found, with_ends), _precision_at(recall, found)
+
+
+def _area(found: _Thresholds, with_ends: bool) -> AveragePrecision:
+    p, n, true, false = found
     if not len(p):
         return AveragePrecision(np.nan, np.nan, np.nan)
     total, tp, fp = true[-1], true - p, false - n
     value = float((p * (tp + p) / (tp + fp + n + p)).sum() / total)
+    if not with_ends:
+        return AveragePrecision(value, np.nan, np.nan)
     high = float((p * (tp + p) / (tp + fp + p)).sum() / total)
     # TP + j counts all positives, bin after bin; each bin is summed by itself, so that long sums lose nothing.
     reached, ends = np.arange(1.0, total + 1), true.astype(np.int64).tolist()
@@ -104,7 +137,7 @@ def average_precision(histogram: np.ndarray) -> AveragePrecision:
     return AveragePrecision(value, float(low / total), high)
 
 
-def _thresholds(histogram: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _thresholds(histogram: np.ndarray) -> _Thresholds:
     """Return positives and negatives of the bins with positives, highest first, and how many of each are that high."""
     occupied = np.flatnonzero(histogram[0] + histogram[1])[::-1]
     negatives, positives = histogram[:, occupied].astype(np.float64)
@@ -120,18 +153,16 @@ def curve(histogram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> [side.tolist() for side in curve(np.array([[1, 0, 1, 0], [0, 1, 0, 1]]))]
         [[0.5, 1.0], [1.0, 0.6666666666666666]]
     """
-    _, _, true, false = _thresholds(histogram)
+    return _curve(_thresholds(histogram))
+
+
+def _curve(found: _Thresholds) -> tuple[np.ndarray, np.ndarray]:
+    _, _, true, false = found
     return true / max(true[-1:].sum(), 1.0), true / (true + false)
 
 
-def precision_at(recall: np.ndarray, histogram: np.ndarray) -> np.ndarray:
-    """Return the precision at the highest threshold that reaches each recall, NaN without positives.
-
-    Examples:
-        >>> precision_at(np.array([0.0, 0.5, 0.6]), np.array([[1, 0, 1, 0], [0, 1, 0, 1]])).round(2).tolist()
-        [1.0, 1.0, 0.67]
-    """
-    reached, precision = curve(histogram)
+def _precision_at(recall: np.ndarray, found: _Thresholds) -> np.ndarray:
+    reached, precision = _curve(found)
     if not len(reached):
         return np.full(len(recall), np.nan)
     places = np.searchsorted(reached, np.asarray(recall) - 1e-12)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from metrics.class_performance.score_histograms import average_precision, precision_at
+from metrics.class_performance.score_histograms import area_and_precision
 from metrics.class_performance.tiers import TIERS, UNKNOWN
 
 SCORES = ("f1", "precision", "recall", "ap")
@@ -65,12 +65,13 @@ class TierResult:
     curve: np.ndarray
 
 
-def class_result(counts: np.ndarray, histogram: np.ndarray) -> ClassResult:
+def class_result(counts: np.ndarray, histogram: np.ndarray, with_ends: bool = True) -> ClassResult:
     """Return the scores of one class.
 
     Args:
         counts: true positives, false positives, false negatives.
         histogram: of its scores, shape (2, BINS).
+        with_ends: whether ``ap_low`` and ``ap_high`` are wanted; else NaN.
 
     Examples:
         >>> found = class_result(np.array([3, 1, 0]), np.array([[2, 1], [0, 3]]))
@@ -82,10 +83,10 @@ def class_result(counts: np.ndarray, histogram: np.ndarray) -> ClassResult:
         none = math.nan
         return ClassResult(hits, false, missed, none, none, none, none, none, none, np.full(len(RECALLS), none))
     precision = hits / (hits + false) if hits + false else math.nan
-    area = average_precision(histogram)
+    area, precisions = area_and_precision(RECALLS, histogram, with_ends)
     scores = precision, hits / (hits + missed), 2 * hits / (2 * hits + false + missed)
     ends = area.value, area.low, area.high
-    return ClassResult(hits, false, missed, *scores, *ends, precision_at(RECALLS, histogram))
+    return ClassResult(hits, false, missed, *scores, *ends, precisions)
 
 
 def tier_results(classes: Mapping[str, ClassResult], tiers: Mapping[str, str]) -> dict[str, TierResult]:

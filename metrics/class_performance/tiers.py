@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from numbers import Real
 from typing import Any
 
@@ -28,11 +29,18 @@ def percentile_tiers(counts: Mapping[str, float]) -> dict[str, str]:
     """
     if not counts:
         return {}
-    low, high = np.percentile(list(counts.values()), [33, 67])
+    low, high = _ends_of_thirds(tuple(counts.values()))
     return {
         name: "head" if count >= high or len(counts) == 1 else "tail" if count < low else "medium"
         for name, count in counts.items()
     }
+
+
+# A client's counts are the same at every moment, and those of all clients for every client.
+@lru_cache(maxsize=256)
+def _ends_of_thirds(counts: tuple[float, ...]) -> tuple[float, float]:
+    low, high = np.percentile(counts, [33, 67])
+    return low, high
 
 
 def threshold_tiers(counts: Mapping[str, float], many: float = MANY, few: float = FEW) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 import fedlayers
 from metrics.class_performance import ClassPerformanceTracker, hmt_info_of, percentile_tiers, threshold_tiers
 from metrics.class_performance.score_histograms import BINS, average_precision, count_scores, curve, log_odds
+from metrics.class_performance.scores import class_result
 from metrics.tracking.isolation import TrackingWarning
 from tests.support.tracked_training import GROUPS, HMT_INFO
 
@@ -87,6 +89,17 @@ def test_the_ends_are_those_of_negatives_first_and_of_positives_first_within_bin
         ends.append(average_precision_score(labels, scores))
     found = average_precision(histogram)
     assert (found.low, found.high) == pytest.approx(tuple(ends), abs=1e-12)
+
+
+def test_without_the_ends_all_else_is_the_same() -> None:
+    random = np.random.default_rng(4)
+    counts, histogram = np.array([5, 3, 2]), random.integers(0, 12, (2, 40)) * (random.random((2, 40)) < 0.5)
+    with_ends, without = (class_result(counts, histogram, ends) for ends in (True, False))
+    assert without.curve.tobytes() == with_ends.curve.tobytes()
+    assert replace(without, ap_low=with_ends.ap_low, ap_high=with_ends.ap_high, curve=with_ends.curve) == with_ends
+    assert math.isnan(without.ap_low) and math.isnan(without.ap_high)
+    nothing = class_result(counts, np.stack([histogram[0], np.zeros(40, int)]))
+    assert math.isnan(nothing.ap) and np.isnan(nothing.curve).all()
 
 
 def test_the_curve_is_that_of_scikit_learn_where_no_bin_is_shared() -> None:
