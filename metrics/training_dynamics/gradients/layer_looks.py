@@ -111,23 +111,21 @@ class LayerLooks(Follower):
 
     def _window(self, seen: Seen) -> tuple[Window, np.ndarray, np.ndarray]:
         """Return the window, and by look and layer the norms of weights and the ratios of updates to them."""
-        looks, layers, count = len(seen.steps), len(self.layers), len(seen.names)
-        gradients, weights, updates = (np.zeros((layers, looks)) for _ in range(3))
-        is_absent = np.ones((layers, looks), bool)
-        owners = [self._place[name] for name in seen.names]
-        for place, (trained, norms) in enumerate(zip(seen.trained, seen.norms, strict=True)):
-            own, squares = [self._place[name] for name in trained], norms * norms
-            gradients[:, place] = _sums(own, squares[: len(own)], layers)
-            weights[:, place] = _sums(owners, squares[len(own) : len(own) + count], layers)
-            updates[:, place] = _sums(owners, squares[len(own) + count :], layers)
-            is_absent[own, place] = False
-        gradients[is_absent] = np.nan
+        layers, owners = len(self.layers), [self._place[name] for name in seen.names]
+        squares, is_absent = np.empty((3, len(seen.steps), layers)), np.ones((len(seen.steps), layers), bool)
+        for look, (trained, norms) in enumerate(zip(seen.trained, seen.norms, strict=True)):
+            own = [self._place[name] for name in trained]
+            # Of gradients, weights and updates in one go: the places of the second and third are behind the first's.
+            places = [*own, *(layers + place for place in owners), *(2 * layers + place for place in owners)]
+            squares[:, look] = np.bincount(places, norms * norms, 3 * layers).reshape(3, layers)
+            is_absent[look, own] = False
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.sqrt(updates / weights)
-        ratios[is_absent] = np.nan
+            ratios = np.sqrt(squares[2] / squares[1])
+        gradients, weights, _ = np.sqrt(squares)
+        gradients[is_absent] = ratios[is_absent] = np.nan
         numbers = [self._steps_before + step.number for step in seen.steps]
-        window = Window(numbers, np.sqrt(gradients).T, self._sizes(seen), self._dead(seen.still), is_absent.T)
-        return window, np.sqrt(weights).T, ratios.T
+        window = Window(numbers, gradients, self._sizes(seen), self._dead(seen.still), is_absent)
+        return window, weights, ratios
 
     def _sizes(self, seen: Seen) -> np.ndarray:
         """Return the number of weights of each layer that had a gradient in the window, 1 where none had."""
@@ -149,11 +147,6 @@ class LayerLooks(Follower):
     def _in_epoch(self, alarm: Alarm, steps: Sequence[Step]) -> Alarm:
         step = next(step for step in steps if self._steps_before + step.number == alarm.step)
         return replace(alarm, epoch=self._epochs_before + 1 + (step.number - 1) // step.per_epoch)
-
-
-def _sums(places: Sequence[int], values: np.ndarray, count: int) -> np.ndarray:
-    """Return the sum of the values in each of ``count`` places."""
-    return np.bincount(np.array(places, np.intp), values, count)
 
 
 def _beginning(alarm: Alarm, layer: Layer) -> Row:
