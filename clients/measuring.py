@@ -202,13 +202,7 @@ def with_training(
         row = missing("training_loss", "the loss is not finite: training diverged", scope="client_train")
     throughput = [Resource("throughput", result.examples_seen / seconds, "examples/s")] if seconds else []
     times = [Resource("train_s", seconds, "s"), *(throughput if session.work is not None else [])]
-    address = {
-        "owner": "server" if pooled else "client",
-        "client": None if pooled else session.client,
-        "model": measured.model,
-        "round": session.round,
-        "moment": session.moment,
-    }
+    address = _address(session, measured.model, None if pooled else session.client)
     return replace(measured, rows=[*measured.rows, ([row, *times, *watched], address)])
 
 
@@ -237,9 +231,13 @@ def _measure_one(
     rows, sent = measure_clients(metrics, view, session.last_round, on_error)
     if session.is_unseen:
         rows = [_of_unseen(row) for row in rows]
+    return (rows, _address(session, name, client)), sent
+
+
+def _address(session: Session, model: str, client: int | None) -> Mapping[str, Any]:
+    """Return whose a model's rows are and when they were measured: a client's, or the server's if there is none."""
     owner = "server" if client is None else "client"
-    address = {"owner": owner, "client": client, "model": name, "round": session.round, "moment": session.moment}
-    return (rows, address), sent
+    return {"owner": owner, "client": client, "model": model, "round": session.round, "moment": session.moment}
 
 
 def _stamp(session: Session, model: Model) -> bytes | None:
@@ -271,8 +269,7 @@ def _without_model(session: Session, data: Mapping[str, Examples]) -> Addressed:
     ]
     scopes = [UNSEEN[scope] for scope in data if scope != "client_train"] if due else []
     rows = [missing(metric, reason, scope=scope) for scope in scopes for metric in ("accuracy", "loss")]
-    address = {"owner": "client", "client": session.client, "model": "personal", "round": session.round}
-    return rows, {**address, "moment": session.moment}
+    return rows, _address(session, "personal", session.client)
 
 
 def _of_unseen(row: Row) -> Row:

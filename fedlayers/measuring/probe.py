@@ -14,7 +14,7 @@ from fedlayers.core.kinds.tokens import mask_of
 from fedlayers.core.layers import as_written
 from fedlayers.data.probe import MOST_EXAMPLES, probe_examples
 from metrics.base import Metric
-from metrics.probe.positions import WITH_PADDING
+from metrics.probe.positions import WITH_PADDING, counts_padding
 from metrics.resource_usage.operations import ALL, operations_of
 
 # A pass over the probe takes so many operations at most, two seconds of one processor: every client makes one whenever
@@ -42,8 +42,10 @@ def probe_for(
         probe = replace(probe, size=affordable_examples(module, federation.blank(2, device)))
     found = probe_examples(probe, federation, config.seed)
     for name, metric in metrics.items():
-        if metric.uses_probe and (config.metrics.get(name) or {}).get("positions") == "samples":
-            _check_padding(found, f"metrics.{name}.positions")
+        positions = (config.metrics.get(name) or {}).get("positions")
+        if metric.uses_probe and positions == "samples":
+            mask = mask_of(found.batch(torch.arange(len(found)))[0])
+            check(not counts_padding(positions, mask), f"metrics.{name}.positions", WITH_PADDING, positions)
     return found
 
 
@@ -63,8 +65,3 @@ def affordable_examples(module: nn.Module, features: Tensor) -> int:
     with left_alone(module), as_written(module), torch.no_grad():
         each = operations_of(lambda: module(features)).get(ALL, 0) / len(features)
     return MOST_EXAMPLES if not each else max(_FEWEST_EXAMPLES, min(MOST_EXAMPLES, int(_PASS_OPERATIONS / each)))
-
-
-def _check_padding(probe: Examples, key: str) -> None:
-    mask = mask_of(probe.batch(torch.arange(len(probe)))[0])
-    check(mask is None or bool(mask.all()), key, WITH_PADDING, "samples")

@@ -17,7 +17,7 @@ from metrics.cohorts.jobs import MeasuringJob, done
 from metrics.cohorts.models import Models, passes_pay
 from metrics.compare.base import Comparison
 from metrics.probe.listening import listening, without_own_output
-from metrics.probe.positions import check_padding
+from metrics.probe.positions import WITH_PADDING, counts_padding
 
 _EXAMPLES_A_UNIT = 4
 _CHANNELS_FIRST = (_ConvNd, _NormBase, nn.GroupNorm)
@@ -280,7 +280,8 @@ def _shaped(tensor: Tensor, channels_first: bool, positions: str, mask: Tensor |
     if mask is not None and tensor.ndim == 3 and not channels_first and tensor.shape[1] == mask.shape[1]:
         if positions == "pooled":
             return masked_mean(tensor, mask).to("cpu", torch.float32, copy=True)
-        check_padding(positions, mask)
+        if counts_padding(positions, mask):
+            raise ValueError(f"positions must be {WITH_PADDING}, got {positions!r}")
         tensor = tensor.masked_fill(~mask.unsqueeze(-1), 0)
     if tensor.ndim == 2:
         rows = tensor.unsqueeze(1) if positions == "samples" else tensor

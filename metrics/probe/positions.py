@@ -17,22 +17,17 @@ def check_positions(positions: str) -> str:
     return positions
 
 
-def check_padding(positions: str, mask: Tensor | None) -> None:
-    """Check that no padding is to be a sample.
+def counts_padding(positions: str, mask: Tensor | None) -> bool:
+    """Say whether padding would be among the samples.
 
     Args:
         positions: one of ``POSITIONS``.
         mask: see :func:`fedlayers.core.kinds.tokens.mask_of`.
 
-    Raises:
-        ValueError: positions are samples, and some of them padding.
-
     Examples:
         >>> import torch
-        >>> check_padding("samples", torch.tensor([[True, False]]))
-        Traceback (most recent call last):
-            ...
-        ValueError: positions must be pooled or flattened for examples of different lengths...
+        >>> mask = torch.tensor([[True, False]])
+        >>> counts_padding("samples", mask), counts_padding("pooled", mask), counts_padding("samples", None)
+        (True, False, False)
     """
-    if positions == "samples" and mask is not None and not bool(mask.all()):
-        raise ValueError(f"positions must be {WITH_PADDING}, got {positions!r}")
+    return positions == "samples" and mask is not None and not bool(mask.all())
