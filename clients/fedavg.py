@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from clients.cohorts.jobs import TrainingJob
-from clients.cohorts.training import train_together
+from clients.cohorts.training import observed, train_together
 from clients.hook_answers import answered
 from clients.learners.base import ExtraLoss, Hooks, Learner, Task
 from clients.measuring import Measured, Model, compares_clients, measure, with_training
@@ -250,7 +250,7 @@ class FedAvgClient(Participant):
             workspace.device,
         )
         with failures_told(f"of client {session.client} in round {session.round}"), session.part("train"):
-            result = meet(job, train_together, size=job.steps)
+            result = meet(job, train_together, size=job.steps, alone_s=observed)
         if carried and (now := kept | learner.state()):
             session.store(state, now)
         return result

@@ -35,19 +35,22 @@ class Onlookers:
     ) -> None:
         self._session, self._client = session, client
         self._measuring = step_metrics(session, network, start, client, data)
-        self._following = following(session, network)
+        with session.part("train"):
+            self._following = following(session, network)
         self.observers: Sequence[Observer] = [*self._measuring, *self._following]
 
     def follow(self, second: Mapping[str, Network]) -> None:
         """Let the metrics that follow a training follow other models that are trained, too: name -> what is trained."""
-        more = [own for model, network in second.items() for own in following(self._session, network, model)]
+        with self._session.part("train"):
+            more = [own for model, network in second.items() for own in following(self._session, network, model)]
         self._following += more
         self.observers = [*self.observers, *more]
 
     def rows(self) -> list[Row]:
         """Return what was measured."""
         measured = [row for observer in self._measuring for row in observer.rows]
-        measured += [row for observer in self._following for row in observer.rows()]
+        with self._session.part("train"):
+            measured += [row for observer in self._following for row in observer.rows()]
         note_times(self._session, measured, "train")
         return measured
 

@@ -43,6 +43,11 @@ def train_together(jobs: Sequence[TrainingJob]) -> list[Found]:
     return [results[place] for place in range(len(jobs))]
 
 
+def observed(found: Found) -> float:
+    """Return how many of the seconds of a training went into what looks on at this client."""
+    return found.observed_s if isinstance(found, LocalResult) else 0.0
+
+
 def _alike(jobs: Sequence[TrainingJob]) -> list[list[int]]:
     """Return the places of jobs that may be stacked, and of each other one by itself."""
     groups: list[tuple[object, list[int]]] = []

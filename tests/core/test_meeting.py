@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedlayers.core.cohorts.meeting import meet, own_time, side_by_side
+from fedlayers.core.cohorts.meeting import Alone, meet, own_time, side_by_side
 from fedlayers.core.seeding import global_state
 
 
@@ -155,3 +155,26 @@ def test_own_time_counts_what_is_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert side_by_side([work(1), work(3)]) == [102, 306]
     assert work(1)() == 108
+
+
+def test_time_for_one_alone_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def slowly(jobs: Sequence[float]) -> list[float]:
+        clock[0] += 8 + sum(jobs)
+        return list(jobs)
+
+    def seconds(outcome: float | Alone[float] | Exception) -> float:
+        assert isinstance(outcome, float)
+        return outcome
+
+    def work(alone: float, size: int) -> Callable[[], float]:
+        def piece() -> float:
+            began = own_time()
+            meet(alone, slowly, size=size, alone_s=seconds)
+            return own_time() - began
+
+        return piece
+
+    assert side_by_side([work(5.0, 1), work(0.0, 3)]) == [2 + 5, 6]

@@ -54,7 +54,18 @@ def side_by_side(works: Sequence[Callable[[], T]]) -> list[T]:
     return [seat.result for seat in seats]
 
 
-def meet(job: J, together: Together[J, R], kind: object = None, size: float = 1.0) -> R:
+def nothing_alone(outcome: object) -> float:
+    """Return 0: all the time that several jobs took is shared."""
+    return 0.0
+
+
+def meet(
+    job: J,
+    together: Together[J, R],
+    kind: object = None,
+    size: float = 1.0,
+    alone_s: Callable[[R | Alone[R] | Exception], float] = nothing_alone,
+) -> R:
     """Return what ``together`` makes of a job, done at once with the jobs of others that wait side by side with this.
 
     Args:
@@ -62,11 +73,12 @@ def meet(job: J, together: Together[J, R], kind: object = None, size: float = 1.
         together: does jobs of one kind at once; who waits with the same function and an equal kind is one of them.
         kind: what jobs that are done at once have in common.
         size: its share of the time they take, relative to theirs.
+        alone_s: how many seconds of that time were for one of them alone, by what came of it; those are not shared.
     """
     seat = _seat()
     if seat is None or torch.is_inference_mode_enabled():
         return _taken(together([job])[0])
-    result: R = seat.wait(_Request(job, together, kind, size))
+    result: R = seat.wait(_Request(job, together, kind, size, alone_s))
     return result
 
 
@@ -111,6 +123,7 @@ class _Request:
     together: Callable[[Sequence[Any]], Sequence[Any]]
     kind: object
     size: float
+    alone_s: Callable[[Any], float]
 
     def is_like(self, other: "_Request") -> bool:
         return self.together == other.together and self.kind == other.kind
@@ -204,9 +217,10 @@ def _do(group: Sequence[_Seat[Any]]) -> None:
         outcomes = [error] * len(group)
     finally:
         _served.clear()
-    seconds, total = time.perf_counter() - began, sum(request.size for request in requests)
-    for seat, request, outcome in zip(group, requests, outcomes, strict=True):
-        seat.request, seat.outcome, seat.share_s = None, outcome, seconds * request.size / total
+    own = [request.alone_s(outcome) for request, outcome in zip(requests, outcomes, strict=True)]
+    shared, total = time.perf_counter() - began - sum(own), sum(request.size for request in requests)
+    for seat, request, outcome, alone in zip(group, requests, outcomes, own, strict=True):
+        seat.request, seat.outcome, seat.share_s = None, outcome, alone + shared * request.size / total
 
 
 def _taken(outcome: R | Alone[R] | Exception) -> R:

@@ -1,6 +1,7 @@
 """What clients' work takes and what travels, against clocks and sizes worked out by hand."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +9,20 @@ import pandas as pd
 import pytest
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
-from torch import nn
+from torch import Tensor, nn
 
 import fedlayers
 from fedlayers.core.errors import UserError
-from fedlayers.core.layers import layers_of
+from fedlayers.core.layers import Layer, layers_of
 from fedlayers.core.records import Resource
+from fedlayers.core.schedule import Step
 from fedlayers.core.weights import to_safetensors_bytes
 from fedlayers.flower.contents import array_record
 from fedlayers.flower.traffic import traffic_rows
+from metrics.base import Metric
 from metrics.resource_usage.federated import ResourceUsage
 from metrics.resource_usage.work import Work
+from metrics.tracking.follower import Followed, Follower, LocalTraining
 
 
 def values(rows: list[Resource], *metrics: str) -> dict[tuple[str, str | None], float]:
@@ -149,13 +153,54 @@ def test_throughput_is_examples_by_seconds(run: Path, resources: pd.DataFrame) -
     np.testing.assert_allclose(of(resources, "throughput") * of(resources, "train_s"), losses.n.astype(float))
 
 
+class SlowLooks(Metric):
+    """Looks at each client of a cohort by itself, and takes longer than the training."""
+
+    def follow(self, layers: Sequence[Layer], training: LocalTraining) -> Follower:
+        return SlowFollower()
+
+
+class SlowFollower(Follower):
+    """Takes its time before the first step, at it, and after the last one."""
+
+    def __init__(self) -> None:
+        time.sleep(0.02)
+
+    def wants(self, step: Step) -> bool:
+        return step.number == 1
+
+    def start(self, weights: Mapping[str, Tensor]) -> None:
+        pass
+
+    def look(self, step: Step, weights: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> None:
+        time.sleep(0.02)
+
+    def finish(self) -> Followed:
+        time.sleep(0.02)
+        return Followed()
+
+
+def test_parts_add_up_where_each_client_of_a_cohort_is_looked_at_by_itself(quick_run: Callable[..., Path]) -> None:
+    slow = f"+metrics.slow={{_target_:{__name__}.SlowLooks}}"
+    chosen = ("metrics=[evaluation,resources]", slow, "training.cohort=4", "partition=dirichlet", "rounds=1")
+    resources = fedlayers.read(quick_run(*chosen)).resources
+    assert (of(resources, "component_s", subject="train/slow") > 0.06).all()
+    assert_parts_add_up(resources, "after_local")
+    assert (of(resources, "throughput") > 0).all()
+
+
+def assert_parts_add_up(resources: pd.DataFrame, moment: str) -> None:
+    whole = of(resources, "message_s", moment)
+    own = resources[(resources.metric == "component_own_s") & (resources.moment == moment)]
+    np.testing.assert_allclose(own.groupby("client").value.sum(), whole, rtol=1e-6)
+
+
 def test_parts_add_up_to_the_whole(resources: pd.DataFrame) -> None:
     for moment, parts in (("after_local", {"unpack", "train", "measure", "pack", "other"}), ("after_aggregate", set())):
         rows = resources[(resources.metric == "component_s") & (resources.moment == moment)]
         outer = rows[~rows.subject.astype(str).str.contains("/")]
         np.testing.assert_allclose(outer.groupby("client").value.sum(), of(resources, "message_s", moment), rtol=1e-9)
-        own = resources[(resources.metric == "component_own_s") & (resources.moment == moment)]
-        np.testing.assert_allclose(own.groupby("client").value.sum(), of(resources, "message_s", moment), rtol=0.2)
+        assert_parts_add_up(resources, moment)
         assert parts <= set(outer.subject)
     inner = set(resources[resources.metric == "component_s"].subject.dropna())
     assert {"measure/evaluation", "train/dynamics"} <= inner
