@@ -10,6 +10,8 @@ from hydra._internal.config_repository import ConfigRepository
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult
 
+from fedlayers.config.shortcuts import as_needed, shortcuts
+
 # Where something stands, and when it was written -> what Hydra made of it, pickled.
 _KEPT: dict[tuple[str, str, str, str, int], bytes] = {}
 
@@ -31,16 +33,16 @@ class ReadOnce(ConfigRepository):
         place = (source.scheme(), source.provider, source.path, config_path, written_ns)
         if place not in _KEPT:
             _KEPT[place] = pickle.dumps(super().load_config(config_path))
-        found: ConfigResult = pickle.loads(_KEPT[place])
-        return found
+        return as_needed(config_path, pickle.loads(_KEPT[place]))
 
 
 @contextmanager
 def reading_once() -> Iterator[None]:
-    """Let what initialises Hydra in a block of code make it one that reads each file once."""
+    """Let what initialises Hydra in a block of code make it one that reads each file once; it takes shortcuts there."""
     names = vars(config_loader_impl)
     own, names["ConfigRepository"] = names["ConfigRepository"], ReadOnce
     try:
-        yield
+        with shortcuts():
+            yield
     finally:
         names["ConfigRepository"] = own

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hydra import initialize_config_dir
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.plugins.config_source import ConfigSource
 
 from fedlayers.config import compose
-from fedlayers.config.compose import Points, compose_config, composed, hydra_ready, typed
+from fedlayers.config.compose import Points, compose_config, composed, hydra_ready, register_schema, typed
+from fedlayers.config.options import config_dir
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 
@@ -30,7 +32,9 @@ RUNS = [
 
 
 def alone(words: Sequence[str]) -> Config:
-    with hydra_ready():
+    """Return what Hydra itself composes: reading each file for each configuration, and without shortcuts."""
+    register_schema()
+    with initialize_config_dir(config_dir(), job_name="fedlayers", version_base="1.3"):
         return typed(composed(words), words)
 
 
@@ -68,6 +72,19 @@ def test_mistakes_are_told_as_of_a_single_run(word: str) -> None:
     with pytest.raises(UserError) as told:
         compose_config([word])
     assert str(found.value) == str(told.value) == str(expected.value)
+
+
+def test_a_list_of_defaults_may_refer_to_what_was_chosen(tmp_path: Path) -> None:
+    """Choices are gathered for such a list, though for no other."""
+    for path, text in (
+        ("partition/mine.yaml", "defaults:\n  - /beside@beside: ${dataset}\nname: mine\n"),
+        ("beside/digits.yaml", "width: 3\n"),
+    ):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_text(text)
+    with hydra_ready():
+        found = composed([f'hydra.searchpath=["file://{tmp_path}"]', "partition=mine"])
+    assert found.partition.beside.width == 3
 
 
 def test_files_that_were_changed_are_read_anew(tmp_path: Path) -> None:
