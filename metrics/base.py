@@ -75,7 +75,8 @@ class Metric(Described):
     # Whether it measures what a client's work on a message takes, and what travels, where that is done.
     of_messages: ClassVar[bool] = False
     common: frozenset[str] = frozenset()  # quantities that another metric may measure, too: a value stands once
-    repeats: ClassVar[bool] = False  # whether the same model and examples give the same values, at whatever moment
+    # Whether the same models and examples give the same values, at whatever moment: those of its server half, too.
+    repeats: ClassVar[bool] = False
 
     def __init__(
         self,

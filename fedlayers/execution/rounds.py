@@ -175,7 +175,7 @@ class RoundLoop:
         nodes = [everybody[client] for client in surveyed(wanted, len(everybody), self.config.seed)]
         messages = self._asked(nodes, self.model, server_round, moment)
         check_messages(messages, self.config.algorithm["client"], self.config.training)
-        phase = self._final(messages) if moment == "final" else self._evaluate(server_round, moment, messages)
+        phase = (self._final if moment == "final" else self._evaluate)(server_round, moment, messages)
         phase.add(addressed(survey_rows(wanted, len(everybody)), owner="server", round=server_round, moment=moment))
         self._times.add_to(phase.tables, server_round, moment, time.perf_counter() - began)
         if moment == "start":
@@ -192,18 +192,18 @@ class RoundLoop:
         settings = settings_of(server_round, self.config.rounds, moment, model.buffers)
         return evaluation_messages(declared(self.strategy), nodes, model, settings)
 
-    def _final(self, messages: list[Message]) -> Replies:
+    def _final(self, server_round: int, moment: str, messages: list[Message]) -> Replies:
         """Take over what the last round measured on the same models, and measure the rest."""
         self._settle()
-        last, server_round, repeats = self._last, self.config.rounds, self.measuring.repeats(self.config.rounds)
-        if last is None or not repeats:
-            return self._evaluate(server_round, "final", messages)
+        if (last := self._last) is None or not self.measuring.repeats(server_round):
+            return self._evaluate(server_round, moment, messages)
         alike = declared_client(self.config.algorithm["client"]).repeats
-        asked = last.covers(messages) if alike else set()
+        compared = self.measuring.compared(server_round, moment)
+        asked = last.covers(messages, whole=bool(compared)) if alike else set()
         tested = self.measuring.metrics if self.measuring.tests(server_round, "after_aggregate") else ()
         rest = [message for message in messages if message.metadata.dst_node_id - 1 not in asked]
-        known = last.rows(asked, tested, "final", self.measuring.not_due(server_round, "final"))
-        return self._evaluate(server_round, "final", rest, known)
+        known = last.rows(asked, tested, moment, self.measuring.not_due(server_round, moment), compared)
+        return self._evaluate(server_round, moment, rest, known)
 
     def _send(self, name: str, server_round: int, moment: str, messages: list[Message]) -> Replies:
         if not messages:

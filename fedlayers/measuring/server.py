@@ -184,12 +184,12 @@ class ServerMeasuring:
         """Say whether all that is due at ``final`` is known where it was measured after a round's aggregation."""
         last = self.config.rounds
         due = [metric for metric in self.metrics.values() if metric.schedule.is_due(last, last, "final")]
-        return all(
-            metric.repeats
-            and not metric.compares_clients
-            and metric.schedule.is_due(server_round, last, "after_aggregate")
-            for metric in due
-        )
+        return all(metric.repeats and metric.schedule.is_due(server_round, last, "after_aggregate") for metric in due)
+
+    def compared(self, server_round: int, moment: str) -> set[str]:
+        """Return the quantities of metrics that compare the clients at a round and moment, and these metrics' names."""
+        due = self.due(server_round, moment)
+        return {*due, *(facts.name for metric in due.values() for facts in metric.facts)}
 
     def not_due(self, server_round: int, moment: str) -> set[str]:
         """Return the quantities that no metric measures at a round and moment, and the names of metrics that do not."""

@@ -11,6 +11,7 @@ from clients.fedavg import FedAvgClient
 from fedlayers import read
 from fedlayers.execution.earlier_rows.last_evaluation import LastEvaluation
 from fedlayers.flower.adapter import records_of
+from metrics.class_performance.federated import ClassPerformance
 from metrics.evaluation import Evaluation
 
 Run = Callable[..., Path]
@@ -45,6 +46,19 @@ def test_the_numbers_are_those_of_measuring_again(quick_run: Run, tables: Tables
         again = quick_run(*SOME, f"algorithm={algorithm}")
     assert len(measured(again)) > len(measured(run))
     assert tables(again) == tables(run)
+
+
+def test_what_the_server_compares_is_taken_over_with_all_clients_or_not_at_all(quick_run: Run, tables: Tables) -> None:
+    classes = "metrics=[evaluation,classes]"
+    everybody = ("clients=3", "fraction=1", classes, *SOME[3:])
+    some = (*SOME[:2], classes, *SOME[3:])
+    for words, asked in ((everybody, set()), (some, set(range(6)))):
+        run = quick_run(*words)
+        assert measured(run) == asked
+        with mock.patch.object(ClassPerformance, "repeats", False):
+            again = quick_run(*words)
+        assert measured(again) == asked | {-1} | set(range(3))
+        assert tables(again) == tables(run)
 
 
 def test_more_rounds_end_with_rows_of_their_own(taken_over: Path, quick_run: Run, tables: Tables) -> None:
@@ -84,13 +98,13 @@ def test_another_model_than_in_the_last_round_is_measured(quick_run: Run) -> Non
     seen: list[set[int]] = []
     covers = LastEvaluation.covers
 
-    def other(self: LastEvaluation, messages: list[object]) -> set[int]:
+    def other(self: LastEvaluation, messages: list[object], **whole: bool) -> set[int]:
         first = min(client for client in self.sent if client in self.phase.clients)
         content = self.sent[first].copy()
         content["config"] = ConfigRecord({**records_of(content, ConfigRecord)["config"], "temperature": 2.0})
         changed = LastEvaluation({**self.sent, first: content}, self.phase)
         seen.append({first})
-        return covers(changed, messages)  # type: ignore[arg-type]
+        return covers(changed, messages, **whole)  # type: ignore[arg-type]
 
     with mock.patch.object(LastEvaluation, "covers", other):
         run = quick_run(*SOME)

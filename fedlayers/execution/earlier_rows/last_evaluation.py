@@ -25,8 +25,13 @@ class LastEvaluation:
     sent: Mapping[int, RecordDict]
     phase: Replies
 
-    def covers(self, messages: Collection[Message]) -> set[int]:
-        """Return the clients that answered the very same message, but for the moment it named."""
+    def covers(self, messages: Collection[Message], whole: bool = False) -> set[int]:
+        """Return the clients that answered the very same message, but for the moment it named.
+
+        Args:
+            messages: what clients would get.
+            whole: whether the server compares them: then it is all that get one and all that answered, or nobody.
+        """
         answered = set(self.phase.clients)
         same: dict[tuple[int, int], bool] = {}
         found = set()
@@ -39,10 +44,15 @@ class LastEvaluation:
                 if key not in same:
                     same[key] = _plain(before) == _plain(now)
                 found |= {client} if same[key] else set()
-        return found
+        return set() if whole and not len(found) == len(messages) == len(answered) else found
 
     def rows(
-        self, clients: Collection[int], metrics: Collection[str], moment: str, without: Collection[str]
+        self,
+        clients: Collection[int],
+        metrics: Collection[str],
+        moment: str,
+        without: Collection[str],
+        compared: Collection[str] = (),
     ) -> KnownRows:
         """Return what was measured, as of another moment; the time that it took is not among it.
 
@@ -51,11 +61,21 @@ class LastEvaluation:
             metrics: what the server measured of the global model, whose rows are among them; may be empty.
             moment: the other moment.
             without: quantities that are not due then.
+            compared: quantities of which the server's comparison of all clients is among them, if they are covered.
         """
-        left_out = pc.field("metric").isin(pa.array(sorted(without), pa.string()))
-        by_server = (pc.field("owner") == "server") & (pc.field("model") == "global")
-        chosen = _of_clients(clients) | by_server if metrics else _of_clients(clients)
+        left_out = _is_of(without)
+        of_server = pc.field("owner") == "server"
+        chosen = _of_clients(clients)
+        if metrics:
+            chosen |= of_server & (pc.field("model") == "global")
+        if compared and clients:
+            # Its own rows of the global model are another matter.
+            chosen |= of_server & (pc.field("model").is_null() | (pc.field("model") != "global")) & _is_of(compared)
         return KnownRows(frozenset(metrics), moved(self.phase, chosen & ~left_out, {"moment": moment}))
+
+
+def _is_of(quantities: Collection[str]) -> pc.Expression:
+    return pc.field("metric").isin(pa.array(sorted(quantities), pa.string()))
 
 
 def _of_clients(clients: Collection[int]) -> pc.Expression:
