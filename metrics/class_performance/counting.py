@@ -26,10 +26,10 @@ class ClassTally:
     @classmethod
     def of(cls, answers: Answers) -> "ClassTally":
         """Return the counts of some predictions."""
-        hits, positive = answers.predicted, answers.positive
-        parts = (hits & positive, hits & ~positive, ~hits & positive)
-        counts = torch.stack([(part & answers.counted).sum(0) for part in parts], 1)
-        return cls(counts.cpu(), count_scores(answers.scores, positive, answers.counted).cpu())
+        taken, positive = answers.predicted & answers.counted, answers.positive & answers.counted
+        hits = (taken & positive).sum(0)
+        counts = torch.stack([hits, taken.sum(0) - hits, positive.sum(0) - hits], 1)
+        return cls(counts.cpu(), count_scores(answers.scores, answers.positive, answers.counted).cpu())
 
     def __add__(self, other: "ClassTally") -> "ClassTally":
         """Return the counts of both."""

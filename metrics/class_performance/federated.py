@@ -119,7 +119,8 @@ def _tiers(
 ) -> list[Row]:
     held = dict(zip(results, counts.tolist(), strict=True))
     by_scheme = schemes(list(results), None, held if not prefix else None, held if prefix else None)
-    return tier_rows(group, {name: tier_results(results, tiers) for name, tiers in by_scheme.items()}, scope, client)
+    found = {scheme: tier_results(results, tiers, with_curves=False) for scheme, tiers in by_scheme.items()}
+    return tier_rows(group, found, scope, client)
 
 
 def _packed(results: Mapping[str, ClassResult], places: Sequence[int], classes: Sequence[str]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Label groups (attributes): each has classes of its own, one of which, or any number, an example may have."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -182,16 +183,25 @@ def _one(logits: Tensor, labels: Tensor) -> Answers:
         raise TrackingMistake("labels of one class an example must be whole numbers, the places of the classes")
     labels = labels.long()
     within = (labels >= 0) & (labels < logits.shape[1])
-    # Minus infinity is a class that is ruled out; with plus infinity, or nothing else, there are no probabilities.
-    finite = ~(logits.isnan() | (logits == torch.inf)).any(1) & (logits > -torch.inf).any(1)
+    finite = _has_probabilities(logits)
     strange = int((~within & (labels != IGNORED)).sum())
     said = _said(strange, f"labels outside 0 to {logits.shape[1] - 1}", int((~finite & within).sum()))
     kept = within & finite
-    logits, labels = logits[kept], labels[kept]
+    if not bool(kept.all()):
+        logits, labels = logits[kept], labels[kept]
     places = torch.arange(logits.shape[1], device=logits.device)
     predicted = logits.argmax(1, keepdim=True) == places if len(logits) else torch.zeros_like(logits, dtype=torch.bool)
     positive = labels.unsqueeze(1) == places
     return Answers(log_odds(logits), predicted, positive, torch.ones_like(positive), said)
+
+
+def _has_probabilities(logits: Tensor) -> Tensor:
+    """Return whether there are probabilities of an example, bool, shape (n,)."""
+    # One sum tells that there is neither NaN nor infinity; where it is not finite itself, there may be.
+    if math.isfinite(float(logits.sum())):
+        return torch.ones(len(logits), dtype=torch.bool, device=logits.device)
+    # Minus infinity is a class that is ruled out; with plus infinity, or nothing else, there are none.
+    return ~(logits.isnan() | (logits == torch.inf)).any(1) & (logits > -torch.inf).any(1)
 
 
 def _said(strange: int, what: str, nans: int) -> str:

@@ -30,6 +30,7 @@ def class_rows(
     ``subject`` is the class or the tier; ``variant`` the label group, of tiers ``<group>, <scheme>``.
     """
     found: list[Row] = []
+    recalls = RECALLS.tolist()
     for label, result in classes.items():
         where: dict[str, Any] = {"subject": label, "variant": group, "scope": scope}
         reason = "never predicted" if result.support else _ABSENT
@@ -37,7 +38,7 @@ def class_rows(
             measured(f"class_{score}", getattr(result, score), reason, n=result.support, **where) for score in SCORES
         ]
         if result.support:
-            recalls, precisions = RECALLS.tolist(), result.curve.tolist()
+            precisions = result.curve.tolist()
             found.append(Spectrum("class_precision_at_recall", recalls, precisions, n=result.support, **where))
     return found + tier_rows(group, tiers, scope)
 

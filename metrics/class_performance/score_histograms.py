@@ -61,7 +61,10 @@ def count_scores(scores: Tensor, positive: Tensor, counted: Tensor) -> Tensor:
         place = torch.asinh(scores[part].to(torch.float64)).clamp(-_END, _END)
         bins = ((place + _END) * (BINS / (2 * _END))).long().clamp(max=BINS - 1)
         cells = (first + positive[part]) * BINS + bins
-        found = torch.bincount(cells[counted[part]], minlength=classes * 2 * BINS).to(torch.int32)
+        own = counted[part]
+        # Nearly always all count, and to pick them takes longer than to count them.
+        chosen = cells.reshape(-1) if bool(own.all()) else cells[own]
+        found = torch.bincount(chosen, minlength=classes * 2 * BINS).to(torch.int32)
         total = found if total is None else total + found
     if total is None:
         total = torch.zeros(classes * 2 * BINS, dtype=torch.int32, device=scores.device)
@@ -139,8 +142,9 @@ def _area(found: _Thresholds, with_ends: bool) -> AveragePrecision:
 
 def _thresholds(histogram: np.ndarray) -> _Thresholds:
     """Return positives and negatives of the bins with positives, highest first, and how many of each are that high."""
-    occupied = np.flatnonzero(histogram[0] + histogram[1])[::-1]
-    negatives, positives = histogram[:, occupied].astype(np.float64)
+    # Found among truth values in half the time that it takes among numbers.
+    occupied = np.flatnonzero((histogram[0] + histogram[1]) != 0)[::-1]
+    negatives, positives = (counts[occupied].astype(np.float64) for counts in histogram)
     true, false = np.cumsum(positives), np.cumsum(negatives)
     there = positives > 0
     return positives[there], negatives[there], true[there], false[there]

@@ -1,8 +1,9 @@
 """The scores of every class and tier of one epoch, from counts."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from metrics.class_performance.score_histograms import area_and_precision
 from metrics.class_performance.tiers import TIERS, UNKNOWN
 
 SCORES = ("f1", "precision", "recall", "ap")
+_scores_of = attrgetter(*SCORES)
 # Of curves in tables and figures.
 RECALLS = np.linspace(0.0, 1.0, 101)
 
@@ -53,7 +55,7 @@ class TierResult:
         count: the number of classes in the tier.
         present: the number of those that had examples.
         f1, precision, recall, ap: unweighted means.
-        curve: mean over present classes of the precision at each recall.
+        curve: mean over present classes of the precision at each recall; NaN where it was not wanted.
     """
 
     count: int
@@ -89,22 +91,31 @@ def class_result(counts: np.ndarray, histogram: np.ndarray, with_ends: bool = Tr
     return ClassResult(hits, false, missed, *scores, *ends, precisions)
 
 
-def tier_results(classes: Mapping[str, ClassResult], tiers: Mapping[str, str]) -> dict[str, TierResult]:
-    """Return the results of each tier that has classes, in the order head, medium, tail, unknown."""
+def tier_results(
+    classes: Mapping[str, ClassResult], tiers: Mapping[str, str], with_curves: bool = True
+) -> dict[str, TierResult]:
+    """Return the results of each tier that has classes, in the order head, medium, tail, unknown.
+
+    Args:
+        classes: class -> its scores.
+        tiers: class -> its tier.
+        with_curves: whether curves are wanted, which take most of the time; else NaN.
+    """
     found = {}
+    no_curve = np.full(len(RECALLS), math.nan)
     for tier in (*TIERS, UNKNOWN):
         inside = [result for name, result in classes.items() if tiers.get(name, UNKNOWN) == tier]
         if inside:
             present = [result for result in inside if result.support]
-            means = {score: _mean([getattr(result, score) for result in present]) for score in SCORES}
-            curve = (
-                np.mean([result.curve for result in present], axis=0) if present else np.full(len(RECALLS), math.nan)
-            )
+            each = zip(*map(_scores_of, present), strict=True) if present else [()] * len(SCORES)
+            means = dict(zip(SCORES, map(_mean, each), strict=True))
+            is_drawn = with_curves and present
+            curve = np.mean([result.curve for result in present], axis=0) if is_drawn else no_curve
             found[tier] = TierResult(len(inside), len(present), **means, curve=curve)
     return found
 
 
-def _mean(values: Sequence[float]) -> float:
+def _mean(values: Iterable[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
     return math.fsum(finite) / len(finite) if finite else math.nan
 
