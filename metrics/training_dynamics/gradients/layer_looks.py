@@ -91,7 +91,7 @@ class LayerLooks(Follower):
     def _weights_now(self, step: int | None = None) -> list[Row]:
         known = {name: own for name, own in self._training.weights.items() if name in self._place}
         own = [layer for layer in self.layers if known.keys() & set(layer.names)]
-        found = histograms_of(known, own)
+        found = histograms_of(known, own, with_norms=False)
         return [histogram_row(found[layer.name], step=step, **at(layer)) for layer in own]
 
     def add(self, seen: Seen) -> None:

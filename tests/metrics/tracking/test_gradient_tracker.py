@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 import fedlayers
+from fedlayers.core.layers import layers_of
 from metrics.tracking.isolation import TrackingWarning
 from metrics.training_dynamics import GradientTracker
 from metrics.training_dynamics.gradients.alarms import Window, alarms_in
+from metrics.training_dynamics.gradients.weight_histograms import BINS, histograms_of
 from tests.support.tracked_training import TwoHeads, step
 
 X = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
@@ -289,3 +291,22 @@ def test_a_compiled_models_layers_have_the_names_of_the_module(tmp_path: Path) -
         train(model, 2)
         tracker.update(epoch=1)
     assert list(tracker.history[1]) == ["0", "2"]
+
+
+@pytest.mark.parametrize(
+    "change", [lambda w: w, lambda w: (w * 8).round() / 8, torch.ones_like], ids=["any", "few", "one"]
+)
+def test_weights_are_counted_as_torch_counts_them_and_those_that_are_no_numbers_apart(
+    change: Callable[[Tensor], Tensor],
+) -> None:
+    layers = layers_of(nn.Sequential(nn.Linear(300, 40, bias=False)))
+    weights = change(torch.randn(40, 300, generator=torch.Generator().manual_seed(3)) * 0.3)
+    low, high = (float(end) for end in weights.aminmax())
+    middle = 0.5 * (low == high)
+    expected = torch.histc(weights, BINS, low - middle, high + middle).long().tolist()
+    for strange in (0, 2):
+        broken = torch.cat([weights.reshape(-1), torch.tensor([math.nan, math.inf])[:strange]])
+        found = histograms_of({"0.weight": broken}, layers)["0"]
+        assert found.counts.tolist() == expected and found.not_finite == strange and found.edges[0] == low - middle
+    nothing = histograms_of({"0.weight": torch.full_like(weights, math.nan)}, layers, with_norms=False)["0"]
+    assert nothing.not_finite == 12000 and not nothing.counts.any() and math.isnan(nothing.norm)
