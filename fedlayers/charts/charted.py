@@ -50,7 +50,7 @@ class Charted:
             frame: columns of numbers, truth values or texts, in the order of its rows.
             facts: see the class.
         """
-        return cls({str(name): _column(frame[name]) for name in frame.columns}, facts or {})
+        return cls({str(name): _column(values) for name, values in frame.items()}, facts or {})
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -75,6 +75,11 @@ class Charted:
 
 def _column(values: "pd.Series[Any]") -> Column:
     """Return a column of a frame as numbers with NaN, or as texts with None."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        # Rows without a text have the code -1.
+        texts = np.array([*map(str, values.cat.categories), None], object)
+        found: list[str | None] = texts[values.cat.codes.to_numpy()].tolist()
+        return found
     if pd.api.types.is_bool_dtype(values.dtype):
         return values.to_numpy(bool)
     if pd.api.types.is_numeric_dtype(values.dtype):

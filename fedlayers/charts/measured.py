@@ -25,11 +25,14 @@ def measured(tables: Tables, table: str = "records") -> Charted:
     names = [str(name) for name in metric.cat.categories]
     codes = metric.cat.codes.to_numpy(np.int64)
     counts = np.bincount(2 * codes + layer, minlength=2 * len(names)).reshape(-1, 2)
-    known = [
-        (name, axis_label(tables.quantities[name]), tables.quantities[name].direction, bool(of_model), bool(of_layers))
-        for name, (of_model, of_layers) in zip(names, counts, strict=True)
-        if of_model or of_layers
-    ]
-    columns = ["metric", "label", "direction", "of_model", "of_layers"]
-    found = pd.DataFrame(known, columns=columns).astype({"of_model": bool, "of_layers": bool})
-    return Charted.of(found.sort_values("metric", ignore_index=True))
+    known = sorted((name, one[0], one[1]) for name, one in zip(names, counts.tolist(), strict=True) if any(one))
+    quantities = [tables.quantities[name] for name, _, _ in known]
+    return Charted(
+        {
+            "metric": [name for name, _, _ in known],
+            "label": [axis_label(quantity) for quantity in quantities],
+            "direction": [quantity.direction for quantity in quantities],
+            "of_model": np.array([of_model > 0 for _, of_model, _ in known], bool),
+            "of_layers": np.array([of_layers > 0 for _, _, of_layers in known], bool),
+        }
+    )

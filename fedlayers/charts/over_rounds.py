@@ -11,9 +11,8 @@ from fedlayers.core.quantities import Facts
 from fedlayers.core.spelling import in_brackets
 from fedlayers.runs.reading.tables import Tables
 from fedlayers.statistics.axis_scale import AxisScale, axis_scale
-from fedlayers.statistics.spread import band_name, spreads_along
+from fedlayers.statistics.spread import Spread, band_name, spreads_along
 from fedlayers.views.curves import CURVES, layers_of, over_rounds
-from fedlayers.views.numbered import parts_of
 from fedlayers.views.quantities import axis_label, can_be_negative
 from fedlayers.views.thinning import evenly
 
@@ -50,19 +49,21 @@ def curves(tables: Tables, metric: str, layer: str | None = None, client: int | 
         rows = over_rounds(tables.records, metric, layer)
     _check(rows, metric, layer, layers)
     quantity = tables.quantities[metric]
-    frames, lines = [], []
-    for name, line in parts_of(rows, "line"):
-        (spread,) = spreads_along(line, "round", ["run"], quantity.limits).values()
-        means = pd.DataFrame({"round": spread.x, "value": spread.mean, "low": spread.low, "high": spread.high})
-        frames += [means.assign(line=name, client=np.nan), _of_clients(line, client).assign(line=name)]
-        told = {key: str(line[key].iloc[0]) for key in ("who", "at", "kind")}
-        lines.append({"name": name, **told, "count": spread.count, "band": band_name(spread.count)})
-    found = pd.concat(frames, ignore_index=True).reindex(columns=_SHOWN)
+    singles = _of_clients(rows, client)
+    _, firsts = np.unique(rows["line"].to_numpy(), return_index=True)
+    told = {key: rows[key].to_numpy(object)[firsts] for key in ("line_name", "who", "at", "kind")}
+    parts, lines = [], []
+    for place, ((number,), spread) in enumerate(spreads_along(rows, "round", ["line"], quantity.limits).items()):
+        name, *others = (str(texts[place]) for texts in told.values())
+        parts.append(_of_line(name, spread, singles[singles["line"] == number]))
+        own = dict(zip(("who", "at", "kind"), others, strict=True))
+        lines.append({"name": name, **own, "count": spread.count, "band": band_name(spread.count)})
+    found = {key: np.concatenate([part[key] for part in parts]) for key in _SHOWN}
     facts = {
         "label": axis_label(quantity), "limits": quantity.limits, "layer": layer, "layers": layers, "lines": lines,
         "scale": asdict(_scale(rows, quantity)), "notes": _notes(rows),
     }  # fmt: skip
-    return Charted.of(found, facts)
+    return Charted(found, facts)
 
 
 def _check(rows: pd.DataFrame, metric: str, layer: str | None, layers: list[str]) -> None:
@@ -74,16 +75,32 @@ def _check(rows: pd.DataFrame, metric: str, layer: str | None, layers: list[str]
     raise UserError(f"layer must be one of {', '.join(layers)}, got {layer!r}{in_brackets(layer, layers)}")
 
 
-def _of_clients(line: pd.DataFrame, client: int | None) -> pd.DataFrame:
-    """Return the values of the clients that are drawn one by one."""
-    rows = line[line["client"].notna()]
-    clients = sorted(int(one) for one in rows["client"].unique())
-    chosen = {*evenly(clients, _MOST_CLIENTS), client}
-    rounds = set(evenly(sorted(int(one) for one in rows["round"].unique()), _MOST_ROUNDS))
-    rows = rows[rows["client"].isin(chosen) & rows["round"].isin(rounds)].sort_values(["client", "round"])
+def _of_line(name: str, spread: Spread, single: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the points of a line: its means with their band, then the values of single clients."""
+    absent = np.full(len(single), np.nan)
+    return {
+        "line": np.full(len(spread.x) + len(single), name, object),
+        "client": np.concatenate([np.full(len(spread.x), np.nan), single["client"].to_numpy(float)]),
+        "round": np.concatenate([spread.x, single["round"].to_numpy(np.int64)]),
+        "value": np.concatenate([spread.mean, single["value"].to_numpy(float)]),
+        "low": np.concatenate([spread.low, absent]),
+        "high": np.concatenate([spread.high, absent]),
+    }
+
+
+def _of_clients(rows: pd.DataFrame, client: int | None) -> pd.DataFrame:
+    """Return the values of the clients of each line that are drawn one by one."""
+    rows = rows[rows["client"].notna()]
+    own = {name: rows[name].to_numpy(np.int64) for name in ("line", "client", "round")}
+    chosen = np.zeros(len(rows), bool)
+    for line in np.unique(own["line"]):
+        of_line = own["line"] == line
+        clients = {*evenly(np.unique(own["client"][of_line]).tolist(), _MOST_CLIENTS), -1 if client is None else client}
+        rounds = evenly(np.unique(own["round"][of_line]).tolist(), _MOST_ROUNDS)
+        chosen |= of_line & np.isin(own["client"], list(clients)) & np.isin(own["round"], rounds)
+    found = pd.DataFrame({**own, "value": rows["value"].to_numpy(float)})[chosen]
     # Where a client has several values at once, as of several variants, they are one point of its line.
-    found = rows.groupby(["client", "round"], observed=True)["value"].mean().reset_index()
-    return found.astype({"client": float, "round": int})
+    return found.groupby([*own], sort=True)["value"].mean().reset_index()
 
 
 def _notes(rows: pd.DataFrame) -> list[str]:

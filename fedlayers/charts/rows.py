@@ -42,15 +42,16 @@ def _said(values: Sequence[str | int]) -> str:
     return repr(values[0]) if len(values) == 1 else repr(list(values))
 
 
-def rows_of_last_rounds(tables: Tables, table: str, most: int) -> Charted:
-    """Return all rows of a table if they are few, else those of as many of the last rounds as there is room for.
+def rows_of_last_rounds(tables: Tables, table: str, most: int, values: int) -> Charted:
+    """Return all rows of a table if they are few, else those of as many of the last rounds as are few.
 
-    There is room for five times as many where they are of one round.
+    Those of the last one may be five times as many.
 
     Args:
         tables: of one run.
         table: ``records``, ``pairs`` or ``resources``.
-        most: how many rows there is room for.
+        most: how many rows are few.
+        values: how many values there is room for.
 
     Returns:
         The table's columns without the run, in the table's order; facts ``total`` (how many rows the table has),
@@ -58,11 +59,12 @@ def rows_of_last_rounds(tables: Tables, table: str, most: int) -> Charted:
         the folder of all results on.
     """
     rows: pd.DataFrame = getattr(tables, table)
-    rounds: list[int] | None = None
+    fit = values // max(rows.shape[1] - 1, 1)
+    most, most_of_one, rounds = min(most, fit), min(_OF_ONE_ROUND * most, fit), None
     if len(rows) > most:
         counts = rows["round"].value_counts().sort_index(ascending=False).cumsum()
         rounds = sorted(int(number) for number in counts.index[counts <= most])
-        if not rounds and len(counts) and counts.iloc[0] <= _OF_ONE_ROUND * most:
+        if not rounds and len(counts) and counts.iloc[0] <= most_of_one:
             rounds = [int(counts.index[0])]
     kept = rows if rounds is None else rows[rows["round"].isin(rounds)]
     folder = Path(*tables.path.resolve().parts[-3:]).as_posix()

@@ -35,7 +35,7 @@ def beside_charts(tables: Tables, room: Room) -> dict[str, object]:
         except UserError:  # the page says so in its place
             continue
     for table, most in MOST_ROWS.items():
-        rows = rows_of_last_rounds(tables, table, most)
+        rows = rows_of_last_rounds(tables, table, most, room.values)
         if len(rows):
             keep(rows, "tables", table, "saved")
     return found

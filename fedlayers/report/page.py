@@ -1,5 +1,6 @@
 """A report of a run or a study: the explorer's page with its answers as one file that opens without a service."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from fedlayers.charts.about import run_line
@@ -12,7 +13,7 @@ from fedlayers.report.beside_charts import beside_charts
 from fedlayers.report.head import head_part
 from fedlayers.report.heterogeneity import heterogeneity_part
 from fedlayers.report.kept import Answers, answers_of
-from fedlayers.report.of_study import study_answers
+from fedlayers.report.of_study import Scored, scored, study_answers
 from fedlayers.report.room import MOST_ANSWERS, shares
 from fedlayers.report.saved_page import saved_page
 from fedlayers.report.transitions import transitions_part
@@ -55,25 +56,25 @@ def write_report(folder: Path, out: Path | None = None, answers: int = MOST_ANSW
     return file
 
 
-def _answers(tables: Tables, most: int) -> dict[Path, Answers]:
-    """Return the answers about each run of which something can be shown."""
+def _answers(tables: Tables, most: int) -> dict[Path, tuple[Answers, Scored]]:
+    """Return the answers about each run of which something can be shown, and how it fared."""
     room = dict(zip(tables.runs, shares(len(tables.runs), most), strict=True))
 
-    def answered(run: Path) -> Answers:
+    def answered(run: Path) -> tuple[Answers, Scored] | None:
         own = Tables(run, (run,), several=False)
         charts = answers_of(own, room[run])
-        return charts | beside_charts(own, room[run]) if charts else charts
+        return (charts | beside_charts(own, room[run]), scored(own)) if charts else None
 
     found = readable(answered, tables.runs, tables.several)
     return {run: answers for run, answers in found.items() if answers}
 
 
-def _together(tables: Tables, shown: dict[Path, Answers]) -> Answers:
+def _together(tables: Tables, shown: Mapping[Path, tuple[Answers, Scored]]) -> Answers:
     runs = [run_line(run.resolve().name, run_facts(run)) for run in shown]
     found: Answers = {key_of(path_of("runs")): {"json": runs}}
-    for answers in shown.values():
+    for answers, _ in shown.values():
         found |= answers
-    return found | study_answers(list(shown))
+    return found | study_answers({run: scores for run, (_, scores) in shown.items()})
 
 
 def _title(tables: Tables, shown: int) -> str:

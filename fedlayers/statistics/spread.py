@@ -60,32 +60,34 @@ def spreads_along(
     if rows.empty:
         return {}
     cells = rows.groupby([*by, along], sort=True, observed=True)
-    values = cells["value"]
-    table = pd.DataFrame({"count": values.size(), "mean": values.mean(), "stderr": cells["stderr"].first()})
-    table["count"] = table.groupby(level=list(by), observed=True)["count"].transform("max")
-    table["low"], table["high"] = band_ends(values, chosen_band() or "range", limits)
-    many = (table["count"] >= _FEWEST_FOR_PERCENTILES).to_numpy()
+    values, depth = cells["value"], len(by)
+    sizes = values.size()
+    places = [sizes.index.get_level_values(level).to_numpy() for level in range(depth)]
+    firsts = _firsts(sizes.index, depth)
+    ends = [*firsts[1:], len(sizes)]
+    counts = np.repeat(np.maximum.reduceat(sizes.to_numpy(), firsts), np.subtract(ends, firsts))
+    low, high = (np.array(end) for end in band_ends(values, chosen_band() or "range", limits))
+    many = counts >= _FEWEST_FOR_PERCENTILES
     if many.any() and not chosen_band():
         chosen = rows[many[cells.ngroup().to_numpy()]].groupby([*by, along], sort=True, observed=True)["value"]
-        for end, share in (("low", 0.1), ("high", 0.9)):
-            table.loc[many, end] = chosen.quantile(share).to_numpy(float)
-    return _cut(table, len(by))
+        for end, share in ((low, 0.1), (high, 0.9)):
+            end[many] = chosen.quantile(share).to_numpy(float)
+    x, mean = sizes.index.get_level_values(depth).to_numpy(int), values.mean().to_numpy(float)
+    stderr = np.where(counts == 1, cells["stderr"].first().to_numpy(float), np.nan)
+    return {
+        tuple(names[first] for names in places): Spread(
+            x[first:end], mean[first:end], low[first:end], high[first:end], int(counts[first]), stderr[first:end]
+        )
+        for first, end in zip(firsts, ends, strict=True)
+    }
 
 
-def _cut(table: pd.DataFrame, depth: int) -> dict[tuple[Any, ...], Spread]:
-    """Return the summary of each group of a table by its first keys; the last one is the place on the axis."""
-    keys = table.index.to_frame(index=False).iloc[:, :depth]
-    firsts = np.flatnonzero((keys != keys.shift()).any(axis=1).to_numpy())
-    names, places = [keys[name].to_numpy() for name in keys], table.index.get_level_values(depth).to_numpy(int)
-    counts = table["count"].to_numpy(int)
-    mean, low, high, stderr = (table[name].to_numpy(float) for name in ("mean", "low", "high", "stderr"))
-    found = {}
-    for first, end in zip(firsts, [*firsts[1:], len(table)], strict=True):
-        here = slice(first, end)
-        alone = stderr[here] if counts[first] == 1 else np.full(end - first, np.nan)
-        spread = Spread(places[here], mean[here], low[here], high[here], int(counts[first]), alone)
-        found[tuple(values[first] for values in names)] = spread
-    return found
+def _firsts(keys: "pd.Index[Any]", depth: int) -> np.ndarray:
+    """Return the places, in an ascending index, where its first keys change."""
+    assert isinstance(keys, pd.MultiIndex)
+    codes = np.stack([keys.codes[level] for level in range(depth)])
+    changes = (codes[:, 1:] != codes[:, :-1]).any(axis=0)
+    return np.flatnonzero(np.concatenate([[True], changes]))
 
 
 def spread_along(rows: pd.DataFrame, along: str, limits: tuple[float, float], band_of: int | None = None) -> Spread:

@@ -1,15 +1,17 @@
 """Values over the rounds, line by line: learning curves (accuracy and loss of whole models), and any metric."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fedlayers.core.records import BEST
 from fedlayers.views.moments import MOMENT_NAMES, at_moments, last_steps
 from fedlayers.views.numbered import numbered
 from fedlayers.views.run_groups import Group, in_groups
-from fedlayers.views.values import usable
+from fedlayers.views.values import usable, with_value
 
 # The second of data of which several labels may hold, in place of the first.
 CURVES = ("accuracy", "subset_accuracy", "loss")
@@ -23,12 +25,14 @@ _OF_SERVER = "server's test set\nglobal model"
 _TOLD_APART = ("model", "scope", "variant")
 
 
-def curve_rows(records: pd.DataFrame) -> pd.DataFrame:
+def curve_rows(records: pd.DataFrame, metrics: Sequence[str] = CURVES) -> pd.DataFrame:
     """Return accuracy and loss of whole models on the server's and clients' test examples, or else validation."""
-    whole = records["metric"].isin(CURVES) & records["layer"].isna() & records["subject"].isna()
-    rows = usable(at_moments(records[whole]))
-    scope = next((name for name in ("client_test", "client_val") if (rows["scope"] == name).any()), None)
-    return rows[rows["scope"].isin([scope, "server_test"])]
+    of_models = records["metric"].isin(metrics) & records["layer"].isna() & records["subject"].isna()
+    shown = with_value(records) & (of_models & records["step"].isna()).to_numpy(bool)
+    has = _marks(records["scope"])
+    scope = next((name for name in ("client_test", "client_val") if (has(name) & shown).any()), None)
+    found: pd.DataFrame = records[shown & (has("server_test") | has(scope))]
+    return found
 
 
 def learning_curves(records: pd.DataFrame) -> pd.DataFrame:
@@ -45,34 +49,78 @@ def learning_curves(records: pd.DataFrame) -> pd.DataFrame:
         kinds of models clients have at that moment or have been sent before training).
     """
     rows = curve_rows(records)
-    lines = [line for metric in CURVES for line in _lines(rows[rows["metric"] == metric])]
-    if not lines:
-        return _by_metric(numbered(rows[:0], [], "line").assign(who="", at="", kind="", kinds=0))
-    found = pd.concat(lines)
-    named = numbered(found, [(str(line["name"].iloc[0]), line) for line in lines], "line")
-    return _by_metric(named.drop(columns="name"))
+    return _on_lines(rows, list(_lines(rows)))
+
+
+def _on_lines(rows: pd.DataFrame, lines: Sequence["_Line"]) -> pd.DataFrame:
+    """Return the rows of lines with what :func:`learning_curves` says of them."""
+    lengths = [len(line.places) for line in lines]
+    panels = [metric for metric in CURVES if any(line.metric == metric for line in lines)]
+
+    def column(values: Iterable[object], kind: type) -> np.ndarray:
+        return np.repeat(np.array([*values], kind), lengths)
+
+    columns = {
+        "who": column((line.who for line in lines), object),
+        "at": column((line.at for line in lines), object),
+        "kind": column((line.kind for line in lines), object),
+        "kinds": column((line.kinds for line in lines), int),
+        "line": column(range(len(lines)), int),
+        "line_name": column((line.name for line in lines), object),
+        "panel": column((panels.index(line.metric) for line in lines), int),
+        "panel_name": column((line.metric for line in lines), object),
+    }
+    places = np.concatenate([np.array([], int), *(line.places for line in lines)])
+    return rows.take(places).assign(**columns)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of a metric: its name, what it is of, and the places of its rows."""
+
+    metric: str
+    name: str
+    who: str
+    at: str
+    kind: str
+    kinds: int
+    places: np.ndarray
+
+
+def _lines(rows: pd.DataFrame) -> Iterator[_Line]:
+    """Yield the lines of the metrics, in the order of ``CURVES``."""
+    measures, is_at, is_in = (_marks(rows[name]) for name in ("metric", "moment", "scope"))
+    models = rows["model"].astype(object).fillna("").to_numpy(object)
+    for metric in CURVES:
+        clients = measures(metric) & ~is_in("server_test")
+        for moment in ("after_local", "after_aggregate", "final"):
+            then = clients & (is_at(moment) | is_at("start") if moment == "after_aggregate" else is_at(moment))
+            models_then = {*models[then]}
+            kinds = len(models_then - {""})
+            for kind in sorted(models_then):
+                line = then & (models == kind)
+                if (line & is_at(moment)).any():
+                    name = f"clients, {MOMENT_NAMES[moment]}" + (f", {kind} models" if kinds > 1 else "")
+                    yield _Line(metric, name, "clients", moment, kind, kinds, np.flatnonzero(line))
+        server = measures(metric) & is_in("server_test") & (is_at("after_aggregate") | is_at("start"))
+        if server.any():
+            name = "server's test set, global model"
+            yield _Line(metric, name, "server", "after_aggregate", "global", 1, np.flatnonzero(server))
+
+
+def _marks(values: "pd.Series[Any]") -> Callable[[str | None], np.ndarray]:
+    """Return what says of a text, or of none, which rows have it."""
+    known = values.astype("category")
+    # Rows without a text have the code -1.
+    places = {None: -1, **{name: place for place, name in enumerate(known.cat.categories)}}
+    codes, nowhere = known.cat.codes.to_numpy(), len(places)
+    return lambda name: codes == places.get(name, nowhere)
 
 
 def _by_metric(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with the number and the name of their metric as ``panel`` and ``panel_name``."""
     shown = [metric for metric in CURVES if (rows["metric"] == metric).any()]
     return numbered(rows, [(metric, rows[rows["metric"] == metric]) for metric in shown], "panel")
-
-
-def _lines(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Yield the rows of each line of one metric."""
-    clients = rows[rows["scope"] != "server_test"]
-    for moment in ("after_local", "after_aggregate", "final"):
-        then = clients[_at(clients, moment)]
-        for kind, line in then.groupby(then["model"].astype(object).fillna(""), sort=True):
-            if (line["moment"] == moment).any():
-                kinds = then["model"].nunique()
-                name = f"clients, {MOMENT_NAMES[moment]}" + (f", {kind} models" if kinds > 1 else "")
-                yield line.assign(name=name, who="clients", at=moment, kind=kind, kinds=kinds)
-    server = rows[(rows["scope"] == "server_test") & _at(rows, "after_aggregate")]
-    if not server.empty:
-        name = "server's test set, global model"
-        yield server.assign(name=name, who="server", at="after_aggregate", kind="global", kinds=1)
 
 
 def evaluations(records: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
@@ -107,6 +155,8 @@ def _at(rows: pd.DataFrame, moment: str) -> "pd.Series[bool]":
 
 def own_models(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of personal models in runs that have both kinds at one moment: what a client would use."""
+    if rows["model"].nunique() < 2:
+        return rows
     both = rows.groupby(["run", "moment"], observed=True)["model"].nunique()
     runs = both[both > 1].reset_index()["run"].unique()
     return rows[~rows["run"].isin(runs) | (rows["model"] == "personal") | (rows["moment"] == "start")]
@@ -154,11 +204,11 @@ def over_rounds(records: pd.DataFrame, metric: str, layer: str | None) -> pd.Dat
         Rows with columns ``line`` (number), ``line_name``, ``who`` (``clients`` or ``server``), ``at`` (the moment) and
         ``kind`` (of the models, where there are several).
     """
-    rows = records[(records["metric"] == metric) & records["subject"].isna()]
-    rows = rows[rows["layer"].isna() if layer is None else rows["layer"] == layer]
     if metric in CURVES and layer is None:
-        found = learning_curves(rows)
-        return found[(found["at"] != "final") & (found["line"] >= 0)]
+        rows = curve_rows(records, (metric,))
+        return _on_lines(rows, [line for line in _lines(rows) if line.at != "final"])
+    of_layer = records["layer"].isna() if layer is None else records["layer"] == layer
+    rows = records[(records["metric"] == metric) & records["subject"].isna() & of_layer]
     ends = at_moments(rows)
     rows = usable(last_steps(rows) if ends.empty else ends)
     rows = rows[~rows["moment"].isin(["final", BEST])].reset_index(drop=True)
@@ -169,7 +219,10 @@ def over_rounds(records: pd.DataFrame, metric: str, layer: str | None) -> pd.Dat
 
 def layers_of(records: pd.DataFrame, metric: str) -> list[str]:
     """Return the layers of which a metric has values, in the order of the model; none if it is one of whole models."""
-    rows = records[(records["metric"] == metric) & records["layer"].notna()]
+    of_layers = (records["metric"] == metric) & records["layer"].notna()
+    if not of_layers.any():
+        return []
+    rows = records[of_layers]
     places = rows.groupby("layer", observed=True)["layer_index"].min().sort_values(kind="stable")
     return [str(name) for name in places.index]
 
