@@ -8,6 +8,7 @@ import pytest
 import fedlayers
 from tests.support.browser import accessibility_faults
 from tests.support.charted import charted
+from tests.support.fake_run import write_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -38,6 +39,37 @@ def test_it_draws_what_the_tables_say_and_a_round_is_one_for_all(open_page: Any,
     page.wait_for_selector("[data-metric=accuracy] canvas")
     assert page.locator("#selection select[data-key=client]").input_value() == "1"
     assert page.inner_text("#selection output") == "2"
+
+
+def test_many_clients_are_drawn_one_by_one_only_when_asked(open_page: Any, serve: Any, tmp_path: Path) -> None:
+    # The run says of itself how many it has, or does not: the chart knows.
+    for said in (65, None):
+        run = write_run(tmp_path / str(said), clients=65, overrides=(("clients", said), ("client_names", [])))
+        service = serve(run)
+        try:
+            page: Page = open_page(f"{service.address}#view=rounds&client=64")
+            assert drawn_one_by_one(page) == (0, True)
+            assert "one by one" not in page.inner_text("[data-metric=accuracy] .chart-notes")
+            page.goto(f"{service.address}#view=rounds&client=64&rounds.clients=each")
+            page.wait_for_function(
+                "() => document.querySelector('[data-metric=accuracy]').innerText.includes('one by one')"
+            )
+            # Sixty that are spread evenly, and the one that is selected.
+            count, is_selected_drawn = drawn_one_by_one(page)
+            assert count in (59, 60) and is_selected_drawn
+            page.goto("about:blank")
+        finally:
+            service.stop()
+
+
+def drawn_one_by_one(page: "Page") -> tuple[int, bool]:
+    """Return how many thin lines the chart of accuracy has, and whether client 64 has a line of its own."""
+    found: list[list[Any]] = page.evaluate(
+        """() => echarts.getInstanceByDom(document.querySelector("[data-metric=accuracy] .chart-canvas"))
+            .getOption().series.map((one) => [one.name, one.data.length])"""
+    )
+    thin = sum(count for name, count in found if name == "one by one")
+    return thin, any(str(name).startswith("client 64, ") for name, _ in found)
 
 
 def drag(page: "Page", canvas: str, to_round: int) -> None:

@@ -19,7 +19,7 @@ export async function draw(place, selection, context) {
   const shown = ALWAYS.filter((name) => measured.includes(name));
   const metrics = selection.metric && !shown.includes(selection.metric) ? [...shown, selection.metric] : shown;
   const others = measured.filter((name) => !shown.includes(name));
-  filled(parts.controls, [others, selection.metric, shownOneByOne(selection, facts), facts.run, !facts.round], () => controls(selection, context, others));
+  filled(parts.controls, [others, selection.metric, shownOneByOne(selection, facts.clients ?? 0), facts.run, !facts.round], () => controls(selection, context, others));
   parts.keep(metrics);
   await Promise.all([
     ...metrics.map((metric) => drawCurves(parts.curve(metric), metric, selection, context)),
@@ -50,7 +50,7 @@ function built(place) {
 }
 
 function controls(selection, { run, select }, others) {
-  const names = clientNames(run.facts), wanted = shownOneByOne(selection, run.facts);
+  const names = clientNames(run.facts), wanted = shownOneByOne(selection, run.facts.clients ?? 0);
   const box = element("input", { type: "checkbox", checked: wanted, onchange: (event) => select({ "rounds.clients": event.target.checked ? "each" : "no" }) });
   return [
     others.length ? choice("another metric", [["", "none"], ...others.map((name) => [name, name])], selection.metric ?? "", (metric) => select({ metric: metric || null })) : null,
@@ -59,24 +59,31 @@ function controls(selection, { run, select }, others) {
   ].filter(Boolean);
 }
 
-function shownOneByOne(selection, facts) {
-  return selection["rounds.clients"] ? selection["rounds.clients"] === "each" : (facts.clients ?? 0) <= FEW;
+/** Whether clients are drawn one by one. @param {number} clients how many there are */
+function shownOneByOne(selection, clients) {
+  return selection["rounds.clients"] ? selection["rounds.clients"] === "each" : clients <= FEW;
 }
 
-function drawCurves(place, metric, selection, { ask, run, select }) {
+/** How many clients a chart has values of, where the run does not say how many it has. */
+function clientsOf(facts, table) {
+  return facts.clients ?? Math.max(0, ...table.facts.lines.filter((line) => line.who === "clients").map((line) => line.count));
+}
+
+function drawCurves(place, metric, selection, { ask, run, select, frozen }) {
   const { facts } = run;
-  const params = { metric, layer: ALWAYS.includes(metric) ? null : selection.layer, client: facts.clients > MANY ? selection.client : null };
+  const params = { metric, layer: ALWAYS.includes(metric) ? null : selection.layer, client: (facts.clients ?? Infinity) > MANY && !frozen ? selection.client : null };
   const names = clientNames(facts), asked = ask(pathOf("runs", facts.run, "charts", "curves"), params);
-  const look = JSON.stringify([selection.client, shownOneByOne(selection, facts)]);
+  const look = JSON.stringify([selection.client, selection["rounds.clients"]]);
   return drawnOnce(place, asked, look, (table) => marker(table, selection, facts, select), (table) => {
-    const found = curvesOf(table, selection, facts, names);
+    const each = shownOneByOne(selection, clientsOf(facts, table)), found = curvesOf(table, selection, each, names);
     const layer = table.facts.layer ? `, layer ${table.facts.layer}` : "";
     return {
       title: `${table.facts.label} over rounds${layer}`,
       label: `${found.filter((line) => !line.faint).map((line) => line.name).join("; ")}. ${table.length} values`,
       option: (how) => lines(found, { along: "round", label: table.facts.label, scale: table.facts.scale, how }),
       table,
-      notes: [...new Set(table.facts.lines.map((line) => line.band))].concat(table.facts.notes),
+      // What the service notes is who is drawn one by one.
+      notes: [...new Set(table.facts.lines.map((line) => line.band))].concat(each ? table.facts.notes : []),
       onSelect: ({ row, series }) => {
         if (row === undefined) return;
         const client = table.columns.client[row];
@@ -87,10 +94,13 @@ function drawCurves(place, metric, selection, { ask, run, select }) {
 }
 
 /** Lines of the means, and of clients: of the last moment all, of every moment the one that is selected. */
-function curvesOf({ columns, facts, length }, selection, run, names) {
+function curvesOf({ columns, facts, length }, selection, isEach, names) {
   const rowsOf = new Map();
   for (let row = 0; row < length; row += 1) {
-    const key = `${columns.line[row]}\n${columns.client[row]}`;
+    const client = columns.client[row];
+    // Of a hundred clients there are ten thousands of rows that are not drawn.
+    if (!isEach && client !== selection.client && !Number.isNaN(client)) continue;
+    const key = `${columns.line[row]}\n${client}`;
     if (!rowsOf.has(key)) rowsOf.set(key, []);
     rowsOf.get(key).push(row);
   }
@@ -105,7 +115,7 @@ function curvesOf({ columns, facts, length }, selection, run, names) {
   const drawnClients = [...rowsOf].filter(([key]) => !key.endsWith("\nNaN")).map(([key, rows]) => ({ line: key.split("\n")[0], client: columns.client[rows[0]], rows }));
   for (const { line, client, rows } of drawnClients) {
     const isSelected = client === selection.client, at = facts.lines.find((one) => one.name === line);
-    if (!isSelected && !(line === each?.name && shownOneByOne(selection, run))) continue;
+    if (!isSelected && !(line === each?.name && isEach)) continue;
     found.push({ ...part(columns, rows), name: `client ${names[client] ?? client}${isSelected ? `, ${line}` : ""}`, kind: at.at, faint: !isSelected, style: isSelected ? "dashed" : "solid" });
   }
   return found;
@@ -121,8 +131,12 @@ async function drawnOnce(place, asked, look, markerOf, make) {
   await drawn(place, asked, (table) => ({ ...make(table), marker: markerOf(table) }));
 }
 
+/** @type {WeakMap<object, number[]>} the rounds of each table that is drawn, which has some ten thousand rows. */
+const roundsOf = new WeakMap();
+
 function marker(table, selection, facts, select) {
-  const places = [...new Set(table.columns.round)].sort((a, b) => a - b);
+  if (!roundsOf.has(table)) roundsOf.set(table, [...new Set(table.columns.round)].sort((a, b) => a - b));
+  const places = roundsOf.get(table);
   return { at: selection.round ?? facts.round ?? places.at(-1), places, label: "round", onMove: (round) => select({ round }) };
 }
 
