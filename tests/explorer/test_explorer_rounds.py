@@ -1,5 +1,6 @@
 """The view Rounds in a browser: it draws what the tables say, and what is selected in it changes the page."""
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,25 @@ def drawn_one_by_one(page: "Page") -> tuple[int, bool]:
     )
     thin = sum(count for name, count in found if name == "one by one")
     return thin, any(str(name).startswith("client 64, ") for name, _ in found)
+
+
+def test_what_a_run_lacks_is_not_asked_for_with_every_round(open_page: Any, serve: Any, tmp_path: Path) -> None:
+    run = write_run(tmp_path)
+    shutil.rmtree(run / "resources")
+    service = serve(run)
+    try:
+        page: Page = open_page(f"{service.address}#view=rounds")
+        assert "has no resources" in page.inner_text("#view-rounds")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        for number in (1, 2):
+            page.evaluate("async (round) => (await import('fedlayers/address.js')).set({ round })", number)
+            page.wait_for_selector("#view-rounds:not([aria-busy])")
+        assert "has no resources" in page.inner_text("#view-rounds")
+        assert [one for one in asked if "/charts/" in one] == []
+        page.goto("about:blank")
+    finally:
+        service.stop()
 
 
 def drag(page: "Page", canvas: str, to_round: int) -> None:

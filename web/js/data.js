@@ -11,6 +11,8 @@ import { columnsOf } from "fedlayers/columns.js";
 
 const MOST_KEPT = 300;
 const AGAIN_MS = 300;
+/** A refusal holds for so long: until the run goes on, or what is damaged is mended. */
+const REFUSED_MS = 10_000;
 /** @type {Map<string, Promise<any>>} key -> answer, the one asked longest ago first. */
 const answers = new Map();
 
@@ -54,10 +56,16 @@ export function ask(path, params = {}, how = {}) {
   }
   const answer = kept ? frozen(key) : asked(path, params, how);
   answers.set(key, answer);
-  // What failed is asked anew the next time.
-  answer.catch(() => answers.get(key) === answer && answers.delete(key));
+  // What failed is asked anew the next time; what a run lacks is not asked for with each step of a round that is dragged.
+  const forgotten = () => answers.get(key) === answer && answers.delete(key);
+  answer.catch((error) => (isLack(error, path) ? setTimeout(forgotten, REFUSED_MS) : forgotten()));
   if (answers.size > MOST_KEPT) answers.delete(answers.keys().next().value);
   return answer;
+}
+
+/** Says whether a chart was refused since the run does not hold what it shows. @param {Error} error @param {string} path */
+function isLack(error, path) {
+  return error instanceof Refusal && error.status === 409 && /(^|\/)charts\//.test(path);
 }
 
 /** Returns a path of its parts, encoded: `pathOf("runs", run, "charts", "learning")`. @param {...(string|number)} parts */
