@@ -47,6 +47,24 @@ def test_the_line_gives_the_rows_that_are_shown(open_page: Any, served: str, stu
         )
 
 
+def test_rows_that_are_written_over_are_those_of_the_round(open_page: Any, served: str, study: Path) -> None:
+    run = min(folder.name for folder in study.iterdir() if "fedprox" in folder.name)
+    address = f"{served}#view=table&run={run}&round="
+    page, other = (open_page(address + number) for number in "23")
+    told_by = "(cell) => [cell.textContent, cell.title, cell.className]"
+    texts = f"(table) => [...table.rows].map((row) => [...row.cells].map({told_by}))"
+    before = page.locator("#view-table table").element_handle()
+    # Round 1 has layers, whose columns are not among those of round 2; rounds 2 and 3 have the same columns.
+    for number, is_written_over in ((3, True), (1, False), (2, False), (3, True)):
+        page.evaluate("async (round) => (await import('fedlayers/address.js')).set({ round })", number)
+        page.wait_for_selector("#view-table:not([aria-busy])")
+        assert before.evaluate("table => table.isConnected") == is_written_over, number
+        before = page.locator("#view-table table").element_handle()
+        if number == 3:
+            told = page.eval_on_selector("#view-table table", texts)
+            assert len(told) > 10 and told == other.eval_on_selector("#view-table table", texts)
+
+
 def test_what_is_not_there_is_told_in_the_words_of_the_service(open_page: Any, served: str, study: Path) -> None:
     run = min(folder.name for folder in study.iterdir() if "fedprox" in folder.name)
     page: Page = open_page(f"{served}#view=table&run={run}&metric=los")

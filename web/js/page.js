@@ -51,6 +51,8 @@ main.prepend(above);
 /** @type {any[]} */
 let runs = [];
 let drawing = 0;
+/** What comes at once needs no sign of life. */
+const SLOW_MS = 150;
 
 /** Draws what is selected. */
 export async function draw() {
@@ -77,7 +79,7 @@ export async function draw() {
     tell(place, error.message);
     if (!["Refusal", "Gone"].includes(error.name)) throw error;
   } finally {
-    if (isCurrent()) place.removeAttribute("aria-busy");
+    if (isCurrent()) finished(place);
   }
 }
 
@@ -128,11 +130,26 @@ function placeOf(view) {
   return place;
 }
 
+let waiting = 0;
+/** Says that a view is being drawn; by its cursor where that takes long. @param {HTMLElement} place */
+function begun(place) {
+  place.setAttribute("aria-busy", "true");
+  clearTimeout(waiting);
+  waiting = setTimeout(() => place.hasAttribute("aria-busy") && place.setAttribute("data-waiting", ""), SLOW_MS);
+}
+
+/** @param {HTMLElement} place */
+function finished(place) {
+  clearTimeout(waiting);
+  place.removeAttribute("aria-busy");
+  place.removeAttribute("data-waiting");
+}
+
 /** @param {View} view */
 function show(view) {
   const place = placeOf(view);
   for (const other of places.values()) other.toggleAttribute("hidden", other !== place);
-  place.setAttribute("aria-busy", "true");
+  begun(place);
   for (const tab of document.querySelectorAll("#views a")) {
     const isHere = tab.getAttribute("data-view") === view.name;
     if (isHere) tab.setAttribute("aria-current", "page");
@@ -164,11 +181,11 @@ async function listRuns() {
   }
 }
 
-let waiting = 0;
+let soon = 0;
 /** Draws again soon, once for many changes. */
 function drawSoon() {
-  waiting ||= setTimeout(async () => {
-    waiting = 0;
+  soon ||= setTimeout(async () => {
+    soon = 0;
     await listRuns();
     await draw();
   }, 300);

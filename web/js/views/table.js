@@ -64,9 +64,37 @@ function show({ pages, shown }, { columns, length, total }, offset, select, note
     page("first", 0, offset > 0, select), page("back", Math.max(0, offset - ROWS), offset > 0, select), page("on", offset + ROWS, offset + length < total, select),
     note || (left.length && length) ? element("span", { class: "note" }, note, left.length && length ? `Without a value here: ${left.join(", ")}` : "") : "",
   );
+  if (!length) return forgotten(shown);
+  const head = element("tr", {}, there.map((name) => element("th", { scope: "col", class: typeof columns[name][0] === "number" ? "number" : "" }, name)));
+  const kept = shown.kept, isAlike = kept?.length === length && String(kept.names) === String(there);
+  shown.kept = { names: there, length, columns };
+  if (isAlike) return changed(shown.firstElementChild, head, kept.columns, columns, there);
   const rows = Array.from({ length }, (_, row) => element("tr", {}, there.map((name) => cell(columns[name][row]))));
-  shown.replaceChildren(length ? element("table", {}, element("thead", {}, element("tr", {}, there.map((name) => element("th", { scope: "col", class: typeof columns[name][0] === "number" ? "number" : "" }, name)))), element("tbody", {}, rows)) : "");
+  shown.replaceChildren(element("table", {}, element("thead", {}, head), element("tbody", {}, rows)));
 }
+
+function forgotten(shown) {
+  shown.kept = null;
+  shown.replaceChildren();
+}
+
+/** Of rows with the same columns as before, such as those of another round, only what differs is written anew. */
+function changed(table, head, before, columns, names) {
+  table.tHead.replaceChildren(head);
+  [...table.tBodies[0].rows].forEach((line, row) => {
+    const cells = [...line.cells];
+    names.forEach((name, at) => rewrite(cells[at], before[name][row], columns[name][row]));
+  });
+}
+
+function rewrite(place, before, value) {
+  if (Object.is(before, value)) return;
+  if (!isNumber(before) || !isNumber(value)) return place.replaceWith(cell(value));
+  place.firstChild.data = short(value, 6);
+  place.title = String(value);
+}
+
+const isNumber = (value) => typeof value === "number" && !Number.isNaN(value);
 
 function page(text, offset, isThere, select) {
   return element("button", { type: "button", disabled: !isThere, onclick: () => select({ "table.offset": offset || null }) }, text);
