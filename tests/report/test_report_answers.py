@@ -16,7 +16,7 @@ def part_of(page: str) -> str:
 def test_a_study_answers_for_its_complete_runs(tmp_path: Path) -> None:
     for seed in range(2):
         write_chain(tmp_path, Chain("mlp", "<!-- scripts --><b>", seed, clients=1, rounds=1))
-    page = write_report(tmp_path).read_text(encoding="utf-8")
+    page = write_report(tmp_path, answers=4).read_text(encoding="utf-8")
     part = part_of(page)
     assert "What layers answer · 2 complete runs" in part
     assert page.count('id="frozen-packed"') == 1 and "<b>" not in part
@@ -30,12 +30,12 @@ def test_a_study_answers_for_its_complete_runs(tmp_path: Path) -> None:
 
 
 def test_a_run_answers_for_itself(tmp_path: Path) -> None:
-    part = part_of(write_report(write_chain(tmp_path, Chain(clients=1, rounds=1))).read_text(encoding="utf-8"))
+    part = part_of(write_report(write_chain(tmp_path, Chain(clients=1, rounds=1)), answers=4).read_text(encoding="utf-8"))
     assert "<h2>What layers answer</h2>" in part and "take more seeds" in part
 
 
 def test_runs_without_all_three_questions_have_no_such_part(tmp_path: Path) -> None:
-    page = write_report(write_run(tmp_path / "main")).read_text(encoding="utf-8")
+    page = write_report(write_run(tmp_path / "main"), answers=4).read_text(encoding="utf-8")
     assert part_of(page) == ""
 
 
@@ -44,4 +44,4 @@ def test_a_study_of_which_no_run_is_complete_has_none_yet(tmp_path: Path) -> Non
     (run / "done.json").unlink()
     facts = (run / "run.json").read_text(encoding="utf-8")
     (run / "run.json").write_text(facts.replace('"complete"', '"running"'), encoding="utf-8")
-    assert part_of(write_report(tmp_path).read_text(encoding="utf-8")) == ""
+    assert part_of(write_report(tmp_path, answers=4).read_text(encoding="utf-8")) == ""

@@ -122,7 +122,7 @@ def test_names_with_markup_stay_text(pages: Pages, tmp_path: Path) -> None:
     study = tmp_path / "<b>study"
     for seed in (0, 1):
         write_run(study, Fake(rounds=3, overrides=names), seed=seed)
-    page = opened(pages, write_report(study), "view=clients&client=1")
+    page = opened(pages, write_report(study, answers=28), "view=clients&client=1")
     assert page.inner_text("#place") == "study <b>study: 2 runs"
     assert page.locator("#view img, #selection img, header img, header b").count() == 0
     assert f"{MARKUP}1" in page.locator("#selection [data-key=client] option").all_inner_texts()
@@ -165,14 +165,14 @@ def test_of_a_large_table_the_last_rounds_are_there_and_said(
     # Room for two rounds, and for less than one, of which all rows are kept as long as they are not too many.
     for most, said in ((last, "rounds 2 to 3"), (len(few) - 1, "round 3")):
         monkeypatch.setitem(MOST_ROWS, "records", most)
-        page = opened(pages, write_report(run), "view=table")
+        page = opened(pages, write_report(run, answers=4), "view=table")
         assert f"The report holds the rows of {said}, " in page.inner_text("#view-table")
         wanted = rows_in_python(page, run)
         assert charted(page, "#view-table .wide")["metric"] == wanted["metric"].tolist() and len(wanted) == 100
     page = opened(pages, run / "report.html", "view=table&round=1")
     page.wait_for_selector("#view-table >> text=no rows")
     monkeypatch.setitem(MOST_ROWS, "records", 3)
-    page = opened(pages, write_report(run), "view=table")
+    page = opened(pages, write_report(run, answers=4), "view=table")
     page.wait_for_selector("#view-table >> text=The report holds no rows of records")
 
 
