@@ -139,9 +139,9 @@ def _without_metrics_not_chosen(content: DictConfig) -> DictConfig:
 
     ``metrics=[evaluation]`` then measures less than the experiment, as it says.
     """
-    metrics = content.metrics
-    chosen = [name for name in options()["metrics"] if name in metrics]
-    idle = [name for name in chosen if metrics[name] is not None and "_target_" not in metrics[name]]
+    ours = {*options()["metrics"]}.intersection(content.metrics)  # asked of OmegaConf, each costs as much as all names
+    chosen = {name: content.metrics[name] for name in sorted(ours)}
+    idle = [name for name, metric in chosen.items() if metric is not None and "_target_" not in metric]
     if idle:
         content = content.copy()
         with open_dict(content):
