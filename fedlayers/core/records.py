@@ -244,6 +244,8 @@ def sort(name: str, table: pa.Table) -> pa.Table:
     """Return the table sorted by every key, so that the order rows arrived in leaves no trace."""
     if table.num_rows < 2:
         return table
+    # Each piece that came would be cast by itself, which takes as long as all that follows.
+    table = table.combine_chunks()
     # Dictionary codes depend on the order of arrival: sort by the strings, then encode afresh.
     plain = table.cast(
         pa.schema([(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in table.schema])

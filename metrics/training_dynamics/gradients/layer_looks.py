@@ -115,13 +115,13 @@ class LayerLooks(Follower):
         squares, is_absent = np.empty((3, len(seen.steps), layers)), np.ones((len(seen.steps), layers), bool)
         for look, (trained, norms) in enumerate(zip(seen.trained, seen.norms, strict=True)):
             own = [self._place[name] for name in trained]
-            # Of gradients, weights and updates in one go: the places of the second and third are behind the first's.
-            places = [*own, *(layers + place for place in owners), *(2 * layers + place for place in owners)]
+            # Of updates, gradients and weights in one go: the places of the second and third are behind the first's.
+            places = [*owners, *(layers + place for place in own), *(2 * layers + place for place in owners)]
             squares[:, look] = np.bincount(places, norms * norms, 3 * layers).reshape(3, layers)
             is_absent[look, own] = False
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.sqrt(squares[2] / squares[1])
-        gradients, weights, _ = np.sqrt(squares)
+            ratios = np.sqrt(squares[0] / squares[2])
+        _, gradients, weights = np.sqrt(squares)
         gradients[is_absent] = ratios[is_absent] = np.nan
         numbers = [self._steps_before + step.number for step in seen.steps]
         window = Window(numbers, gradients, self._sizes(seen), self._dead(seen.still), is_absent)

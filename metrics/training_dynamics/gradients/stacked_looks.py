@@ -21,8 +21,8 @@ class Seen:
         steps: those that were looked at.
         names: of the weights.
         trained: of each look, names of the weights that had a gradient.
-        norms: of each look, norms of these gradients, of all weights before the step and of what it changed in them,
-            shape (trained + 2 weights,).
+        norms: of each look, norms of what it changed in all weights, of these gradients, and of all weights before the
+            step, shape (trained + 2 weights,).
         still: name -> share of the units of a weight that had no gradient at any of the looks.
     """
 
@@ -138,20 +138,29 @@ class StackedLooks(Followers):
         self, steps: Sequence[Step], clients: slice, weights: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
     ) -> None:
         trained = tuple(name for name in gradients if name in self._about)
-        of_gradients = [norms_of(_apart([gradients[name] for name in trained]))] if trained else []
+        before = self._of(clients, self._before)
+        torch._foreach_sub_(before, self._of(clients, [weights[name] for name in self._names]))
+        # One call, for each costs more than a small layer's norm; the changes first, which the cache still holds.
+        found = norms_of([*_apart(before), *(_apart([gradients[name] for name in trained]) if trained else ())])
         for name in trained:
             units = stacked_units_of(gradients[name], self._about[name])
             if units is not None:
-                if name not in self._largest:
-                    self._largest[name] = units.new_zeros(len(self._tell), units.shape[1])
-                seen = self._largest[name][clients]
-                torch.maximum(seen, units, out=seen)
-        before = self._of(clients, self._before)
-        torch._foreach_sub_(before, self._of(clients, [weights[name] for name in self._names]))
-        norms = torch.cat([*of_gradients, self._held[clients].T.reshape(-1), norms_of(_apart(before))])
+                self._keep_largest(name, units, clients)
+        norms = torch.cat([found, self._held[clients].T.reshape(-1)])
         self._looks.append(_Look(steps, clients, trained, norms.view(-1, len(steps))))
         if len(self._looks) >= self.window:
             self.close()
+
+    def _keep_largest(self, name: str, units: Tensor, clients: slice) -> None:
+        """Keep the largest norms of the units' gradients in this window."""
+        is_everybody = len(units) == len(self._tell)
+        if name not in self._largest:
+            if is_everybody:
+                self._largest[name] = units
+                return
+            self._largest[name] = units.new_zeros(len(self._tell), units.shape[1])
+        seen = self._largest[name] if is_everybody else self._largest[name][clients]
+        torch.maximum(seen, units, out=seen)
 
     def _of(self, clients: slice, tensors: list[Tensor]) -> list[Tensor]:
         """Return the parts of stacked tensors that belong to some clients."""
