@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import random
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -17,6 +18,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")])
 )
+
+# What is compiled up to the first test is kept beside its source, whatever the environment says: compiling anew takes a
+# third of collecting the tests, and more than half of what each process that a test starts imports of ours.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
 
 import numpy as np
 import pytest
@@ -101,7 +107,11 @@ def _waits_for_slurm(path: Path) -> bool:
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over what all modules have brought: it takes a tenth of the tests' time."""
+    """Let the garbage collector pass over what all modules have brought: it takes a tenth of the tests' time.
+
+    What tests themselves write and import is compiled and kept as the environment says.
+    """
+    sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
     gc.collect()
     gc.freeze()
 
