@@ -15,6 +15,7 @@ from tests.support.browser import accessibility_faults
 from tests.support.chart_runs import run_with
 from tests.support.charts_on_page import point_at, selected_on, steady, table_on
 from tests.support.fake_run import Fake
+from tests.support.figure_tables import Measured, write_measured_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -110,6 +111,26 @@ def test_it_draws_what_the_tables_say(open_page: Any, address: str, tables: Tabl
     assert flows["members"].tolist() == ["0, 2, 4", "1, 3, 5", "0, 2, 4", "5", "1, 3"]
     held, _ = table_on(page, "#clients-holdings")
     assert held.loc[held["split"] == "all", "examples"].sum() == tables.partition["examples"].sum()
+
+
+def test_names_on_the_map_cover_no_other(open_page: Any, serve: Any, tmp_path: Path) -> None:
+    service = serve(write_measured_run(tmp_path / "main", Measured(clients=24, layers=2)))
+    try:
+        for width in (1280, 1920):
+            page: Page = open_page(f"{service.address}#view=clients", width=width, expected=("ERR_CONNECTION_REFUSED",))
+            page.wait_for_selector("#clients-map canvas")
+            boxes: list[list[Any]] = page.evaluate(
+                """() => echarts.getInstanceByDom(document.querySelector("#clients-map .chart-canvas"))
+                    .getZr().storage.getDisplayList(true).filter((one) => one.style.fontSize === 10 && one.style.text)
+                    .map((one) => { const { x, y, width, height } = one.getBoundingRect();
+                        return [one.style.text, x, y, x + width, y + height]; })"""
+            )
+            assert 12 <= len({name for name, *_ in boxes}) == len(boxes) <= 24
+            for (_, *one), (_, *two) in combinations(boxes, 2):
+                apart = one[2] <= two[0] or two[2] <= one[0] or one[3] <= two[1] or two[3] <= one[1]
+                assert apart, (width, one, two)
+    finally:
+        service.stop()
 
 
 def test_a_pair_is_selected_in_the_order_that_is_chosen_and_the_address_restores_it(

@@ -42,6 +42,31 @@ def test_it_draws_what_the_tables_say_and_a_round_is_one_for_all(open_page: Any,
     assert page.inner_text("#selection output") == "2"
 
 
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_all_names_of_a_legend_and_the_markers_words_can_be_read(
+    open_page: Any, served: str, study: Path, width: int
+) -> None:
+    run = min(folder.name for folder in study.iterdir() if "fedprox" in folder.name)
+    page: Page = open_page(f"{served}#view=rounds&run={run}&client=1", width=width)
+    said = """() => {
+        const place = document.querySelector("[data-metric=accuracy] .chart-canvas");
+        const drawing = echarts.getInstanceByDom(place);
+        const group = drawing.getZr().storage.getRoots().find((one) => one.draggable), text = group.childAt(2);
+        const { legend: [legend], grid: [grid] } = drawing.getOption(), rect = text.getBoundingRect();
+        return { kind: legend.type, names: legend.data.length, bottom: grid.bottom, high: drawing.getHeight(),
+            right: group.x + text.x + rect.x + rect.width, wide: drawing.getWidth(), words: text.style.text };
+    }"""
+    found = page.evaluate(said)
+    lines = 1 + (found["high"] - 300) // 20
+    assert found["kind"] == "plain" and found["names"] == 5 and lines > 1 and found["bottom"] == 72 + 20 * (lines - 1)
+    assert found["words"] == "round 4" and found["right"] <= found["wide"]
+    # In a narrower window the legend gets more lines.
+    page.set_viewport_size({"width": 460, "height": 900})
+    page.wait_for_function(f"() => ({said})().wide > 0 && ({said})().high !== {found['high']}")
+    narrow = page.evaluate(said)
+    assert narrow["high"] - narrow["bottom"] == 300 - 72 and narrow["right"] <= narrow["wide"]
+
+
 def test_many_clients_are_drawn_one_by_one_only_when_asked(open_page: Any, serve: Any, tmp_path: Path) -> None:
     # The run says of itself how many it has, or does not: the chart knows.
     for said in (65, None):

@@ -63,6 +63,16 @@ def charted(page: "Page", place: str) -> dict[str, Any]:
     pytest.fail(f"nothing was drawn in {place}")
 
 
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_its_tabs_stand_in_one_line(pages: Pages, report: Path, run: Path, width: int) -> None:
+    page = opened(pages, report, "view=rounds")
+    page.set_viewport_size({"width": width, "height": 900})
+    tops = page.eval_on_selector_all("#views a", "(tabs) => tabs.map((tab) => tab.getBoundingClientRect().top)")
+    assert len(tops) == 8 and len(set(tops)) == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.get_attribute("#place", "title") == run.name
+
+
 def test_it_opens_from_disk_and_draws_what_the_tables_say(pages: Pages, report: Path, run: Path) -> None:
     page = opened(pages, report, "view=rounds")
     assert page.inner_text("#live") == "saved report" and page.inner_text("#place") == run.name

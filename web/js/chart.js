@@ -1,7 +1,8 @@
 // A chart in its place on the page: drawn by ECharts, read by screen readers, reached by keys, saved as a file.
 
 import { keys } from "fedlayers/charting/keys.js";
-import { optionOf, theme } from "fedlayers/charting/look.js";
+import { withLegend } from "fedlayers/charting/legend.js";
+import { heightOf, optionOf, theme } from "fedlayers/charting/look.js";
 import { slider } from "fedlayers/charting/marker.js";
 import { saving } from "fedlayers/charting/saving.js";
 import { onScheme } from "fedlayers/colours.js";
@@ -29,7 +30,6 @@ const charts = new WeakMap();
 /** @type {Set<WeakRef<Element>>} places to draw anew when the page turns dark or light */
 const places = new Set();
 const REPLACED = ["series", "xAxis", "yAxis", "grid", "legend", "visualMap"];
-const HEIGHT = 300;
 
 onScheme(() => {
   for (const one of places) {
@@ -59,11 +59,6 @@ export function chart(element, spec) {
   held.notes.textContent = (spec.notes ?? []).filter(Boolean).join(" · ");
   held.notes.hidden = !held.notes.textContent;
   held.canvas.setAttribute("aria-label", [spec.title, spec.label, ...(spec.notes ?? [])].filter(Boolean).join(". "));
-  const height = `${spec.height ?? HEIGHT}px`;
-  if (held.canvas.style.height !== height) {
-    held.canvas.style.height = height;
-    held.drawing.resize();
-  }
   redraw(held);
 }
 
@@ -144,7 +139,7 @@ function made(element) {
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "img");
   said.setAttribute("aria-live", "polite");
-  canvas.style.height = `${HEIGHT}px`;
+  canvas.style.height = `${heightOf({})}px`;
   head.append(heading);
   box.append(head, canvas, said, notes);
   element.replaceChildren(box);
@@ -154,7 +149,9 @@ function made(element) {
   held.watching = new ResizeObserver(() => {
     if (canvas.clientWidth !== drawing.getWidth() || canvas.clientHeight !== drawing.getHeight()) {
       drawing.resize();
-      held.marker?.();
+      // Its legend may need another number of lines now.
+      if (held.option && withLegend(optionOf(held.spec), drawing.getWidth(), canvas).more !== held.more) redraw(held);
+      else held.marker?.();
     }
   });
   held.watching.observe(canvas);
@@ -166,7 +163,13 @@ function made(element) {
 }
 
 function redraw(held) {
-  held.option = optionOf(held.spec);
+  const { canvas, drawing, spec } = held, { option, more } = withLegend(optionOf(spec), drawing.getWidth(), canvas);
+  [held.option, held.more] = [option, more];
+  const height = `${heightOf(spec) + more}px`;
+  if (canvas.style.height !== height) {
+    canvas.style.height = height;
+    drawing.resize();
+  }
   held.drawing.setOption(held.option, { replaceMerge: REPLACED });
   held.marker = slider(held, held.spec.marker);
 }

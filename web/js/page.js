@@ -193,7 +193,8 @@ function drawSoon() {
 
 /** Says below a saved report what it lacks, and who shows it. */
 function tellWhatLacks() {
-  const place = document.getElementById("place")?.textContent;
+  const named = document.getElementById("place"), place = named?.textContent;
+  named?.setAttribute("title", place ?? "");
   main.after(element("footer", { id: "missing", class: "note" },
     `A saved report of ${place}. It lacks single records of clients and what models say about them, has some rows of the tables, and says in its place what else it does not hold. `,
     "python -m fedlayers.report with the run's folder writes all that a report can hold, python -m fedlayers.explore shows everything."));

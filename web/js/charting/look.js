@@ -2,6 +2,11 @@
 
 import { ink, PALETTE, scheme, shown } from "fedlayers/colours.js";
 
+const HEIGHT = 300;
+
+/** How high a chart is in pixels, with a legend of one line. @param {{height?: number}} spec */
+export const heightOf = (spec) => spec.height ?? HEIGHT;
+
 /** How ECharts draws what an option says nothing about. @returns {object} */
 export function theme(how = scheme()) {
   const { text, soft, rule, panel } = ink(how);

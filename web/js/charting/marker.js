@@ -40,7 +40,12 @@ function lined(held) {
     const value = drawing.convertFromPixel({ xAxisIndex: 0 }, group.x);
     return held.spec.marker.places.reduce((best, place) => Math.abs(place - value) < Math.abs(best - value) ? place : best);
   };
-  const say = (place) => text.setStyle("text", `${held.spec.marker.label} ${place}`);
+  const say = (place) => {
+    text.setStyle("text", `${held.spec.marker.label} ${place}`);
+    // At the last round, too, all of it can be read.
+    const half = text.getBoundingRect().width / 2, right = drawing.getWidth() - half - group.x;
+    text.attr("x", Math.max(half - group.x, Math.min(0, right)));
+  };
   const put = (marker) => {
     const { x, y, width, height } = drawing.getModel().getComponent("grid").coordinateSystem.getRect(), { text: shade, panel } = ink();
     group.attr("x", Math.min(Math.max(drawing.convertToPixel({ xAxisIndex: 0 }, marker.at), x), x + width));

@@ -1,9 +1,10 @@
 // A chart as a file: SVG, PNG or CSV.
 
-import { optionOf, theme } from "fedlayers/charting/look.js";
+import { withLegend } from "fedlayers/charting/legend.js";
+import { heightOf, optionOf, theme } from "fedlayers/charting/look.js";
 import { ink } from "fedlayers/colours.js";
 
-const TITLE_PX = 30, NOTE_PX = 22, DENSE = 2, LEGEND_PX = 20, SIGN_PX = 40;
+const TITLE_PX = 30, NOTE_PX = 22, DENSE = 2;
 
 /**
  * Put the buttons that save a chart into its head.
@@ -43,28 +44,11 @@ function asCsv({ spec }) {
 /** The picture as it is now, also zoomed, drawn once more elsewhere; a legend that has pages on screen stands there whole. */
 function again({ canvas, drawing, spec }, renderer) {
   const place = document.createElement("div"), zoom = drawing.getOption().dataZoom, shown = optionOf(spec), width = drawing.getWidth();
-  const more = roomOfLegend(shown.legend, width, getComputedStyle(canvas).fontFamily), { grid } = shown;
-  const other = echarts.init(place, theme(), { renderer, width, height: drawing.getHeight() + more, devicePixelRatio: DENSE });
-  other.setOption({
-    ...shown, toolbox: { show: false }, ...(zoom?.length ? { dataZoom: zoom } : {}),
-    ...(more ? { legend: { ...shown.legend, type: "plain" }, grid: { ...grid, bottom: grid.bottom + more } } : {}),
-  });
+  const { option, more } = withLegend(shown, width, canvas, { most: Infinity }), high = heightOf(spec) + more;
+  const other = echarts.init(place, theme(), { renderer, width, height: high, devicePixelRatio: DENSE });
+  other.setOption({ ...option, toolbox: { show: false }, ...(zoom?.length ? { dataZoom: zoom } : {}) });
   other.getZr().flush();
-  return { other, place, height: drawing.getHeight() + more };
-}
-
-/** How many pixels more a legend of several lines needs than one of one line. */
-function roomOfLegend(legend, width, font) {
-  if (!legend?.show || legend.type !== "scroll") return 0;
-  const pen = document.createElement("canvas").getContext("2d");
-  pen.font = `12px ${font}`;
-  let lines = 1, used = 0;
-  for (const name of legend.data) {
-    const own = SIGN_PX + pen.measureText(String(name)).width;
-    if (used && used + own > width - 10) [lines, used] = [lines + 1, 0];
-    used += own;
-  }
-  return (lines - 1) * LEGEND_PX;
+  return { other, place, height: high };
 }
 
 function asVectors(held) {

@@ -2,6 +2,7 @@
 import { ink, PALETTE, shown } from "fedlayers/colours.js";
 import { short } from "fedlayers/html.js";
 import { nameAxis, plot, valueAxis } from "fedlayers/marks/axes.js";
+import { names } from "fedlayers/marks/names.js";
 import { overlaid, rings } from "fedlayers/marks/overlay.js";
 
 const GREY = "#888888", MOST_NAMED = 40;
@@ -28,8 +29,8 @@ function mergingOf(table, { select }) {
     label: facts.reason || `${leaves.length} clients merge at ${short(Math.min(...heights))} to ${short(Math.max(...heights))}`, table, height: 260,
     notes: [facts.reason, clustersNote(facts), leftOut(facts)],
     option: (how) => ({
-      xAxis: { ...nameAxis(many ? `${leaves.length} clients` : "client", leaves.map((leaf) => leaf.name), { length: 12 }), ...(many ? { axisLabel: { show: false } } : {}) },
-      yAxis: { ...valueAxis(facts.distance || "distance"), min: 0 }, grid: plot({ top: 14, bottom: 60 }), legend: { show: false },
+      xAxis: leafAxis(leaves, many),
+      yAxis: { ...valueAxis(facts.distance || "distance"), min: 0 }, grid: plot({ top: 14, bottom: 66 }), legend: { show: false },
       tooltip: { formatter: ({ seriesIndex, dataIndex }) => seriesIndex ? `client ${leaves[dataIndex].name}, ${called(leaves[dataIndex].cluster)}` : "" },
       series: [
         {
@@ -43,6 +44,12 @@ function mergingOf(table, { select }) {
     }),
     onSelect: ({ name }) => name !== undefined && select({ client: Number(name) }),
   };
+}
+
+/** The clients, their names below the ring that a selected one has. */
+function leafAxis(leaves, many) {
+  const axis = nameAxis(many ? `${leaves.length} clients` : "client", leaves.map((leaf) => leaf.name), { gap: 32, length: 12 });
+  return { ...axis, axisLabel: many ? { show: false } : { ...axis.axisLabel, margin: 14 } };
 }
 
 /** Category axes have places at whole numbers only: what lies between is reckoned from two of them. */
@@ -74,6 +81,7 @@ function mapOf(table, { select }) {
   columns.kind.forEach((kind, row) => (kind === "client" ? nodes : lines).push(row));
   const at = new Map(nodes.map((row) => [columns.client[row], [columns.x[row], columns.y[row]]]));
   const share = (axis) => facts.shares ? ` (${Math.round(100 * facts.shares[axis])} %)` : "";
+  const many = nodes.length > MOST_NAMED, size = many ? 7 : 12;
   const clusters = [...new Set(nodes.map((row) => columns.cluster[row]))].sort((a, b) => a - b);
   return {
     title: `Who is near whom, by ${facts.distance || facts.label}`,
@@ -89,21 +97,20 @@ function mapOf(table, { select }) {
       tooltip: { formatter: ({ data }) => data?.row === undefined ? "" : [`client ${columns.client_name[data.row]}`, called(columns.cluster[data.row])] },
       series: [
         joined(lines.map((row) => [...at.get(columns.client[row]), ...at.get(columns.other[row]), columns.strength[row]])),
-        ...clusters.map((cluster) => mapped(cluster, nodes.filter((row) => columns.cluster[row] === cluster), columns, how)),
+        ...clusters.map((cluster) => mapped(cluster, nodes.filter((row) => columns.cluster[row] === cluster), columns, how, size)),
+        ...(many ? [] : [names(nodes.map((row) => ({ at: at.get(columns.client[row]), name: columns.client_name[row].slice(-14) })), size, how)]),
       ],
     }),
     onSelect: ({ name }) => name !== undefined && select({ client: Number(name) }),
   };
 }
 
-function mapped(cluster, rows, columns, how) {
+function mapped(cluster, rows, columns, how, size) {
   const nodes = rows.map((row) => ({ client: columns.client[row], at: [columns.x[row], columns.y[row]], cluster }));
-  const found = dots(called(cluster), nodes, how, rows.length > MOST_NAMED ? 7 : 12);
+  const found = dots(called(cluster), nodes, how, size);
   found.itemStyle = { color: colourOf(cluster, how) };
   found.symbol = symbolOf(cluster);
   found.data.forEach((item, at) => Object.assign(item, { row: rows[at] }));
-  found.label = { show: rows.length <= MOST_NAMED, position: "right", fontSize: 10, color: ink(how).text, formatter: ({ data }) => columns.client_name[data.row].slice(-14) };
-  found.labelLayout = { hideOverlap: true };
   return found;
 }
 
