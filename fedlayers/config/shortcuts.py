@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from hydra import version
 from hydra._internal import defaults_list
 from hydra.core.default_element import GroupDefault, InputDefault
 from hydra.plugins.config_source import ConfigResult
@@ -15,6 +16,8 @@ _LEFT_OUT = [False]
 
 # The tree of a text such as ``${now:%Y}``, which nobody writes to: the same few stand in every configuration.
 _parsed_once = lru_cache(maxsize=1024)(grammar_parser.parse)
+# What a version is, by its text: asked for three hundred times in a configuration.
+_version_once = lru_cache(maxsize=16)(version._get_version)
 _interpolation_map = defaults_list._create_interpolation_map
 
 
@@ -25,13 +28,14 @@ def _map_if_asked(overrides: Any, defaults: list[InputDefault], *rest: bool) -> 
 
 @contextmanager
 def shortcuts() -> Iterator[None]:
-    """Let Hydra, in a block of code, parse an interpolation once and gather choices only for lists that refer to them.
+    """Let Hydra, in a block of code, parse a text once and gather choices only for lists that refer to them.
 
     It gathers them as a configuration of its own for each of some thirty files.
     """
     places: list[tuple[dict[str, Any], str, Callable[..., Any]]] = [
         (vars(defaults_list), "_create_interpolation_map", _map_if_asked),
         *((vars(module), "parse", _parsed_once) for module in (base, _utils)),
+        (vars(version), "_get_version", _version_once),
     ]
     before = [names[name] for names, name, _ in places]
     for names, name, ours in places:
