@@ -2,10 +2,11 @@
 
 import pickle
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -124,28 +125,33 @@ def typed(content: DictConfig, words: Sequence[str] = ()) -> Config:
         with open_dict(content):
             del content["hydra"]
     with explained(words):
-        for key in sorted(_missing(OmegaConf.to_container(content))):
+        plain = OmegaConf.to_container(content)
+        assert isinstance(plain, dict)
+        for key in sorted(_missing(plain)):
             example = "flwr.serverapp.strategy.FedYogi" if key == "algorithm.strategy._target_" else "<value>"
             raise UserError(f"{key} has no value yet; give it one, such as {key}={example}")
         refuse_numbers_for_truth(words)
-        refuse_unread(content, words)
-        config = OmegaConf.to_object(_without_metrics_not_chosen(content))
+        refuse_unread(plain, words)
+        config = OmegaConf.to_object(_without(content, _metrics_not_chosen(plain)))
     assert isinstance(config, Config)
     return config
 
 
-def _without_metrics_not_chosen(content: DictConfig) -> DictConfig:
-    """Leave out what an experiment sets of our metrics for the case that they are measured; words are checked before.
+def _metrics_not_chosen(content: Mapping[Any, Any]) -> list[str]:
+    """Return our metrics of which an experiment sets something for the case that they are measured, as they are not.
 
     ``metrics=[evaluation]`` then measures less than the experiment, as it says.
     """
-    ours = {*options()["metrics"]}.intersection(content.metrics)  # asked of OmegaConf, each costs as much as all names
-    chosen = {name: content.metrics[name] for name in sorted(ours)}
-    idle = [name for name, metric in chosen.items() if metric is not None and "_target_" not in metric]
-    if idle:
+    metrics, known = content["metrics"], options()["metrics"]
+    return [name for name in known if isinstance(metrics.get(name), dict) and "_target_" not in metrics[name]]
+
+
+def _without(content: DictConfig, metrics: Sequence[str]) -> DictConfig:
+    """Leave out some metrics; words are checked before."""
+    if metrics:
         content = content.copy()
         with open_dict(content):
-            for name in idle:
+            for name in metrics:
                 del content.metrics[name]
     return content
 

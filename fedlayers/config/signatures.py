@@ -4,6 +4,7 @@ import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
@@ -25,6 +26,7 @@ class Signature:
     takes_any: bool
 
 
+@lru_cache(maxsize=512)
 def signature_of(target: Callable[..., Any], by_position: int = 0) -> Signature:
     """Return the arguments of a function, or of a class' constructor.
 

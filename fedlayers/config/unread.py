@@ -1,11 +1,9 @@
 """Refuses keys that were added to a configuration (``+key=value``) where nothing would read them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
 
 from fedlayers.config.advice import advice
 from fedlayers.config.building import check_is_node
@@ -14,16 +12,20 @@ from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
 
 
-def refuse_unread(composed: DictConfig, words: Sequence[str]) -> None:
-    """Raise UserError for keys that were added (``+key=value``) where nothing would read them."""
+def refuse_unread(composed: Mapping[Any, Any], words: Sequence[str]) -> None:
+    """Raise UserError for keys that were added (``+key=value``) where nothing would read them.
+
+    Args:
+        composed: what was composed, by plain dictionaries, with references to other keys unresolved.
+        words: the arguments.
+    """
     _refuse_unknown(composed, Config, "")
     chosen = next((word for word in words if word.lstrip("+~").startswith(("similarity=", "similarity."))), None)
-    entries = {str(name): metric for name, metric in composed.metrics.items() if isinstance(metric, DictConfig)}
+    entries = {str(name): metric for name, metric in composed["metrics"].items() if isinstance(metric, dict)}
     if chosen and not any("measures" in metric for metric in entries.values()):
         wanted = ",".join([*entries, "similarity"])
         raise UserError(f"{chosen} would have no effect without the metric that compares: add metrics=[{wanted}]")
-    algorithm = OmegaConf.to_container(composed.algorithm, resolve=False)
-    assert isinstance(algorithm, dict)
+    algorithm = composed["algorithm"]
     for part in ("strategy", "client"):
         check_is_node(f"algorithm.{part}", algorithm.get(part))
     used = str([algorithm.get("strategy"), algorithm.get("client")])
@@ -40,7 +42,7 @@ def _no_effect(key: str, option: str) -> str:
     return f"{start}; " + (f"choose {' or '.join(others)}" if others else f"leave out +{key}")
 
 
-def _refuse_unknown(node: DictConfig, kind: Any, prefix: str) -> None:
+def _refuse_unknown(node: Mapping[Any, Any], kind: Any, prefix: str) -> None:
     types_by_name = {item.name: item.type for item in fields(kind)}
     for name in map(str, node):
         if name not in types_by_name:

@@ -30,7 +30,9 @@ def test_a_study_answers_for_its_complete_runs(tmp_path: Path) -> None:
 
 
 def test_a_run_answers_for_itself(tmp_path: Path) -> None:
-    part = part_of(write_report(write_chain(tmp_path, Chain(clients=1, rounds=1)), answers=4).read_text(encoding="utf-8"))
+    part = part_of(
+        write_report(write_chain(tmp_path, Chain(clients=1, rounds=1)), answers=4).read_text(encoding="utf-8")
+    )
     assert "<h2>What layers answer</h2>" in part and "take more seeds" in part
 
 
