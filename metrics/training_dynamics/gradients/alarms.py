@@ -120,12 +120,12 @@ def alarms_in(window: Window, earlier: Sequence[np.ndarray], layers: Sequence[st
         epoch: which it is, None if nobody has said.
     """
     # Lists: windows are short, and there are many layers.
-    medians, steps, absent = window.medians, window.rms.T.tolist(), window.is_absent.T.tolist()
-    largest = float(np.nanmax(medians)) if np.isfinite(medians).any() else 0.0
+    medians, steps, absent = window.medians.tolist(), window.rms.T.tolist(), window.is_absent.T.tolist()
+    largest = max((median for median in medians if not math.isnan(median)), default=0.0)
     found: list[Alarm] = []
     for at, layer in enumerate(layers):
         # Before there is an earlier window, the first half of this one stands for it.
-        rms, median = steps[at], float(medians[at])
+        rms, median = steps[at], medians[at]
         usual = _median([one[at] for one in earlier] or rms[: len(rms) // 2])
         of_layer = (
             _not_finite(rms, absent[at]),

@@ -1,5 +1,6 @@
 """Looks at every k-th step of clients that train as one: what they measure stays on the device for a window."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -105,7 +106,8 @@ class StackedLooks(Followers):
         still = [(units == 0).float().mean(1) for units in largest.values()]
         parts = [*(look.norms.reshape(-1) for look in looks), *still]
         values = torch.cat(parts).to("cpu", torch.float64).numpy()
-        apart = np.split(values, np.cumsum([len(part) for part in parts])[:-1])
+        ends = [0, *itertools.accumulate(len(part) for part in parts)]
+        apart = [values[start:end] for start, end in itertools.pairwise(ends)]
         shares = dict(zip(largest, apart[len(looks) :], strict=True))
         norms = [flat.reshape(look.norms.shape) for look, flat in zip(looks, apart, strict=False)]
         for client, tell in enumerate(self._tell):
