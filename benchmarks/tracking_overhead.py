@@ -207,7 +207,7 @@ def main() -> None:
         added = (ratio - 1) * seconds * 1e3
         print(f"{name}: {ratio:.3f}, median {middle:.3f}, {seconds * 1e3:.1f} ms without, {added:.2f} ms more with it")
     with tempfile.TemporaryDirectory() as folder:
-        for model, metrics in (("cnn", TRACKING), ("vision_transformer", f"{TRACKING},attention")):
+        for model, metrics in (("mlp", TRACKING), ("cnn", TRACKING), ("vision_transformer", f"{TRACKING},attention")):
             ratio, spent, rest = whole_run(model, metrics, given.runs, folder)
             worst, added = max(worst, ratio), (ratio - 1) * spent * 1e3
             print(
