@@ -1,12 +1,14 @@
 """The plug-ins of a configuration: where they stand, and their check before anything is built."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fedlayers.config.building import check_plugin, located
 from fedlayers.config.schema.settings import Config
 
 CLIENT, STRATEGY, LEARNER = "algorithm.client", "algorithm.strategy", "learner"
+# The plug-ins that have been checked, in words, and what they name.
+_checked: set[tuple[str, Callable[..., Any]]] = set()
 
 
 def check_plugins(config: Config) -> None:
@@ -17,7 +19,11 @@ def check_plugins(config: Config) -> None:
     """
     above = decided_above(config.algorithm)
     for key, node in plugins(config):
-        check_plugin(key, node, above if key in (CLIENT, STRATEGY) else {}, by_position=given_by_position(key, node))
+        own = above if key in (CLIENT, STRATEGY) else {}
+        # The runs of a sweep share most of their plug-ins; a notebook may give a name to another class.
+        if (seen := (f"{key}: {node!r} {own}", located(key, node))) not in _checked:
+            check_plugin(key, node, own, by_position=given_by_position(key, node))
+            _checked.add(seen)
 
 
 def given_by_position(key: str, node: Any) -> int:
