@@ -52,6 +52,16 @@ class Charted:
         """
         return cls({str(name): _column(values) for name, values in frame.items()}, facts or {})
 
+    @classmethod
+    def of_table(cls, table: pa.Table, facts: Mapping[str, Any] | None = None) -> "Charted":
+        """Return what an Arrow table shows, the same as of the frame that pandas makes of it, in a part of the time.
+
+        Args:
+            table: columns of numbers or texts.
+            facts: see the class.
+        """
+        return cls({name: _of_arrow(table.column(name)) for name in table.column_names}, facts or {})
+
     def __len__(self) -> int:
         """Return the number of rows."""
         return max((len(column) for column in self.columns.values()), default=0)
@@ -87,6 +97,20 @@ def _column(values: "pd.Series[Any]") -> Column:
         return values.to_numpy(np.int64) if whole else values.to_numpy(float, na_value=np.nan)
     absent = values.isna().to_numpy(bool)
     return [None if gone else str(value) for value, gone in zip(values.astype(object), absent, strict=True)]
+
+
+def _of_arrow(values: pa.ChunkedArray) -> Column:
+    """Return a column of a table as numbers with NaN, or as texts with None."""
+    if pa.types.is_floating(values.type) or pa.types.is_integer(values.type):
+        is_whole = pa.types.is_integer(values.type) and not values.null_count
+        numbers: np.ndarray = values.to_numpy()
+        return numbers.astype(np.int64 if is_whole else float)
+    # Every part has a dictionary of its own.
+    texts = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+    encoded = texts.unify_dictionaries().combine_chunks()
+    known = np.array([*map(str, encoded.dictionary.to_pylist()), None], object)
+    found: list[str | None] = known[encoded.indices.fill_null(-1).to_numpy()].tolist()
+    return found
 
 
 def _array(column: Column) -> pa.Array:

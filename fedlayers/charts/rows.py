@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from fedlayers.charts.charted import Charted
 from fedlayers.runs.reading.tables import Tables
@@ -58,15 +60,16 @@ def rows_of_last_rounds(tables: Tables, table: str, most: int, values: int) -> C
         ``rounds`` (those of which all rows are there; None if all rows are) and ``folder``, where the run lies, from
         the folder of all results on.
     """
-    rows: pd.DataFrame = getattr(tables, table)
-    fit = values // max(rows.shape[1] - 1, 1)
+    rows = tables.arrow(table)
+    fit = values // max(rows.num_columns - 1, 1)
     most, most_of_one, rounds = min(most, fit), min(_OF_ONE_ROUND * most, fit), None
-    if len(rows) > most:
-        counts = rows["round"].value_counts().sort_index(ascending=False).cumsum()
-        rounds = sorted(int(number) for number in counts.index[counts <= most])
-        if not rounds and len(counts) and counts.iloc[0] <= most_of_one:
-            rounds = [int(counts.index[0])]
-    kept = rows if rounds is None else rows[rows["round"].isin(rounds)]
+    if rows.num_rows > most:
+        numbers, counts = np.unique(rows.column("round").drop_null().to_numpy(), return_counts=True)
+        from_last = numbers[::-1][np.cumsum(counts[::-1]) <= most]
+        rounds = sorted(from_last.tolist())
+        if not rounds and len(numbers) and counts[-1] <= most_of_one:
+            rounds = [int(numbers[-1])]
+    kept = rows if rounds is None else rows.filter(pc.is_in(rows.column("round"), pa.array(rounds, pa.int32())))
     folder = Path(*tables.path.resolve().parts[-3:]).as_posix()
-    kept = kept[[name for name in kept if name != "run"]]
-    return Charted.of(kept, {"total": len(rows), "rounds": rounds, "folder": folder})
+    kept = kept.drop_columns([name for name in kept.column_names if name == "run"])
+    return Charted.of_table(kept, {"total": rows.num_rows, "rounds": rounds, "folder": folder})

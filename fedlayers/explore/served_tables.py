@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from fedlayers.core.records import SCHEMAS
 from fedlayers.explore.slices import Indexed, TablesInMemory
-from fedlayers.runs.reading.parts import to_pandas
 from fedlayers.runs.reading.selection import Selection, Value
 from fedlayers.runs.reading.tables import Tables
 
@@ -30,10 +29,11 @@ class ServedTables(Tables):
 
     memory: TablesInMemory = field(default_factory=TablesInMemory)
 
-    def _table(self, name: str) -> pd.DataFrame:
+    def arrow(self, table: str) -> pa.Table:
+        """Return the rows and columns of a table that are selected."""
         # What nothing was measured of is no mistake of whoever draws it: there are no rows.
-        found = self._rows(name, self.selection)
-        return to_pandas(found.select(self.selection.shown(found.column_names)))
+        found = self._rows(table, self.selection)
+        return found.select(self.selection.shown(found.column_names))
 
     def some(self, table: str, columns: Sequence[str] = (), **filters: Sequence[Value]) -> pd.DataFrame:
         """Return some rows and columns of a table; only they are looked at."""

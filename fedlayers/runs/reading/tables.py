@@ -146,10 +146,14 @@ class Tables:
 
         check_values(self.selection, None, there)
 
-    def _table(self, name: str) -> "pd.DataFrame":
-        found = self._rows(name, self.selection)
+    def arrow(self, table: str) -> "pa.Table":
+        """Return the rows and columns of a table that are selected, as Arrow has them, read anew."""
+        found = self._rows(table, self.selection)
         check_values(self.selection, found, self._there)
-        return to_pandas(found.select(self.selection.shown(found.column_names)))
+        return found.select(self.selection.shown(found.column_names))
+
+    def _table(self, name: str) -> "pd.DataFrame":
+        return to_pandas(self.arrow(name))
 
     def _rows(self, name: str, selection: Selection) -> "pa.Table":
         """Return the rows of a selection, with the columns that they are chosen by."""
