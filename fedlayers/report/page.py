@@ -47,10 +47,10 @@ def write_report(folder: Path, out: Path | None = None, answers: int = MOST_ANSW
         raise UserError(f"--out must be a file in a folder that is there, got {file}: give results/<study>/{FILE}")
     with rare_collections():
         shown = _answers(tables, answers)
-    if not shown:
-        raise UserError(f"{folder} holds nothing that could be shown yet: wait for its first round")
-    parts = head_part(tables), transitions_part(tables), answers_part(tables), heterogeneity_part(tables)
-    text = saved_page(_title(tables, len(shown)), _together(tables, shown), "\n".join(filter(None, parts)))
+        if not shown:
+            raise UserError(f"{folder} holds nothing that could be shown yet: wait for its first round")
+        parts = head_part(tables), transitions_part(tables), answers_part(tables), heterogeneity_part(tables)
+        text = saved_page(_title(tables, len(shown)), _together(tables, shown), "\n".join(filter(None, parts)))
     with whole_file(file) as opened:
         opened.write(text.encode())
     return file
