@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,10 +86,7 @@ class Charted:
 def _column(values: "pd.Series[Any]") -> Column:
     """Return a column of a frame as numbers with NaN, or as texts with None."""
     if isinstance(values.dtype, pd.CategoricalDtype):
-        # Rows without a text have the code -1.
-        texts = np.array([*map(str, values.cat.categories), None], object)
-        found: list[str | None] = texts[values.cat.codes.to_numpy()].tolist()
-        return found
+        return _texts(values.cat.categories, values.cat.codes.to_numpy())
     if pd.api.types.is_bool_dtype(values.dtype):
         return values.to_numpy(bool)
     if pd.api.types.is_numeric_dtype(values.dtype):
@@ -108,8 +105,12 @@ def _of_arrow(values: pa.ChunkedArray) -> Column:
     # Every part has a dictionary of its own.
     texts = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     encoded = texts.unify_dictionaries().combine_chunks()
-    known = np.array([*map(str, encoded.dictionary.to_pylist()), None], object)
-    found: list[str | None] = known[encoded.indices.fill_null(-1).to_numpy()].tolist()
+    return _texts(encoded.dictionary.to_pylist(), encoded.indices.fill_null(-1).to_numpy())
+
+
+def _texts(known: Iterable[object], codes: np.ndarray) -> list[str | None]:
+    """Return the text of each row by its code, None where that is -1; each text is made once."""
+    found: list[str | None] = np.array([*map(str, known), None], object)[codes].tolist()
     return found
 
 

@@ -50,7 +50,7 @@ def compose_config(overrides: Sequence[str] = ()) -> Config:
 
 def single(words: Sequence[str]) -> Config:
     """Return the configuration of one run from words that :func:`fedlayers.config.arguments.overrides_of` has read."""
-    settings = [word for word in words if word.lstrip("+~").startswith("hydra")]
+    settings = _of_hydra(words)
     with hydra_ready():
         return Points(settings).config([word for word in words if word not in settings])
 
@@ -97,12 +97,16 @@ class Points:
 @lru_cache(maxsize=256)
 def _made(words: tuple[str, ...], files: _Files) -> bytes:
     """Return what Hydra makes of words, pickled: reading that takes a hundredth of composing, and a tenth of a copy."""
-    own = [word for word in words if word.lstrip("+~").startswith("hydra")]
-    with nullcontext() if own else without_own_options():
+    with nullcontext() if _of_hydra(words) else without_own_options():
         content = composed(words)
     with open_dict(content):
         del content["hydra"]
     return pickle.dumps(content)
+
+
+def _of_hydra(words: Sequence[str]) -> list[str]:
+    """Return the words that are Hydra's own settings."""
+    return [word for word in words if word.lstrip("+~").startswith("hydra")]
 
 
 def _files(settings: Sequence[str]) -> _Files:

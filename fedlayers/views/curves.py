@@ -90,11 +90,12 @@ class _Line:
 def _lines(rows: pd.DataFrame) -> Iterator[_Line]:
     """Yield the lines of the metrics, in the order of ``CURVES``."""
     measures, is_at, is_in = (_marks(rows[name]) for name in ("metric", "moment", "scope"))
+    of_moment = {moment: _at(rows, moment).to_numpy(bool) for moment in ("after_local", "after_aggregate", "final")}
     models = rows["model"].astype(object).fillna("").to_numpy(object)
     for metric in CURVES:
         clients = measures(metric) & ~is_in("server_test")
-        for moment in ("after_local", "after_aggregate", "final"):
-            then = clients & (is_at(moment) | is_at("start") if moment == "after_aggregate" else is_at(moment))
+        for moment, at in of_moment.items():
+            then = clients & at
             models_then = {*models[then]}
             kinds = len(models_then - {""})
             for kind in sorted(models_then):
@@ -102,7 +103,7 @@ def _lines(rows: pd.DataFrame) -> Iterator[_Line]:
                 if (line & is_at(moment)).any():
                     name = f"clients, {MOMENT_NAMES[moment]}" + (f", {kind} models" if kinds > 1 else "")
                     yield _Line(metric, name, "clients", moment, kind, kinds, np.flatnonzero(line))
-        server = measures(metric) & is_in("server_test") & (is_at("after_aggregate") | is_at("start"))
+        server = measures(metric) & is_in("server_test") & of_moment["after_aggregate"]
         if server.any():
             name = "server's test set, global model"
             yield _Line(metric, name, "server", "after_aggregate", "global", 1, np.flatnonzero(server))
