@@ -8,13 +8,14 @@ from fedlayers.charts.questions import key_of, path_of
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.disk import whole_file
 from fedlayers.core.machine.garbage import rare_collections
+from fedlayers.core.machine.processes import shared_out
 from fedlayers.report.answers import answers_part
 from fedlayers.report.beside_charts import beside_charts
 from fedlayers.report.head import head_part
 from fedlayers.report.heterogeneity import heterogeneity_part
 from fedlayers.report.kept import Answers, answers_of
 from fedlayers.report.of_study import Scored, scored, study_answers
-from fedlayers.report.room import MOST_ANSWERS, shares
+from fedlayers.report.room import MOST_ANSWERS, Room, shares
 from fedlayers.report.saved_page import saved_page
 from fedlayers.report.transitions import transitions_part
 from fedlayers.runs.damage import readable
@@ -58,15 +59,28 @@ def write_report(folder: Path, out: Path | None = None, answers: int = MOST_ANSW
 
 def _answers(tables: Tables, most: int) -> dict[Path, tuple[Answers, Scored]]:
     """Return the answers about each run of which something can be shown, and how it fared."""
-    room = dict(zip(tables.runs, shares(len(tables.runs), most), strict=True))
+    rooms = shares(len(tables.runs), most)
+    outcomes = dict(zip(tables.runs, shared_out(_outcome, list(zip(tables.runs, rooms, strict=True))), strict=True))
 
     def answered(run: Path) -> tuple[Answers, Scored] | None:
-        own = Tables(run, (run,), several=False)
-        charts = answers_of(own, room[run])
-        return (charts | beside_charts(own, room[run]), scored(own)) if charts else None
+        if isinstance(outcome := outcomes[run], UserError):
+            raise outcome
+        return outcome
 
     found = readable(answered, tables.runs, tables.several)
     return {run: answers for run, answers in found.items() if answers}
+
+
+def _outcome(asked: tuple[Path, Room]) -> tuple[Answers, Scored] | UserError | None:
+    """Return the answers about a run with the room there is for them, or what is wrong with its files."""
+    run, room = asked
+    own = Tables(run, (run,), several=False)
+    try:
+        with rare_collections():
+            charts = answers_of(own, room)
+            return (charts | beside_charts(own, room), scored(own)) if charts else None
+    except UserError as error:
+        return error
 
 
 def _together(tables: Tables, shown: Mapping[Path, tuple[Answers, Scored]]) -> Answers:

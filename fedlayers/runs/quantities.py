@@ -9,6 +9,7 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,12 @@ def from_json(text: str) -> Quantities:
         UserError: a later version has written it in another way.
         ValueError, TypeError, KeyError: it is no such text.
     """
+    return Quantities.of(_facts_in(text))
+
+
+@lru_cache(maxsize=16)
+def _facts_in(text: str) -> tuple[Facts, ...]:
+    """Return the facts of a text, which the runs of a study have in common."""
     content = json.loads(text)
     if content["version"] > QUANTITIES_VERSION:
         raise UserError(
@@ -133,7 +140,7 @@ def from_json(text: str) -> Quantities:
             f"{QUANTITIES_VERSION}: update fedlayers"
         )
     known = {field.name for field in fields(Facts)}
-    return Quantities.of(
+    return tuple(
         Facts(**_limits({key: value for key, value in entry.items() if key in known}))
         for entry in content["quantities"]
     )

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -18,6 +19,7 @@ from fedlayers.charts import participation
 from fedlayers.charts.charted import FACTS, Charted
 from fedlayers.commands.report import main
 from fedlayers.core.errors import UserError
+from fedlayers.core.machine import processes
 from fedlayers.execution.summary import summarise
 from fedlayers.explore.app import application
 from fedlayers.explore.place import Place
@@ -25,6 +27,7 @@ from fedlayers.report.kept import answers_of
 from fedlayers.report.packed import numbers, packed
 from fedlayers.report.page import write_report
 from fedlayers.report.room import MOST_ANSWERS, MOST_VALUES, Room, at_end_of_run, shares
+from fedlayers.runs.damage import DamagedRunWarning
 from fedlayers.runs.reading.tables import read
 from fedlayers.studies.aggregate import aggregate
 from tests.support.fake_run import Fake, write_run
@@ -200,6 +203,20 @@ def test_a_study_has_all_its_runs(tmp_path: Path) -> None:
     page = SavedPage(write_report(tmp_path, answers=FEW))
     assert page.texts["place"].endswith(": 2 of 3 runs (of the others nothing can be shown)")
     assert len(page.runs) == 2
+
+
+def test_a_large_study_is_read_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(3):
+        write_run(tmp_path, Fake(rounds=2), seed=seed)
+    damaged = next(iter(sorted(tmp_path.glob("*/records/round*.parquet"))))
+    damaged.write_bytes(b"")
+    pages = []
+    for cpus in (1, 2):
+        monkeypatch.setattr(processes, "available_cpus", partial(int, cpus))
+        monkeypatch.setattr(processes, "LEAST_EACH", 1)
+        with pytest.warns(DamagedRunWarning, match=f"{damaged.parents[1].name} is left out: .*0 bytes"):
+            pages.append(write_report(tmp_path, answers=FEW).read_bytes())
+    assert pages[0] == pages[1] and len(SavedPage(tmp_path / "report.html").runs) == 2
 
 
 def test_algorithms_of_a_study_are_compared(tmp_path: Path) -> None:
