@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedlayers.config.arguments import overrides_of
 from fedlayers.config.contradictions import contradictions, refuse_contradictions
+from fedlayers.config.groups_made import GroupsMade
 from fedlayers.config.mistakes import explained, refuse_numbers_for_truth
 from fedlayers.config.options import config_dir, options
 from fedlayers.config.read_once import reading_once
@@ -69,6 +70,7 @@ class Points:
     def __init__(self, settings: Sequence[str]) -> None:
         self._settings = tuple(settings)
         self._files = _files(settings)
+        self._groups = GroupsMade()
 
     def config(self, words: Sequence[str]) -> Config:
         """Return the configuration of a run.
@@ -91,7 +93,7 @@ class Points:
                 raise
             # Said of all words, as by Hydra itself.
             return typed(composed([*self._settings, *words]), words)
-        return typed(content, words)
+        return typed(content, words, self._groups)
 
 
 @lru_cache(maxsize=256)
@@ -122,8 +124,17 @@ def composed(words: Sequence[str]) -> DictConfig:
         return compose("config", list(words), return_hydra_config=True)
 
 
-def typed(content: DictConfig, words: Sequence[str] = ()) -> Config:
-    """Turn what Hydra composed into dataclasses (:mod:`fedlayers.config.schema.settings`), which check every range."""
+def typed(content: DictConfig, words: Sequence[str] = (), made: GroupsMade | None = None) -> Config:
+    """Turn what Hydra composed into dataclasses (:mod:`fedlayers.config.schema.settings`), which check every range.
+
+    Args:
+        content: what Hydra composed.
+        words: of which words.
+        made: the groups of other runs of the same sweep.
+
+    Raises:
+        UserError: a value is missing, out of its range, or read by nobody.
+    """
     if "hydra" in content:
         content = content.copy()
         with open_dict(content):
@@ -135,9 +146,7 @@ def typed(content: DictConfig, words: Sequence[str] = ()) -> Config:
             raise UserError(f"{key} has no value yet; give it one, such as {key}={example}")
         refuse_numbers_for_truth(words)
         refuse_unread(plain, words)
-        config = OmegaConf.to_object(_without(content, _metrics_not_chosen(plain)))
-    assert isinstance(config, Config)
-    return config
+        return (made or GroupsMade()).config(_without(content, _metrics_not_chosen(plain)), plain)
 
 
 def _metrics_not_chosen(content: Mapping[Any, Any]) -> list[str]:
