@@ -139,7 +139,7 @@ def selected(page: Any, meter: Any, number: int) -> tuple[float, float]:
     before = computed_s(meter)
     took: float = page.evaluate(
         """async (round) => {
-            const { set } = await import("fedlayers/address.js");
+            const { set } = await moduleOf("fedlayers/address.js");
             const begun = performance.now();
             set({ round });
             const place = document.querySelector("#view > section:not([hidden])");

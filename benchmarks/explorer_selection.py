@@ -29,7 +29,7 @@ from tests.support.fake_run import write_run
 RECORDS, CLASSES, SIDE, ROUNDS, CLUSTERS, LIMIT_MS = 6000, 10, 28, 20, 8, 100
 # Selects something and waits until what is in sight has been drawn and painted, then until all that follows has.
 SELECT = """async (records) => {
-    const { set } = await import("fedlayers/address.js");
+    const { set } = await moduleOf("fedlayers/address.js");
     const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
     await frame();
     const began = performance.now();

@@ -2,15 +2,14 @@
 
 import base64
 import hashlib
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-# What a page loads before its modules: libraries that leave one global name each, echarts and Arrow.
-LIBRARIES = ("vendor/Arrow.es2015.min.js", "vendor/echarts.min.js")
+# Libraries that leave one global name each: Arrow is there before the page's modules, echarts before a view is drawn.
+TABLES, CHARTS = "vendor/Arrow.es2015.min.js", "vendor/echarts.min.js"
 STYLES, ENTRY, PAGE = ("page.css", "chart.css", "heterogeneity.css"), "js/page.js", "page.html"
 _SENT = (".html", ".css", ".js", ".txt", ".md")
 # What a module needs before it runs, and in the list of views which module each one has.
@@ -40,18 +39,9 @@ def web_files() -> Mapping[str, Path]:
     return MappingProxyType({path.relative_to(folder).as_posix(): path for path in found})
 
 
-def module_names(files: Mapping[str, Path]) -> dict[str, str]:
+def module_names(paths: Iterable[str]) -> dict[str, str]:
     """Return the bare name by which modules import one another -> path: ``fedlayers/data.js`` is ``js/data.js``."""
-    return {f"fedlayers/{path.removeprefix('js/')}": path for path in files if path.startswith("js/")}
-
-
-def import_map(addresses: Mapping[str, str]) -> str:
-    """Return the text of the element that tells a browser where modules are.
-
-    Args:
-        addresses: bare name -> address.
-    """
-    return in_script(json.dumps({"imports": dict(addresses)}, separators=(",", ":")))
+    return {f"fedlayers/{path.removeprefix('js/')}": path for path in paths if path.startswith("js/")}
 
 
 def in_script(json_text: str) -> str:
@@ -83,8 +73,8 @@ def page(head: str, scripts: str) -> str:
     """Return the page with what stands in its head and at its end.
 
     Args:
-        head: the style sheets.
-        scripts: what it runs: libraries, import map and entry.
+        head: the styles, and what begins before all else.
+        scripts: what it runs.
     """
     text = (web_folder() / PAGE).read_text(encoding="utf-8")
     return text.replace("<!-- head -->", head).replace("<!-- scripts -->", scripts)

@@ -5,11 +5,12 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from fedlayers.charts.web_files import LIBRARIES, digest_of, web_files, web_folder
+from fedlayers.charts.web_files import CHARTS, STYLES, TABLES, digest_of, module_names, web_files, web_folder
 from fedlayers.explore.app import application
 from fedlayers.explore.place import Place
 from tests.support.fake_run import write_run
@@ -24,46 +25,55 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         yield found
 
 
+def told_first(page: str) -> dict[str, Any]:
+    """Return what the page says to the script that begins."""
+    (told,) = re.findall(r'<script type="application/json" id="first">(.*?)</script>', page)
+    found: dict[str, Any] = json.loads(told)
+    return found
+
+
 def test_the_page_names_each_file_with_its_version_and_runs_no_other_text(client: TestClient) -> None:
     page = client.get("/")
     assert page.headers["cache-control"] == "no-cache"
     policy = page.headers.get_list("content-security-policy")
-    (names,) = re.findall(r'<script type="importmap">(.*?)</script>', page.text)
     (start,) = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
-    assert len(policy) == 1 and f"script-src 'self' '{digest_of(names)}' '{digest_of(start)}';" in policy[0]
+    assert len(policy) == 1 and f"script-src 'self' '{digest_of(start)}';" in policy[0]
     assert start == web_files()["first.js"].read_text(encoding="utf-8")
     assert "default-src 'self'" in policy[0] and "http" not in policy[0]
-    known = json.loads(names)["imports"]
-    assert {name.partition("/")[0] for name in known} == {"fedlayers"}
-    addresses = [*known.values(), *re.findall(r'(?:src|href)="(\./[^"]*)"', page.text)]
-    assert len(addresses) > len(known) + len(LIBRARIES)
+    told = told_first(page.text)
+    named = re.findall(r'(?:src|href)="(\./[^"]*)"', page.text)
+    addresses = [*named, told["library"], *(address for view in told["views"].values() for address in view.values())]
+    assert len(addresses) == len({*addresses}) == len(named) + 1 + 2 * len(told["views"]) and named
     for address in addresses:
         answer = client.get(address)
         assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"], address
-        kind = "text/css" if ".css" in address else "text/javascript"
-        assert answer.headers["content-type"].startswith(kind) and answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-type"].startswith("text/javascript")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert all(web_files()[style].read_text(encoding="utf-8") in page.text for style in STYLES)
 
 
-def test_the_page_names_what_each_view_needs_and_asks_before_its_modules_are_there(client: TestClient) -> None:
+def test_the_page_has_all_modules_of_a_view_in_one_file_and_asks_before_they_are_there(client: TestClient) -> None:
     page = client.get("/").text
-    (names,) = re.findall(r'<script type="importmap">(.*?)</script>', page)
-    (told,) = re.findall(r'<script type="application/json" id="first">(.*?)</script>', page)
-    known, asked = {address: name for name, address in json.loads(names)["imports"].items()}, json.loads(told)
+    told, names = told_first(page), module_names(web_files())
     entry = web_files()["js/page.js"].read_text(encoding="utf-8")
     views = dict(re.findall(r'name: "(\w+)".*import\("(fedlayers/[^"]+)"\)', entry))
-    assert list(asked["views"]) == list(views) and asked["view"] == "rounds"
-    # A script waits for the styles before it.
-    assert page.index('id="first"') < page.index('rel="stylesheet"')
-    for view, addresses in asked["views"].items():
-        needed = {known[address] for address in addresses}
-        assert {views[view], "fedlayers/page.js"} <= needed and not needed & ({*views.values()} - {views[view]})
-        for name in needed:
-            text = web_files()[name.replace("fedlayers/", "js/")].read_text(encoding="utf-8")
-            assert {*re.findall(r'^(?:import|export) [^;]*?"(fedlayers/[^"]+)";', text, re.MULTILINE)} <= needed
-    run = asked["always"][1].removeprefix("api/runs/")
-    assert asked["always"] == ["api/runs", f"api/runs/{run}"]
-    assert all(address.startswith(f"api/runs/{run}/charts/") for address in asked["first"])
-    for address in (*asked["always"], *asked["first"]):
+    assert list(told["views"]) == list(views) and told["view"] == "rounds"
+    assert page.index('id="first"') < page.index("<style>")
+    for view, addresses in told["views"].items():
+        own, others = (
+            re.findall(r'^held\["(.*?)"\] = ', client.get(addresses[part]).text, re.MULTILINE)
+            for part in ("own", "others")
+        )
+        assert sorted([*own, *others]) == sorted(names)
+        assert own[-1] == "fedlayers/page.js" and views[view] in own and {*views.values()} - {views[view]} <= {*others}
+        for name in own:
+            text = web_files()[names[name]].read_text(encoding="utf-8")
+            before = own[: own.index(name)]
+            assert {*re.findall(r'^(?:import|export) [^;]*?"(fedlayers/[^"]+)";', text, re.MULTILINE)} <= {*before}
+    run = told["always"][1].removeprefix("api/runs/")
+    assert told["always"] == ["api/runs", f"api/runs/{run}"]
+    assert all(address.startswith(f"api/runs/{run}/charts/") for address in told["first"])
+    for address in (*told["always"], *told["first"]):
         assert client.get(f"/{address}", headers={"X-Refusals": "told"}).status_code == 200
 
 
@@ -85,7 +95,7 @@ def test_everything_else_keeps_the_policy_of_the_service(client: TestClient) -> 
 
 def test_libraries_are_those_that_their_table_names(client: TestClient) -> None:
     table = (web_folder() / "vendor" / "README.md").read_text(encoding="utf-8")
-    for path in LIBRARIES:
+    for path in (TABLES, CHARTS):
         digest = hashlib.sha256(web_files()[path].read_bytes()).hexdigest()
         assert re.search(rf"`{re.escape(Path(path).name)}`.*`{digest}`", table)
     for name in re.findall(r"`((?:LICENSE|NOTICE)[^`]*)`", table):

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 CLIENTS, ROUNDS = 6, (1, 2, 4)
 _TIMED = """async (view) => {
-    const { set } = await import("fedlayers/address.js");
+    const { set } = await moduleOf("fedlayers/address.js");
     const place = document.getElementById(`view-${view}`), took = [];
     for (const client of [3, 50, 99, 7, 42]) {
         const before = performance.now();

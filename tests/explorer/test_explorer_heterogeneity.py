@@ -230,7 +230,7 @@ def test_slow_work_is_stopped_and_goes_on_and_a_record_that_is_not_there_is_told
 
     page.route("**/rounds/rounds*", busy)
     page.route("**/api/jobs/j", deleted)
-    page.evaluate("async () => (await import('fedlayers/address.js')).set({ client: 0 })")
+    page.evaluate("async () => (await moduleOf('fedlayers/address.js')).set({ client: 0 })")
     line = page.locator("#heterogeneity-timeline")
     line.get_by_role("button", name="Stop").click()
     page.wait_for_function(
@@ -245,7 +245,7 @@ def test_slow_work_is_stopped_and_goes_on_and_a_record_that_is_not_there_is_told
 
 def test_any_records_go_into_the_address_and_back(look: Callable[..., "Page"]) -> None:
     page = look()
-    module = "await import('fedlayers/views/heterogeneity/records.js')"
+    module = "await moduleOf('fedlayers/views/heterogeneity/records.js')"
     for rows in ([3], [0, 5, 17, 30], list(range(0, 75, 2))):
         text = page.evaluate(f"async (rows) => ({module}).listed(rows)", rows)
         assert page.evaluate(f"async (text) => ({module}).chosen(text).rows", text) == rows

@@ -37,7 +37,7 @@ def test_python_and_the_page_name_questions_alike(open_page: Any, served: str, p
     parts: list[str | int] = ["runs", "a b/ä~*'()!", "charts", 3]
     body = {"examples": [1, 2], "text": "ä"}
     asked = """async ([parts, params, body]) => {
-        const { keyOf, pathOf } = await import("fedlayers/data.js");
+        const { keyOf, pathOf } = await moduleOf("fedlayers/data.js");
         return [keyOf(pathOf(...parts), params), keyOf(pathOf(...parts), params, body)];
     }"""
     path = path_of(*parts)
@@ -48,7 +48,7 @@ def test_columns_arrive_as_the_browsers_own_numbers_and_texts(open_page: Any, se
     page: Page = open_page(served)
     run = min(folder.name for folder in study.iterdir())
     asked = """async (run) => {
-        const { ask, pathOf } = await import("fedlayers/data.js");
+        const { ask, pathOf } = await moduleOf("fedlayers/data.js");
         const { columns, length, total } = await ask(pathOf("runs", run, "tables", "records"), { metric: "accuracy" });
         const shown = Object.entries(columns).map(([name, column]) => [name, [...column].map((value) =>
             Number.isNaN(value) ? null : value)]);
@@ -75,12 +75,13 @@ def test_the_first_view_asks_each_question_once_and_other_views_come_after_it(
     questions = [address for address in asked if address.startswith("api/") and address != "api/events"]
     assert len(questions) == len(set(questions)) and "api/runs" in questions
     page.wait_for_function(
-        "() => performance.getEntriesByType('resource').some((one) => one.name.includes('/views/table.js'))"
+        "() => performance.getEntriesByType('resource').some((one) => one.name.includes('/but-rounds.js'))"
     )
-    modules = [address for address in asked if address.startswith("web/js/")]
+    modules = [address.partition("?")[0] for address in asked if address.startswith("web/j")]
+    assert modules == ["web/joined/rounds.js", "web/joined/but-rounds.js"]
     # Of the others nothing is loaded before it is drawn.
     last = max(asked.index(address) for address in questions)
-    assert asked.index(next(address for address in modules if "/views/table.js" in address)) > last
+    assert next(at for at, address in enumerate(asked) if "/but-rounds.js" in address) > last
     # Once they are there, a view opens without another look at the service's files.
     page.wait_for_load_state("networkidle")
     before = len([address for address in asked if address.startswith("web/")])
@@ -93,13 +94,28 @@ def test_the_first_view_asks_each_question_once_and_other_views_come_after_it(
 
 def test_a_view_whose_files_do_not_come_says_so_and_opens_when_they_do(pages: Any, served: str) -> None:
     pages.expected = ("net::ERR_FAILED",)
-    page: Page = pages.open(served)
+    page: Page = pages.open("about:blank")
+    pages.expected += ("a request to elsewhere",)  # than about:blank
+    page.route("**/web/joined/but-study.js*", lambda route: route.abort())
+    page.goto(served)
     page.wait_for_selector("#view-study:not([aria-busy])")
-    page.evaluate("() => history.replaceState(null, '', '#view=rounds')")
-    page.route("**/web/js/views/rounds.js*", lambda route: route.abort())
-    page.reload()
+    page.get_by_role("link", name="Rounds").click()
     page.wait_for_selector("#view-rounds [role=alert]:text('the service does not answer')")
-    page.unroute("**/web/js/views/rounds.js*")
+    page.unroute("**/web/joined/but-study.js*")
+    page.get_by_role("link", name="Table").click()
+    page.get_by_role("link", name="Rounds").click()
+    page.wait_for_selector("#view-rounds:not([aria-busy]) canvas")
+
+
+def test_a_view_without_the_library_of_charts_says_so_and_opens_when_it_comes(pages: Any, served: str) -> None:
+    pages.expected = ("net::ERR_FAILED", "a request to elsewhere")  # than about:blank
+    page: Page = pages.open("about:blank")
+    page.route("**/vendor/echarts*", lambda route: route.abort())
+    page.goto(f"{served}#view=rounds")
+    page.wait_for_selector("#view-rounds [role=alert]:text('the service does not answer')")
+    # What is selected needs no charts.
+    assert page.locator("#selection select").first.input_value()
+    page.unroute("**/vendor/echarts*")
     page.get_by_role("link", name="Table").click()
     page.get_by_role("link", name="Rounds").click()
     page.wait_for_selector("#view-rounds:not([aria-busy]) canvas")

@@ -108,7 +108,7 @@ def test_what_a_run_lacks_is_not_asked_for_with_every_round(open_page: Any, serv
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         for number in (1, 2):
-            page.evaluate("async (round) => (await import('fedlayers/address.js')).set({ round })", number)
+            page.evaluate("async (round) => (await moduleOf('fedlayers/address.js')).set({ round })", number)
             page.wait_for_selector("#view-rounds:not([aria-busy])")
         assert "has no resources" in page.inner_text("#view-rounds")
         assert [one for one in asked if "/charts/" in one] == []

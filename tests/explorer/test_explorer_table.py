@@ -56,7 +56,7 @@ def test_rows_that_are_written_over_are_those_of_the_round(open_page: Any, serve
     before = page.locator("#view-table table").element_handle()
     # Round 1 has layers, whose columns are not among those of round 2; rounds 2 and 3 have the same columns.
     for number, is_written_over in ((3, True), (1, False), (2, False), (3, True)):
-        page.evaluate("async (round) => (await import('fedlayers/address.js')).set({ round })", number)
+        page.evaluate("async (round) => (await moduleOf('fedlayers/address.js')).set({ round })", number)
         page.wait_for_selector("#view-table:not([aria-busy])")
         assert before.evaluate("table => table.isConnected") == is_written_over, number
         before = page.locator("#view-table table").element_handle()

@@ -49,7 +49,7 @@ def point_at(page: "Page", place: str, value: Sequence[Any], click: bool = False
 
 def selected_on(page: "Page") -> dict[str, Any]:
     """Return what is selected, as the address says."""
-    found: dict[str, Any] = page.evaluate("import('fedlayers/address.js').then(({ get }) => ({ ...get() }))")
+    found: dict[str, Any] = page.evaluate("moduleOf('fedlayers/address.js').then(({ get }) => ({ ...get() }))")
     return found
 
 

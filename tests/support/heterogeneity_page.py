@@ -17,7 +17,7 @@ def settled(page: "Page") -> None:
 
 
 def select(page: "Page", records: str) -> None:
-    page.evaluate("async (records) => (await import('fedlayers/address.js')).set({ records })", records)
+    page.evaluate("async (records) => (await moduleOf('fedlayers/address.js')).set({ records })", records)
     settled(page)
 
 

@@ -64,12 +64,16 @@ export async function draw() {
   const isCurrent = () => number === drawing;
   try {
     const asked = view.ofStudy && !selection.run ? null : ask(pathOf("runs", chosenRun(selection)));
-    const [run, module] = await Promise.all([asked, loaded(view)]);
+    const coming = loaded(view);
+    coming.catch(() => {});
+    const run = await asked;
     if (!isCurrent()) return;
     const { sentences, left } = mistakesOf(selection, run);
     tell(above, [...noView(selection.view, VIEWS, view.title), ...noNumbers(address.notNumbers()), ...sentences].join(" "));
     drawSelection(left, run, runs, view);
     const context = { ask, run, runs, frozen: Boolean(kept), select: address.set, isCurrent };
+    const module = await coming;
+    if (!isCurrent()) return;
     await module.draw(place, run ? { ...left, run: run.facts.run } : left, context);
     if (!isCurrent()) return;
     tell(place, "");
@@ -83,10 +87,10 @@ export async function draw() {
   }
 }
 
-/** Returns the module of a view. @param {View} view */
+/** Returns the module of a view, once the library of charts is there, too. @param {View} view */
 async function loaded(view) {
   try {
-    return await view.load();
+    return (await Promise.all([view.load(), globalThis.chartsThere?.()]))[0];
   } catch (error) {
     // Its files did not come; a mistake in them is told as one.
     if (error instanceof TypeError) throw new Gone();
@@ -223,4 +227,4 @@ async function begin() {
   loadOthers();
 }
 
-await begin();
+begin();
