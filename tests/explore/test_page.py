@@ -77,6 +77,18 @@ def test_the_page_has_all_modules_of_a_view_in_one_file_and_asks_before_they_are
         assert client.get(f"/{address}", headers={"X-Refusals": "told"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("cookie", "said"), [("dark", '<html data-theme="dark" '), ("light", '<html data-theme="light" ')]
+)
+def test_the_page_comes_in_the_colours_that_its_reader_chose(client: TestClient, cookie: str, said: str) -> None:
+    assert said in client.get("/", headers={"Cookie": f"fedlayers_theme={cookie}"}).text
+
+
+@pytest.mark.parametrize("cookie", ['"><script>', "blue", ""])
+def test_no_other_word_of_a_cookie_gets_into_the_page(client: TestClient, cookie: str) -> None:
+    assert client.get("/", headers={"Cookie": f"fedlayers_theme={cookie}"}).text == client.get("/").text
+
+
 def test_a_file_of_another_version_is_asked_for_each_time(client: TestClient) -> None:
     for query in ("", "?v=0123456789ab"):
         assert client.get(f"/web/js/page.js{query}").headers["cache-control"] == "no-cache"

@@ -119,3 +119,14 @@ def test_a_view_without_the_library_of_charts_says_so_and_opens_when_it_comes(pa
     page.get_by_role("link", name="Table").click()
     page.get_by_role("link", name="Rounds").click()
     page.wait_for_selector("#view-rounds:not([aria-busy]) canvas")
+
+
+def test_the_colours_that_a_reader_chose_stay(open_page: Any, served: str) -> None:
+    page: Page = open_page(served, scheme="light")
+    assert page.get_attribute("html", "data-theme") == "light"
+    page.click("#theme")
+    assert page.get_attribute("html", "data-theme") == "dark" and page.inner_text("#theme") == "Light"
+    answer = page.reload()
+    assert answer is not None and 'data-theme="dark"' in answer.text()
+    page.wait_for_selector("#view-study:not([aria-busy])")
+    assert page.get_attribute("html", "data-theme") == "dark" and page.inner_text("#theme") == "Light"

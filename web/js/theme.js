@@ -1,6 +1,8 @@
 /** Light or dark: as the system says, until the reader chooses. `theme` is told to whoever draws with colours. */
+import { kept } from "fedlayers/frozen.js";
 
-const KEY = "fedlayers-theme";
+const KEY = "fedlayers_theme";
+const YEAR_S = 31_536_000;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const button = /** @type {HTMLButtonElement} */ (document.getElementById("theme"));
 
@@ -11,14 +13,18 @@ export function theme() {
 
 /** Shows the page in the reader's colours and lets the button change them; a change is an event `theme` of the window. */
 export function showTheme() {
-  apply(stored() ?? (dark.matches ? "dark" : "light"));
-  dark.addEventListener("change", () => stored() ?? apply(dark.matches ? "dark" : "light"));
+  // The service writes it into the page: to look into what a browser has stored takes long, and all would wait for it.
+  let chosen = document.documentElement.dataset.theme ?? (kept && stored());
+  apply(chosen ?? system());
+  dark.addEventListener("change", () => chosen ?? apply(system()));
   button.addEventListener("click", () => {
-    const other = theme() === "dark" ? "light" : "dark";
-    store(other);
-    apply(other);
+    chosen = theme() === "dark" ? "light" : "dark";
+    store(chosen);
+    apply(chosen);
   });
 }
+
+const system = () => (dark.matches ? "dark" : "light");
 
 /** @param {string} name */
 function apply(name) {
@@ -38,7 +44,8 @@ function stored() {
 /** @param {string} name */
 function store(name) {
   try {
-    localStorage.setItem(KEY, name);
+    if (kept) localStorage.setItem(KEY, name);
+    else document.cookie = `${KEY}=${name}; path=/; max-age=${YEAR_S}; samesite=strict`;
   } catch {
     // It holds for this page, then.
   }

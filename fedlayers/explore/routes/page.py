@@ -1,9 +1,10 @@
 """The page itself, and the files that it loads."""
 
 import json
+from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Cookie, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
@@ -30,10 +31,12 @@ _POLICY = (
 # What the view Rounds asks of a run beside its curves, see web/js/views/rounds.js.
 _OF_ROUNDS = ("measured", "participation", "resources")
 _FIRST = "first.js"
+# What a reader may have chosen, see web/js/theme.js.
+_THEMES = ("light", "dark")
 
 
 @router.get("/")
-def first(service: Served) -> Response:
+def first(service: Served, fedlayers_theme: Annotated[str | None, Cookie()] = None) -> Response:
     """Return the page; its files are kept by a browser for as long as they are the same."""
     told = {"views": addresses_of_views(), "library": address_of(web_files.CHARTS), **_asked_first(service.place)}
     asked, start = web_files.in_script(json.dumps(told, separators=(",", ":"))), _text(_FIRST)
@@ -44,6 +47,8 @@ def first(service: Served) -> Response:
         *(f"<style>{_text(path)}</style>" for path in web_files.STYLES),
     ]
     page = web_files.page("\n".join(head), f'<script src="{address_of(web_files.TABLES)}"></script>')
+    if fedlayers_theme in _THEMES:
+        page = page.replace("<html ", f'<html data-theme="{fedlayers_theme}" ', 1)
     policy = _POLICY.format(digest=web_files.digest_of(start))
     return HTMLResponse(page, headers={"Cache-Control": "no-cache", "Content-Security-Policy": policy})
 
