@@ -17,7 +17,7 @@ export function theme(how = scheme()) {
   };
   return {
     color: PALETTE.map((colour) => shown(colour, how)), backgroundColor: "transparent",
-    textStyle: { color: text, fontFamily: 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Arial, sans-serif' },
+    textStyle: { color: text, fontFamily: 'system-ui, sans-serif' },
     categoryAxis: { ...axis, splitLine: { show: false } }, valueAxis: axis, logAxis: axis,
     legend: { textStyle: { color: text }, pageTextStyle: { color: soft }, pageIconColor: text, pageIconInactiveColor: rule },
     visualMap: { textStyle: { color: text } },
