@@ -17,6 +17,7 @@ References:
     Josse, Pagès & Husson 2008, Testing the Significance of the RV Coefficient, CSDA 53 (Pearson's type III).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -105,14 +106,26 @@ def null_deviation(count: int) -> float:
     return float(np.sqrt(2 / two + 4 / three + 4 / four))
 
 
-def skewness(a: Cubes, b: Cubes, count: int) -> float:
-    """Return the skewness of debiased CKA of two representations over permutations of ``count`` ≥ 6 examples."""
-    s, t, s2, t2 = a.elements, a.trace, b.elements, b.trace
+def skewness(a: Sequence[Cubes], b: Sequence[Cubes], count: int) -> np.ndarray:
+    """Return the skewness of debiased CKA of two representations over permutations of ``count`` ≥ 6 examples.
+
+    Args:
+        a: of the first representation of each pair.
+        b: of the second, likewise.
+        count: how many examples there are.
+
+    Examples:
+        >>> from metrics.compare.chance.permutation_null import Cubes
+        >>> skewness([Cubes(0.1, 0.3)], [Cubes(0.1, 0.3)], 100).round(2).tolist()
+        [1.7]
+    """
+    (s, t), (s2, t2) = (np.array([(one.elements, one.trace) for one in side]).reshape(-1, 2).T for side in (a, b))
     two, three, four, five, six = (_falling(count, k) for k in (2, 3, 4, 5, 6))
     third = 4 * s * s2 / two + (24 * s * s2 + 8 * t * t2) / three
     third += (56 * s * s2 + 24 * (s - t) * (s2 - t2)) / four
     third += 48 * (t - 2 * s) * (t2 - 2 * s2) / five + 64 * (2 * s - t) * (2 * s2 - t2) / six
-    return third / null_deviation(count) ** 3
+    found: np.ndarray = third / null_deviation(count) ** 3
+    return found
 
 
 def null_band(values: np.ndarray, skews: np.ndarray, deviation: float) -> tuple[np.ndarray, np.ndarray]:

@@ -131,7 +131,7 @@ class CKA(Comparison):
         if self.debiased and len(items[0].rows) == examples and examples >= 6:
             known |= {place: cubes(item) for place, item in zip(group.used, items, strict=True) if place not in known}
             found = [known[place] for place in group.used]
-            skews = np.array([skewness(found[a], found[b], examples) for a, b in pairs])
+            skews = skewness([found[a] for a, _ in pairs], [found[b] for _, b in pairs], examples)
             high, p = null_band(values, skews, null_deviation(examples))
             return np.zeros(len(pairs)), high, p
         orders = example_permutations(examples, permutations, seed)
