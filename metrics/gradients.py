@@ -17,7 +17,7 @@ from metrics.base import ClientView, Facts, Measurement, Metric, ServerView, at,
 from metrics.cohorts.batches import measured_batches
 from metrics.cohorts.jobs import MeasuringJob, done
 from metrics.cohorts.models import Models
-from metrics.example_gradients.gradient_statistics import GradientSample, GradientScatter, sample_gradients, scatter
+from metrics.example_gradients.gradient_statistics import GradientSample, GradientScatter, sample_gradients, scatters
 from metrics.example_gradients.per_example import ExamplePass
 from metrics.example_gradients.stacked import StackedPass, stacked_samples
 from metrics.statistics.between_clients import Decomposition, decompose
@@ -131,16 +131,17 @@ class Gradients(Metric):
             return Measurement(
                 [measured(name, math.nan, str(error), scope=self.scope, **at(layer)) for name, layer in unusable]
             )
-        scatters = [scatter(sample, [layer] if layer else view.layers) for layer in layers]
+        groups = [[layer] if layer else view.layers for layer in layers]
+        found = scatters(sample, groups)
         weights = [p.name for layer in view.layers for p in layer.weights if sample.mean[p.name].numel()]
         parts = {name: tensor_moments(sample.mean[name]) for name in weights}
         rows: list[Row] = []
-        for layer, found in zip(layers, scatters, strict=True):
-            own = [p.name for one in ([layer] if layer else view.layers) for p in one.weights]
+        for layer, group, of_group in zip(layers, groups, found, strict=True):
+            own = [p.name for one in group for p in one.weights]
             spread = merged([parts[name] for name in own if name in parts])
-            rows += _client_rows(sample.n, found, spread, layer, self.scope)
-        usable = sample.n > 1 and math.isfinite(scatters[-1].trace)
-        return Measurement(rows, _payload(view, sample, scatters[:-1]) if usable else {})
+            rows += _client_rows(sample.n, of_group, spread, layer, self.scope)
+        usable = sample.n > 1 and math.isfinite(found[-1].trace)
+        return Measurement(rows, _payload(view, sample, found[:-1]) if usable else {})
 
     def server(self, view: ServerView) -> Measurement:
         """Split the variance of the clients' gradients into between and within."""

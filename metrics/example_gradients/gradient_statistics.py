@@ -2,21 +2,24 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fedlayers.core.layers import Layer
 from metrics.example_gradients.per_example import ExamplePass
 from metrics.example_gradients.products import HeldBatch, held_batch
-from metrics.statistics.jackknife import jackknife_error
+from metrics.statistics.jackknife import jackknife_errors
 
 # Sums of squares of float32 gradients agree to about this many units in the last place.
 _ROUNDING = 16
 # What products need is kept up to this size, about as much as the weights of a large model and its gradients.
 KEPT_BYTES = 2**28
+# What a scatter has standard errors of.
+_WITH_ERRORS = ("norm", "debiased", "trace", "noise_scale", "snr")
 
 
 @dataclass(frozen=True)
@@ -103,80 +106,103 @@ class GradientScatter:
     Attributes:
         n: the number of examples.
         mean_square: ‖ḡ‖².
-        trace: tr Σ, the unbiased trace of the gradients' covariance; NaN for n < 2.
         signal: |G|² = ‖ḡ‖² − tr Σ / n, the unbiased squared norm of the expected gradient; may be negative.
+        norm: ‖ḡ‖.
+        debiased: |G|; NaN unless |G|² is positive.
+        trace: tr Σ, the unbiased trace of the gradients' covariance; NaN for n < 2.
+        noise_scale: tr Σ / |G|², in examples; NaN unless |G|² is positive.
+        snr: |G|² / tr Σ, 0 in expectation for gradients of mean zero; NaN if all gradients are equal.
         errors: standard error of ``norm``, ``debiased``, ``trace``, ``noise_scale`` and ``snr``; None where unknown.
     """
 
     n: int
     mean_square: float
-    trace: float
     signal: float
+    norm: float
+    debiased: float
+    trace: float
+    noise_scale: float
+    snr: float
     errors: dict[str, float | None]
-
-    @property
-    def norm(self) -> float:
-        """‖ḡ‖."""
-        return math.sqrt(self.mean_square)
-
-    @property
-    def debiased(self) -> float:
-        """|G|; NaN unless |G|² is positive."""
-        return math.sqrt(self.signal) if self.signal > 0 else math.nan
 
     @property
     def noise(self) -> float:
         """√(tr Σ / n): ‖ḡ‖ if the expected gradient is zero; NaN for n < 2."""
         return math.sqrt(self.trace / self.n)
 
-    @property
-    def noise_scale(self) -> float:
-        """Tr Σ / |G|², in examples; NaN unless |G|² is positive."""
-        return self.trace / self.signal if self.signal > 0 else math.nan
-
-    @property
-    def snr(self) -> float:
-        """|G|² / tr Σ, 0 in expectation for gradients of mean zero; NaN if all gradients are equal."""
-        return self.signal / self.trace if self.trace > 0 else math.nan
-
 
 def scatter(sample: GradientSample, layers: Sequence[Layer]) -> GradientScatter:
-    """Return the scatter of the gradients over all given layers together.
+    """Return the scatter of the gradients over all given layers together: :func:`scatters` of one group."""
+    return scatters(sample, [layers])[0]
+
+
+def scatters(sample: GradientSample, groups: Sequence[Sequence[Layer]]) -> list[GradientScatter]:
+    """Return the scatter of the gradients over all layers of each group together.
 
     tr Σ = (Σ_i ‖g_i‖² − n ‖ḡ‖²) / (n − 1) exactly, without the gradients themselves: 0 for gradients that are equal
     up to rounding. It is a sum over layers, as is ‖ḡ‖².
 
     Args:
         sample: the gradients.
-        layers: the layers, at least one.
+        groups: of layers, at least one in each.
 
     Returns:
-        The scatter; standard errors are delete-one-example jackknife, from ‖ḡ_{−i}‖² = ‖n ḡ − g_i‖² / (n − 1)².
+        The scatters; standard errors are delete-one-example jackknife, from ‖ḡ_{−i}‖² = ‖n ḡ − g_i‖² / (n − 1)².
 
     References:
         McCandlish et al. 2018, An Empirical Model of Large-Batch Training, arXiv 1812.06162, appendix A.
     """
-    squares = torch.stack([sample.squares[layer.name] for layer in layers]).sum(0)
-    products = torch.stack([sample.products[layer.name] for layer in layers]).sum(0)
-    names = [name for layer in layers for name in layer.names]
-    mean_square = sum(sample.mean_squares[name] for name in names)
-    rounding = _ROUNDING * float(torch.finfo(sample.mean[names[0]].dtype).eps)
-    n, total = sample.n, float(squares.sum())
-    whole = _scatter(n, total, mean_square, rounding)
-    if n < 3:
-        return whole
-    rest = (n**2 * mean_square - 2 * n * products + squares) / (n - 1) ** 2
-    pairs = zip((total - squares).tolist(), rest.clamp(min=0).tolist(), strict=True)
-    without = [_scatter(n - 1, left, square, rounding) for left, square in pairs]
-    errors, ones = {}, torch.ones(n)
-    for name in whole.errors:
-        others = torch.tensor([getattr(part, name) for part in without], dtype=torch.float64)
-        errors[name] = jackknife_error(getattr(whole, name), others, ones)
-    return replace(whole, errors=errors)
+    n, names = sample.n, [[name for layer in layers for name in layer.names] for layers in groups]
+    squares, products = (
+        torch.stack([torch.stack([found[layer.name] for layer in layers]).sum(0) for layers in groups])
+        for found in (sample.squares, sample.products)
+    )
+    kinds = [sample.mean[of_group[0]].dtype for of_group in names]
+    rounding = np.array([[_ROUNDING * float(torch.finfo(kind).eps)] for kind in kinds])
+    mean_square = np.array([[sum(sample.mean_squares[name] for name in of_group)] for of_group in names])
+    total = np.array([[float(of_group.sum())] for of_group in squares])
+    whole = _quantities(n, total, mean_square, rounding)
+    values = {name: column[:, 0].tolist() for name, column in whole.items()}
+    errors: dict[str, Sequence[float | None]] = {name: [None] * len(groups) for name in _WITH_ERRORS}
+    if n >= 3:
+        with np.errstate(all="ignore"):
+            rest = (n**2 * mean_square - 2 * n * products.numpy() + squares.numpy()) / (n - 1) ** 2
+            without = _quantities(n - 1, total - squares.numpy(), np.maximum(rest, 0), rounding)
+        for name in errors:
+            errors[name] = jackknife_errors(values[name], torch.from_numpy(without[name]), torch.ones(n))
+    return [
+        GradientScatter(
+            n,
+            float(mean_square[place, 0]),
+            **{name: column[place] for name, column in values.items()},
+            errors={name: column[place] for name, column in errors.items()},
+        )
+        for place in range(len(groups))
+    ]
 
 
-def _scatter(n: int, squares: float, mean_square: float, rounding: float) -> GradientScatter:
-    deviations = squares - n * mean_square
-    trace = math.nan if n < 2 else 0.0 if deviations <= rounding * squares else deviations / (n - 1)
-    names = ("norm", "debiased", "trace", "noise_scale", "snr")
-    return GradientScatter(n, mean_square, trace, mean_square - trace / n, dict.fromkeys(names))
+def _quantities(n: int, squares: np.ndarray, mean_square: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what :class:`GradientScatter` says of n gradients, of as many sets of them as there are numbers.
+
+    In numpy, whose roots are the nearest numbers whatever the processor.
+
+    Args:
+        n: how many gradients a set has.
+        squares: Σ_i ‖g_i‖².
+        mean_square: ‖ḡ‖², likewise.
+        rounding: the share of ``squares`` up to which a deviation is none.
+    """
+    with np.errstate(all="ignore"):
+        deviations = squares - n * mean_square
+        trace = np.full_like(deviations, math.nan)
+        if n > 1:
+            trace = np.where(deviations <= rounding * squares, 0.0, deviations / (n - 1))
+        signal = mean_square - trace / n
+        return {
+            "signal": signal,
+            "norm": np.sqrt(mean_square),
+            "debiased": np.where(signal > 0, np.sqrt(signal), math.nan),
+            "trace": trace,
+            "noise_scale": np.where(signal > 0, trace / signal, math.nan),
+            "snr": np.where(trace > 0, signal / trace, math.nan),
+        }

@@ -1,6 +1,7 @@
 """Standard errors from leaving out one block of the sample after the other."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -31,14 +32,32 @@ def jackknife_error(value: float, without: Tensor, sizes: Tensor) -> float | Non
         >>> round(jackknife_error(float(x.mean()), without, torch.ones(4)), 4), round(float(x.std() / 2), 4)
         (1.0801, 1.0801)
     """
-    blocks = len(without)
-    if blocks < 2 or not math.isfinite(value) or not bool(without.isfinite().all()):
-        return None
+    return jackknife_errors([value], without[None], sizes)[0]
+
+
+def jackknife_errors(values: Sequence[float], without: Tensor, sizes: Tensor) -> list[float | None]:
+    """Return :func:`jackknife_error` of several estimates from the same blocks.
+
+    Args:
+        values: the estimates from the whole sample.
+        without: those without each block, shape (len(values), J).
+        sizes: the sizes of the blocks, shape (J,), positive.
+
+    Examples:
+        >>> import torch
+        >>> jackknife_errors([2.0, math.nan], torch.tensor([[1.0, 3.0], [1.0, 3.0]]), torch.ones(2))
+        [1.0, None]
+    """
+    blocks = without.shape[1]
+    finite = [math.isfinite(value) for value in values]
+    known = torch.tensor(finite) & without.isfinite().all(1) & (blocks > 1)
     share = sizes.double() / sizes.sum()
-    ratio = 1 / share
-    pseudo = ratio * value - (ratio - 1) * without
-    centre = blocks * value - float(((1 - share) * without).sum())
-    return math.sqrt(float(((pseudo - centre).square() / (ratio - 1)).mean()))
+    ratio, whole = 1 / share, torch.tensor(values, dtype=torch.float64)[:, None]
+    pseudo = ratio * whole - (ratio - 1) * without
+    centre = blocks * whole - ((1 - share) * without).sum(1, keepdim=True)
+    squares = ((pseudo - centre).square() / (ratio - 1)).mean(1)
+    pairs = zip(squares.tolist(), known.tolist(), strict=True)
+    return [math.sqrt(square) if is_known else None for square, is_known in pairs]
 
 
 def block_sizes(n: int, blocks: int) -> list[int]:

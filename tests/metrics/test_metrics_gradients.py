@@ -11,7 +11,13 @@ from torch.func import functional_call, grad, vmap
 from fedlayers.core.layers import Layer, Parameter, layers_of
 from fedlayers.objectives.cross_entropy import CROSS_ENTROPY
 from metrics.example_gradients import gradient_statistics
-from metrics.example_gradients.gradient_statistics import GradientSample, GradientScatter, sample_gradients, scatter
+from metrics.example_gradients.gradient_statistics import (
+    GradientSample,
+    GradientScatter,
+    sample_gradients,
+    scatter,
+    scatters,
+)
 from metrics.example_gradients.per_example import ExamplePass
 from metrics.example_gradients.products import HeldBatch, held_batch
 from metrics.example_gradients.taps import held_bytes
@@ -77,6 +83,15 @@ def test_layers_add_up_to_the_model() -> None:
     parts, whole = [scatter(sample, [layer]) for layer in layers], scatter(sample, layers)
     for name in ("mean_square", "trace", "signal"):
         assert getattr(whole, name) == pytest.approx(sum(getattr(part, name) for part in parts), rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 40])
+def test_several_groups_of_layers_scatter_as_each_by_itself(n: int) -> None:
+    module, rows = network(), some_rows(n)
+    sample, layers = sampled(module, rows), layers_of(module)
+    groups = [[layer] for layer in layers] + [list(layers)]
+    # As text, in which a missing value equals itself.
+    assert str(scatters(sample, groups)) == str([scatter(sample, group) for group in groups])
 
 
 def test_scaling_the_loss_scales_norm_and_variance_but_not_their_ratio() -> None:
