@@ -63,6 +63,16 @@ class GlobalGenerators:
 
 
 @contextmanager
+def generators_kept() -> Iterator[None]:
+    """Leave the global generators as they were before a block of code: for looks that may be left out."""
+    before = GlobalGenerators.now()
+    try:
+        yield
+    finally:
+        before.put_back()
+
+
+@contextmanager
 def global_state(seed: int, purpose: str, server_round: int = 0, client: int = -1) -> Iterator[None]:
     """Seed the global generators of ``random``, numpy and torch for a block of code, then put them back.
 

@@ -16,6 +16,7 @@ from metrics.base import ClientView, ExampleSet
 from metrics.cohorts.jobs import MeasuringJob, done
 from metrics.cohorts.models import Models, passes_pay
 from metrics.compare.base import Comparison
+from metrics.probe.example_axes import KnownAxes, example_axes
 from metrics.probe.listening import listening, without_own_output
 from metrics.probe.positions import WITH_PADDING, counts_padding
 
@@ -71,12 +72,14 @@ class _Activating(MeasuringJob[Activations]):
         return passes_pay(self.view)
 
     def alone(self) -> Activations:
-        return layer_outputs(self.view.module, self.view.layers, self._batches(), self.positions)
+        known = self.view.module_cache.setdefault("example axes", {})
+        return layer_outputs(self.view.module, self.view.layers, self._batches(), self.positions, known)
 
     @classmethod
     def together(cls, jobs: Sequence[Self]) -> Sequence[Activations]:
         first, models = jobs[0], Models.of([job.view for job in jobs])
-        return stacked_layer_outputs(models, first.view.layers, first._batches(), first.positions)
+        known = first.view.module_cache.setdefault("example axes", {})
+        return stacked_layer_outputs(models, first.view.layers, first._batches(), first.positions, known)
 
     def _batches(self) -> Iterator[Tensor]:
         orders = torch.split(torch.arange(len(self.probe)), self.view.batch_size)
@@ -128,7 +131,13 @@ def _more_examples(view: ClientView, wanted: int) -> str:
     )
 
 
-def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[Tensor], positions: str) -> Activations:
+def layer_outputs(
+    module: nn.Module,
+    layers: Sequence[Layer],
+    batches: Iterable[Tensor],
+    positions: str,
+    known: KnownAxes | None = None,
+) -> Activations:
     """Return what every layer's own module puts out, before any activation function that follows it.
 
     An output with several positions (pixels of a convolution, steps of a sequence) becomes one row an example:
@@ -149,6 +158,7 @@ def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[
         layers: its layers.
         batches: features, each of shape (b, *shape), on the model's device.
         positions: see above. Values of different choices are not comparable.
+        known: what was found out about modules of the same class with other weights, to be used and added to.
 
     Returns:
         Outputs on the CPU. A layer without an output of its own, that runs not once a batch, or whose output is not
@@ -162,7 +172,7 @@ def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
     axes: dict[str, int] = {}
     for features in batches:
-        axes = axes or _example_axes(module, names, features)
+        axes = axes or example_axes(module, names, features, known)
         keep = partial(_rows, axes, positions, mask_of(features))
         with listening(module, names, keep) as seen, torch.no_grad(), as_written(module):
             module(features)
@@ -176,7 +186,11 @@ def layer_outputs(module: nn.Module, layers: Sequence[Layer], batches: Iterable[
 
 
 def stacked_layer_outputs(
-    models: Models, layers: Sequence[Layer], batches: Iterable[Tensor], positions: str
+    models: Models,
+    layers: Sequence[Layer],
+    batches: Iterable[Tensor],
+    positions: str,
+    known: KnownAxes | None = None,
 ) -> list[Activations]:
     """Return what :func:`layer_outputs` returns of each of several models, which all see the same features."""
     module = models.module
@@ -197,7 +211,7 @@ def stacked_layer_outputs(
 
     with torch.no_grad():
         for features in batches:
-            axes = axes or _example_axes(module, names, features)
+            axes = axes or example_axes(module, names, features, known)
             for name, rows in models.each(partial(heard, features)).items():
                 parts[name].append(rows)
     stacked = {name: torch.cat(tensors, 1) for name, tensors in parts.items() if tensors}
@@ -210,36 +224,6 @@ def _joined(outputs: Mapping[str, Tensor], reasons: Mapping[str, str]) -> Activa
     usable = {name: output for name, output in outputs.items() if name not in reasons}
     odd = {name: "its output is not finite" for name, output in usable.items() if not output.isfinite().all()}
     return Activations({name: output for name, output in usable.items() if name not in odd}, {**reasons, **odd})
-
-
-def _example_axes(module: nn.Module, names: Sequence[str], features: Tensor) -> dict[str, int]:
-    """Return along which axis every layer's output holds the examples, −1 where there is none.
-
-    The axis that is as long as there are examples, for two of them and for three: one batch alone could have as many
-    examples as a sequence has steps.
-    """
-    shapes: dict[str, list[list[torch.Size]]] = {name: [] for name in names}
-    for size in (2, 3):
-        chosen = torch.arange(size, device=features.device) % len(features)
-        with listening(module, names, _shapes) as seen, torch.no_grad(), as_written(module):
-            module(features[chosen])
-        for name, calls in seen.items():
-            shapes[name].append(calls[-1] if calls else [])
-    return {name: _shared_axis(*pair) for name, pair in shapes.items()}
-
-
-def _shapes(_name: str, tensors: Sequence[Tensor], _module: nn.Module) -> list[torch.Size]:
-    return [tensor.shape for tensor in tensors]
-
-
-def _shared_axis(two: list[torch.Size], three: list[torch.Size]) -> int:
-    """Return the first axis that has length 2 in all of some shapes and 3 in the others; −1 if there is none."""
-    axes = range(min((len(shape) for shape in [*two, *three]), default=0) - 1)
-    if len(two) != len(three):
-        return -1
-    return next(
-        (axis for axis in axes if all((a[axis], b[axis]) == (2, 3) for a, b in zip(two, three, strict=True))), -1
-    )
 
 
 def _rows(

@@ -122,6 +122,21 @@ def test_what_proves_nothing_is_told_to_nobody(module: nn.Module) -> None:
     assert not known
 
 
+class Drawn(nn.Module):
+    """Draws at random, in evaluation mode too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.randn_like(x)
+
+
+def test_a_model_that_draws_gives_the_same_whoever_was_rehearsed_before(rehearsed: list[int]) -> None:
+    module, known, squares = net(last=Drawn), dict[object, Any](), list[Tensor]()
+    for _ in range(2):
+        torch.manual_seed(3)
+        squares.append(passed(module, known)(features(), LABELS.to(where[0])).squares["0"])
+    assert len(rehearsed) == 1 and torch.equal(*squares)
+
+
 def test_operations_are_told_apart_and_sizes_are_not() -> None:
     leaf = torch.ones(3, requires_grad=True)
     once, twice, other = (recorded(made.sum(), {"w": leaf}) for made in (leaf.exp(), leaf.exp().exp(), leaf.sin()))
