@@ -111,6 +111,7 @@ class ServerView:
         classes: the class names, in the order of the labels.
         parallel_map: how the run's workers compute a function of many, for :func:`metrics.parallel.map_if_large`.
         cache: results shared by the metrics of this view, keyed by what they are.
+        remembered: what may serve a later round again where it looks at the same model, keyed by what it is.
     """
 
     layers: Sequence[Layer]
@@ -137,6 +138,7 @@ class ServerView:
     given: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     shared: Mapping[str, Mapping[int, Mapping[str, np.ndarray]]] = field(default_factory=dict)
+    remembered: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def why_no_model(self) -> str | None:

@@ -235,6 +235,7 @@ def _server_measuring(
         device=built.device,
         strategy=declared(built.strategy),
         objective=built.workspace.objective_of(None),
+        module_cache=built.workspace.module_cache,
         # In one process clients and server share the model.
         concurrent=engine != "local",
         parallel_map=grid.parallel_map,

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
+from typing import Any
 
 import torch
 from torch import nn
@@ -44,6 +46,7 @@ class ServerMeasuring:
         packing: which layers are shared when; where some are not, no model is whole on the server.
         strategy: what the strategy declares.
         objective: what is minimised, given the training examples of all clients together.
+        module_cache: see :class:`metrics.base.ClientView`.
         concurrent: whether the server's test runs beside the clients, which then go first.
         parallel_map: the engine's way to let its workers compute a function of many items.
     """
@@ -60,6 +63,7 @@ class ServerMeasuring:
     device: torch.device
     strategy: Declared
     objective: Objective
+    module_cache: dict[Any, Any]
     concurrent: bool
     parallel_map: ParallelMap
 
@@ -67,6 +71,7 @@ class ServerMeasuring:
         """Copy the module for tests that run beside what else looks at the global model."""
         # What was found earlier in a round, which is repeated as a whole where a run goes on: round, client -> cluster.
         self._clusters: tuple[int, Mapping[int, int]] = (-1, {})
+        self._remembered: dict[Any, Any] = {}
         self._tested = self.module
         if self.concurrent:
             with suppress(Exception):  # some cannot be copied: then others wait
@@ -150,12 +155,14 @@ class ServerMeasuring:
             given=given.names,
             models=given.tensors(),
             shared=phase.shared,
+            remembered=self._remembered,
         )
         rows, kept = measure_server(due, view, phase.payloads, self.config.rounds, self._on_error)
         if moment == "after_local":
             self._clusters = server_round, _clusters(rows)
             compared = declared_client(self.config.algorithm["client"]).compared
-            rows = [one for row in rows for one in addressed([row], **_whose(row, compared))]
+            owned = groupby(rows, lambda row: row.owner == "client")
+            rows = [row for own, part in owned for row in addressed(part, **({"model": compared} if own else {}))]
         phase.add(addressed(rows, round=server_round, moment=moment))
         return kept
 
@@ -246,6 +253,7 @@ class ServerMeasuring:
             run_seed=self.config.seed,
             objective=self.objective,
             probe_limit=most_examples(self.config.probe, self.federation),
+            module_cache=self.module_cache,
         )
 
     def _on_server(self, server_round: int, moment: str) -> dict[str, Metric]:
@@ -286,8 +294,3 @@ def _clusters(rows: Sequence[Row]) -> dict[int, int]:
     """Return client -> its cluster, among what was measured."""
     found = (row for row in rows if isinstance(row, Record) and (row.metric, row.status) == ("cluster", "ok"))
     return {row.client: int(row.value) for row in found if row.client is not None}
-
-
-def _whose(row: Row, compared: str) -> dict[str, str]:
-    """Return the column ``model`` of what was measured on a client's weights after it trained."""
-    return {"model": compared} if row.owner == "client" else {}
