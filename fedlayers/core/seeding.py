@@ -53,6 +53,13 @@ class GlobalGenerators:
         gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ()
         return cls(random.getstate(), np.random.get_state(), torch.get_rng_state(), gpus)
 
+    def are_as_before(self) -> bool:
+        """Say whether they are in these states still, so that nothing was drawn. Nothing is set: others may draw."""
+        now = GlobalGenerators.now()
+        pairs = zip((self.torch, *self.gpus), (now.torch, *now.gpus), strict=True)
+        same = self.python == now.python and all(map(np.array_equal, self.numpy, now.numpy))
+        return same and all(torch.equal(one, other) for one, other in pairs)
+
     def put_back(self) -> None:
         """Let them go on from these states."""
         random.setstate(self.python)
@@ -60,16 +67,6 @@ class GlobalGenerators:
         torch.set_rng_state(self.torch)
         for device, state in enumerate(self.gpus):
             torch.cuda.set_rng_state(state, device)
-
-
-@contextmanager
-def generators_kept() -> Iterator[None]:
-    """Leave the global generators as they were before a block of code: for looks that may be left out."""
-    before = GlobalGenerators.now()
-    try:
-        yield
-    finally:
-        before.put_back()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fedlayers.core.layers import as_written
-from fedlayers.core.seeding import generators_kept
+from fedlayers.core.seeding import GlobalGenerators
 from metrics.probe.listening import listening
 
 # What was found out about modules of one class: which layers of it, and the kind of their examples -> layer -> axis.
@@ -20,7 +20,8 @@ def example_axes(
 
     The axis that is as long as there are examples, for two of them and for three: one batch alone could have as many
     examples as a sequence has steps. Weights change nothing about it, unless they decide which layers see an example:
-    where a layer has no such axis, others are looked at anew.
+    where a layer has no such axis, others are looked at anew. So are models that draw at random, which must give the
+    same whoever was looked at before.
 
     Args:
         module: the model, in eval mode.
@@ -34,9 +35,9 @@ def example_axes(
     """
     key, known = (tuple(names), features.shape[1:], features.dtype), {} if known is None else known
     if key not in known:
-        with generators_kept():
-            found = _found_axes(module, names, features)
-        if min(found.values(), default=0) < 0:
+        generators = GlobalGenerators.now()
+        found = _found_axes(module, names, features)
+        if min(found.values(), default=0) < 0 or not generators.are_as_before():
             return found
         known[key] = found
     return known[key]

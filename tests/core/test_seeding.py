@@ -1,12 +1,14 @@
 """Addressed randomness: independent streams, stable numbers, global generators put back."""
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from fedlayers.core.seeding import derive, global_state, numpy_generator, torch_generator
+from fedlayers.core.seeding import GlobalGenerators, derive, global_state, numpy_generator, torch_generator
 
 ADDRESSES = [
     (0, "batches", 1, 0),
@@ -76,3 +78,13 @@ def test_global_state_puts_the_generators_back(fails: bool) -> None:
         except ArithmeticError:
             pass
         assert [first, global_draws()] == expected
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.rand, torch.randn], ids=["random", "numpy", "torch"])
+def test_what_was_drawn_from_a_global_generator_shows(draw: Callable[..., Any]) -> None:
+    before = GlobalGenerators.now()
+    assert before.are_as_before()
+    draw(*(() if draw is random.random else (1,)))
+    assert not before.are_as_before()
+    before.put_back()
+    assert before.are_as_before()
