@@ -26,6 +26,9 @@ OLD_ARGUMENTS = {
     "evaluate_metrics_aggregation_fn": "evaluate_metrics_aggr_fn",
 }
 
+# Key of a plug-in -> the option of its group that brings no arguments.
+BARE = {"algorithm.strategy": "flower", "partition": "iid", "model": "custom", "objective": "custom"}
+
 
 def locate(target: str, key: str) -> Callable[..., Any]:
     """Return the class or function of a dotted name.
@@ -102,7 +105,7 @@ def how_to_say(key: str, target: str) -> str:
     group = key.split(".", maxsplit=1)[0]
     if option := option_of(key, target):
         return choice(group, option)
-    bare = {"algorithm.strategy": "algorithm=flower ", "partition": "partition=iid "}.get(key, "")
+    bare = f"{choice(group, BARE[key])} " if key in BARE else ""
     return f"{bare}{key}._target_={target}"
 
 

@@ -24,6 +24,7 @@ from fedlayers.config.read_once import reading_once
 from fedlayers.config.schema.settings import Config
 from fedlayers.config.set_values import set_values
 from fedlayers.config.shortcuts import without_own_options
+from fedlayers.config.slips import refuse_options_without_names
 from fedlayers.config.unread import refuse_unread
 from fedlayers.core.errors import UserError
 
@@ -121,6 +122,7 @@ def _files(settings: Sequence[str]) -> _Files:
 def composed(words: Sequence[str]) -> DictConfig:
     """Return what Hydra makes of words, its own settings under ``hydra`` included; needs :func:`hydra_ready`."""
     with explained(words):
+        refuse_options_without_names(words)
         return compose("config", list(words), return_hydra_config=True)
 
 

@@ -11,7 +11,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from fedlayers.config.advice import advice, nearest_key
-from fedlayers.config.options import LISTS, choice, choices_like, known_keys, options, options_with
+from fedlayers.config.options import GROUPS_OF_HYDRA, LISTS, choice, choices_like, known_keys, options, options_with
 from fedlayers.config.quantity_names import asks_for, with_option
 from fedlayers.config.schema.settings import Config
 from fedlayers.core.errors import UserError
@@ -39,11 +39,6 @@ def explained(words: Sequence[str]) -> Iterator[None]:
         raise
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise UserError(" ".join(sentence(error, words).splitlines())) from error
-    except ValueError as error:
-        # Hydra refuses a group's option that is no text with a plain ValueError.
-        if "group override" not in str(error):
-            raise
-        raise UserError(sentence(error, words)) from error
 
 
 def refuse_numbers_for_truth(words: Sequence[str]) -> None:
@@ -61,10 +56,14 @@ def sentence(error: Exception, words: Sequence[str]) -> str:
         return _unreadable(error.override, words)
     if isinstance(error, yaml.YAMLError):
         return "cannot read a YAML file: " + " ".join(text.split())
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    given = re.match(r"Could not override '([^']+)'", text)
+    if given and isinstance(cause, OmegaConfBaseException) and str(cause.full_key).startswith(f"{given[1]}."):
+        # Several values were given at once, one of a key that is not there.
+        text = text.replace(given[1], str(cause.full_key), 1)
     for pattern, answer in _ANSWERS:
         if match := re.search(pattern, text):
             return answer(match, words)
-    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, OmegaConfBaseException):
         return _omegaconf(cause, text if cause is not error else "", words)
     return _one_line(text)
@@ -127,7 +126,7 @@ def _bad_file(match: re.Match[str], words: Sequence[str]) -> str:
 
 def _unknown_to_hydra(key: str, words: Sequence[str]) -> str:
     if "/" in key:
-        close = nearest(key, ("hydra/launcher", "hydra/sweeper", "hydra/job_logging", "hydra/hydra_logging"))
+        close = nearest(key, GROUPS_OF_HYDRA)
         return f"no such group {key!r}; {did_you_mean(close, '--hydra-help lists the groups')}"
     if key.startswith("hydra.launcher.") and not any(word.startswith("hydra/launcher=") for word in words):
         return f"{key} is an option of another launcher; choose one, such as hydra/launcher=slurm"
@@ -186,14 +185,6 @@ def _exists(match: re.Match[str], words: Sequence[str]) -> str:
     return f"{match[1]} exists already, so write it without the plus: {match[1]}={value}"
 
 
-def _not_an_option(match: re.Match[str], words: Sequence[str]) -> str:
-    for word in words:
-        group, _, value = word.lstrip("+").partition("=")
-        if group in options() and value not in options()[group]:
-            return f"{group} must be one of {', '.join(options()[group])}, got {value}"
-    return _one_line(match.string)
-
-
 def _unreadable(override: str | None, words: Sequence[str]) -> str:
     word = override or next(iter(words), "")
     key, _, value = word.partition("=")
@@ -225,18 +216,21 @@ def _omegaconf(error: OmegaConfBaseException, context: str, words: Sequence[str]
         return f"{key} refers to something that is not there: {text}"
     kind = _kind(key)
     if kind is None:
+        if re.match(r"Cannot assign \w+ to Dict", text):
+            return (
+                f"{key} must hold several values, such as {key}={{a: 1, b: 2}}, or null, got one that is none of these"
+            )
         return f"{key}: {text}" if key else _one_line(text)
-    given = re.match(r"Error merging override (.*)", context, re.DOTALL)
-    value = (
-        given[1].partition("=")[2]
-        if given
-        else re.sub(r"^Value '(.*)' (of type|is not).*", r"\1", text, flags=re.DOTALL)
-    )
+    given = re.match(r"Error merging override (.*?)=(.*)", context, re.DOTALL)
+    whose = given[1].lstrip("+") if given else ""
+    # Of several values that were given at once the text tells the one.
+    told = re.sub(r"^(?:Value|Cannot convert .*:) '(.*?)'( of type .*| is not .*)?$", r"\1", text, flags=re.DOTALL)
+    value = told if given is None or key.startswith(f"{whose}.") else given[2]
     if kind == "group":
         inner = [known for known in known_keys(words) if known.startswith(f"{key}.")]
         return f"{key} holds several values; set one of {', '.join(inner)}"
-    if given and given[1].partition("=")[0].lstrip("+") != key:
-        return f"{key} is a single value, so there is no key {given[1].partition('=')[0].lstrip('+')}"
+    if whose.startswith(f"{key}."):
+        return f"{key} is a single value, so there is no key {whose}"
     return f"{key} must be {_KINDS[kind]}{_or_null(key)}, got {value}{_slip(key, kind, value)}"
 
 
@@ -294,5 +288,4 @@ _ANSWERS: list[tuple[str, Callable[[re.Match[str], Sequence[str]], str]]] = [
     (r"Sweep parameters '([^\n]+)' requires", _sweep),
     (r"Multiple values for ([\w/]+)\.", _has_default),
     (r"An item is already at '([^']+)'", _exists),
-    (r"group override must be", _not_an_option),
 ]

@@ -12,6 +12,7 @@ from fedlayers.config.schema.settings import Config
 
 # Groups of which several options are chosen at once, as in metrics=[weights,gradients].
 LISTS = ("metrics", "similarity", "export", "tracking")
+GROUPS_OF_HYDRA = ("hydra/launcher", "hydra/sweeper", "hydra/job_logging", "hydra/hydra_logging")
 
 
 def config_dir() -> str:

@@ -5,7 +5,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fedlayers.config.class_names import OLD_ARGUMENTS, how_to_say
+from fedlayers.config.class_names import BARE, OLD_ARGUMENTS, how_to_say
+from fedlayers.config.options import option_of, options_with
 from fedlayers.config.schema.old_names import new_key
 from fedlayers.config.signatures import Signature, fits, in_words
 from fedlayers.config.stock_strategies import DECIDED, MODULE, check_stock_argument, is_stock
@@ -70,6 +71,12 @@ def _no_such_argument(
         return UserError(
             f"{above[name]} is an argument of another strategy than {called}; to run that one write "
             f"{how_to_say(key, f'{MODULE}.{called}')}"
+        )
+    named = f"{target.__module__}.{called}"
+    if key in BARE and not option_of(key, named) and options_with(f"{key}.{name}"):
+        return UserError(
+            f"{key}.{name}: {called} has no argument {name!r}, which the option brings that is chosen; for one that "
+            f"brings none write {how_to_say(key, named)}"
         )
     close = now if now in known else nearest(name, known)
     meant = above.get(close, f"{key}.{close}") if close else None

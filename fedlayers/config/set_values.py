@@ -13,12 +13,12 @@ from fedlayers.config.schema.settings import Config
 
 def set_values(words: Sequence[str]) -> dict[str, Override]:
     """Return word -> what it means, of the words that set a value which no other word has to do with."""
-    keys = [_parsed(word).key_or_group.split(".") for word in words]
+    keys = [parsed(word).key_or_group.split(".") for word in words]
     found = {}
     for word, key in zip(words, keys, strict=True):
         alike = sum(key[: len(other)] == other or other[: len(key)] == key for other in keys)
-        if alike == 1 and _sets_a_value(_parsed(word)):
-            found[word] = _parsed(word)
+        if alike == 1 and _sets_a_value(parsed(word)):
+            found[word] = parsed(word)
     return found
 
 
@@ -30,8 +30,13 @@ def _sets_a_value(one: Override) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _parsed(word: str) -> Override:
-    return OverridesParser.create().parse_override(word)
+def parsed(word: str) -> Override:
+    """Return what Hydra reads a word as.
+
+    Raises:
+        OverrideParseException: it cannot be read.
+    """
+    return OverridesParser.create().parse_overrides([word])[0]
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 
 from fedlayers.config.advice import nearest_key
-from fedlayers.config.options import LISTS, choice, choices_like, known_keys, options
+from fedlayers.config.options import GROUPS_OF_HYDRA, LISTS, choice, choices_like, known_keys, options
+from fedlayers.config.set_values import parsed
 from fedlayers.core.errors import UserError
 from fedlayers.core.spelling import did_you_mean, nearest
 
@@ -20,6 +21,24 @@ def check_words(words: Sequence[str]) -> None:
         if slip:
             raise UserError(" ".join(slip.splitlines()))
     _refuse_twice(words)
+
+
+def refuse_options_without_names(words: Sequence[str]) -> None:
+    """Raise UserError for an option that is no text, such as 1, nan or null, alone or in a list.
+
+    Hydra answers with what it came to when it looked for that option's file.
+    """
+    for word in words:
+        one = parsed(word)
+        group = one.key_or_group
+        if (group not in options() and group not in GROUPS_OF_HYDRA) or one.is_sweep_override() or one.is_delete():
+            continue
+        value = one.value()
+        chosen = value if isinstance(value, list) else [value]
+        if not isinstance(value, dict) and not all(isinstance(option, str) for option in chosen):
+            names = ", ".join(options().get(group, [])) or "its options (--info searchpath shows where they are)"
+            kind = f"a list of some of {names}" if group in LISTS else f"one of {names}"
+            raise UserError(f"{group} must be {kind}, got {word.partition('=')[2]}")
 
 
 def _slip(word: str, before: str, after: Sequence[str]) -> str:
