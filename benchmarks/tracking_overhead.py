@@ -35,7 +35,7 @@ from fedlayers.config.compose import compose_config
 from fedlayers.config.schema.training import Training
 from fedlayers.core.federation import Examples
 from fedlayers.core.layers import layers_of
-from fedlayers.core.records import Record, Resource, Row, to_bytes, to_table
+from fedlayers.core.records import Record, Resource, Row
 from fedlayers.core.weights import split_state
 from fedlayers.data.cache import data_root
 from fedlayers.data.source import Arrays, DatasetFacts
@@ -43,6 +43,7 @@ from fedlayers.execution.build import build
 from fedlayers.flower.adapter import set_identity
 from fedlayers.flower.contents import array_record
 from fedlayers.flower.traffic import traffic_rows
+from fedlayers.flower.usage import packed_usage
 from fedlayers.models.cnn import CNN
 from fedlayers.models.mlp import MLP
 from fedlayers.models.resnet18 import ResNet18
@@ -168,7 +169,7 @@ def one_round(module: nn.Module, data: Examples, on: bool, training: Training) -
     Measured([(rows, address)], Sent(), "personal").packed()
     if work is not None:
         used = [*traffic_rows(reply, reply, session.workspace.layers), *work.rows()]
-        to_bytes(to_table("resources", used, owner="client", client=0, round=1, moment="after_local"))
+        packed_usage(used, owner="client", client=0, round=1, moment="after_local")
     return time.process_time() - began
 
 

@@ -15,7 +15,6 @@ from fedlayers.config.schema.settings import Config
 from fedlayers.core.cohorts.meeting import place, side_by_side
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.devices import prepare_process, threads
-from fedlayers.core.records import to_bytes, to_table
 from fedlayers.core.seeding import global_state
 from fedlayers.core.weights import from_safetensors_bytes
 from fedlayers.flower.adapter import NumPyClient, client_error, integer, make_reply, records_of
@@ -25,6 +24,7 @@ from fedlayers.flower.client_plugin import client_maker
 from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, EXTRA, USAGE, reply_content
 from fedlayers.flower.session import Session, Workspace
 from fedlayers.flower.traffic import traffic_rows
+from fedlayers.flower.usage import packed_usage
 
 # What makes a worker's data, model and metrics of a configuration: a function that any process can import.
 Assemble = Callable[[Config], Workspace]
@@ -152,8 +152,8 @@ def _with_usage(reply: RecordDict, session: Session, pooled: bool) -> RecordDict
         return reply
     rows = [*traffic_rows(session.content, reply, session.workspace.layers), *session.work.rows()]
     owner, client = ("server", None) if pooled else ("client", session.client)
-    own = to_table("resources", rows, owner=owner, client=client, round=session.round, moment=session.moment)
-    records_of(reply, ConfigRecord)[EXTRA][USAGE] = to_bytes(own)
+    packed = packed_usage(rows, owner=owner, client=client, round=session.round, moment=session.moment)
+    records_of(reply, ConfigRecord)[EXTRA][USAGE] = packed
     return reply
 
 

@@ -24,7 +24,7 @@ METRICS = "metrics"
 # Our rows and payloads in a reply, beside the records that strategies insist on.
 EXTRA = "fedlayers"
 BUFFERS, PAYLOADS, START = "buffers", "payloads", "start"
-# More rows of the table "resources": what the work on a message took, known when all else is packed.
+# More rows of the table "resources", as JSON: what the work on a message took, known when all else is packed.
 USAGE = "usage"
 # What a client wants the user to know.
 REMARK = "remark"

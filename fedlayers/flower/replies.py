@@ -35,6 +35,7 @@ from fedlayers.flower.contents import (
     unpacked_payloads,
 )
 from fedlayers.flower.stamps import unpacked_stamp
+from fedlayers.flower.usage import usage_table
 
 logger = logging.getLogger(__name__)
 
@@ -202,7 +203,7 @@ def read_replies(
     Raises:
         ClientFailed: a client raised (``stop``), or all did.
     """
-    phase = Replies()
+    phase, usage = Replies(), list[bytes]()
     for reply in replies:
         if reply.has_error():
             _failed(phase, _details(reply, server_round, moment), on_error, note)
@@ -218,7 +219,9 @@ def read_replies(
         arrays = records_of(reply.content, ArrayRecord)
         if ARRAYS in arrays:
             phase.arrays[client] = dict(arrays[ARRAYS])
-        _take(phase, client, extra)
+        _take(phase, client, extra, usage)
+    if usage:
+        phase.take({"resources": [usage_table(usage)]})
     if replies and not phase.messages:
         raise ClientFailed(f"every client failed in round {server_round} ({moment}); the log has why")
     return phase
@@ -228,8 +231,8 @@ def _is_beside(name: str) -> bool:
     return name not in (ARRAYS, METRICS) and not name.startswith(SUM)
 
 
-def _take(phase: Replies, client: int, extra: ConfigRecord) -> None:
-    """Add what a client's record of ours holds to a phase."""
+def _take(phase: Replies, client: int, extra: ConfigRecord, usage: list[bytes]) -> None:
+    """Add what a client's record of ours holds to a phase, and what its work took, still packed, to that of others."""
     for name, data in extra.items():
         assert isinstance(data, bytes)
         if name in (PAYLOADS, SHARED):
@@ -246,8 +249,10 @@ def _take(phase: Replies, client: int, extra: ConfigRecord) -> None:
             phase.measured[client] = unpacked_stamp(data)
         elif name == START:
             phase.starts[client] = load(data)
+        elif name == USAGE:
+            usage.append(data)
         else:
-            phase.tables.setdefault("resources" if name == USAGE else name, []).append(from_bytes(data))
+            phase.tables.setdefault(name, []).append(from_bytes(data))
 
 
 def _failed(phase: Replies, details: dict[str, Any], on_error: str, note: Callable[[str], None]) -> None:

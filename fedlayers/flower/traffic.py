@@ -8,17 +8,17 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from fedlayers.core.layers import Layer
-from fedlayers.core.records import Resource, Row
+from fedlayers.core.records import Resource
 from fedlayers.core.weights import sizes_in_safetensors
 from fedlayers.flower.adapter import records_of
 from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, EXTRA
 
 # What is sent is laid out as in other rounds and by other clients, unless plans change: layout -> layers, rows.
 _MOST_SEEN = 64
-_seen: dict[object, tuple[Sequence[Layer], tuple[Row, ...]]] = {}
+_seen: dict[object, tuple[Sequence[Layer], tuple[Resource, ...]]] = {}
 
 
-def traffic_rows(content: RecordDict, reply: RecordDict, layers: Sequence[Layer]) -> list[Row]:
+def traffic_rows(content: RecordDict, reply: RecordDict, layers: Sequence[Layer]) -> list[Resource]:
     """Return the bytes that a client received and sent: numbers of arrays, without what Flower wraps them in.
 
     Of the model a row a layer, buffers included, 0 for a layer that stays where it is; of every other record of arrays
@@ -39,7 +39,7 @@ def traffic_rows(content: RecordDict, reply: RecordDict, layers: Sequence[Layer]
     return [*rows, Resource("bytes_measured", float(measured), "bytes")]
 
 
-def _rows(metric: str, content: RecordDict, buffers: Mapping[str, int], layers: Sequence[Layer]) -> Sequence[Row]:
+def _rows(metric: str, content: RecordDict, buffers: Mapping[str, int], layers: Sequence[Layer]) -> Sequence[Resource]:
     """Return the rows of one way; a layout of arrays that was seen before gives the same ones again."""
     records = tuple((name, _layout(record)) for name, record in records_of(content, ArrayRecord).items())
     layout = metric, records, tuple(buffers.items())
@@ -54,7 +54,7 @@ def _rows(metric: str, content: RecordDict, buffers: Mapping[str, int], layers: 
 
 def _rows_of(
     metric: str, records: dict[str, dict[str, int]], buffers: Mapping[str, int], layers: Sequence[Layer]
-) -> Iterator[Row]:
+) -> Iterator[Resource]:
     model = {**records.pop(ARRAYS, {}), **buffers}
     for layer in layers:
         size = sum(model.get(name, 0) for name in (*layer.names, *layer.buffers))

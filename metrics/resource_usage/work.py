@@ -51,11 +51,15 @@ class Work:
         """Return what the work has taken so far, a row a quantity; ``subject`` of a part's time is its path."""
         whole = self._now() - self._began
         parts = {**self.seconds, OTHER: max(whole - _top(self.seconds), 0.0)}
+        inside: dict[str, float] = {}
+        for path, seconds in parts.items():
+            outer = path.rpartition("/")[0]
+            inside[outer] = inside.get(outer, 0.0) + seconds
         rows = [Resource("message_s", whole, "s")]
         for path, seconds in parts.items():
-            inside = sum(one for other, one in parts.items() if other.rpartition("/")[0] == path)
+            own = max(seconds - inside.get(path, 0.0), 0.0)
             rows.append(Resource("component_s", seconds, "s", subject=path))
-            rows.append(Resource("component_own_s", max(seconds - inside, 0.0), "s", subject=path))
+            rows.append(Resource("component_own_s", own, "s", subject=path))
         return [*rows, *memory_rows(memory_now(self.device)), *self._energy_rows()]
 
     def _energy_rows(self) -> list[Resource]:
