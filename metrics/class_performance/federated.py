@@ -8,7 +8,7 @@ import numpy as np
 from fedlayers.core.kinds.labels import is_label_set, occurrences
 from fedlayers.core.records import MOMENTS, Row
 from metrics.base import ClientView, Measurement, Metric, ServerView, measured
-from metrics.class_performance.counting import ClassTally
+from metrics.class_performance.counting import results_of
 from metrics.class_performance.label_groups import SINGLE, answers_of
 from metrics.class_performance.rows import FACTS, class_rows, tier_rows
 from metrics.class_performance.scores import SCORES, ClassResult, tier_results
@@ -59,8 +59,7 @@ class ClassPerformance(Metric):
                 reason = f"no examples in {scope}" if predictions is None else "outputs are NaN or infinite"
                 found.rows += [measured(f"class_{score}", math.nan, reason, scope=scope) for score in SCORES]
                 continue
-            for group, tally in tallies(predictions, groups).items():
-                results = tally.results([view.classes[at] for at in groups[group]], with_ends=False)
+            for group, results in _results(predictions, groups, view.classes).items():
                 found.rows += class_rows(group, results, {}, scope)
                 if own is not None:
                     found.rows += _tiers(group, results, own[list(groups[group])], "own_", scope)
@@ -97,15 +96,17 @@ def training_counts(view: ClientView) -> np.ndarray | None:
     return None if examples is None else occurrences(examples.targets(), len(view.classes)).long().numpy()
 
 
-def tallies(predictions: Predictions, groups: Groups) -> dict[str, ClassTally]:
-    """Return the counts of each label group."""
+def _results(predictions: Predictions, groups: Groups, classes: Sequence[str]) -> dict[str, dict[str, ClassResult]]:
+    """Return label group -> class -> its scores."""
     several = is_label_set(predictions.labels)
-    logits = predictions.logits - predictions.threshold if several else predictions.logits
     found = {}
     for group, places in groups.items():
-        own = list(places)
-        labels = predictions.labels[:, own] if several else predictions.labels
-        found[group] = ClassTally.of(answers_of(group, logits[:, own], labels, len(own)))
+        logits, labels = predictions.logits, predictions.labels
+        if several:
+            own = list(places)
+            logits, labels = (logits - predictions.threshold)[:, own], labels[:, own]
+        answers = answers_of(group, logits, labels, len(places))
+        found[group] = results_of(answers, [classes[at] for at in places])
     return found
 
 

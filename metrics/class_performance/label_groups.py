@@ -182,24 +182,33 @@ def _one(logits: Tensor, labels: Tensor) -> Answers:
     if labels.is_floating_point() and bool((labels != labels.round()).any()):
         raise TrackingMistake("labels of one class an example must be whole numbers, the places of the classes")
     labels = labels.long()
-    within = (labels >= 0) & (labels < logits.shape[1])
-    finite = _has_probabilities(logits)
-    strange = int((~within & (labels != IGNORED)).sum())
-    said = _said(strange, f"labels outside 0 to {logits.shape[1] - 1}", int((~finite & within).sum()))
-    kept = within & finite
-    if not bool(kept.all()):
-        logits, labels = logits[kept], labels[kept]
+    said = ""
+    # Nearly always all count, which is found out in a fifth of the time.
+    if not (_all_within(labels, logits.shape[1]) and _is_finite(logits)):
+        within, finite = (labels >= 0) & (labels < logits.shape[1]), _has_probabilities(logits)
+        strange = int((~within & (labels != IGNORED)).sum())
+        said = _said(strange, f"labels outside 0 to {logits.shape[1] - 1}", int((~finite & within).sum()))
+        logits, labels = logits[within & finite], labels[within & finite]
     places = torch.arange(logits.shape[1], device=logits.device)
     predicted = logits.argmax(1, keepdim=True) == places if len(logits) else torch.zeros_like(logits, dtype=torch.bool)
     positive = labels.unsqueeze(1) == places
     return Answers(log_odds(logits), predicted, positive, torch.ones_like(positive), said)
 
 
+def _all_within(labels: Tensor, classes: int) -> bool:
+    if not len(labels):
+        return True
+    low, high = torch.stack(labels.aminmax()).tolist()
+    return bool(low >= 0 and high < classes)
+
+
+def _is_finite(logits: Tensor) -> bool:
+    """Say whether one sum tells that there is neither NaN nor infinity; where it is not finite itself, there may be."""
+    return math.isfinite(float(logits.sum()))
+
+
 def _has_probabilities(logits: Tensor) -> Tensor:
     """Return whether there are probabilities of an example, bool, shape (n,)."""
-    # One sum tells that there is neither NaN nor infinity; where it is not finite itself, there may be.
-    if math.isfinite(float(logits.sum())):
-        return torch.ones(len(logits), dtype=torch.bool, device=logits.device)
     # Minus infinity is a class that is ruled out; with plus infinity, or nothing else, there are none.
     return ~(logits.isnan() | (logits == torch.inf)).any(1) & (logits > -torch.inf).any(1)
 

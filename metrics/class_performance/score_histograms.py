@@ -58,9 +58,7 @@ def count_scores(scores: Tensor, positive: Tensor, counted: Tensor) -> Tensor:
     first = torch.arange(classes, device=scores.device) * 2
     for start in range(0, len(scores), rows):
         part = slice(start, start + rows)
-        place = torch.asinh(scores[part].to(torch.float64)).clamp(-_END, _END)
-        bins = ((place + _END) * (BINS / (2 * _END))).long().clamp(max=BINS - 1)
-        cells = (first + positive[part]) * BINS + bins
+        cells = (first + positive[part]) * BINS + bins_of(scores[part])
         own = counted[part]
         # Nearly always all count, and to pick them takes longer than to count them.
         chosen = cells.reshape(-1) if bool(own.all()) else cells[own]
@@ -69,6 +67,17 @@ def count_scores(scores: Tensor, positive: Tensor, counted: Tensor) -> Tensor:
     if total is None:
         total = torch.zeros(classes * 2 * BINS, dtype=torch.int32, device=scores.device)
     return total.reshape(classes, 2, BINS)
+
+
+def bins_of(scores: Tensor) -> Tensor:
+    """Return the bin of each score, 0 to BINS − 1, int64.
+
+    Examples:
+        >>> bins_of(torch.tensor([-torch.inf, 0.0, torch.inf])).tolist()
+        [0, 2048, 4095]
+    """
+    place = torch.asinh(scores.to(torch.float64)).clamp_(-_END, _END)
+    return place.add_(_END).mul_(BINS / (2 * _END)).long().clamp_(max=BINS - 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
 """The scores of every class and tier of one epoch, from counts."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
 import numpy as np
 
-from metrics.class_performance.score_histograms import area_and_precision
+from metrics.class_performance.score_histograms import AveragePrecision, area_and_precision
 from metrics.class_performance.tiers import TIERS, UNKNOWN
 
 SCORES = ("f1", "precision", "recall", "ap")
@@ -80,12 +80,22 @@ def class_result(counts: np.ndarray, histogram: np.ndarray, with_ends: bool = Tr
         >>> found.precision, found.recall, found.support
         (0.75, 1.0, 3)
     """
-    hits, false, missed = (int(count) for count in counts)
+    return result_of(counts.tolist(), *area_and_precision(RECALLS, histogram, with_ends))
+
+
+def result_of(counts: Sequence[int], area: AveragePrecision, precisions: np.ndarray) -> ClassResult:
+    """Return the scores of one class, of which the average precision and the curve are known.
+
+    Args:
+        counts: true positives, false positives, false negatives.
+        area: average precision and its ends.
+        precisions: at the recalls of curves.
+    """
+    hits, false, missed = counts
     if hits + missed == 0:
         none = math.nan
         return ClassResult(hits, false, missed, none, none, none, none, none, none, np.full(len(RECALLS), none))
     precision = hits / (hits + false) if hits + false else math.nan
-    area, precisions = area_and_precision(RECALLS, histogram, with_ends)
     scores = precision, hits / (hits + missed), 2 * hits / (2 * hits + false + missed)
     ends = area.value, area.low, area.high
     return ClassResult(hits, false, missed, *scores, *ends, precisions)

@@ -15,6 +15,8 @@ from torch import Tensor
 
 import fedlayers
 from metrics.class_performance import ClassPerformanceTracker, hmt_info_of, percentile_tiers, threshold_tiers
+from metrics.class_performance.counting import ClassTally, results_of
+from metrics.class_performance.label_groups import answers_of
 from metrics.class_performance.score_histograms import BINS, average_precision, count_scores, curve, log_odds
 from metrics.class_performance.scores import class_result
 from metrics.tracking.isolation import TrackingWarning
@@ -100,6 +102,21 @@ def test_without_the_ends_all_else_is_the_same() -> None:
     assert math.isnan(without.ap_low) and math.isnan(without.ap_high)
     nothing = class_result(counts, np.stack([histogram[0], np.zeros(40, int)]))
     assert math.isnan(nothing.ap) and np.isnan(nothing.curve).all()
+
+
+@pytest.mark.parametrize("examples", [1, 7, 600, BINS])
+def test_without_a_histogram_all_is_the_same_to_the_last_bit(examples: int) -> None:
+    random, labels = torch.Generator().manual_seed(examples), ["a", "b", "c", "absent"]
+    # Rounded, so that positives and negatives share bins.
+    logits = (3 * torch.randn(examples, 4, generator=random)).round(decimals=1)
+    one = torch.randint(3, (examples,), generator=random)
+    several = (torch.rand(examples, 4, generator=random) < torch.tensor([0.5, 0.2, 0.02, 0.0])).float()
+    for truth in (one, several, one - 100 * (one == 2).long()):
+        answers = answers_of("classes", logits, truth, 4)
+        for other, result in ClassTally.of(answers).results(labels, with_ends=False).items():
+            found = results_of(answers, labels)[other]
+            assert found.curve.tobytes() == result.curve.tobytes()
+            assert repr(replace(found, curve=result.curve)) == repr(result)
 
 
 def test_the_curve_is_that_of_scikit_learn_where_no_bin_is_shared() -> None:
