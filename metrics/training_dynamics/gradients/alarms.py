@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 # A layer's gradient has vanished if its root mean square is so small beside that of the layer with the largest.
 VANISHING = 1e-4
 # It explodes if it is that many times what it was in earlier windows, or that large for every weight.
@@ -61,42 +59,41 @@ class LayerSteps:
 
 @dataclass(frozen=True)
 class Window:
-    """What a window of steps has measured.
+    """What a window of steps has measured; lists, for windows are short, and numpy is slow with those.
 
     Attributes:
-        steps: their numbers in the epoch, from 1, shape (w,).
-        norms: of each layer's gradient at each step, shape (w, layers); NaN where it had none.
+        steps: their numbers in the epoch, from 1.
+        norms: layer by layer, of its gradient at each step; NaN where it had none.
         sizes: number of parameters of each layer.
         dead: share of each layer's units without any gradient in the window; NaN where it has no units.
-        is_absent: whether a layer had no gradient at a step, bool, shape (w, layers).
+        is_absent: layer by layer, whether it had no gradient at a step.
     """
 
     steps: Sequence[int]
-    norms: np.ndarray
-    sizes: np.ndarray
-    dead: np.ndarray
-    is_absent: np.ndarray
+    norms: Sequence[Sequence[float]]
+    sizes: Sequence[float]
+    dead: Sequence[float]
+    is_absent: Sequence[Sequence[bool]]
 
     @cached_property
-    def rms(self) -> np.ndarray:
+    def rms(self) -> list[list[float]]:
         """Root mean square of a gradient's entries: its norm divided by the square root of the layer's size."""
-        return np.asarray(self.norms / np.sqrt(self.sizes))
+        roots = [math.sqrt(size) or math.nan for size in self.sizes]
+        return [[norm / root for norm in own] for own, root in zip(self.norms, roots, strict=True)]
 
     @cached_property
     def by_layer(self) -> list[LayerSteps]:
-        """Each layer at the steps at which it had a gradient; of many short lists, which numpy is slow with."""
+        """Each layer at the steps at which it had a gradient."""
         found = []
-        for absent, norms, rms in zip(
-            *(array.T.tolist() for array in (self.is_absent, self.norms, self.rms)), strict=True
-        ):
+        for absent, norms, rms in zip(self.is_absent, self.norms, self.rms, strict=True):
             there = [place for place, is_absent in enumerate(absent) if not is_absent]
             found.append(LayerSteps([norms[place] for place in there], [rms[place] for place in there]))
         return found
 
     @cached_property
-    def medians(self) -> np.ndarray:
+    def medians(self) -> list[float]:
         """Each layer's median root mean square over the window, of finite ones; NaN where there is none."""
-        return np.array([_median(column) for column in self.rms.T.tolist()])
+        return [_median(own) for own in self.rms]
 
 
 def _median(values: Sequence[float]) -> float:
@@ -105,7 +102,9 @@ def _median(values: Sequence[float]) -> float:
     return (finite[middle] + finite[~middle]) / 2 if finite else math.nan
 
 
-def alarms_in(window: Window, earlier: Sequence[np.ndarray], layers: Sequence[str], epoch: int | None) -> list[Alarm]:
+def alarms_in(
+    window: Window, earlier: Sequence[Sequence[float]], layers: Sequence[str], epoch: int | None
+) -> list[Alarm]:
     """Return what is wrong in a window.
 
     A layer's gradient is g, n its number of parameters, r = ‖g‖ / √n and m the median of r over the window:
@@ -119,19 +118,17 @@ def alarms_in(window: Window, earlier: Sequence[np.ndarray], layers: Sequence[st
         layers: names.
         epoch: which it is, None if nobody has said.
     """
-    # Lists: windows are short, and there are many layers.
-    medians, steps, absent = window.medians.tolist(), window.rms.T.tolist(), window.is_absent.T.tolist()
-    largest = max((median for median in medians if not math.isnan(median)), default=0.0)
+    largest = max((median for median in window.medians if not math.isnan(median)), default=0.0)
     found: list[Alarm] = []
     for at, layer in enumerate(layers):
         # Before there is an earlier window, the first half of this one stands for it.
-        rms, median = steps[at], medians[at]
+        rms, median = window.rms[at], window.medians[at]
         usual = _median([one[at] for one in earlier] or rms[: len(rms) // 2])
         of_layer = (
-            _not_finite(rms, absent[at]),
+            _not_finite(rms, window.is_absent[at]),
             _vanishing(median, largest),
             _exploding(rms, median, usual),
-            _dead(float(window.dead[at])),
+            _dead(window.dead[at]),
         )
         for kind, found_of in zip(("not_finite", "vanishing", "exploding", "dead_units"), of_layer, strict=True):
             if found_of is not None:

@@ -78,7 +78,7 @@ class LayerEpoch:
         self.norm.add(layer.norms)
         self.rms.add(layer.rms)
         self.update_ratio.add([ratio for ratio in update_ratios if math.isfinite(ratio)])
-        dead = float(window.dead[at])
+        dead = window.dead[at]
         if math.isfinite(dead):
             self.dead_share.add([dead])
         finite = [norm for norm in layer.norms if math.isfinite(norm)]

@@ -1,10 +1,11 @@
 """Gradients, weights and updates of every layer in one client's local training, from looks at every k-th step."""
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from fedlayers.core.layers import Layer
@@ -39,10 +40,12 @@ class LayerLooks(Follower):
         self._place = {p.name: place for place, layer in enumerate(self.layers) for p in layer.parameters}
         self._size = {p.name: math.prod(p.shape) for layer in self.layers for p in layer.parameters}
         self._alone = StackedLooks(self.layers, every, window, [self.add])
+        # The weights as they were given, and stacked.
+        self._given, self._as_one = list[Tensor](), dict[str, Tensor]()
         # Steps and epochs of the parts of the training before this one, and the last look of this one.
         self._steps_before = self._epochs_before = 0
         self._last = Step(0, 0, 1)
-        self._medians: list[np.ndarray] = []
+        self._medians: list[list[float]] = []
         self._sounding: set[tuple[str, str]] = set()
         self._alarms: list[Alarm] = []
         self._began: list[Alarm] = []
@@ -65,7 +68,7 @@ class LayerLooks(Follower):
         """Copy the weights."""
         self._alone.close()
         self.begin()
-        self._alone.start({name: tensor.unsqueeze(0) for name, tensor in weights.items()})
+        self._alone.start(self._stacked(weights))
 
     def begin(self) -> None:
         """Count from here the steps of another part of the training."""
@@ -75,8 +78,17 @@ class LayerLooks(Follower):
 
     def look(self, step: Step, weights: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> None:
         """Measure the step, or copy the weights before the next one."""
-        stacked = ({name: tensor.unsqueeze(0) for name, tensor in own.items()} for own in (weights, gradients))
-        self._alone.look([step], slice(0, 1), *stacked)
+        # Only a look after such a step asks for gradients.
+        seen = gradients if (step.number - 1) % self.every == 0 else {}
+        own = {name: tensor.unsqueeze(0) for name, tensor in seen.items()}
+        self._alone.look([step], slice(0, 1), self._stacked(weights), own)
+
+    def _stacked(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return weights as those of the only client there is; they change in place, and are the same at every look."""
+        if not all(map(operator.is_, weights.values(), self._given)) or len(weights) != len(self._given):
+            self._given = list(weights.values())
+            self._as_one = {name: tensor.unsqueeze(0) for name, tensor in weights.items()}
+        return self._as_one
 
     def finish(self) -> Followed:
         """Return norms, ratios, dead units and alarms by layer."""
@@ -98,10 +110,9 @@ class LayerLooks(Follower):
         """Add a window to the statistics, and look for alarms."""
         self._last = seen.steps[-1]
         window, weights, ratios = self._window(seen)
-        of_weights, of_updates = weights.T.tolist(), ratios.T.tolist()
         for place, statistics in enumerate(self.statistics.values()):
-            statistics.add(place, window, of_updates[place])
-            statistics.weight_norm.add(of_weights[place])
+            statistics.add(place, window, ratios[place])
+            statistics.weight_norm.add(weights[place])
         names = [layer.name for layer in self.layers]
         found = [self._in_epoch(alarm, seen.steps) for alarm in alarms_in(window, self._medians, names, None)]
         self._medians = [*self._medians[-99:], window.medians]
@@ -109,37 +120,40 @@ class LayerLooks(Follower):
         self._sounding = {(alarm.kind, alarm.layer) for alarm in found}
         self._alarms += found
 
-    def _window(self, seen: Seen) -> tuple[Window, np.ndarray, np.ndarray]:
-        """Return the window, and by look and layer the norms of weights and the ratios of updates to them."""
-        layers, owners = len(self.layers), [self._place[name] for name in seen.names]
-        squares, is_absent = np.empty((3, len(seen.steps), layers)), np.ones((len(seen.steps), layers), bool)
-        for look, (trained, norms) in enumerate(zip(seen.trained, seen.norms, strict=True)):
+    def _window(self, seen: Seen) -> tuple[Window, list[list[float]], list[list[float]]]:
+        """Return the window, and by layer and look the norms of weights and the ratios of updates to them."""
+        owners = [self._place[name] for name in seen.names]
+        norms, weights, ratios, is_absent = ([list[Any]() for _ in self.layers] for _ in range(4))
+        for trained, found in zip(seen.trained, seen.norms, strict=True):
             own = [self._place[name] for name in trained]
-            # Of updates, gradients and weights in one go: the places of the second and third are behind the first's.
-            places = [*owners, *(layers + place for place in own), *(2 * layers + place for place in owners)]
-            squares[:, look] = np.bincount(places, norms * norms, 3 * layers).reshape(3, layers)
-            is_absent[look, own] = False
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.sqrt(squares[0] / squares[2])
-        _, gradients, weights = np.sqrt(squares)
-        gradients[is_absent] = ratios[is_absent] = np.nan
+            squares = [[0.0] * len(self.layers) for _ in range(3)]
+            # Of updates, gradients and weights; of a layer in the order of its weights.
+            norm_of = iter(found)
+            for sums, of in zip(squares, (owners, own, owners), strict=True):
+                for place, norm in zip(of, norm_of, strict=False):
+                    sums[place] += norm * norm
+            there = {*own}
+            for place, (update, gradient, weight) in enumerate(zip(*squares, strict=True)):
+                weights[place].append(math.sqrt(weight))
+                is_absent[place].append(place not in there)
+                norms[place].append(math.sqrt(gradient) if place in there else math.nan)
+                ratios[place].append(_root_of_ratio(update, weight) if place in there else math.nan)
         numbers = [self._steps_before + step.number for step in seen.steps]
-        window = Window(numbers, gradients, self._sizes(seen), self._dead(seen.still), is_absent)
-        return window, weights, ratios
+        return Window(numbers, norms, self._sizes(seen), self._dead(seen.still), is_absent), weights, ratios
 
-    def _sizes(self, seen: Seen) -> np.ndarray:
+    def _sizes(self, seen: Seen) -> list[int]:
         """Return the number of weights of each layer that had a gradient in the window, 1 where none had."""
-        counts = np.zeros(len(self.layers))
+        counts = [0] * len(self.layers)
         for name in set().union(*seen.trained):
             counts[self._place[name]] += self._size[name]
-        return np.maximum(counts, 1)
+        return [max(count, 1) for count in counts]
 
-    def _dead(self, still: Mapping[str, float]) -> np.ndarray:
+    def _dead(self, still: Mapping[str, float]) -> list[float]:
         """Return the share of each layer's units without any gradient in the window, NaN where it has no units."""
         shares: dict[int, list[float]] = {}
         for name, share in still.items():
             shares.setdefault(self._place[name], []).append(share)
-        dead = np.full(len(self.layers), np.nan)
+        dead = [math.nan] * len(self.layers)
         for place, own in shares.items():
             dead[place] = sum(own) / len(own)
         return dead
@@ -147,6 +161,11 @@ class LayerLooks(Follower):
     def _in_epoch(self, alarm: Alarm, steps: Sequence[Step]) -> Alarm:
         step = next(step for step in steps if self._steps_before + step.number == alarm.step)
         return replace(alarm, epoch=self._epochs_before + 1 + (step.number - 1) // step.per_epoch)
+
+
+def _root_of_ratio(one: float, other: float) -> float:
+    """Return √(one / other) of two squares, as numpy does where the second is 0."""
+    return math.sqrt(one / other) if other else math.inf if one > 0 else math.nan
 
 
 def _beginning(alarm: Alarm, layer: Layer) -> Row:

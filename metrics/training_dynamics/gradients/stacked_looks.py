@@ -23,20 +23,20 @@ class Seen:
         names: of the weights.
         trained: of each look, names of the weights that had a gradient.
         norms: of each look, norms of what it changed in all weights, of these gradients, and of all weights before the
-            step, shape (trained + 2 weights,).
+            step.
         still: name -> share of the units of a weight that had no gradient at any of the looks.
     """
 
     steps: Sequence[Step]
     names: Sequence[str]
     trained: Sequence[tuple[str, ...]]
-    norms: Sequence[np.ndarray]
+    norms: Sequence[Sequence[float]]
     still: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class _Look:
-    """One look at some clients; norms are on the device, shape (trained + 2 weights, n)."""
+    """One look at some clients; norms are on the device, shape ((trained + 2 weights) · n,), by weight and client."""
 
     steps: Sequence[Step]
     clients: slice
@@ -64,7 +64,7 @@ class StackedLooks(Followers):
         self._names: list[str] = []
         # The weights before a step that is looked at; memory is used again, for fresh pages cost more than the norms.
         self._before: list[Tensor] = []
-        # Their norms (K, weights).
+        # Their norms (weights, K).
         self._held = torch.zeros(0)
         self._is_copied = [False] * len(tell)
         self._looks: list[_Look] = []
@@ -103,13 +103,15 @@ class StackedLooks(Followers):
         self._looks, self._largest = [], {}
         if not looks:
             return
-        still = [(units == 0).float().mean(1) for units in largest.values()]
-        parts = [*(look.norms.reshape(-1) for look in looks), *still]
-        values = torch.cat(parts).to("cpu", torch.float64).numpy()
+        alive = [torch.count_nonzero(units, 1) for units in largest.values()]
+        parts = [*(look.norms for look in looks), *alive]
+        values: list[float] = torch.cat(parts).tolist()
         ends = [0, *itertools.accumulate(len(part) for part in parts)]
         apart = [values[start:end] for start, end in itertools.pairwise(ends)]
-        shares = dict(zip(largest, apart[len(looks) :], strict=True))
-        norms = [flat.reshape(look.norms.shape) for look, flat in zip(looks, apart, strict=False)]
+        shares = {
+            name: [_share(units.shape[1] - count, units.shape[1]) for count in counts]
+            for (name, units), counts in zip(largest.items(), apart[len(looks) :], strict=True)
+        }
         for client, tell in enumerate(self._tell):
             own = [place for place, look in enumerate(looks) if look.clients.start <= client < look.clients.stop]
             if own:
@@ -118,8 +120,8 @@ class StackedLooks(Followers):
                         [looks[place].steps[client - looks[place].clients.start] for place in own],
                         self._names,
                         [looks[place].trained for place in own],
-                        [norms[place][:, client - looks[place].clients.start] for place in own],
-                        {name: float(share[client]) for name, share in shares.items()},
+                        [apart[place][client - looks[place].clients.start :: len(looks[place].steps)] for place in own],
+                        {name: share[client] for name, share in shares.items()},
                     )
                 )
 
@@ -128,11 +130,11 @@ class StackedLooks(Followers):
         now, before = self._of(clients, [weights[name] for name in self._names]), self._of(clients, self._before)
         torch._foreach_copy_(before, now)
         # Here, where they have just been in the processor's cache.
-        norms = norms_of(_apart(before)).view(len(now), -1).T
-        if norms.shape[0] == len(self._tell):
+        norms = norms_of(_apart(before)).view(len(now), -1)
+        if norms.shape[1] == len(self._tell):
             self._held = norms
         else:
-            self._held[clients] = norms
+            self._held[:, clients] = norms
         self._is_copied[clients] = [True] * now[0].shape[0]
 
     @torch.no_grad()
@@ -148,8 +150,8 @@ class StackedLooks(Followers):
             units = stacked_units_of(gradients[name], self._about[name])
             if units is not None:
                 self._keep_largest(name, units, clients)
-        norms = torch.cat([found, self._held[clients].T.reshape(-1)])
-        self._looks.append(_Look(steps, clients, trained, norms.view(-1, len(steps))))
+        held = self._held if len(steps) == len(self._tell) else self._held[:, clients]
+        self._looks.append(_Look(steps, clients, trained, torch.cat([found, held.reshape(-1)])))
         if len(self._looks) >= self.window:
             self.close()
 
@@ -168,6 +170,11 @@ class StackedLooks(Followers):
         """Return the parts of stacked tensors that belong to some clients."""
         is_everybody = clients.stop - clients.start == len(self._tell)
         return tensors if is_everybody else [tensor[clients] for tensor in tensors]
+
+
+def _share(count: float, whole: int) -> float:
+    """Return a share of single precision, in which norms are."""
+    return float(np.float32(count / whole))
 
 
 def _apart(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -126,9 +126,10 @@ class StepNorms:
                 still = torch.stack([(largest == 0).float().mean() for largest in of_units]).mean()
                 dead[at] = float(still)
         ratio = np.full(len(self.layers), np.nan) if self._ratio is None else self._ratio.cpu().double().numpy()
-        is_absent = np.array([~np.isin(np.arange(len(self.layers)), [self._owner[name] for name in names])
-                              for names in self._present])  # fmt: skip
-        window = Window(list(self._steps), np.sqrt(squares), self.sizes, dead, is_absent)
+        present = [{self._owner[name] for name in names} for names in self._present]
+        is_absent = [[at not in own for own in present] for at in range(len(self.layers))]
+        norms = np.sqrt(squares).T.tolist()
+        window = Window(list(self._steps), norms, self.sizes.tolist(), dead.tolist(), is_absent)
         self._steps, self._norms, self._present, self._largest, self._ratio = [], [], [], {}, None
         return window, np.where(np.isfinite(ratio), ratio, np.nan)
 
@@ -145,6 +146,8 @@ def norms_of(tensors: Sequence[Tensor]) -> Tensor:
         >>> norms_of([torch.tensor([3.0, 4.0]), torch.ones(2, 2)])
         tensor([5., 2.])
     """
+    if _are_plain(tensors):
+        return torch.stack(torch._foreach_norm(list(tensors)))
     if any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in tensors):
         tensors = [tensor.float() for tensor in tensors]
     # On a CPU one sum of millions of float32 loses digits; sums of parts do not, and take no longer.
@@ -157,6 +160,14 @@ def norms_of(tensors: Sequence[Tensor]) -> Tensor:
     if len({(norm.dtype, norm.device) for norm in norms}) > 1:
         norms = [norm.to(norms[0].device, torch.float64) for norm in norms]
     return torch.stack(norms)
+
+
+def _are_plain(tensors: Sequence[Tensor]) -> bool:
+    """Say whether tensors are on the CPU, in float32, and short, as those of small models are."""
+    for tensor in tensors:
+        if not tensor.is_cpu or tensor.dtype is not torch.float32 or tensor.numel() > _EXACT:
+            return False
+    return True
 
 
 def units_of(gradient: Tensor, about: Parameter) -> Tensor | None:

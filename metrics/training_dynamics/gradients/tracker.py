@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-import numpy as np
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
@@ -77,7 +76,7 @@ class GradientTracker(Hooked, Tracker):
         self._epoch: int | None = None
         self._step = 0
         self._now: dict[str, LayerEpoch] = {}
-        self._medians: list[np.ndarray] = []
+        self._medians: list[list[float]] = []
         self._sounding: set[tuple[str, str]] = set()
         self.alarms: list[Alarm] = []
         self.history: dict[int, dict[str, LayerEpoch]] = {}

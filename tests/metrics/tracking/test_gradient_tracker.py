@@ -174,7 +174,7 @@ def test_dead_units_are_counted_and_told_if_they_are_most(tmp_path: Path) -> Non
 
 def test_an_alarm_says_nothing_more_than_it_has_seen() -> None:
     norms = np.array([[1.0, 0.0], [1.0, 0.0]])
-    window = Window([1, 2], norms, np.ones(2), np.array([0.995, math.nan]), np.zeros((2, 2), dtype=bool))
+    window = Window([1, 2], norms.T.tolist(), [1, 1], [0.995, math.nan], [[False, False]] * 2)
     dead, vanished = alarms_in(window, [], ["a", "b"], None)
     assert (dead.value, vanished.value) == (0.995, 0.0)
     assert dead.what.startswith("99% of the units had") and vanished.what.startswith("every weight's gradient is 0")
