@@ -7,7 +7,7 @@ columns, ``resources/`` times, memory and bytes. The Arrow schemas are fixed her
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from operator import attrgetter
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from fedlayers.core.tables.columns import column_maker
+from fedlayers.core.tables.row_kind import row_kind
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 
@@ -59,7 +60,7 @@ UNSEEN = {"client_train": "unseen_train", "client_val": "unseen_val", "client_te
 SCOPES = (*UNSEEN, "probe", "server_test", "space_sample", *UNSEEN.values())
 
 
-@dataclass(frozen=True, slots=True)
+@row_kind
 class Record:
     """One measured value; what a metric leaves at None the harness or the schema fills with null.
 
@@ -104,7 +105,7 @@ class Record:
     run: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@row_kind
 class Pair(Record):
     """One value between two clients, rounds or layers; symmetric quantities appear once, with client < other."""
 
@@ -113,7 +114,7 @@ class Pair(Record):
     other_layer: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@row_kind
 class Spectrum:
     """A curve or one row of a matrix: ``y`` over ``x``; the other attributes are those of :class:`Record`."""
 
@@ -137,7 +138,7 @@ class Spectrum:
     run: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@row_kind
 class Resource:
     """A time, an amount of memory or of bytes; kept apart because it differs between equal runs.
 
