@@ -175,6 +175,12 @@ def test_afterwards_it_is_the_same_and_nothing_is_written_twice(
     assert "'tensorbord' is none of chain, hetvis" in capsys.readouterr().err
 
 
+def test_a_store_that_mlflow_does_not_open_is_told_in_a_sentence(run: Path) -> None:
+    library("mlflow")
+    with pytest.raises(UserError, match=r"a store that MLflow opens, such as .*, got tape://reel \("):
+        MLflow(uri="tape://reel").write(fedlayers.open(run))
+
+
 @pytest.mark.slow
 def test_a_finished_run_is_given_to_a_tracker_that_is_asked_for_later(
     quick_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedlayers.core.errors import UserError
+from fedlayers.core.errors import UserError, one_line
 from fedlayers.export.trackers.outlet import Outlet, Sink, name_of, settings_of
 from fedlayers.export.trackers.values import RoundValues
 from fedlayers.opening.run import Run
@@ -68,6 +68,11 @@ class MLflow(Outlet):
         return sink
 
     def _client(self, run: Run) -> Any:
+        """Return what speaks to the store.
+
+        Raises:
+            UserError: there is none at its address.
+        """
         uri = self.place(run)
         _reach(uri)
         # What they say of their tables is of no interest here.
@@ -75,7 +80,13 @@ class MLflow(Outlet):
             logging.getLogger(name).setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
-        return MlflowClient(tracking_uri=uri)
+        try:
+            return MlflowClient(tracking_uri=uri)
+        except Exception as error:  # theirs of an address, or that of the database behind it
+            raise UserError(
+                "tracking.mlflow.uri or MLFLOW_TRACKING_URI must be a store that MLflow opens, such as "
+                f"sqlite:///mlflow.db, got {uri} ({one_line(error)})"
+            ) from error
 
     def _experiment(self, client: Any, run: Run) -> str:
         name = self.experiment or str(run.facts.get("study") or "fedlayers")
