@@ -120,3 +120,13 @@ def test_large_outputs_are_not_remembered(monkeypatch: pytest.MonkeyPatch) -> No
     view = replace(view, global_views={"received": lambda: view_of(network(1))}, remembered=remembered)
     assert global_outputs(view, "received", "pooled")
     assert all(not outputs for _, outputs in remembered.values())
+
+
+def test_a_global_model_that_draws_is_measured_every_time() -> None:
+    module, remembered, found = Drawing().eval(), dict[Any, Any](), []
+    for seed in (3, 4, 3):
+        torch.manual_seed(seed)
+        views = {"received": lambda: view_of(module)}
+        view = replace(server_view(network(), {}, {}), global_views=views, remembered=remembered)
+        found.append(global_outputs(view, "received", "pooled")["fc"])
+    assert torch.equal(found[0], found[2]) and not torch.equal(found[0], found[1])
