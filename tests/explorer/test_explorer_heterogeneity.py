@@ -1,6 +1,7 @@
 """The view Heterogeneity: each part shows what the service's tables say, and one selection links them all."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,10 @@ def test_parts_show_what_python_says(look: Callable[..., "Page"], run: Run) -> N
     assert charted(page, "clusters")["accuracy"] == pytest.approx(clusters.accuracy.tolist())
     known = over_rounds(run, 1)
     assert charted(page, "timeline")["disagreement"] == pytest.approx(known.disagreement.tolist())
+    for name, value in (("accuracy_alone", known.local_accuracy), ("disagreement_null", known.null)):
+        # What is drawn as a level stands in every row; NaN comes from the page as None.
+        level = None if value is None or math.isnan(value) else pytest.approx(value)
+        assert charted(page, "timeline")[name] == [level] * len(known.disagreement)
     assert charted(page, "parameters")["x"] == pytest.approx(trajectory(run).points["x"].tolist(), abs=1e-6)
     cells = charted(page, "matrix")
     truth = np.asarray(two.records.truth)

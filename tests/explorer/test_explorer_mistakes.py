@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -39,6 +40,18 @@ def test_what_is_not_there_is_told_and_the_rest_drawn(
     page.evaluate("location.hash = 'view=rounds'")
     page.wait_for_selector(TOLD, state="detached")
     drawn(page)
+
+
+@pytest.mark.parametrize("name", ["nope", "<b>nope</b>", "../main"])
+def test_a_run_that_is_gone_is_told_and_every_view_draws_another(
+    open_page: Any, served: str, run: str, name: str
+) -> None:
+    page = open_page(f"{served}#view=rounds&run={quote(name, safe='')}")
+    assert page.inner_text(TOLD).startswith(f"There is no run {name}: there are {run}, ")
+    drawn(page)
+    page.click("[data-view=study]")
+    page.wait_for_selector(f"#view-study:visible tr:has-text('{run}')")
+    assert page.inner_text(TOLD).startswith(f"There is no run {name}: ")
 
 
 def test_a_run_without_a_federated_model_says_so_and_nothing_of_another_run_stays(

@@ -37,6 +37,18 @@ export function mistakesOf(selection, run) {
 }
 
 /**
+ * Returns the selection without a run that is not there, and a sentence that says so, or nothing.
+ * @param {any} selection @param {any[]} runs
+ * @returns {{said: string[], left: any}}
+ */
+export function withoutLostRun(selection, runs) {
+  const names = runs.map((line) => line.run);
+  if (selection.run === undefined || !names.length || names.includes(selection.run)) return { said: [], left: selection };
+  const { run, ...left } = selection;
+  return { said: [`There is no run ${run}: ${names.length > 1 ? `there are ${listed(names)}` : `the only one is ${names[0]}`}. It is passed over.`], left };
+}
+
+/**
  * Says which view there is none of, or nothing.
  * @param {string|undefined} name @param {import("fedlayers/page.js").View[]} views
  * @param {string} instead title of the view that is shown

@@ -24,7 +24,7 @@ import { ask, forgetEarly, Gone, pathOf } from "fedlayers/data.js";
 import { kept } from "fedlayers/frozen.js";
 import { element } from "fedlayers/html.js";
 import * as live from "fedlayers/live.js";
-import { mistakesOf, noNumbers, noView } from "fedlayers/mistakes.js";
+import { mistakesOf, noNumbers, noView, withoutLostRun } from "fedlayers/mistakes.js";
 import { drawSelection } from "fedlayers/selection.js";
 import { showTheme } from "fedlayers/theme.js";
 
@@ -57,11 +57,12 @@ const SLOW_MS = 150;
 /** Draws what is selected. */
 export async function draw() {
   const number = ++drawing;
-  const selection = address.get();
+  const isCurrent = () => number === drawing;
+  const { said, left: selection } = await found(address.get());
+  if (!isCurrent()) return;
   const view = VIEWS.find((one) => one.name === selection.view) ?? VIEWS.find((one) => one.name === (runs.length > 1 ? "study" : "rounds"));
   show(view);
   const place = placeOf(view);
-  const isCurrent = () => number === drawing;
   try {
     const asked = view.ofStudy && !selection.run ? null : ask(pathOf("runs", chosenRun(selection)));
     const coming = loaded(view);
@@ -69,7 +70,7 @@ export async function draw() {
     const run = await asked;
     if (!isCurrent()) return;
     const { sentences, left } = mistakesOf(selection, run);
-    tell(above, [...noView(selection.view, VIEWS, view.title), ...noNumbers(address.notNumbers()), ...sentences].join(" "));
+    tell(above, [...said, ...noView(selection.view, VIEWS, view.title), ...noNumbers(address.notNumbers()), ...sentences].join(" "));
     drawSelection(left, run, runs, view);
     const context = { ask, run, runs, frozen: Boolean(kept), select: address.set, isCurrent };
     const module = await coming;
@@ -85,6 +86,12 @@ export async function draw() {
   } finally {
     if (isCurrent()) finished(place);
   }
+}
+
+/** Returns what is selected without a run that there is none of; a run may have begun since they were listed. @param {any} selection */
+async function found(selection) {
+  if (!kept && withoutLostRun(selection, runs).said.length) await listRuns();
+  return withoutLostRun(selection, runs);
 }
 
 /** Returns the module of a view, once the library of charts is there, too. @param {View} view */

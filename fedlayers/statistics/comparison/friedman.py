@@ -24,7 +24,7 @@ class Friedman:
         p: of the null hypothesis that within every block all orders of the algorithms are equally likely, from shuffles
             within blocks (of tables of over 2,000 values: from χ²).
         p_chi2: from the χ² distribution, which is what papers report; too large with few blocks.
-        least_p: the smallest p that so many blocks and algorithms can give; 1 if there is no test.
+        least_p: the smallest p that so many blocks and algorithms can give, without ties; 1 if there is no test.
         reason: why there is no test, empty if there is one.
     """
 
@@ -63,15 +63,13 @@ def friedman(values: np.ndarray) -> Friedman:
         what = "algorithm" if algorithms < 2 else "block"
         return Friedman(blocks, algorithms, math.nan, math.nan, math.nan, 1.0, f"a test needs two {what}s or more")
     ranks = ranks_in_blocks(values, True)
-    ties = _share_left_by_ties(ranks)
+    ties, least_p = _share_left_by_ties(ranks), float(math.factorial(algorithms)) ** (1 - blocks)
     if ties <= _ROUNDING:
-        return Friedman(blocks, algorithms, 0.0, 1.0, 1.0, 1.0, "")
+        return Friedman(blocks, algorithms, 0.0, 1.0, 1.0, least_p, "")
     statistic = _statistics(ranks.mean(axis=0)[None], blocks)[0] / ties
     p_chi2 = _p_chi2(values, statistic)
     p = _shuffled_p(ranks, statistic * ties) if values.size <= _MOST_SHUFFLED else p_chi2
-    return Friedman(
-        blocks, algorithms, float(statistic), p, p_chi2, float(math.factorial(algorithms)) ** (1 - blocks), ""
-    )
+    return Friedman(blocks, algorithms, float(statistic), p, p_chi2, least_p, "")
 
 
 def _statistics(means: np.ndarray, blocks: int) -> np.ndarray:

@@ -32,6 +32,8 @@ export function ofSelection({ columns: { federated }, length }, { columns: { loc
 }
 
 function drawn(panel, { columns, facts, settings, own, select, selected }) {
+  const levels = { accuracy_alone: facts.local_accuracy, disagreement_null: facts.null };
+  const constant = (value) => new Float64Array(columns.round.length).fill(value ?? NaN);
   const line = (name, y, more) => ({ name, x: columns.round, y, rows: Array.from(columns.round, (_, at) => at), ...more });
   const all = [
     line("inconsistent", columns.disagreement, { colour: "#D55E00" }),
@@ -44,7 +46,7 @@ function drawn(panel, { columns, facts, settings, own, select, selected }) {
     ] : []),
   ];
   function level(name, value, colour) {
-    return Number.isFinite(value) ? [line(name, new Float64Array(columns.round.length).fill(value), { colour, style: "dotted" })] : [];
+    return Number.isFinite(value) ? [line(name, constant(value), { colour, style: "dotted" })] : [];
   }
   chart(panel.place, {
     title: `Over the rounds, client ${settings.names[settings.client]}`, height: 320,
@@ -55,7 +57,7 @@ function drawn(panel, { columns, facts, settings, own, select, selected }) {
       });
       return { ...made, legend: { ...made.legend, type: "plain" }, grid: { ...made.grid, bottom: 92 }, series: [...made.series, ...pins(own, how)] };
     },
-    table: { columns: { ...columns, ...(selected ? { selected_inconsistent: selected.inconsistent, selected_accuracy: selected.accuracy } : {}) }, facts },
+    table: { columns: { ...columns, ...mapped(levels, constant), ...(selected ? { selected_inconsistent: selected.inconsistent, selected_accuracy: selected.accuracy } : {}) }, facts },
     marker: { at: settings.round, places: settings.rounds, label: "round", onMove: (round) => select({ round }) },
     notes: [
       `of the client's records "${settings.inputs}"${settings.measured.includes("disagreement") && settings.inputs !== "client_train" ? "; the run's own metric disagreement is of client_train" : ""}`,
@@ -66,6 +68,11 @@ function drawn(panel, { columns, facts, settings, own, select, selected }) {
       else if (row !== undefined) select({ round: columns.round[row] });
     },
   });
+}
+
+/** @param {Record<string, number>} values @param {(value: number) => Float64Array} how */
+function mapped(values, how) {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, how(value)]));
 }
 
 /** Annotations at their rounds. */
