@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 import fedlayers
@@ -40,6 +41,20 @@ def test_it_draws_what_the_tables_say_and_a_round_is_one_for_all(open_page: Any,
     page.wait_for_selector("[data-metric=accuracy] canvas")
     assert page.locator("#selection select[data-key=client]").input_value() == "1"
     assert page.inner_text("#selection output") == "2"
+
+
+def test_a_charts_csv_has_the_rows_that_it_draws(open_page: Any, served: str, study: Path) -> None:
+    run = min(folder for folder in study.iterdir() if "fedprox" in folder.name)
+    page: Page = open_page(f"{served}#view=rounds&run={run.name}&rounds.resource=train_s")
+    chart = page.locator("#view-rounds .chart", has_text="in all rounds")
+    with page.expect_download() as waiting:
+        chart.get_by_role("button", name="CSV").click()
+    saved = pd.read_csv(waiting.value.path())
+    resources = fedlayers.read(run).resources
+    own = resources[(resources["metric"] == "train_s") & (resources["moment"] != "final")]
+    means = own.groupby("round")["value"].mean()
+    assert set(saved["metric"]) == {"train_s"} < set(resources["metric"])
+    assert saved.set_index("round")["value"].to_dict() == pytest.approx(means.to_dict())
 
 
 @pytest.mark.parametrize("width", [1280, 1920])

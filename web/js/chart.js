@@ -14,6 +14,7 @@ import { onScheme } from "fedlayers/colours.js";
  * @property {string} [label] what a reader who cannot see it is told beside the title
  * @property {object | ((how: "light" | "dark") => object)} option of ECharts, see fedlayers/marks/*.js for its parts
  * @property {{columns: Record<string, ArrayLike<any>>, facts: object}} table what is drawn, for tests and as CSV
+ * @property {number[]} [rows] which rows of the table are drawn, where not all are: the CSV has those
  * @property {(what: Selected) => void} [onSelect] told what was clicked, chosen by Enter, or caught by brush or lasso
  * @property {import("fedlayers/charting/marker.js").Marker} [marker] a line across the plot that can be dragged
  * @property {number} [height] in pixels

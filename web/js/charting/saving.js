@@ -38,7 +38,9 @@ export function csv(columns) {
 }
 
 function asCsv({ spec }) {
-  return new Blob([csv(spec.table.columns)], { type: "text/csv" });
+  const { table: { columns }, rows } = spec;
+  const own = rows ? Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, rows.map((row) => values[row])])) : columns;
+  return new Blob([csv(own)], { type: "text/csv" });
 }
 
 /** The picture as it is now, also zoomed, drawn once more elsewhere; a legend that has pages on screen stands there whole. */

@@ -166,7 +166,7 @@ function drawResources(place, selection, { ask, run, select }) {
     const of = table.facts.lines.filter((line) => line.metric === metric);
     listOf(place, metrics, metric, (chosen) => select({ "rounds.resource": chosen }));
     return {
-      title: `${of[0].label} over rounds`, table, label: of.map((line) => line.name).join("; "),
+      title: `${of[0].label} over rounds`, table, rows: of.flatMap((line) => rowsOfLine(table, line)), label: of.map((line) => line.name).join("; "),
       option: (how) => lines(of.map((line) => resourceLine(table, line)), { along: "round", label: of[0].label, how }),
       notes: of.map((line) => line.band).concat(totals(table, of)),
       onSelect: ({ row }) => row !== undefined && select({ round: table.columns.round[row] }),
@@ -174,15 +174,19 @@ function drawResources(place, selection, { ask, run, select }) {
   });
 }
 
-function resourceLine({ columns, length }, line) {
-  const rows = Array.from({ length }, (_, row) => row).filter((row) => columns.metric[row] === line.metric && columns.who[row] === line.who);
+function rowsOfLine({ columns, length }, line) {
+  return Array.from({ length }, (_, row) => row).filter((row) => columns.metric[row] === line.metric && columns.who[row] === line.who);
+}
+
+function resourceLine(table, line) {
+  const { columns } = table, rows = rowsOfLine(table, line);
   return { ...part(columns, rows), name: line.name, colour: line.who === "server" ? "#000000" : "#0072B2", ...(line.count > 1 ? ends(columns, rows) : {}) };
 }
 
-function totals({ columns, length }, of) {
+function totals(table, of) {
   return of.filter((line) => line.adds).map((line) => {
     let sum = 0;
-    for (let row = 0; row < length; row += 1) if (columns.metric[row] === line.metric && columns.who[row] === line.who) sum += columns.total[row];
+    for (const row of rowsOfLine(table, line)) sum += table.columns.total[row];
     return `in all rounds: ${short(sum)} ${line.unit}${line.count > 1 ? " of all clients" : ""}`;
   });
 }

@@ -15,7 +15,8 @@ export function drawVerdict(panel, known, select) {
     const heads = ["client", ...KINDS.map((kind) => `${kind} shift`), "in words"];
     const lines = Object.keys(facts.sentences).map(Number).sort((one, other) => one - other);
     const table = element("table", { class: "verdicts" },
-      element("caption", {}, `What is different about each client, told by the federated model of round ${facts.round}`),
+      element("caption", {}, `What is different about each client, told by the federated model of round ${facts.round}`
+        + (known.settings.anyRound ? ", that of the lowest validation loss; choose a round to have it told by another" : "")),
       element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", title: MEANING[head.split(" ")[0]] }, head)))),
       element("tbody", {}, lines.map((one) => line(one, { tests, own, facts, client, names, select }))));
     const focused = panel.place.contains(document.activeElement) ? document.activeElement.dataset.client : undefined;

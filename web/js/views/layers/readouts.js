@@ -43,7 +43,7 @@ function readoutOf(table, panel, { select }) {
   }
   const equal = facts.equal[quantity];
   return {
-    title: `${label}${variant ? `, ${variant}` : ""}, by depth`, label: found.map((line) => line.name).join("; "), table, height: 240,
+    title: `${label}${variant ? `, ${variant}` : ""}, by depth`, label: found.map((line) => line.name).join("; "), table, rows: mine, height: 240,
     notes: [found.some((line) => line.low && line.colour !== GREY) ? facts.band : "", found.some((line) => line.stderr) ? "bars: ± 1 standard error" : ""],
     option: (how) => lines(found, { along: "layer", names: facts.layers, label, how, level: Number.isFinite(equal) ? { value: equal, name: "two equal layers" } : undefined }),
     onSelect: ({ row }) => row !== undefined && select({ layer: columns.layer[row] === get().layer ? null : columns.layer[row] }),

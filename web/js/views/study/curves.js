@@ -41,7 +41,7 @@ function curves(table, place, parts, selection, { select }) {
     return { name: `${group.name} (n = ${count})`, x: of("round"), y: of("value"), low: of("low"), high: of("high"), rows };
   });
   return {
-    title: `${shown.label} over rounds: ${kind}`, table, notes: [facts.band], label: found.map((line) => line.name).join("; "),
+    title: `${shown.label} over rounds: ${kind}`, table, rows: found.flatMap((line) => line.rows), notes: [facts.band], label: found.map((line) => line.name).join("; "),
     option: (how) => lines(found, { along: "round", label: shown.label, how }),
   };
 }
