@@ -90,7 +90,9 @@ export async function draw() {
 
 /** Returns what is selected without a run that there is none of; a run may have begun since they were listed. @param {any} selection */
 async function found(selection) {
-  if (!kept && withoutLostRun(selection, runs).said.length) await listRuns();
+  const known = withoutLostRun(selection, runs);
+  if (kept || !known.said.length) return known;
+  await listRuns();
   return withoutLostRun(selection, runs);
 }
 

@@ -48,19 +48,19 @@ def gradient_rows(
             mean, most = (norm.mean, norm.high) if norm.n else (math.nan, math.nan)
             error = norm.sd / math.sqrt(norm.n) if norm.n > 1 else None
             rms = one.rms.mean if one.rms.n else math.nan
-            found.append(_row("step_gradient_norm", mean, layer, norm.n, error, none))
-            found.append(_row("step_gradient_norm_max", most, layer, None, None, none))
-            found.append(_row("step_gradient_rms", rms, layer, one.rms.n, None, none))
+            found += [
+                measured("step_gradient_norm", mean, none, stderr=error, n=norm.n, **where),
+                measured("step_gradient_norm_max", most, none, **where),
+                measured("step_gradient_rms", rms, none, n=one.rms.n, **where),
+            ]
             for name, own in (
                 ("update_ratio", one.update_ratio),
                 ("step_weight_norm", one.weight_norm),
                 ("dead_unit_share", one.dead_share),
             ):
                 if own.n:
-                    found.append(_row(name, own.mean, layer, own.n))
-            found += [
-                Record("gradient_alarms", counts[kind, layer.name], layer.name, layer.index, kind) for kind in KINDS
-            ]
+                    found.append(measured(name, own.mean, n=own.n, **where))
+            found += [Record("gradient_alarms", counts[kind, layer.name], subject=kind, **where) for kind in KINDS]
             # Of one window it would say the mean again.
             if len(one.curve) > 1:
                 steps, norms = zip(*one.curve, strict=True)
@@ -69,15 +69,6 @@ def gradient_rows(
             found.append(measured("norm", histogram.norm, "weights are not finite", **where))
             found.append(histogram_row(histogram, **where))
     return found
-
-
-def _row(
-    metric: str, value: float, layer: Layer, n: int | None, error: float | None = None, none: str | None = None
-) -> Record:
-    """Return what :func:`metrics.base.measured` does of a layer's value, in a third of the time."""
-    if not math.isfinite(value):
-        return measured(metric, value, *([none] if none else []), n=n, **at(layer))
-    return Record(metric, value, layer.name, layer.index, stderr=error, n=n)
 
 
 def histogram_row(histogram: WeightHistogram, **columns: Any) -> Row:

@@ -163,12 +163,12 @@ function drawResources(place, selection, { ask, run, select }) {
   return drawnOnce(place, asked, String(selection["rounds.resource"]), (table) => marker(table, selection, run.facts, select), (table) => {
     const metrics = [...new Set(table.facts.lines.map((line) => line.metric))];
     const metric = metrics.includes(selection["rounds.resource"]) ? selection["rounds.resource"] : metrics.includes("round_s") ? "round_s" : metrics[0];
-    const of = table.facts.lines.filter((line) => line.metric === metric);
+    const of = table.facts.lines.filter((line) => line.metric === metric).map((line) => ({ ...line, rows: rowsOfLine(table, line) }));
     listOf(place, metrics, metric, (chosen) => select({ "rounds.resource": chosen }));
     return {
-      title: `${of[0].label} over rounds`, table, rows: of.flatMap((line) => rowsOfLine(table, line)), label: of.map((line) => line.name).join("; "),
-      option: (how) => lines(of.map((line) => resourceLine(table, line)), { along: "round", label: of[0].label, how }),
-      notes: of.map((line) => line.band).concat(totals(table, of)),
+      title: `${of[0].label} over rounds`, table, rows: of.flatMap((line) => line.rows), label: of.map((line) => line.name).join("; "),
+      option: (how) => lines(of.map((line) => resourceLine(table.columns, line)), { along: "round", label: of[0].label, how }),
+      notes: of.map((line) => line.band).concat(totals(table.columns, of)),
       onSelect: ({ row }) => row !== undefined && select({ round: table.columns.round[row] }),
     };
   });
@@ -178,15 +178,13 @@ function rowsOfLine({ columns, length }, line) {
   return Array.from({ length }, (_, row) => row).filter((row) => columns.metric[row] === line.metric && columns.who[row] === line.who);
 }
 
-function resourceLine(table, line) {
-  const { columns } = table, rows = rowsOfLine(table, line);
-  return { ...part(columns, rows), name: line.name, colour: line.who === "server" ? "#000000" : "#0072B2", ...(line.count > 1 ? ends(columns, rows) : {}) };
+function resourceLine(columns, { rows, name, who, count }) {
+  return { ...part(columns, rows), name, colour: who === "server" ? "#000000" : "#0072B2", ...(count > 1 ? ends(columns, rows) : {}) };
 }
 
-function totals(table, of) {
+function totals(columns, of) {
   return of.filter((line) => line.adds).map((line) => {
-    let sum = 0;
-    for (const row of rowsOfLine(table, line)) sum += table.columns.total[row];
+    const sum = line.rows.reduce((before, row) => before + columns.total[row], 0);
     return `in all rounds: ${short(sum)} ${line.unit}${line.count > 1 ? " of all clients" : ""}`;
   });
 }

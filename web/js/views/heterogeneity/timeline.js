@@ -32,21 +32,21 @@ export function ofSelection({ columns: { federated }, length }, { columns: { loc
 }
 
 function drawn(panel, { columns, facts, settings, own, select, selected }) {
-  const levels = { accuracy_alone: facts.local_accuracy, disagreement_null: facts.null };
   const constant = (value) => new Float64Array(columns.round.length).fill(value ?? NaN);
+  const alone = constant(facts.local_accuracy), chance = constant(facts.null);
   const line = (name, y, more) => ({ name, x: columns.round, y, rows: Array.from(columns.round, (_, at) => at), ...more });
   const all = [
     line("inconsistent", columns.disagreement, { colour: "#D55E00" }),
     line("accuracy, federated", columns.accuracy, { colour: "#009E73" }),
-    ...level("accuracy, stand-alone", facts.local_accuracy, "#009E73"),
-    ...level("inconsistent, two seeds alone", facts.null, "#D55E00"),
+    ...level("accuracy, stand-alone", alone, "#009E73"),
+    ...level("inconsistent, two seeds alone", chance, "#D55E00"),
     ...(selected ? [
       line("selected: inconsistent", selected.inconsistent, { colour: "#D55E00", style: "dashed" }),
       line("selected: accuracy", selected.accuracy, { colour: "#009E73", style: "dashed" }),
     ] : []),
   ];
-  function level(name, value, colour) {
-    return Number.isFinite(value) ? [line(name, constant(value), { colour, style: "dotted" })] : [];
+  function level(name, values, colour) {
+    return Number.isFinite(values[0]) ? [line(name, values, { colour, style: "dotted" })] : [];
   }
   chart(panel.place, {
     title: `Over the rounds, client ${settings.names[settings.client]}`, height: 320,
@@ -57,7 +57,7 @@ function drawn(panel, { columns, facts, settings, own, select, selected }) {
       });
       return { ...made, legend: { ...made.legend, type: "plain" }, grid: { ...made.grid, bottom: 92 }, series: [...made.series, ...pins(own, how)] };
     },
-    table: { columns: { ...columns, ...mapped(levels, constant), ...(selected ? { selected_inconsistent: selected.inconsistent, selected_accuracy: selected.accuracy } : {}) }, facts },
+    table: { columns: { ...columns, accuracy_alone: alone, disagreement_null: chance, ...(selected ? { selected_inconsistent: selected.inconsistent, selected_accuracy: selected.accuracy } : {}) }, facts },
     marker: { at: settings.round, places: settings.rounds, label: "round", onMove: (round) => select({ round }) },
     notes: [
       `of the client's records "${settings.inputs}"${settings.measured.includes("disagreement") && settings.inputs !== "client_train" ? "; the run's own metric disagreement is of client_train" : ""}`,
@@ -68,11 +68,6 @@ function drawn(panel, { columns, facts, settings, own, select, selected }) {
       else if (row !== undefined) select({ round: columns.round[row] });
     },
   });
-}
-
-/** @param {Record<string, number>} values @param {(value: number) => Float64Array} how */
-function mapped(values, how) {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, how(value)]));
 }
 
 /** Annotations at their rounds. */

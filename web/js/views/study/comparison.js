@@ -72,7 +72,7 @@ function served(table, parts, selection, { select }) {
   const rows = [...columns.setting.keys()].filter((row) => columns.setting[row] === setting);
   const of = (name) => rows.map((row) => columns[name][row]);
   return {
-    title: `how evenly clients are served: ${facts.label}`, table, label: setting, notes: [SERVED.some(([name]) => known(of(`${name}_low`))) ? "bars: 95 % intervals over seeds" : NO_INTERVALS],
+    title: `how evenly clients are served: ${facts.label}`, table, rows, label: setting, notes: [SERVED.some(([name]) => known(of(`${name}_low`))) ? "bars: 95 % intervals over seeds" : NO_INTERVALS],
     option: (how) => intervals(SERVED.map(([name, words]) => ({ name: words, y: of(name), low: of(`${name}_low`), high: of(`${name}_high`), rows })), {
       along: "algorithm", names: of("algorithm"), label: facts.label, how,
       tip: (at) => [`variance over clients ${short(of("variance")[at], 3)}`, Number.isFinite(of("better_than_local")[at]) ? `${Math.round(100 * of("better_than_local")[at])} % of clients are better off than alone` : ""],
