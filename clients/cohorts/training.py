@@ -170,7 +170,7 @@ class _Cohort:
         for place, count in enumerate(counts):
             client = first + place
             self.seen[client] += count
-            if self.audiences[client].follows and self.audiences[client].hears(steps[place]):
+            if self.audiences[client].next == steps[place].number:
                 gradients = {name: gradient[place] for name, gradient in self.stack.gradients.items()}
                 self._show(client, partial(self.audiences[client].stepped, steps[place], gradients, losses[place]))
 

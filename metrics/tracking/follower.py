@@ -61,7 +61,7 @@ class Follower(ABC):
 
     @abstractmethod
     def wants(self, step: Step) -> bool:
-        """Say whether :meth:`look` is to be called after a step."""
+        """Say whether :meth:`look` is to be called after a step, which may be one of those to come."""
 
     @abstractmethod
     def start(self, weights: Mapping[str, Tensor]) -> None:
