@@ -100,7 +100,7 @@ class RoundLoop:
         self._settle()
         self.folder.commit_clients(server_round, train.clients)
         snapshots = self.snapshots.of_round(
-            server_round, evaluate.means().of("loss", "client_val"), self.model, train, self.folder.states
+            server_round, evaluate.means(["loss"]).of("loss", "client_val"), self.model, train, self.folder.states
         )
         self._last = LastEvaluation(sent, evaluate) if server_round == self.config.rounds else None
         tables = train.merged(evaluate)

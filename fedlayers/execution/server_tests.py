@@ -12,6 +12,7 @@ from fedlayers.measuring.server import ServerMeasuring
 
 # Where the scores that are shown come from, the first of them that was measured.
 _SHOWN = ("server_test", "client_test", "client_val")
+_METRICS = ("accuracy", "subset_accuracy", "loss")
 
 
 class ServerTests:
@@ -70,9 +71,9 @@ class ShownScores:
         if self._open is None:
             return
         (server_round, phase), self._open = self._open, None
-        means = phase.means()
+        means = phase.means(_METRICS)
         self._scope = self._scope or next((scope for scope in _SHOWN if means.of("loss", scope) is not None), None)
-        accuracy, of_sets, loss = (self._mean(means, metric) for metric in ("accuracy", "subset_accuracy", "loss"))
+        accuracy, of_sets, loss = (self._mean(means, metric) for metric in _METRICS)
         self._progress.round_done(server_round, of_sets if accuracy is None else accuracy, loss)
 
     def _mean(self, means: Means, metric: str) -> float | None:
