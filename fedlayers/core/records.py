@@ -213,11 +213,16 @@ def to_table(name: str, rows: Sequence[Row], **address: Any) -> pa.Table:
 
 def joined_table(name: str, groups: Sequence[tuple[Sequence[Row], Mapping[str, Any]]]) -> pa.Table:
     """Return groups of rows, each with columns of its own to fill in, as one table: see :func:`to_table`."""
-    schema, (values_of, makers) = SCHEMAS[name], _columns(name)
+    values_of, _ = _columns(name)
     parts = [_filled(zip(*map(values_of, rows), strict=True), name, address) for rows, address in groups if rows]
     columns = parts[0] if len(parts) == 1 else [sum(own, ()) for own in zip(*parts, strict=True)]
-    arrays = [make(column) for make, column in zip(makers, columns or [()] * len(schema), strict=True)]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    return table_of_columns(name, columns or [()] * len(SCHEMAS[name]))
+
+
+def table_of_columns(name: str, columns: Iterable[tuple[Any, ...]]) -> pa.Table:
+    """Return columns, in the order of the fixed schema, as an Arrow table."""
+    arrays = [make(column) for make, column in zip(_columns(name)[1], columns, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=SCHEMAS[name])
 
 
 def _filled(columns: Iterable[tuple[Any, ...]], name: str, address: Mapping[str, Any]) -> list[tuple[Any, ...]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from fedlayers.core.records import Resource, joined_table
+from fedlayers.core.records import SCHEMAS, Resource, table_of_columns
 
 # What the rows of a message differ in; the other columns are those of its address.
 _OWN = ("metric", "value", "unit", "layer", "layer_index", "subject")
@@ -36,8 +36,11 @@ def usage_table(packed: Sequence[bytes]) -> pa.Table:
         >>> table.select(["client", "metric", "value"]).to_pylist()
         [{'client': 3, 'metric': 'message_s', 'value': 0.5}]
     """
-    groups = []
+    # Column by column: a row of each would have been an object for no longer than this.
+    columns: dict[str, tuple[Any, ...]] = dict.fromkeys(SCHEMAS["resources"].names, ())
     for data in packed:
         address, rows = json.loads(data)
-        groups.append(([Resource(*row) for row in rows], address))
-    return joined_table("resources", groups)
+        own = dict(zip(_OWN, zip(*rows, strict=True), strict=True)) if rows else {}
+        for name, column in columns.items():
+            columns[name] = column + own.get(name, (address.get(name),) * len(rows))
+    return table_of_columns("resources", columns.values())
