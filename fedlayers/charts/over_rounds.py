@@ -23,10 +23,14 @@ COLUMNS = (
 )  # fmt: skip
 # So many clients are drawn one by one, and so many rounds of them.
 _MOST_CLIENTS, _MOST_ROUNDS = 60, 400
+# Of more clients the page draws no one unasked: FEW in web/js/views/rounds.js.
+FEW_CLIENTS = 30
 _SHOWN = ["line", "client", "round", "value", "low", "high"]
 
 
-def curves(tables: Tables, metric: str, layer: str | None = None, client: int | None = None) -> Charted:
+def curves(
+    tables: Tables, metric: str, layer: str | None = None, client: int | None = None, few: int | None = None
+) -> Charted:
     """Return a metric over the rounds: of each line mean and band over clients, and the values of clients.
 
     Args:
@@ -34,6 +38,7 @@ def curves(tables: Tables, metric: str, layer: str | None = None, client: int | 
         metric: see :func:`fedlayers.views.curves.over_rounds`.
         layer: whose values; None for the whole model's, or of a metric of layers for those of the first one.
         client: who is among the clients that are drawn one by one, where there are too many for all.
+        few: of more clients than these only that one has values of its own; None for as many as can be drawn.
 
     Returns:
         Columns ``line, client`` (NaN for the mean), ``round, value, low, high`` (the band, NaN for a client); facts
@@ -49,7 +54,8 @@ def curves(tables: Tables, metric: str, layer: str | None = None, client: int | 
         rows = over_rounds(tables.records, metric, layer)
     _check(rows, metric, layer, layers)
     quantity = tables.quantities[metric]
-    singles = _of_clients(rows, client)
+    most = _MOST_CLIENTS if few is None or rows["client"].nunique() <= few else 0
+    singles = _of_clients(rows, client, most)
     _, firsts = np.unique(rows["line"].to_numpy(), return_index=True)
     told = {key: rows[key].to_numpy(object)[firsts] for key in ("line_name", "who", "at", "kind")}
     parts, lines = [], []
@@ -61,7 +67,7 @@ def curves(tables: Tables, metric: str, layer: str | None = None, client: int | 
     found = {key: np.concatenate([part[key] for part in parts]) for key in _SHOWN}
     facts = {
         "label": axis_label(quantity), "limits": quantity.limits, "layer": layer, "layers": layers, "lines": lines,
-        "scale": asdict(_scale(rows, quantity)), "notes": _notes(rows),
+        "scale": asdict(_scale(rows, quantity)), "notes": _notes(rows, most),
     }  # fmt: skip
     return Charted(found, facts)
 
@@ -88,14 +94,14 @@ def _of_line(name: str, spread: Spread, single: pd.DataFrame) -> dict[str, np.nd
     }
 
 
-def _of_clients(rows: pd.DataFrame, client: int | None) -> pd.DataFrame:
+def _of_clients(rows: pd.DataFrame, client: int | None, most: int) -> pd.DataFrame:
     """Return the values of the clients of each line that are drawn one by one."""
     rows = rows[rows["client"].notna()]
     own = {name: rows[name].to_numpy(np.int64) for name in ("line", "client", "round")}
     chosen = np.zeros(len(rows), bool)
     for line in np.unique(own["line"]):
         of_line = own["line"] == line
-        clients = {*evenly(np.unique(own["client"][of_line]).tolist(), _MOST_CLIENTS), -1 if client is None else client}
+        clients = {*evenly(np.unique(own["client"][of_line]).tolist(), most), -1 if client is None else client}
         rounds = evenly(np.unique(own["round"][of_line]).tolist(), _MOST_ROUNDS)
         chosen |= of_line & np.isin(own["client"], list(clients)) & np.isin(own["round"], rounds)
     found = pd.DataFrame({**own, "value": rows["value"].to_numpy(float)})[chosen]
@@ -103,11 +109,11 @@ def _of_clients(rows: pd.DataFrame, client: int | None) -> pd.DataFrame:
     return found.groupby([*own], sort=True)["value"].mean().reset_index()
 
 
-def _notes(rows: pd.DataFrame) -> list[str]:
+def _notes(rows: pd.DataFrame, most: int) -> list[str]:
     count = rows["client"].nunique()
-    if count <= _MOST_CLIENTS:
+    if not most or count <= most:
         return []
-    return [f"{_MOST_CLIENTS} of {count} clients are drawn one by one; means and bands are of all"]
+    return [f"{most} of {count} clients are drawn one by one; means and bands are of all"]
 
 
 def _scale(rows: pd.DataFrame, quantity: Facts) -> AxisScale:

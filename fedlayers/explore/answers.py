@@ -46,13 +46,19 @@ class RunAnswers:
         """Return which metrics a table of the run has."""
         return self._of(run, f"measured {table}", lambda all_rows: measured.measured(all_rows, table), measured.COLUMNS)
 
-    def curves(self, run: Path, metric: str, layer: str | None = None, client: int | None = None) -> bytes:
+    def curves(
+        self, run: Path, metric: str, layer: str | None = None, client: int | None = None, few: int | None = None
+    ) -> bytes:
         """Return a metric over the rounds, see :func:`fedlayers.charts.over_rounds.curves`."""
-        name = f"curves {[metric, layer, client]}"
+        name = f"curves {[metric, layer, client, few]}"
         # Curves that are drawn together are read together.
         read = CURVES if metric in CURVES else (metric,)
         return self._of(
-            run, name, lambda rows: over_rounds.curves(rows, metric, layer, client), over_rounds.COLUMNS, metric=read
+            run,
+            name,
+            lambda rows: over_rounds.curves(rows, metric, layer, client, few),
+            over_rounds.COLUMNS,
+            metric=read,
         )
 
     def participation(self, run: Path) -> bytes:

@@ -6,6 +6,7 @@ What the first view shows is worked out at once, the rest as soon as nobody wait
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from fedlayers.charts.over_rounds import FEW_CLIENTS
 from fedlayers.core.errors import UserError
 from fedlayers.explore.answers import RunAnswers
 from fedlayers.explore.place import Place
@@ -24,7 +25,7 @@ def read_ahead(place: Place, answers: RunAnswers, leaving: Callable[[], bool] = 
         return
     first: list[Callable[..., bytes]] = [
         answers.measured,
-        *(partial(answers.curves, metric=name) for name in CURVES),
+        *(partial(answers.curves, metric=name, few=FEW_CLIENTS) for name in CURVES),
         answers.participation,
         answers.resources,
     ]

@@ -78,6 +78,15 @@ def test_of_many_clients_some_are_drawn_and_the_asked_one_is(tmp_path: Path) -> 
     assert 7 in drawn and {0, 129} <= drawn and len(drawn) <= 61
     assert charted.facts["notes"] == ["60 of 130 clients are drawn one by one; means and bands are of all"]
     assert charted.facts["lines"][0]["count"] == 130
+    # Who is drawn unasked: of more than a few no one but that one, with the same means and bands.
+    few = curves(tables, "loss", client=7, few=129)
+    assert set(shown(few.columns)["client"].dropna()) == {7} and few.facts["notes"] == []
+    means, drawn_means = (
+        one[one["client"].isna()].reset_index(drop=True) for one in map(shown, (charted.columns, few.columns))
+    )
+    assert means.equals(drawn_means) and few.facts["lines"] == charted.facts["lines"]
+    assert shown(curves(tables, "loss", few=129).columns)["client"].isna().all()
+    assert shown(curves(tables, "loss", client=7, few=130).columns).equals(shown(charted.columns))
 
 
 def test_metrics_are_told_of_models_and_of_layers(tables: Tables) -> None:

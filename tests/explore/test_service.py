@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 import fedlayers
 from fedlayers.charts import over_rounds
+from fedlayers.charts.over_rounds import FEW_CLIENTS
 from fedlayers.core.errors import UserError
 from fedlayers.explore import slices
 from fedlayers.explore.annotations import Annotations, Note
@@ -220,7 +221,7 @@ def test_what_the_first_look_asks_is_read_ahead_of_it(study: Path, monkeypatch: 
         monkeypatch.setattr(over_rounds, "curves", lambda *_: pytest.fail("it is worked out again"))
         if place.is_run:
             asked = TestClient(application(place, answers=answers), base_url="http://127.0.0.1:8000").get(
-                f"/api/runs/{place.root.name}/charts/curves", params={"metric": "accuracy"}
+                f"/api/runs/{place.root.name}/charts/curves", params={"metric": "accuracy", "few": FEW_CLIENTS}
             )
             assert _table(asked).num_rows > 0
         monkeypatch.undo()

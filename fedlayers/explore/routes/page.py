@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from fedlayers.charts import web_files
+from fedlayers.charts.over_rounds import FEW_CLIENTS
 from fedlayers.charts.questions import path_of
 from fedlayers.core.errors import UserError
 from fedlayers.explore.place import Place
@@ -70,7 +71,7 @@ def _asked_first(place: Place) -> dict[str, object]:
     except UserError:  # the page says so where it asks
         curves = []
     charts = [f"charts/{name}" for name in _OF_ROUNDS]
-    charts += [f"charts/curves?{urlencode({'metric': name})}" for name in curves]
+    charts += [f"charts/curves?{urlencode({'few': FEW_CLIENTS, 'metric': name})}" for name in curves]
     first = [f"api/{run}/{chart}" for chart in charts]
     return {"view": "rounds", "always": ["api/runs", f"api/{run}"], "first": first}
 

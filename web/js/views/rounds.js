@@ -70,8 +70,9 @@ function clientsOf(facts, table) {
 }
 
 function drawCurves(place, metric, selection, { ask, run, select, frozen }) {
-  const { facts } = run;
-  const params = { metric, layer: ALWAYS.includes(metric) ? null : selection.layer, client: (facts.clients ?? Infinity) > MANY && !frozen ? selection.client : null };
+  const { facts } = run, few = frozen || selection["rounds.clients"] === "each" ? null : FEW;
+  const client = !frozen && (facts.clients ?? Infinity) > (few ?? MANY) ? selection.client : null;
+  const params = { metric, layer: ALWAYS.includes(metric) ? null : selection.layer, client, few };
   const names = clientNames(facts), asked = ask(pathOf("runs", facts.run, "charts", "curves"), params);
   const look = JSON.stringify([selection.client, selection["rounds.clients"]]);
   return drawnOnce(place, asked, look, (table) => marker(table, selection, facts, select), (table) => {

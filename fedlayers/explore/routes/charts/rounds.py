@@ -15,6 +15,9 @@ router = APIRouter(prefix="/runs/{run}/charts", tags=["charts"], responses=CHART
 Metric = Annotated[str, Query(max_length=500, description="A metric's name in the tables.")]
 Layer = Annotated[str | None, Query(max_length=500, description="A layer's name; the whole model if absent.")]
 Client = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Drawn in any case, where not all clients are.")]
+Few = Annotated[
+    int | None, Query(ge=0, le=2**31 - 1, description="Of more clients than these none but that one has own values.")
+]
 
 
 @router.get("/measured", response_class=Response)
@@ -24,9 +27,11 @@ def metrics(service: Served, folder: RunFolder, table: Table = "records") -> Res
 
 
 @router.get("/curves", response_class=Response)
-def curves(service: Served, folder: RunFolder, metric: Metric, layer: Layer = None, client: Client = None) -> Response:
+def curves(
+    service: Served, folder: RunFolder, metric: Metric, layer: Layer = None, client: Client = None, few: Few = None
+) -> Response:
     """Return a metric over the rounds: of each line mean and band over clients, and the values of clients."""
-    return ArrowResponse(service.answers.curves(folder, metric, layer, client))
+    return ArrowResponse(service.answers.curves(folder, metric, layer, client, few))
 
 
 @router.get("/participation", response_class=Response)
