@@ -57,10 +57,16 @@ class Charted:
         """Return what an Arrow table shows, the same as of the frame that pandas makes of it, in a part of the time.
 
         Args:
-            table: columns of numbers or texts.
+            table: columns of numbers, truth values or texts.
             facts: see the class.
         """
         return cls({name: _of_arrow(table.column(name)) for name in table.column_names}, facts or {})
+
+    @classmethod
+    def of_stream(cls, stream: bytes) -> "Charted":
+        """Return what the bytes of :meth:`stream` show."""
+        table = pa.ipc.open_stream(stream).read_all()
+        return cls.of_table(table, json.loads(table.schema.metadata[FACTS]))
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -98,6 +104,9 @@ def _column(values: "pd.Series[Any]") -> Column:
 
 def _of_arrow(values: pa.ChunkedArray) -> Column:
     """Return a column of a table as numbers with NaN, or as texts with None."""
+    if pa.types.is_boolean(values.type) and not values.null_count:
+        truths: np.ndarray = values.to_numpy()
+        return truths.astype(bool)
     if pa.types.is_floating(values.type) or pa.types.is_integer(values.type):
         is_whole = pa.types.is_integer(values.type) and not values.null_count
         numbers: np.ndarray = values.to_numpy()

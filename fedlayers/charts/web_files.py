@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-# Libraries that leave one global name each: Arrow is there before the page's modules, echarts before a view is drawn.
+# Libraries that leave one global name each: echarts is there before a view is drawn, Arrow before a table is read.
 TABLES, CHARTS = "vendor/Arrow.es2015.min.js", "vendor/echarts.min.js"
 STYLES, ENTRY, PAGE = ("page.css", "chart.css", "heterogeneity.css"), "js/page.js", "page.html"
 _SENT = (".html", ".css", ".js", ".txt", ".md")

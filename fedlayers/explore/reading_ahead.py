@@ -4,13 +4,11 @@ What the first view shows is worked out at once, the rest as soon as nobody wait
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from pathlib import Path
 
-from fedlayers.charts.over_rounds import FEW_CLIENTS
 from fedlayers.core.errors import UserError
 from fedlayers.explore.answers import RunAnswers
 from fedlayers.explore.place import Place
-from fedlayers.views.curves import CURVES
 
 
 def read_ahead(place: Place, answers: RunAnswers, leaving: Callable[[], bool] = lambda: False) -> None:
@@ -23,19 +21,14 @@ def read_ahead(place: Place, answers: RunAnswers, leaving: Callable[[], bool] = 
     """
     if not place.is_run:
         return
-    first: list[Callable[..., bytes]] = [
-        answers.measured,
-        *(partial(answers.curves, metric=name, few=FEW_CLIENTS) for name in CURVES),
-        answers.participation,
-        answers.resources,
-    ]
+    first = [question.answered for question in answers.asked_first(place.root)]
     calm = answers.tables.calm
-    if _asked(place, first, leaving):
+    if _asked(place, [*first, answers.first], leaving):
         calm.finish()
         _asked(place, [answers.layers, answers.clients], lambda: leaving() or not calm.wait())
 
 
-def _asked(place: Place, questions: Sequence[Callable[..., bytes]], leaving: Callable[[], bool]) -> bool:
+def _asked(place: Place, questions: Sequence[Callable[[Path], object]], leaving: Callable[[], bool]) -> bool:
     """Ask questions about the run of a place; return whether all were, before the service is about to end."""
     for question in questions:
         if leaving():

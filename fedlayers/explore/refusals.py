@@ -57,12 +57,17 @@ def refused(status: int, sentence: str, request: Request | None = None) -> Respo
     return JSONResponse({"detail": sentence}, status)
 
 
+def status_of(error: UserError) -> int:
+    """Return the status of HTTP that goes with a sentence."""
+    return _NOT_THERE if isinstance(error, NotThere) else _CONFLICT
+
+
 def answer_problems(app: FastAPI) -> None:
     """Let an application answer each mistake with its sentence."""
 
     @app.exception_handler(UserError)
     def _told(request: Request, error: UserError) -> Response:
-        return refused(_NOT_THERE if isinstance(error, NotThere) else _CONFLICT, str(error), request)
+        return refused(status_of(error), str(error), request)
 
     @app.exception_handler(RequestValidationError)
     def _malformed(request: Request, error: RequestValidationError) -> Response:

@@ -53,6 +53,18 @@ class Remembered:
             self._keep(key, state, found)
         return found
 
+    def known(self, run: Path, what: str) -> Any:
+        """Return what was made before if it holds still, None if not.
+
+        Args:
+            run: its folder.
+            what: the name of the result.
+        """
+        state = tuple(state_of(run, table) for table in SCHEMAS)
+        with self._lock:
+            kept = self._known.get((run, what))
+            return kept[1] if kept is not None and kept[0] == state else None
+
     def _keep(self, key: tuple[Path, str], state: object, found: object) -> None:
         with self._lock:
             self._held += _size(found) - _size(self._known.pop(key, (None, b""))[1])

@@ -2,10 +2,10 @@
 
 from fedlayers.charts.charted import Charted
 from fedlayers.charts.differing import client_disagreements, client_record_clusters, client_verdicts
+from fedlayers.charts.packed import packed, size_of
 from fedlayers.charts.questions import key_of, path_of
 from fedlayers.charts.rows import rows_of_last_rounds
 from fedlayers.core.errors import UserError
-from fedlayers.report.packed import packed, size_of
 from fedlayers.report.room import Room
 from fedlayers.runs.reading.tables import Tables
 

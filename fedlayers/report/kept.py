@@ -19,10 +19,10 @@ from fedlayers.charts.layers.plan import federation_plan, layer_transition
 from fedlayers.charts.layers.profile import layer_profile
 from fedlayers.charts.layers.readouts import layer_readouts
 from fedlayers.charts.layers.spectra import layer_spectra
+from fedlayers.charts.packed import packed, size_of
 from fedlayers.charts.questions import key_of, path_of
 from fedlayers.charts.training import classes, dynamics
 from fedlayers.core.errors import UserError
-from fedlayers.report.packed import packed, size_of
 from fedlayers.report.room import Room
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.tables import Tables

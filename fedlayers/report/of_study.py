@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from fedlayers.charts.packed import packed
 from fedlayers.charts.questions import key_of
 from fedlayers.charts.study import comparison, run_scores
 from fedlayers.charts.study.run_scores import SmallCurve
 from fedlayers.core.errors import UserError
 from fedlayers.report.kept import Answers
-from fedlayers.report.packed import packed
 from fedlayers.runs.quantities import quantities_of
 from fedlayers.runs.reading.run_facts import is_complete
 from fedlayers.runs.reading.tables import Tables

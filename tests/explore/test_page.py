@@ -3,17 +3,23 @@
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from fedlayers.charts.charted import Charted
 from fedlayers.charts.web_files import CHARTS, STYLES, TABLES, digest_of, module_names, web_files, web_folder
+from fedlayers.explore import answers
 from fedlayers.explore.app import application
 from fedlayers.explore.place import Place
+from fedlayers.explore.routes import page as first_page
 from tests.support.fake_run import write_run
+from tests.support.saved_pages import unpacked
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,8 +48,9 @@ def test_the_page_names_each_file_with_its_version_and_runs_no_other_text(client
     assert "default-src 'self'" in policy[0] and "http" not in policy[0]
     told = told_first(page.text)
     named = re.findall(r'(?:src|href)="(\./[^"]*)"', page.text)
-    addresses = [*named, told["library"], *(address for view in told["views"].values() for address in view.values())]
-    assert len(addresses) == len({*addresses}) == len(named) + 1 + 2 * len(told["views"]) and named
+    own = [address for view in told["views"].values() for address in view.values()]
+    addresses = [*named, told["library"], told["tables"], *own]
+    assert len(addresses) == len({*addresses}) == len(named) + 2 + 2 * len(told["views"])
     for address in addresses:
         answer = client.get(address)
         assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"], address
@@ -70,11 +77,55 @@ def test_the_page_has_all_modules_of_a_view_in_one_file_and_asks_before_they_are
             text = web_files()[names[name]].read_text(encoding="utf-8")
             before = own[: own.index(name)]
             assert {*re.findall(r'^(?:import|export) [^;]*?"(fedlayers/[^"]+)";', text, re.MULTILINE)} <= {*before}
-    run = told["always"][1].removeprefix("api/runs/")
-    assert told["always"] == ["api/runs", f"api/runs/{run}"]
-    assert all(address.startswith(f"api/runs/{run}/charts/") for address in told["first"])
-    for address in (*told["always"], *told["first"]):
-        assert client.get(f"/{address}", headers={"X-Refusals": "told"}).status_code == 200
+
+
+def held_first(page: str) -> dict[str, Any]:
+    """Return what the page holds from the beginning: key of a question -> answer."""
+    (told,) = re.findall(r'<script type="application/json" id="first-answers">(.*?)</script>', page)
+    found: dict[str, Any] = json.loads(told)
+    return found
+
+
+def test_the_page_holds_what_the_first_view_asks_to_the_last_digit(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_page, "_WAIT_S", 60.0)
+    held, told = held_first(client.get("/").text), told_first(client.get("/").text)
+    assert told["always"] == told["first"] == []
+    (run,) = (one["run"] for one in held["runs?"]["json"])
+    assert held["runs?"]["json"] == client.get("/api/runs").json()
+    assert held[f"runs/{run}?"]["json"] == client.get(f"/api/runs/{run}").json()
+    charts = {key: answer for key, answer in held.items() if "/charts/" in key and "refused" not in answer}
+    assert [key.partition("/charts/")[2] for key in charts] == [
+        "measured?", "curves?few=30&metric=accuracy", "curves?few=30&metric=loss", "participation?", "resources?",
+    ]  # fmt: skip
+    for key, answer in charts.items():
+        asked = Charted.of_stream(client.get(f"/api/{key}").content)
+        columns = unpacked(answer)
+        assert answer["facts"] == asked.facts and answer["length"] == len(asked) > 0
+        for name, column in asked.columns.items():
+            assert np.array_equal(np.asarray(columns[name]), np.asarray(column), equal_nan=not isinstance(column, list))
+
+
+def test_what_the_page_cannot_hold_it_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = write_run(tmp_path)
+    shutil.rmtree(run / "resources")
+    monkeypatch.setattr(first_page, "_WAIT_S", 60.0)
+    monkeypatch.setattr(answers, "_LONGEST_HELD", 3000)
+    with TestClient(application(Place.at(run)), base_url="http://127.0.0.1:8000") as client:
+        page = client.get("/").text
+        held, told = held_first(page), told_first(page)
+        refused = client.get(f"/api/runs/{run.name}/charts/resources")
+        assert held[f"runs/{run.name}/charts/resources?"] == {"refused": refused.status_code, **refused.json()}
+        assert told["first"] and all("/charts/curves?few=30&metric=" in address for address in told["first"])
+        for address in told["first"]:
+            assert client.get(f"/{address}").status_code == 200
+        # What takes long is not waited for, and what is damaged is told where the page asks.
+        monkeypatch.setattr(answers.RunAnswers, "first_soon", lambda *_: {})
+        assert len(told_first(client.get("/").text)["first"]) == 6
+        (run / "run.json").write_text("{")
+        assert held_first(client.get("/").text) == {}
+        assert told_first(client.get("/").text)["always"] == ["api/runs", f"api/runs/{run.name}"]
 
 
 @pytest.mark.parametrize(

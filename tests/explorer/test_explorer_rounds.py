@@ -132,6 +132,24 @@ def test_what_a_run_lacks_is_not_asked_for_with_every_round(open_page: Any, serv
         service.stop()
 
 
+def test_the_first_view_asks_nothing_that_the_page_holds(open_page: Any, serve: Any, tmp_path: Path) -> None:
+    service = serve(write_run(tmp_path))
+    try:
+        page: Page = open_page(service.address)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url.removeprefix(service.address)))
+        for _ in range(2):  # the service may have just begun
+            asked.clear()
+            page.reload()
+            page.wait_for_selector("#view-rounds:not([aria-busy])")
+            page.wait_for_function("() => globalThis.Arrow")
+        rows, _ = charted(page, "[data-metric=loss]")
+        assert len(rows) and [one for one in asked if one.startswith("api/") and one != "api/events"] == []
+        page.goto("about:blank")
+    finally:
+        service.stop()
+
+
 def drag(page: "Page", canvas: str, to_round: int) -> None:
     """Drag the marker of a chart to a round."""
     places = page.evaluate(

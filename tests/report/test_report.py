@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from fedlayers.charts import participation
 from fedlayers.charts.charted import FACTS, Charted
+from fedlayers.charts.packed import numbers, packed
 from fedlayers.commands.report import main
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine import processes
@@ -24,7 +25,6 @@ from fedlayers.execution.summary import summarise
 from fedlayers.explore.app import application
 from fedlayers.explore.place import Place
 from fedlayers.report.kept import answers_of
-from fedlayers.report.packed import numbers, packed
 from fedlayers.report.page import write_report
 from fedlayers.report.room import MOST_ANSWERS, MOST_VALUES, Room, at_end_of_run, shares
 from fedlayers.runs.damage import DamagedRunWarning

@@ -6,7 +6,7 @@
  * @property {any} facts what is said of them.
  * @property {number} length
  */
-import { decoded, kept } from "fedlayers/frozen.js";
+import { decoded, heldFirst, kept, opened } from "fedlayers/frozen.js";
 import { columnsOf } from "fedlayers/columns.js";
 
 const MOST_KEPT = 300;
@@ -18,6 +18,9 @@ const answers = new Map();
 
 /** What `web/first.js` asked before this module was there: address -> its answer. @type {Map<string, Promise<Response>>} */
 const early = globalThis.askedEarly ?? new Map();
+
+/** What the page held from the beginning: key -> answer. */
+const first = new Map(Object.entries(heldFirst));
 
 /** The service said no: its own words. */
 export class Refusal extends Error {
@@ -37,6 +40,11 @@ export class Gone extends Error {
   }
 }
 
+function gone() {
+  dispatchEvent(new CustomEvent("service-gone"));
+  return new Gone();
+}
+
 /**
  * Returns what is answered: of Arrow an `Answer`, of JSON what it says. Asked again only when the run has gone on.
  * @param {string} path below `api/`, each part encoded: see `pathOf`.
@@ -54,7 +62,7 @@ export function ask(path, params = {}, how = {}) {
     answers.set(key, known);
     return known;
   }
-  const answer = kept ? frozen(key) : asked(path, params, how);
+  const answer = kept ? frozen(key) : first.has(key) ? told(key) : asked(path, params, how);
   answers.set(key, answer);
   // What failed is asked anew the next time; what a run lacks is not asked for with each step of a round that is dragged.
   const forgotten = () => answers.get(key) === answer && answers.delete(key);
@@ -90,9 +98,10 @@ function isAbout(key, run) {
   return !named.length || named.includes(`run=${run}`);
 }
 
-/** Forgets what was asked before the modules were there, and not since: the run may have gone on. */
+/** Forgets what was told or asked before the modules were there, and not asked since: the run may have gone on. */
 export function forgetEarly() {
   early.clear();
+  first.clear();
 }
 
 /**
@@ -128,6 +137,14 @@ async function frozen(key) {
   return found;
 }
 
+/** @param {string} key */
+async function told(key) {
+  const found = first.get(key);
+  first.delete(key);
+  if ("refused" in found) throw new Refusal(found.detail, found.refused);
+  return opened(found);
+}
+
 /** @param {string} path @param {Record<string, any>} params @param {any} how */
 async function asked(path, params, { body, method, onProgress, signal }) {
   const words = new URLSearchParams(pairs(params)).toString();
@@ -144,8 +161,7 @@ async function asked(path, params, { body, method, onProgress, signal }) {
       }));
     } catch (error) {
       if (signal?.aborted) throw error;
-      dispatchEvent(new CustomEvent("service-gone"));
-      throw new Gone();
+      throw gone();
     }
     if (answer.status === 202) {
       onProgress?.(await answer.json());
@@ -161,7 +177,8 @@ async function contents(answer) {
   const kind = answer.headers.get("Content-Type") ?? "";
   if (kind.startsWith("application/json")) return answer.json();
   const total = answer.headers.get("X-Total-Rows");
-  const found = columnsOf(new Uint8Array(await answer.arrayBuffer()));
+  const [bytes] = await Promise.all([answer.arrayBuffer(), globalThis.tablesThere?.()]).catch(() => { throw gone(); });
+  const found = columnsOf(new Uint8Array(bytes));
   return total === null ? found : { ...found, total: Number(total) };
 }
 

@@ -2,13 +2,19 @@
  * What a saved report holds: the answers to the questions that its views ask, by `keyOf` of `fedlayers/data.js`.
  *
  * They stand as JSON in an element `frozen-answers`: of each key `{json: value}`, or `{columns, facts, length}` with
- * columns as `fedlayers/report/packed.py` packs them. A page from the service has no such element.
+ * columns as `fedlayers/charts/packed.py` packs them. A page from the service has no such element, but `first-answers`,
+ * with those to what its first view asks, among them refusals: `{refused: status, detail: sentence}`.
  */
 
-const element = document.getElementById("frozen-answers");
+const heldIn = (id) => {
+  const element = document.getElementById(id);
+  return element && JSON.parse(element.textContent || "{}");
+};
 
 /** @type {?Record<string, any>} */
-export const kept = element && JSON.parse(element.textContent || "{}");
+export const kept = heldIn("frozen-answers");
+/** @type {Record<string, any>} */
+export const heldFirst = heldIn("first-answers") ?? {};
 /** @type {Map<string, [number, string][]>} question without its round -> rounds that were kept, with their keys */
 const rounds = new Map();
 for (const [key, answer] of Object.entries(kept ?? {})) {
@@ -25,7 +31,11 @@ for (const [key, answer] of Object.entries(kept ?? {})) {
  */
 export function decoded(key) {
   const found = kept?.[key] ?? kept?.[nearest(key)];
-  if (!found) return undefined;
+  return found && opened(found);
+}
+
+/** Returns what stands under a key: an answer with columns, or a value. @param {any} found */
+export function opened(found) {
   if ("json" in found) return found.json;
   const columns = Object.entries(found.columns).map(([name, column]) => [name, unpacked(column, found.length)]);
   return { columns: Object.fromEntries(columns), facts: found.facts, length: found.length };
@@ -55,4 +65,4 @@ function unpacked(column, length) {
   return Array.from(new Uint32Array(bytesOf(column.codes)), (code) => column.words[code]);
 }
 
-const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer;
+const bytesOf = (text) => (Uint8Array.fromBase64?.(text) ?? Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))).buffer;

@@ -109,6 +109,7 @@ async function loaded(view) {
 
 /** Loads the other views one after another while nothing else is to be done: each is there when its tab is clicked. */
 async function loadOthers() {
+  globalThis.tablesThere?.().catch(() => {});
   for (const view of VIEWS) {
     await new Promise((done) => requestIdleCallback(done));
     const isThere = await view.load().then(() => true, () => false);

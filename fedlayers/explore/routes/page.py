@@ -1,27 +1,27 @@
 """The page itself, and the files that it loads."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Cookie, Request
+from pydantic import TypeAdapter
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from fedlayers.charts import web_files
-from fedlayers.charts.over_rounds import FEW_CLIENTS
-from fedlayers.charts.questions import path_of
+from fedlayers.charts.questions import key_of, path_of
 from fedlayers.core.errors import UserError
-from fedlayers.explore.place import Place
 from fedlayers.explore.refusals import NotThere
+from fedlayers.explore.routes import runs
 from fedlayers.explore.routes.page_files import address_of, addresses_of_views, page_file
-from fedlayers.explore.service import Served
-from fedlayers.runs.quantities import load_quantities
-from fedlayers.views.curves import CURVES
+from fedlayers.explore.service import Served, Service
 
 router = APIRouter(include_in_schema=False)
 
 _YEAR_S = 31_536_000
+_LINES = TypeAdapter(list[runs.RunLine])
 # Nothing comes from elsewhere, no text is run but the one that begins, and no other page may frame this one.
 _POLICY = (
     "default-src 'self'; script-src 'self' '{digest}'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -29,9 +29,9 @@ _POLICY = (
 )
 
 
-# What the view Rounds asks of a run beside its curves, see web/js/views/rounds.js.
-_OF_ROUNDS = ("measured", "participation", "resources")
 _FIRST = "first.js"
+# So long the page waits for what it can hold from the beginning; what is not there by then it asks for.
+_WAIT_S = 0.1
 # What a reader may have chosen, see web/js/theme.js.
 _THEMES = ("light", "dark")
 
@@ -39,7 +39,13 @@ _THEMES = ("light", "dark")
 @router.get("/")
 def first(service: Served, fedlayers_theme: Annotated[str | None, Cookie()] = None) -> Response:
     """Return the page; its files are kept by a browser for as long as they are the same."""
-    told = {"views": addresses_of_views(), "library": address_of(web_files.CHARTS), **_asked_first(service.place)}
+    held = _held_first(service)
+    told = {
+        "views": addresses_of_views(),
+        "library": address_of(web_files.CHARTS),
+        "tables": address_of(web_files.TABLES),
+        **_asked_first(service, held),
+    }
     asked, start = web_files.in_script(json.dumps(told, separators=(",", ":"))), _text(_FIRST)
     head = [
         # Before what takes long: so that all of it comes meanwhile.
@@ -47,7 +53,9 @@ def first(service: Served, fedlayers_theme: Annotated[str | None, Cookie()] = No
         f"<script>{start}</script>",
         *(f"<style>{_text(path)}</style>" for path in web_files.STYLES),
     ]
-    page = web_files.page("\n".join(head), f'<script src="{address_of(web_files.TABLES)}"></script>')
+    answers = ",".join(f"{json.dumps(key, ensure_ascii=False)}:{answer}" for key, answer in held.items())
+    answered = f'<script type="application/json" id="first-answers">{{{web_files.in_script(answers)}}}</script>'
+    page = web_files.page("\n".join(head), answered)
     if fedlayers_theme in _THEMES:
         page = page.replace("<html ", f'<html data-theme="{fedlayers_theme}" ', 1)
     policy = _POLICY.format(digest=web_files.digest_of(start))
@@ -60,20 +68,35 @@ def _text(path: str) -> str:
     return held.contents.decode()
 
 
-def _asked_first(place: Place) -> dict[str, object]:
+def _held_first(service: Service) -> dict[str, str]:
+    """Return what the page holds from the beginning where a place is one run: key of a question -> answer as JSON."""
+    place = service.place
+    if not place.is_run:
+        return {}
+    try:
+        folder = place.run(place.root.name)
+        about = _LINES.dump_json(runs.runs(service)), runs.run(folder).model_dump_json().encode()
+    except UserError:  # the page says so where it asks
+        return {}
+    keys = key_of("runs"), key_of(path_of("runs", folder.name))
+    known = {key: f'{{"json":{answer.decode()}}}' for key, answer in zip(keys, about, strict=True)}
+    return known | service.answers.first_soon(folder, _WAIT_S)
+
+
+def _asked_first(service: Service, held: Mapping[str, str]) -> dict[str, object]:
     """Return which view is shown where the address names none, and what the page asks at first: always, and for it."""
+    place = service.place
     names = place.names()
     if not place.is_run:
         return {"view": "study" if len(names) > 1 else "rounds", "always": ["api/runs"], "first": []}
     run = path_of("runs", names[0])
-    try:
-        curves = [name for name in CURVES if name in load_quantities(place.root)]
-    except UserError:  # the page says so where it asks
-        curves = []
-    charts = [f"charts/{name}" for name in _OF_ROUNDS]
-    charts += [f"charts/curves?{urlencode({'few': FEW_CLIENTS, 'metric': name})}" for name in curves]
-    first = [f"api/{run}/{chart}" for chart in charts]
-    return {"view": "rounds", "always": ["api/runs", f"api/{run}"], "first": first}
+    always = [f"api/{path}" for path in ("runs", run) if key_of(path) not in held]
+    first = [
+        f"api/{run}/charts/{question.chart}{'?' if question.params else ''}{urlencode(question.params)}"
+        for question in service.answers.asked_first(place.root)
+        if question.key(place.root) not in held
+    ]
+    return {"view": "rounds", "always": always, "first": first}
 
 
 async def file(request: Request) -> Response:

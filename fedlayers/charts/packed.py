@@ -12,9 +12,14 @@ from fedlayers.core.json_values import plain
 _MOST_ERROR = 1e-6
 
 
-def packed(charted: Charted) -> dict[str, Any]:
-    """Return what a chart shows as a page has it: ``columns``, ``facts`` and ``length``, see ``web/js/frozen.js``."""
-    columns = {name: _column(column) for name, column in charted.columns.items()}
+def packed(charted: Charted, exact: bool = False) -> dict[str, Any]:
+    """Return what a chart shows as a page has it: ``columns``, ``facts`` and ``length``, see ``web/js/frozen.js``.
+
+    Args:
+        charted: what it shows.
+        exact: whether all digits of numbers are kept.
+    """
+    columns = {name: _column(column, exact) for name, column in charted.columns.items()}
     return {"columns": columns, "facts": plain(charted.facts), "length": len(charted)}
 
 
@@ -23,16 +28,16 @@ def size_of(charted: Charted) -> int:
     return len(charted) * len(charted.columns)
 
 
-def _column(column: Any) -> Any:
+def _column(column: Any, exact: bool) -> Any:
     values = np.asarray(column, dtype=None if isinstance(column, np.ndarray) else object)
     if values.dtype.kind == "b":
         return {"bits": _text(values.astype("u1"))}
     if values.dtype.kind in "iuf":
-        return numbers(values.astype(float))
+        return numbers(values.astype(float), exact)
     return _texts(values.tolist())
 
 
-def numbers(values: np.ndarray) -> dict[str, Any]:
+def numbers(values: np.ndarray, exact: bool = False) -> dict[str, Any]:
     """Return numbers as text: one for all if they are equal, four bytes a number if those are close enough, else eight.
 
     Four bytes a number are about seven digits; numbers that four bytes do not hold so well, such as a p value of 1e-60,
@@ -40,6 +45,7 @@ def numbers(values: np.ndarray) -> dict[str, Any]:
 
     Args:
         values: shape (n,), NaN where there is no value.
+        exact: whether close enough is only what is equal.
 
     Returns:
         ``{"all": number or None}``, ``{"f4": text}`` or ``{"f8": text}``: little-endian bytes in base64.
@@ -52,7 +58,8 @@ def numbers(values: np.ndarray) -> dict[str, Any]:
         return {"all": float(known[0])}
     with np.errstate(over="ignore", under="ignore"):
         narrow = wide.astype("<f4")
-        close = np.abs(narrow[np.isfinite(wide)].astype(float) - known) <= _MOST_ERROR * np.abs(known)
+        most = 0.0 if exact else _MOST_ERROR
+        close = np.abs(narrow[np.isfinite(wide)].astype(float) - known) <= most * np.abs(known)
     return {"f4": _text(narrow)} if close.all() else {"f8": _text(wide)}
 
 
