@@ -231,6 +231,11 @@ def test_what_is_on_its_way_or_failed_says_so_in_its_place(page: "Page") -> None
     assert page.inner_text("#one [role=alert]") == "metric must be <one> of a, b"
     page.evaluate(LINES, "clients")
     assert page.locator("#one [role]").count() == 1 and page.locator("#one .told").count() == 0
+    # Nor does it stay above a chart that is drawn anew.
+    page.evaluate("() => { F.drawn(one, new Promise((ready) => { window.ready = ready; }), () => ({})); }")
+    page.wait_for_selector("#one[aria-busy=true] [role=status]")
+    page.evaluate(LINES, "clients")
+    assert page.locator("#one .told").count() == 0
 
 
 def test_a_chart_follows_the_page_into_the_dark(page: "Page") -> None:

@@ -54,6 +54,8 @@ export function chart(element, spec) {
   held.asked = null;
   element.charted = spec.table;
   element.removeAttribute("aria-busy");
+  // What was said while the one before stood there.
+  element.querySelector(":scope > .told")?.remove();
   held.heading.textContent = spec.title;
   held.saved(spec.title);
   held.said.textContent = "";
