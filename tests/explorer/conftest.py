@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
@@ -17,8 +18,16 @@ from tests.support.fake_run import write_run
 from tests.support.figure_tables import Measured, write_measured_run
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
+_WEB = Path(__file__).parents[2] / "web"
+# A page with nothing but places for charts.
+CHART_SITE = "http://charts.test"
+CHART_PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>charts</title>
+<link rel="stylesheet" href="/page.css"><link rel="stylesheet" href="/chart.css">
+<style>body { color: var(--text); background: var(--page); } main { width: 700px; }</style>
+<script type="importmap">{"imports": {"fedlayers/": "/js/"}}</script><script src="/vendor/echarts.min.js"></script>
+</head><body><main><h1>Charts</h1><h2>Some</h2><div id="one"></div><div id="two"></div></main></body></html>"""
 # Every name that a run can have stands in the page as text.
 MARKUP = "<img src=x onerror=alert(1)>"
 
@@ -92,6 +101,29 @@ def pages(browser: "Browser") -> Iterator[Pages]:
     found = Pages(browser)
     yield found
     found.close()
+
+
+def _file_of_page(route: "Route") -> None:
+    path = _WEB / urlsplit(route.request.url).path.lstrip("/")
+    if path == _WEB:
+        route.fulfill(body=CHART_PAGE, content_type="text/html")
+    elif path.is_file():
+        route.fulfill(path=path)
+    else:
+        route.fulfill(body="", content_type="text/css" if path.suffix == ".css" else "image/x-icon")
+
+
+@pytest.fixture
+def page(pages: Pages) -> "Page":
+    """Return a page of two places for charts, with what draws them as ``F``."""
+    page = pages.open(CHART_SITE, answer=_file_of_page)
+    page.evaluate("""async () => {
+        const names = ["chart", "numbers", "marks/lines", "marks/heat-map", "marks/scatter"];
+        window.F = Object.assign({}, ...await Promise.all(names.map((name) => import(`fedlayers/${name}.js`))));
+        window.one = document.getElementById("one");
+        window.chosen = [];
+    }""")
+    return page
 
 
 Opened = Callable[..., "Page"]

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import numpy as np
@@ -18,45 +17,15 @@ from matplotlib.colors import to_hex
 from fedlayers.figures.drawing.heat_maps import _COLOURS
 from fedlayers.figures.drawing.style import MOMENT_COLOURS, PALETTE
 from metrics.tracking.drawing import TIER_COLOURS
-from tests.support.browser import Pages, accessibility_faults
+from tests.support.browser import accessibility_faults
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Page
 
 WEB = Path(__file__).parents[2] / "web"
-SITE = "http://charts.test"
-PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>charts</title>
-<link rel="stylesheet" href="/page.css"><link rel="stylesheet" href="/chart.css">
-<style>body { color: var(--text); background: var(--page); } main { width: 700px; }</style>
-<script type="importmap">{"imports": {"fedlayers/": "/js/"}}</script><script src="/vendor/echarts.min.js"></script>
-</head><body><main><h1>Charts</h1><h2>Some</h2><div id="one"></div><div id="two"></div></main></body></html>"""
 EVIL = "<img src=x onerror=\"document.title='broken'\">"
 
 pytestmark = pytest.mark.slow
-
-
-def _answer(route: "Route") -> None:
-    path = WEB / urlsplit(route.request.url).path.lstrip("/")
-    if path == WEB:
-        route.fulfill(body=PAGE, content_type="text/html")
-    elif path.is_file():
-        route.fulfill(path=path)
-    else:
-        route.fulfill(body="", content_type="text/css" if path.suffix == ".css" else "image/x-icon")
-
-
-@pytest.fixture
-def page(pages: Pages) -> "Page":
-    page = pages.open(SITE, answer=_answer)
-    # Each call of a test starts with what it imports.
-    page.evaluate("""async () => {
-        const names = ["chart", "numbers", "marks/lines", "marks/heat-map", "marks/scatter"];
-        window.F = Object.assign({}, ...await Promise.all(names.map((name) => import(`fedlayers/${name}.js`))));
-        window.one = document.getElementById("one");
-        window.chosen = [];
-    }""")
-    return page
-
 
 LINES = """(name) => {
     const columns = { round: [1, 2, 3, 5], value: [0.1, 0.4, NaN, 0.7], who: Array(4).fill(name) };

@@ -12,7 +12,8 @@ import { onScheme } from "fedlayers/colours.js";
  * @typedef {object} Chart
  * @property {string} title what it shows, in words
  * @property {string} [label] what a reader who cannot see it is told beside the title
- * @property {object | ((how: "light" | "dark") => object)} option of ECharts, see fedlayers/marks/*.js for its parts
+ * @property {object | ((how: "light" | "dark") => object)} option of ECharts, see fedlayers/marks/*.js for its parts; its
+ *   `notes` are told with those of the chart
  * @property {{columns: Record<string, ArrayLike<any>>, facts: object}} table what is drawn, for tests and as CSV
  * @property {number[]} [rows] which rows of the table are drawn, where not all are: the CSV has those
  * @property {(what: Selected) => void} [onSelect] told what was clicked, chosen by Enter, or caught by brush or lasso
@@ -59,10 +60,12 @@ export function chart(element, spec) {
   held.heading.textContent = spec.title;
   held.saved(spec.title);
   held.said.textContent = "";
-  held.notes.textContent = (spec.notes ?? []).filter(Boolean).join(" · ");
-  held.notes.hidden = !held.notes.textContent;
-  held.canvas.setAttribute("aria-label", [spec.title, spec.label, ...(spec.notes ?? [])].filter(Boolean).join(". "));
   redraw(held);
+  // What is known of what is drawn comes from who draws it.
+  const notes = [...(spec.notes ?? []), ...(held.option.notes ?? [])].filter(Boolean);
+  held.notes.textContent = notes.join(" · ");
+  held.notes.hidden = !notes.length;
+  held.canvas.setAttribute("aria-label", [spec.title, spec.label, ...notes].filter(Boolean).join(". "));
 }
 
 /**
@@ -173,7 +176,7 @@ function redraw(held) {
     canvas.style.height = height;
     drawing.resize();
   }
-  held.drawing.setOption(held.option, { replaceMerge: REPLACED });
+  held.drawing.setOption({ ...held.option, notes: null }, { replaceMerge: REPLACED });
   held.marker = slider(held, held.spec.marker);
 }
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from fedlayers.figures.drawing.coinciding import NOTE, coinciding_sign, show_coinciding
 from fedlayers.figures.drawing.measured_once import canvas_of
 
 # Okabe & Ito 2008, Color universal design: told apart with every kind of colour vision.
@@ -76,6 +77,8 @@ def headline(figure: Figure, facts: Mapping[str, Any], *more: str) -> None:
 def legend_below(figure: Figure, *notes: str) -> None:
     """Put one legend for all axes below them: each label once, those of chance last, then what bands and bars are.
 
+    Lines that lie on each other are drawn so that both are seen, and the legend says so.
+
     Args:
         figure: its axes hold the labelled lines.
         notes: what bands or bars are; empty ones are left out.
@@ -87,6 +90,8 @@ def legend_below(figure: Figure, *notes: str) -> None:
     entries = dict(sorted(entries.items(), key=lambda entry: entry[0].startswith("chance")))
     for note in filter(None, notes):
         entries[note] = _BAR if note.startswith("bars") else Patch(color="#777777", alpha=BAND_ALPHA, lw=0)
+    if show_coinciding(figure):
+        entries[NOTE] = coinciding_sign()
     if entries:
         # A figure that is narrower than its legend grows.
         figure.set_figwidth(max(figure.get_figwidth(), _legend_that_fits(figure, entries)))

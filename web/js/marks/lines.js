@@ -3,8 +3,12 @@
 import { categorical, known, shown } from "fedlayers/colours.js";
 import { short } from "fedlayers/html.js";
 import { countAxis, nameAxis, plot, valueAxis } from "fedlayers/marks/axes.js";
+import { coinciding, equals, told } from "fedlayers/marks/coinciding.js";
 import { faint } from "fedlayers/marks/faint.js";
 import { placing } from "fedlayers/numbers.js";
+
+/** By how much a line is wider for each line that lies over it. */
+const WIDER_PX = 3.5;
 
 /**
  * One line; arrays are of one length.
@@ -31,9 +35,10 @@ import { placing } from "fedlayers/numbers.js";
  */
 export function lines(lines, { along, names, label, scale, how, level, legend = true }) {
   const place = placing(scale), shaded = lines.map((line, at) => ({ ...line, shade: shadeOf(line, at, how) }));
-  const all = shaded.filter((line) => !line.faint), named = legend ? all.map((line) => line.name) : [];
+  const all = shaded.filter((line) => !line.faint), thin = shaded.filter((line) => line.faint), named = legend ? all.map((line) => line.name) : [];
+  const { depths, sets } = coinciding(all, scale?.kind === "log" ? Math.log10 : place.to, scale?.ends);
   // Curves first: a legend shows the sign of the first series of a name.
-  const series = all.map((line) => curve(line, place));
+  const series = all.map((line, at) => curve(line, place, depths[at]));
   if (level && series.length) series[0].markLine = levelled(level, place);
   const xAxis = names ? nameAxis(along, names) : countAxis(along);
   const turned = xAxis.axisLabel?.rotate ? xAxis.nameGap + 18 : 46;
@@ -41,8 +46,9 @@ export function lines(lines, { along, names, label, scale, how, level, legend = 
     xAxis, yAxis: valueAxis(label, scale),
     series: [
       ...series, ...all.filter((line) => line.low).map((line) => band(line, place)),
-      ...all.filter((line) => line.stderr).map((line) => bars(line, place)), ...faint(shaded.filter((line) => line.faint), place),
+      ...all.filter((line) => line.stderr).map((line) => bars(line, place)), ...faint(thin, place),
     ],
+    notes: told(sets, equals(thin)),
     grid: plot({ bottom: turned + (named.length > 1 ? 26 : 0) }),
     legend: { show: named.length > 1, type: "scroll", bottom: 0, data: [...new Set(named)] },
     tooltip: {
@@ -50,7 +56,8 @@ export function lines(lines, { along, names, label, scale, how, level, legend = 
         const line = all.find((one) => one.name === seriesName), at = data?.at;
         if (at === undefined) return "";
         const where = names ? `${along} ${names[line.x[at]]}` : `${along} ${line.x[at]}`;
-        return [where, `${seriesName}: ${short(line.y[at])}`, spread(line, at)];
+        const alike = (sets.find((names) => names.includes(seriesName)) ?? []).filter((name) => name !== seriesName);
+        return [where, `${seriesName}: ${short(line.y[at])}`, spread(line, at), alike.length ? `coincides with ${alike.join(", ")}` : ""];
       },
     },
   };
@@ -65,13 +72,14 @@ function spread(line, at) {
   return Number.isFinite(line.stderr?.[at]) ? `± ${short(line.stderr[at])} (standard error)` : "";
 }
 
-function curve(line, place) {
+function curve(line, place, below) {
   return {
     type: "line", name: line.name, rows: line.rows, z: 3, connectNulls: false,
     data: Array.from(line.x, (x, at) => ({ value: [x, Number.isFinite(line.y[at]) ? place.to(line.y[at]) : null], at })),
-    showSymbol: line.x.length <= 60, symbol: "circle", symbolSize: 6, triggerLineEvent: true,
-    lineStyle: { color: line.shade, width: 2, type: line.style ?? "solid" },
-    itemStyle: { color: line.shade }, emphasis: { focus: "none", lineStyle: { width: 3 } },
+    showSymbol: line.x.length <= 60, symbol: "circle", symbolSize: 6 + WIDER_PX * below, triggerLineEvent: true,
+    // Paler, so that a thin line of the same colour is seen on it.
+    lineStyle: { color: line.shade, width: 2 + WIDER_PX * below, type: line.style ?? "solid", opacity: below ? 0.5 : 1 },
+    itemStyle: { color: line.shade, opacity: below ? 0.5 : 1 }, emphasis: { focus: "none", lineStyle: { width: 3 + WIDER_PX * below } },
   };
 }
 
