@@ -27,6 +27,33 @@ def test_the_first_page_shows_the_runs_and_a_link_opens_one(open_page: Any, serv
     page.wait_for_selector("#view-study:not([hidden])")
 
 
+def test_back_goes_through_what_was_selected_and_over_a_dragged_round_at_once(
+    open_page: Any, served: str, study: Path
+) -> None:
+    run = min(folder.name for folder in study.iterdir() if "fedprox" in folder.name)
+    page: Page = open_page(f"{served}#view=rounds&run={run}")
+    before = page.evaluate("history.length")
+    page.select_option("#selection select[data-key=layer]", "conv2")
+    page.select_option("#selection select[data-key=client]", "1")
+    for at in (1, 3, 2):
+        page.locator("#selection input[data-key=round]").fill(str(at))
+    page.select_option("#selection select[data-key=client]", "3")
+    assert page.evaluate("history.length") == before + 4
+    for left in ("&layer=conv2&client=1&round=2", "&layer=conv2&client=1", "&layer=conv2", ""):
+        page.go_back()
+
+        page.wait_for_function(f"location.hash === '#view=rounds&run={run}{left}'")
+    # The lists say what is selected now, and what was undone can be done again.
+    page.wait_for_selector("#view-rounds:not([aria-busy])")
+    assert page.locator("#selection select[data-key=client]").input_value() == ""
+    page.go_forward()
+    page.wait_for_function("document.querySelector('#selection select[data-key=layer]').value === 'conv2'")
+    # A round that is dragged after "back" is a step of its own.
+    page.locator("#selection input[data-key=round]").fill("1")
+    page.go_back()
+    page.wait_for_function(f"location.hash === '#view=rounds&run={run}&layer=conv2'")
+
+
 @pytest.mark.parametrize("params", [
     {},
     {"b": 1, "a": "x y", "none": None},

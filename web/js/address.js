@@ -8,14 +8,16 @@
 
 const NUMBERS = new Set(["round", "client", "other"]);
 const LISTS = new Set(["runs"]);
-/** What makes another page of it, to which the browser's "back" leads. */
-const STEPS = new Set(["view", "run"]);
+/** What is moved rather than chosen, or written letter by letter: of all steps in a row one "back" leads to before the first. */
+const MOVED = new Set(["round", "heterogeneity.feature", "study.filter", "study.rows"]);
 
 /** @type {Set<(selection: Selection, before: Selection) => void>} */
 const listeners = new Set();
 /** @type {[string, string][]} */
 let malformed = [];
 let selection = read();
+/** What was moved last, empty after anything else. */
+let moving = "";
 
 /** Returns what is selected. @returns {Selection} */
 export function get() {
@@ -28,16 +30,17 @@ export function notNumbers() {
 }
 
 /**
- * Selects something else; what the patch does not name stays.
+ * Selects something else; what the patch does not name stays. The browser's "back" leads to what was selected before.
  * @param {Record<string, any>} patch values, null or undefined for "nothing".
- * @param {{push?: boolean}} [how] whether "back" leads to what was before; where the view or run changes it does.
  */
-export function set(patch, { push } = {}) {
+export function set(patch) {
   const merged = { ...selection, ...patch };
-  const steps = [...STEPS].some((name) => name in patch && (patch[name] ?? undefined) !== selection[name]);
   const words = written(merged);
   if (words === written(selection)) return;
-  history[push ?? steps ? "pushState" : "replaceState"](null, "", `#${words}`);
+  const names = Object.keys(patch).filter((name) => String(merged[name] ?? "") !== String(selection[name] ?? ""));
+  const step = names.every((name) => MOVED.has(name)) ? names.sort().join(" ") : "";
+  history[step && step === moving ? "replaceState" : "pushState"](null, "", `#${words}`);
+  moving = step;
   changed();
 }
 
@@ -87,5 +90,11 @@ function written(values) {
   return words.toString();
 }
 
-addEventListener("popstate", changed);
-addEventListener("hashchange", changed);
+/** By "back", by a link, or by hand. */
+function led() {
+  moving = "";
+  changed();
+}
+
+addEventListener("popstate", led);
+addEventListener("hashchange", led);

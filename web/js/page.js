@@ -6,7 +6,7 @@
  * @property {?{facts: any, models: [number, string][], quantities: any[]}} run what is said of the selected run.
  * @property {any[]} runs all runs: run, status, reason, facts.
  * @property {boolean} frozen whether this is a saved report.
- * @property {(patch: Record<string, any>, how?: {push?: boolean}) => void} select
+ * @property {(patch: Record<string, any>) => void} select
  * @property {() => boolean} isCurrent whether nothing newer was selected since this drawing began.
  *
  * @typedef {(place: HTMLElement, selection: any, context: Context) => (void|Promise<void>)} Draw
