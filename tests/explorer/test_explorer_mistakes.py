@@ -1,6 +1,7 @@
 """What the address asks for and is not there is told in a sentence, and the rest is drawn."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from tests.support.fake_run import write_run
 
 pytestmark = pytest.mark.slow
 
+_VIEWS = "study|rounds|layers|clients|heterogeneity|training|table"
 TOLD = "#mistakes > .told:not([hidden])"
 
 
@@ -30,6 +32,21 @@ def run(study: Path) -> str:
     ("view=rounds&round=1.5", "round must be a whole number from 0 on, the address has 1.5: it is passed over."),
     ("view=rounds&client=one", "client must be a whole number from 0 on, the address has one: it is passed over."),
     ("view=nope", "There is no view nope: there are study, rounds, layers, "),
+    ("view=rounds&metric=zzz", "There is no metric zzz: the run has "),
+    ("view=layers&metric=zzz", "There is no metric zzz: the run has "),
+    ("view=clients&metric=zzz", "There is no metric zzz: the run has "),
+    ("view=table&table=zzz", "There is no table zzz: there are records, pairs, spectra, resources. Shown is records."),
+    ("view=table&metric=zzz", "There is no metric zzz: there are "),
+    ("view=table&table.offset=-1", "table.offset must be a whole number from 0 on, the address has -1: "),
+    ("view=rounds&rounds.resource=zzz", "There is no resource zzz: there are "),
+    ("view=rounds&rounds.clients=zzz", "There is no clients zzz: there are each, no. Shown is what fits."),
+    ("view=layers&layers.face=zzz", "There is no face zzz: there are metric, client, layer. Shown is metric."),
+    ("view=layers&layers.series=zzz", "There is no series zzz: there "),
+    ("view=clients&clients.order=zzz", "There is no order zzz: there "),
+    ("view=study&study.sort=zzz", "There is no sort zzz: there are run, -run, "),
+    ("view=study&runs=zzz", "Of the picked runs there is no zzz: passed over."),
+    ("view=rounds&layr=conv2", "layr in the address is nothing that can be selected: it is passed over."),
+    ("view=rounds&rounds.zzz=1", "rounds.zzz in the address is nothing that can be selected: it is passed over."),
 ])  # fmt: skip
 def test_what_is_not_there_is_told_and_the_rest_drawn(
     open_page: Any, served: str, run: str, address: str, told: str
@@ -40,6 +57,20 @@ def test_what_is_not_there_is_told_and_the_rest_drawn(
     page.evaluate("location.hash = 'view=rounds'")
     page.wait_for_selector(TOLD, state="detached")
     drawn(page)
+
+
+def test_every_view_tells_of_all_that_it_takes_from_the_address() -> None:
+    web = Path(__file__).parents[2] / "web" / "js"
+    texts = [path.read_text() for path in web.rglob("*.js")]
+    found = {name for text in texts for name in re.findall(rf'"((?:{_VIEWS})\.[a-z]+)"', text)}
+    own = {f"heterogeneity.{name}" for text in texts for name in re.findall(r'\b(?:own|one)\((?:"|\{ )([a-z]+)', text)}
+    (listed,) = re.findall(r"^const NAMES = \{(.*?)^\};", (web / "mistakes.js").read_text(), re.DOTALL | re.MULTILINE)
+    known = {
+        f"{view}.{name}"
+        for view, names in re.findall(r"(\w+): \[(.*?)\]", listed)
+        for name in re.findall(r'"([^"]+)"', names)
+    }
+    assert {*found, *own} == {name for name in known if not name.endswith(".of")}
 
 
 @pytest.mark.parametrize("name", ["nope", "<b>nope</b>", "../main"])

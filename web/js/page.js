@@ -7,6 +7,8 @@
  * @property {any[]} runs all runs: run, status, reason, facts.
  * @property {boolean} frozen whether this is a saved report.
  * @property {(patch: Record<string, any>) => void} select
+ * @property {(key: string, names: string[], otherwise: string) => string} oneOf what the address says of something of which
+ *   there are these, else what is shown otherwise; that there is none of what it says is told.
  * @property {() => boolean} isCurrent whether nothing newer was selected since this drawing began.
  *
  * @typedef {(place: HTMLElement, selection: any, context: Context) => (void|Promise<void>)} Draw
@@ -24,7 +26,7 @@ import { ask, forgetEarly, Gone, pathOf } from "fedlayers/data.js";
 import { kept } from "fedlayers/frozen.js";
 import { element } from "fedlayers/html.js";
 import * as live from "fedlayers/live.js";
-import { mistakesOf, noNumbers, noView, withoutLostRun } from "fedlayers/mistakes.js";
+import { mistakesOf, noNumbers, noPicked, noSuch, noView, withoutLostRun } from "fedlayers/mistakes.js";
 import { drawSelection } from "fedlayers/selection.js";
 import { showTheme } from "fedlayers/theme.js";
 
@@ -70,9 +72,15 @@ export async function draw() {
     const run = await asked;
     if (!isCurrent()) return;
     const { sentences, left } = mistakesOf(selection, run);
-    tell(above, [...said, ...noView(selection.view, VIEWS, view.title), ...noNumbers(address.notNumbers()), ...sentences].join(" "));
+    const wrong = new Set([...said, ...noView(selection.view, VIEWS, view.title), ...noNumbers(address.notNumbers()), ...noPicked(selection.runs, runs), ...sentences]);
+    tell(above, [...wrong].join(" "));
     drawSelection(left, run, runs, view);
-    const context = { ask, run, runs, frozen: Boolean(kept), select: address.set, isCurrent };
+    const oneOf = (key, names, otherwise) => {
+      if (left[key] === undefined || names.includes(left[key])) return left[key] ?? otherwise;
+      if (isCurrent()) tell(above, [...wrong.add(noSuch(key, left[key], names, otherwise))].join(" "));
+      return otherwise;
+    };
+    const context = { ask, run, runs, frozen: Boolean(kept), select: address.set, isCurrent, oneOf };
     const module = await coming;
     if (!isCurrent()) return;
     await module.draw(place, run ? { ...left, run: run.facts.run } : left, context);

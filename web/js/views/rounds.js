@@ -14,6 +14,7 @@ const FEW = 30, MANY = 60;
 /** @type {import("fedlayers/page.js").Draw} */
 export async function draw(place, selection, context) {
   const { facts } = context.run, parts = built(place);
+  context.oneOf("rounds.clients", ["each", "no"], "what fits");
   const measured = (await context.ask(pathOf("runs", facts.run, "charts", "measured"))).columns.metric;
   if (!context.isCurrent()) return;
   const shown = ALWAYS.filter((name) => measured.includes(name));
@@ -61,7 +62,8 @@ function controls(selection, { run, select }, others) {
 
 /** Whether clients are drawn one by one. @param {number} clients how many there are */
 function shownOneByOne(selection, clients) {
-  return selection["rounds.clients"] ? selection["rounds.clients"] === "each" : clients <= FEW;
+  const asked = selection["rounds.clients"];
+  return ["each", "no"].includes(asked) ? asked === "each" : clients <= FEW;
 }
 
 /** How many clients a chart has values of, where the run does not say how many it has. */
@@ -159,11 +161,16 @@ function drawParticipation(place, selection, { ask, run, select }) {
   });
 }
 
-function drawResources(place, selection, { ask, run, select }) {
+function drawResources(place, selection, { ask, run, select, oneOf }) {
   const asked = ask(pathOf("runs", run.facts.run, "charts", "resources"));
+  const metricOf = ({ facts }) => {
+    const metrics = [...new Set(facts.lines.map((line) => line.metric))];
+    return { metrics, metric: oneOf("rounds.resource", metrics, metrics.includes("round_s") ? "round_s" : metrics[0]) };
+  };
+  // Also where the chart stays as it is.
+  asked.then(metricOf, () => {});
   return drawnOnce(place, asked, String(selection["rounds.resource"]), (table) => marker(table, selection, run.facts, select), (table) => {
-    const metrics = [...new Set(table.facts.lines.map((line) => line.metric))];
-    const metric = metrics.includes(selection["rounds.resource"]) ? selection["rounds.resource"] : metrics.includes("round_s") ? "round_s" : metrics[0];
+    const { metrics, metric } = metricOf(table);
     const of = table.facts.lines.filter((line) => line.metric === metric).map((line) => ({ ...line, rows: rowsOfLine(table, line) }));
     listOf(place, metrics, metric, (chosen) => select({ "rounds.resource": chosen }));
     return {

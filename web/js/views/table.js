@@ -9,13 +9,16 @@ const ROWS = 100;
 const CHOSEN = ["metric", "round", "client", "other", "layer"];
 
 /** @type {import("fedlayers/page.js").Draw} */
-export async function draw(place, selection, { ask, run, select, isCurrent, frozen }) {
-  const name = run.facts.run, tables = frozen ? SAVED_TABLES : TABLES, table = tables.includes(selection.table) ? selection.table : "records";
+export async function draw(place, selection, { ask, run, select, isCurrent, frozen, oneOf }) {
+  const name = run.facts.run, tables = frozen ? SAVED_TABLES : TABLES, table = oneOf("table", tables, "records");
   const parts = built(place), offset = Math.max(0, Number(selection["table.offset"] ?? 0) || 0);
   const saved = frozen ? await ask(pathOf("runs", name, "tables", table, "saved")).catch(() => NOTHING) : null;
   const known = saved ? [...new Set(saved.columns.metric)] : (await ask(pathOf("runs", name, "charts", "measured"), { table })).columns.metric;
   if (!isCurrent()) return;
   const chosen = Object.fromEntries(CHOSEN.filter((key) => selection[key] !== undefined && (key !== "other" || table === "pairs")).map((key) => [key, selection[key]]));
+  // A metric of another table has no rows here; one of none is told.
+  const metrics = [...new Set([...known, ...run.quantities.map((one) => one.name)])];
+  if (oneOf("metric", metrics, "every metric") !== chosen.metric) delete chosen.metric;
   filled(parts.controls, [table, known, chosen], () => controls(tables, table, known, chosen, select));
   const params = { ...chosen, offset, limit: ROWS };
   parts.shown.setAttribute("aria-busy", "true");

@@ -12,6 +12,8 @@ export function drawMatrix(parts, about) {
   const { selection, select } = about, asked = about.ask(about.path("matrix"), about.params);
   asked.then(({ facts }) => {
     if (!about.isCurrent()) return;
+    about.oneOf("clients.order", facts.orders.map((one) => one.name), orderOf(facts, selection).name);
+    about.oneOf("clients.setting", facts.settings, facts.setting);
     listed("clients-order", "order by", facts.orders.map((one) => one.name), orderOf(facts, selection).name, (name) => select({ "clients.order": name }));
     listed("clients-setting", "of", facts.settings, facts.setting, (name) => select({ "clients.setting": name }));
   }, () => {});

@@ -49,7 +49,7 @@ function built(place) {
 }
 
 /** @param {any} about @param {string[]} metrics @param {string[]} layers */
-function controls({ known, metric, layer, select }, metrics, layers) {
+function controls({ known, metric, layer, selection, select }, metrics, layers) {
   const { columns } = known;
   const labelled = metrics.map((name) => [name, columns.label[columns.metric.indexOf(name)]]);
   const isWhole = layers.includes("whole model");
@@ -57,5 +57,6 @@ function controls({ known, metric, layer, select }, metrics, layers) {
     choice("measure", labelled, metric, (name) => select({ metric: name, "clients.setting": null })),
     layers.length > 1 ? choice("at", layers.map((name) => [name, name]), layer ?? (isWhole ? "whole model" : layers.at(-1)), (name) => select({ layer: name })) : null,
     element("span", { id: "clients-setting" }), element("span", { id: "clients-order" }),
+    selection.metric && selection.metric !== metric ? element("span", { class: "note" }, `${selection.metric} compares no clients`) : null,
   ].filter(Boolean);
 }

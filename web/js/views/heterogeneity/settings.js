@@ -42,11 +42,15 @@ export const METHODS = {
 /** How wide squares of the matrix' ground are, shares of a cell -> how many there are along a side. */
 export const GRIDS = { "0.05": 20, "0.1": 10, "0.025": 40 };
 
-/** @param {Record<string, any>} selection @param {any} run @returns {Settings} */
-export function settingsOf(selection, run) {
+/**
+ * @param {Record<string, any>} selection
+ * @param {{run: any, oneOf: import("fedlayers/page.js").Context["oneOf"]}} context
+ * @returns {Settings}
+ */
+export function settingsOf(selection, { run, oneOf }) {
   const { facts } = run;
   const own = (name) => selection[`heterogeneity.${name}`];
-  const one = (name, known) => (known.includes(own(name)) ? own(name) : known[0]);
+  const one = (name, known) => oneOf(`heterogeneity.${name}`, known, known[0]);
   const rounds = [...new Set(run.models.filter(([, owner]) => owner === "server").map(([round]) => round))].sort((a, b) => a - b);
   const upTo = rounds.filter((round) => round <= (selection.round ?? Infinity));
   const round = upTo.at(-1) ?? rounds[0] ?? null;

@@ -32,7 +32,7 @@ let bar;
 
 /** @type {import("fedlayers/page.js").Draw} */
 export async function draw(place, selection, context) {
-  const settings = settingsOf(selection, context.run);
+  const settings = settingsOf(selection, context);
   if (place.dataset.run !== settings.run) build(place, settings.run);
   begin();
   const why = settings.rounds.length ? "" : withoutModel(context.run.facts);

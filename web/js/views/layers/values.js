@@ -27,9 +27,10 @@ function rowsOf(facts, columns) {
   return [...facts.clients.map((one) => `client ${one.name}`), ...(columns.client.some(Number.isNaN) ? ["server"] : [])];
 }
 
-function listSeries(facts, { select }) {
+function listSeries(facts, { select, oneOf }) {
   const place = document.getElementById("layers-series");
   if (!place) return;
+  oneOf("layers.series", facts.names, facts.series);
   const options = facts.names.map((name) => [name, name]);
   place.replaceChildren(...(options.length > 1 ? [choice("of", options, facts.series, (name) => select({ "layers.series": name }))] : []));
 }

@@ -24,20 +24,19 @@ export async function draw(place, selection, context) {
     ? `Nothing has been measured of single layers yet; the run begins to measure ${facts.not_yet}.` : "Nothing was measured of single layers."} Of layers measure, among others, metrics=[weights,gradients] and similarity=[cka].`;
   parts.measured.toggleAttribute("hidden", !metrics.length);
   const metric = metrics.includes(selection.metric) ? selection.metric : FIRST.find((one) => metrics.includes(one)) ?? metrics[0];
+  const face = context.oneOf("layers.face", FACES.map(([name]) => name), "metric");
   const about = {
-    ...context, path: (...more) => pathOf("runs", run, "charts", "layers", ...more), known, metric, selection,
+    ...context, path: (...more) => pathOf("runs", run, "charts", "layers", ...more), known, metric, face, selection,
     layers: facts.layers.map((layer) => layer.name),
   };
   const asked = [];
   if (metrics.length) {
     parts.controls.replaceChildren(...controls(about));
-    asked.push(faceOf(selection) === "metric" ? drawValues(parts, about) : drawCube(parts, about), drawProfile(parts, about));
+    asked.push(face === "metric" ? drawValues(parts, about) : drawCube(parts, about), drawProfile(parts, about));
   }
   asked.push(drawChosen(parts, about), drawPlan(parts, about), drawTransition(parts, about), drawReadouts(parts, about));
   await Promise.all(asked);
 }
-
-const faceOf = (selection) => FACES.some(([name]) => name === selection["layers.face"]) ? selection["layers.face"] : "metric";
 
 /** What stands in the place, made once. @param {HTMLElement} place */
 function built(place) {
@@ -62,14 +61,15 @@ function built(place) {
 }
 
 /** @param {any} about */
-function controls({ known, metric, selection, select }) {
+function controls({ known, metric, face, selection, select }) {
   const { columns } = known;
   const names = columns.metric.map((name, at) => [name, `${columns.label[at]}${columns.table[at] === "pairs" ? " (between models)" : ""}`]);
   return [
-    choice("heat map of", FACES, faceOf(selection), (face) => select({ "layers.face": face === "metric" ? null : face })),
+    choice("heat map of", FACES, face, (one) => select({ "layers.face": one === "metric" ? null : one })),
     choice("metric", names, metric, (name) => select({ metric: name, "layers.series": null })),
     element("span", { id: "layers-series" }),
-  ];
+    selection.metric && selection.metric !== metric ? element("span", { class: "note" }, `${selection.metric} has no values of layers`) : null,
+  ].filter(Boolean);
 }
 
 /** @param {any} parts @param {any} about */

@@ -19,7 +19,7 @@ export async function drawComparison(place, selection, context) {
   const settings = context.ask("charts/comparison/settings", params);
   const drawings = [
     drawn(parts.matrix, settings, matrix),
-    drawn(parts.served, settings, (table) => served(table, parts, selection, context)),
+    drawn(parts.served, settings, (table) => served(table, parts, context)),
     drawn(parts.ranks, context.ask("charts/comparison/ranks", params), ranks),
   ];
   const found = await settings.catch(() => null);
@@ -64,9 +64,9 @@ function matrix(table) {
   };
 }
 
-function served(table, parts, selection, { select }) {
+function served(table, parts, { select, oneOf }) {
   const { columns, facts } = table, settings = [...new Set(columns.setting)];
-  const setting = settings.includes(selection["study.setting"]) ? selection["study.setting"] : settings[0];
+  const setting = oneOf("study.setting", settings, settings[0]);
   filled(parts.setting, [settings, setting], () => settings.length > 1
     ? [choice("setting", settings.map((one) => [one, one]), setting, (chosen) => select({ "study.setting": chosen }))] : []);
   const rows = [...columns.setting.keys()].filter((row) => columns.setting[row] === setting);
@@ -85,7 +85,7 @@ function ranks(table) {
   const one = facts.rankings.find((ranking) => ranking.over === "settings") ?? facts.rankings[0];
   if (!one) throw new Error(`there are no ranks: ${facts.nothing}`);
   const rows = [...columns.over.keys()].filter((row) => columns.over[row] === one.over);
-  const blocks = one.over === "settings" ? `${one.blocks} settings` : `${one.blocks} seeds of ${one.settings} setting${one.settings > 1 ? "s" : ""}`;
+  const blocks = one.over === "settings" ? `${one.blocks} settings` : `${one.blocks} seed${one.blocks > 1 ? "s" : ""} of ${one.settings} setting${one.settings > 1 ? "s" : ""}`;
   const tested = one.reason ? `no test: ${one.reason}` : `Friedman's test: p = ${short(one.p, 2)}; ranks that are ${short(one.critical_difference, 3)} apart differ (Nemenyi)`;
   return {
     title: `ranks over ${blocks}`, table, label: tested, height: 90 + 34 * rows.length + 40,

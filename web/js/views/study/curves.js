@@ -13,7 +13,7 @@ export async function drawCurves(place, selection, context) {
     : "Pick runs in the table to see their curves side by side, with intervals over seeds.";
   if (!there.length) return parts.controls.replaceChildren();
   const answer = context.ask("charts/groups", { run: there });
-  for (const place_ of parts.places) drawn(place_, answer, (table) => curves(table, place_, parts, selection, context));
+  for (const place_ of parts.places) drawn(place_, answer, (table) => curves(table, place_, parts, context));
   await answer.catch(() => null); // each chart says what went wrong
 }
 
@@ -26,9 +26,9 @@ function built(place) {
   return (place.parts = { hint, controls, charts, places });
 }
 
-function curves(table, place, parts, selection, { select }) {
+function curves(table, place, parts, { select, oneOf }) {
   const { columns, facts, length } = table, metric = facts.metrics[Number(place.dataset.metric)];
-  const kind = facts.evaluations.includes(selection["study.evaluation"]) ? selection["study.evaluation"] : facts.evaluations.find((one) => one.includes("after aggregation")) ?? facts.evaluations[0];
+  const kind = oneOf("study.evaluation", facts.evaluations, facts.evaluations.find((one) => one.includes("after aggregation")) ?? facts.evaluations[0]);
   parts.controls.replaceChildren(...(facts.evaluations.length > 1
     ? [choice("evaluation", facts.evaluations.map((one) => [one, one]), kind, (chosen) => select({ "study.evaluation": chosen }))] : []));
   place.toggleAttribute("hidden", !metric);

@@ -49,15 +49,16 @@ function columnsOf(same, metric) {
   ];
 }
 
-function table({ shown, buttons, same: sameLine }, lines, same, selection, { select }) {
+function table({ shown, buttons, same: sameLine }, lines, same, selection, { select, oneOf }) {
   const metrics = [...new Set(lines.map((line) => line.metric).filter(Boolean))];
   const columns = columnsOf(same, metrics.length === 1 ? metrics[0].replaceAll("_", " ") : "");
-  const found = sorted(filtered(lines, columns, selection["study.filter"] ?? ""), columns, selection["study.sort"] ?? "run");
+  const sort = oneOf("study.sort", columns.filter(({ value }) => value).flatMap(({ name }) => [name, `-${name}`]), "run");
+  const found = sorted(filtered(lines, columns, selection["study.filter"] ?? ""), columns, sort);
   const most = Number(selection["study.rows"] ?? AT_ONCE), picked = new Set(selection.runs ?? []);
   const told = same.filter((name) => lines[0][name] !== null);
   sameLine.textContent = told.length ? `alike in all: ${told.map((name) => `${name} ${lines[0][name]}`).join(", ")}` : "";
   const body = found.slice(0, most).map((line) => row(line, columns, picked, selection, select));
-  const head = columns.map((column) => heading(column, selection["study.sort"] ?? "run", select));
+  const head = columns.map((column) => heading(column, sort, select));
   const focused = focusIn(shown);
   shown.replaceChildren(element("table", { class: "runs" },
     element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "pick"), head)), element("tbody", {}, body)));

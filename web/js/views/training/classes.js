@@ -14,7 +14,8 @@ export async function drawClasses(selection, context) {
   const [classes, tiers] = await Promise.all([
     askedOf(context.ask, path("classes"), score && `class_${score}`), askedOf(context.ask, path("tiers"), score && `tier_${score}`),
   ]);
-  const { facts } = classes, series = selected(facts.series, selection[SERIES]), way = selected(tiers.facts.series, selection[WAY]);
+  const { facts } = classes, { oneOf } = context, series = oneOf(SERIES, facts.series, facts.series[0]), way = oneOf(WAY, tiers.facts.series, tiers.facts.series[0]);
+  oneOf(METRIC, facts.metrics.flatMap((name) => [name, name.replace(/^class_/, "")]), facts.metric);
   const { section, place } = sectionOf("classes", "How well is each class recognised?", [
     ["score", named(facts.metrics), facts.metric, (value) => context.select({ [METRIC]: value })],
     ["measured", asTheyAre(facts.series), series, (value) => context.select({ [SERIES]: value })],
@@ -26,8 +27,6 @@ export async function drawClasses(selection, context) {
   }
   return [section];
 }
-
-const selected = (known, asked) => known.includes(asked) ? asked : known[0];
 
 function drawHeatMap(place, { columns, facts, length }, series, selection, context) {
   const measured = [...new Set(rowsWhere(length, (row) => columns.series[row] === series).map((row) => columns.round[row]))];

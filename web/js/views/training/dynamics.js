@@ -18,8 +18,9 @@ export async function drawDynamics(selection, context) {
   return [drawFlow(flow, alarms, selection, context), drawAttention(attention, selection, context), drawResources(resources, selection, context)];
 }
 
-function listed({ facts }, key, selection, context) {
-  const series = facts.series.includes(selection[`${key}.of`]) ? selection[`${key}.of`] : facts.series[0];
+function listed({ facts }, key, context) {
+  const series = context.oneOf(`${key}.of`, facts.series, facts.series[0]);
+  context.oneOf(key, facts.metrics, facts.metric);
   const lists = [
     ["metric", named(facts.metrics), facts.metric, (value) => context.select({ [key]: value })],
     ["of", asTheyAre(facts.series), series, (value) => context.select({ [`${key}.of`]: value })],
@@ -28,7 +29,7 @@ function listed({ facts }, key, selection, context) {
 }
 
 function drawFlow(answer, alarms, selection, context) {
-  const { columns, facts, length } = answer, { series, lists } = listed(answer, "training.flow", selection, context);
+  const { columns, facts, length } = answer, { series, lists } = listed(answer, "training.flow", context);
   const { section, place } = sectionOf("flow", "What flows while clients train?", lists, facts.metrics.length ? "" : facts.without, ["flow", "alarms"]);
   if (!facts.metrics.length || !context.isCurrent()) return section;
   const rows = rowsWhere(length, (row) => columns.series[row] === series);
@@ -56,7 +57,7 @@ function showAlarms(place, { columns, facts, length }) {
 }
 
 function drawAttention(answer, selection, context) {
-  const { columns, facts, length } = answer, { series, lists } = listed(answer, "training.attention", selection, context);
+  const { columns, facts, length } = answer, { series, lists } = listed(answer, "training.attention", context);
   const { section, place } = sectionOf("attention", "Where do heads look?", lists, facts.metrics.length ? "" : facts.without, ["attention"]);
   if (!facts.metrics.length || !context.isCurrent()) return section;
   const of = rowsWhere(length, (row) => columns.series[row] === series);
@@ -79,7 +80,7 @@ function drawAttention(answer, selection, context) {
 }
 
 function drawResources(answer, selection, context) {
-  const { columns, facts, length } = answer, { lists } = listed(answer, "training.resource", selection, context);
+  const { columns, facts, length } = answer, { lists } = listed(answer, "training.resource", context);
   const without = facts.metrics.length ? "" : "nothing that training took was noted";
   const { section, place } = sectionOf("resources", "What did training take?", lists.slice(0, 1), without, ["resources"]);
   if (!facts.metrics.length || !context.isCurrent()) return section;
