@@ -72,6 +72,10 @@ def test_the_page_has_all_modules_of_a_view_in_one_file_and_asks_before_they_are
             for part in ("own", "others")
         )
         assert sorted([*own, *others]) == sorted(names)
+        is_called = [
+            client.get(addresses[part]).text.startswith("//# allFunctionsCalledOnLoad\n") for part in addresses
+        ]
+        assert is_called == [True, False]
         assert own[-1] == "fedlayers/page.js" and views[view] in own and {*views.values()} - {views[view]} <= {*others}
         for name in own:
             text = web_files()[names[name]].read_text(encoding="utf-8")

@@ -14,7 +14,9 @@ _TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".
 # Modules as one file: those that a view needs, and all others.
 _JOINED = {"own": "joined/{}.js", "others": "joined/but-{}.js"}
 # A browser keeps what it has got: another letter whenever they are joined in another way.
-_FORM = "a"
+_FORM = "b"
+# Of what a view needs nearly all is called: a browser that knows this compiles it while it comes, in another thread.
+_CALLED = "//# allFunctionsCalledOnLoad\n"
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _joined(path: str, modules: _Modules) -> PageFile | None:
     chosen = [path for path in texts if (path in own) == (part == "own")]
     # The page begins once all that its view needs is there.
     names = module_names(sorted(chosen, key=ENTRY.__eq__))
-    text = joined({name: texts[path] for name, path in names.items()})
+    text = (_CALLED if part == "own" else "") + joined({name: texts[path] for name, path in names.items()})
     return PageFile(text.encode(), _TYPES[".js"], _version_of(modules))
 
 
