@@ -15,6 +15,7 @@ from fedlayers.core.records import Resource, Row, addressed, missing
 from fedlayers.core.schedule import Step
 from fedlayers.core.seeding import global_state
 from metrics.answers.checked import checked, weights_kept
+from metrics.answers.guarded_view import GuardedView
 from metrics.answers.twin_rows import without_twins
 from metrics.base import ClientView, Measurement, Metric, ServerView
 from metrics.parallel import mapped_by
@@ -58,9 +59,9 @@ def measure_clients(
         for name, metric in metrics.items()
         if metric.measures_models and metric.schedule.is_due(view.round, last_round, view.moment)
     }
-    kept = {name: tensor.detach().clone() for name, tensor in view.parameters.items()} if due else {}
-    for name, metric in due.items():
-        half = partial(_client_half, metric, view, kept, sent.shared)
+    guarded = GuardedView.of(view)
+    for number, (name, metric) in enumerate(due.items(), 1):
+        half = partial(_client_half, metric, guarded, number == len(due), sent.shared)
         measurement = _timed(name, half, view.device, on_error)
         found.append(measurement.rows)
         sent.shared.update(measurement.shared)
@@ -158,11 +159,9 @@ def _timed(name: str, half: Callable[[], Measurement], device: torch.device, on_
     return replace(measurement, rows=[*measurement.rows, seconds])
 
 
-def _client_half(
-    metric: Metric, view: ClientView, kept: Mapping[str, Tensor], shared: Mapping[str, Payload]
-) -> Measurement:
+def _client_half(metric: Metric, view: GuardedView, is_last: bool, shared: Mapping[str, Payload]) -> Measurement:
     # A metric that changes buffers or weights must not decide what the next one sees.
-    with weights_kept(view.parameters, kept), buffers_kept(view.module), as_written(view.module):
+    with view.guarded(is_last=is_last), buffers_kept(view.module), as_written(view.module):
         measurement = checked(metric.client(view), metric, "client")
     payloads, limit = [measurement.payload, *measurement.shared.values()], view.payload_limit_bytes
     size = sum(array.nbytes for payload in payloads for array in payload.values())

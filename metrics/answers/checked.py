@@ -1,6 +1,6 @@
 """What a metric may do and answer: it leaves the weights as they are, and returns rows of what its facts state."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from operator import attrgetter
@@ -81,16 +81,34 @@ def weights_kept(weights: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> I
         ...     print(float(weights["fc"].sum()))
         2.0
     """
+    changed: list[str] = []
     try:
         yield
     finally:
-        changed = [name for name, tensor in weights.items() if not _same_bits(tensor, kept[name])]
-        with torch.no_grad():
-            for name in changed:
-                weights[name].data.copy_(kept[name])
-    if changed:
+        changed += put_back(weights, kept)
+    refuse_changed(changed)
+
+
+def put_back(weights: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> list[str]:
+    """Make weights again what they were, and return the names of those that were not.
+
+    Examples:
+        >>> weights = {"fc": torch.zeros(2), "out": torch.ones(1)}
+        >>> put_back(weights, {"fc": torch.ones(2), "out": torch.ones(1)}), weights["fc"].tolist()
+        (['fc'], [1.0, 1.0])
+    """
+    changed = [name for name, tensor in weights.items() if not _same_bits(tensor, kept[name])]
+    with torch.no_grad():
+        for name in changed:
+            weights[name].data.copy_(kept[name])
+    return changed
+
+
+def refuse_changed(names: Sequence[str]) -> None:
+    """Raise ValueError if any weights were changed."""
+    if names:
         raise ValueError(
-            f"it must leave the weights as they are, but changed {', '.join(changed[:5])}; they are put back"
+            f"it must leave the weights as they are, but changed {', '.join(names[:5])}; they are put back"
         )
 
 

@@ -14,6 +14,7 @@ from fedlayers.core.schedule import Step
 from fedlayers.measuring.build import build_metrics
 from metrics.base import ClientView, Facts, Measurement, Metric, measured
 from metrics.measure import measure_clients, measure_step
+from metrics.weights import Weights
 from tests.support.metric_views import client_view, network, some_rows
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -44,6 +45,22 @@ class Writes(Own):
         for tensor in view.parameters.values():
             tensor.data.abs_()
         return Measurement([measured("own", 1.0)])
+
+
+class WritesIntoTheModule(Own):
+    """Writes into the module that computes with the weights."""
+
+    def client(self, view: ClientView) -> Measurement:
+        for tensor in view.module.parameters():
+            tensor.data.abs_()
+        return Measurement([measured("own", 1.0)])
+
+
+class Sees(Own):
+    """Tells the least weight of the module."""
+
+    def client(self, view: ClientView) -> Measurement:
+        return Measurement([measured("own", min(float(tensor.detach().min()) for tensor in view.module.parameters()))])
 
 
 class Accuracy(Own):
@@ -98,6 +115,46 @@ def test_weights_that_a_metric_changes_are_put_back() -> None:
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0, equal_nan=True)
     with pytest.raises(ValueError, match=r"must leave the weights as they are, but changed .*; they are put back"):
         measure_clients({"writes": Writes()}, view, 1, on_error="raise")
+
+
+def test_a_module_that_a_metric_changes_is_as_it_was_for_the_next_one() -> None:
+    module = network()
+    least = min(float(tensor.detach().min()) for tensor in module.parameters())
+    (wrote, _, seen, _), _ = measure_clients(
+        {"writes": WritesIntoTheModule(), "sees": Sees()}, client_view(module, {}), 1
+    )
+    assert isinstance(wrote, Record) and wrote.status == "missing" and "but changed 0.weight, " in str(wrote.reason)
+    assert isinstance(seen, Record) and seen.value == least < 0
+
+
+def test_a_start_that_is_the_weights_is_guarded_like_them() -> None:
+    class WritesIntoTheStart(Own):
+        def client(self, view: ClientView) -> Measurement:
+            next(iter(view.reference.values())).data.add_(1)
+            return Measurement([measured("own", 1.0)])
+
+    view = client_view(network(), {})
+    before = {name: tensor.clone() for name, tensor in view.parameters.items()}
+    with pytest.raises(
+        ValueError, match=r"must leave the weights as they are, but changed 0\.weight; they are put back"
+    ):
+        measure_clients({"writes": WritesIntoTheStart()}, view, 1, on_error="raise")
+    torch.testing.assert_close(dict(view.parameters), before, rtol=0, atol=0)
+
+
+def test_weights_that_nobody_looks_at_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    view, copied = client_view(network(), {}), list[Any]()
+    plain = torch.Tensor.clone
+
+    def clone(tensor: torch.Tensor) -> torch.Tensor:
+        copied.append(tensor.shape)
+        return plain(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "clone", clone)
+    measure_clients({"sees": Sees()}, view, 1, on_error="raise")
+    assert not copied
+    measure_clients({"weights": Weights()}, view, 1, on_error="raise")
+    assert len(copied) >= len(view.parameters)
 
 
 def test_inside_training_too() -> None:
