@@ -26,7 +26,8 @@ def resources(tables: Tables) -> Charted:
 
     Returns:
         Columns ``metric, who`` (``clients`` or ``server``), ``round, value, low, high, total`` (NaN of what does not
-        add up); facts ``lines``: of each ``metric, who, name, unit, label, band, count, adds``.
+        add up); facts ``lines``: of each ``metric, who, name, unit, label, band, count, adds`` and ``final``, the sum
+        of what the final evaluation took, which belongs to no round (absent if nothing or no sum).
 
     Raises:
         UserError: the run has no resources.
@@ -35,7 +36,8 @@ def resources(tables: Tables) -> Charted:
     rows = rows[
         rows[["layer", "subject", "step"]].isna().all(axis=1) & np.isfinite(rows["value"]) & rows["round"].notna()
     ]
-    rows = rows[rows["moment"] != "final"]
+    is_final = rows["moment"] == "final"
+    rows, ends = rows[~is_final], rows[is_final]
     if rows.empty:
         raise UserError("the run has no resources, which a run of fedlayers writes in every round")
     rows = rows.astype({"metric": str, "unit": str, "round": int})
@@ -54,7 +56,9 @@ def resources(tables: Tables) -> Charted:
             "total": np.asarray(total),
         }
         frames.append(pd.DataFrame({"metric": metric, "who": who, **columns}))
-        lines.append(_said(str(metric), str(who), unit, spread.count))
+        end = ends[(ends["metric"] == metric) & (ends["client"].isna() == (who == "server"))]
+        final = float(end["value"].sum()) if adds(str(metric), unit) and len(end) else None
+        lines.append(_said(str(metric), str(who), unit, spread.count) | {"final": final})
     return Charted.of(pd.concat(frames, ignore_index=True)[_SHOWN], {"lines": lines})
 
 

@@ -132,6 +132,17 @@ def test_resources_are_summed_over_moments_and_clients_where_that_makes_sense(ta
     assert rows.loc["sent", ["value", "total"]].tolist() == [6.0, 12.0]
     assert rows.loc["host_memory", "value"] == 5.0 and np.isnan(rows.loc["host_memory", "total"])
     assert "component_s" not in rows.index
+    # What the final evaluation took is of no round, and told beside them.
+    end = [
+        Resource(metric, 1.5, unit, run="r", owner="client", client=client, round=1, moment="final")
+        for metric, unit in (("sent", "bytes"), ("host_memory", "bytes"))
+        for client in (0, 1)
+    ]
+    with_end = resources(given(tables, resources=to_pandas(to_table("resources", [*spent, *end]))))
+    assert {line["metric"]: line["final"] for line in with_end.facts["lines"]} == {
+        "train_s": None, "sent": 3.0, "host_memory": None,
+    }  # fmt: skip
+    pd.testing.assert_frame_equal(shown(with_end.columns), shown(charted.columns))
     assert {line["metric"]: line["label"] for line in charted.facts["lines"]}["train_s"] == "train (s)"
     with pytest.raises(UserError, match="the run has no resources"):
         resources(given(tables, resources=tables.resources[:0]))

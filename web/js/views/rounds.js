@@ -193,7 +193,8 @@ function resourceLine(columns, { rows, name, who, count }) {
 function totals(columns, of) {
   return of.filter((line) => line.adds).map((line) => {
     const sum = line.rows.reduce((before, row) => before + columns.total[row], 0);
-    return `in all rounds: ${short(sum)} ${line.unit}${line.count > 1 ? " of all clients" : ""}`;
+    const end = line.final ? `; the final evaluation took ${short(line.final)} ${line.unit} more` : "";
+    return `in all rounds: ${short(sum)} ${line.unit}${line.count > 1 ? " of all clients" : ""}${end}`;
   });
 }
 
