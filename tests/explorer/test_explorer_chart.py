@@ -120,6 +120,11 @@ def test_an_axis_is_logarithmic_on_both_sides_of_zero(page: "Page") -> None:
     assert placed[1] == pytest.approx([-10, -0.01, 0, 0.005, 1])
 
 
+def test_a_long_name_keeps_its_start_and_its_end(page: "Page") -> None:
+    asked = '["T-shirt/top", "long sleeved shirt", "stage1.0.conv1.weight"].map((name) => F.shortened(name, 12))'
+    assert page.evaluate(asked) == ["T-shirt/top", "long … shirt", "stage…weight"]
+
+
 def test_a_click_selects_a_row_of_the_table(page: "Page") -> None:
     page.evaluate(HEAT, True)
     x, y = page.evaluate(f"{DRAWN}.convertToPixel({{ xAxisIndex: 0, yAxisIndex: 0 }}, [0, 1])")

@@ -74,3 +74,22 @@ def test_thin_lines_that_are_equal_are_named(page: "Page") -> None:
     assert _told(page) == "of clients · client 0 and client 2 coincide"
     _draw(page, [mean, *[{"name": f"client {at}", "faint": True, "y": [1.0, float(at)]} for at in range(3)]])
     assert _told(page) == "of clients"
+
+
+def test_a_name_on_a_map_stands_beside_one_point_only(page: "Page") -> None:
+    shown: Any = page.evaluate(
+        """async () => {
+            const { names } = await import("fedlayers/marks/names.js");
+            const drawn = (spots) => {
+                const made = names(spots.map((at, row) => ({ at, name: String(row) })), 12, "light");
+                const box = { coordSys: { x: 0, y: 0, width: 300, height: 300 } };
+                const api = { coord: (at) => at };
+                return spots.map((_, at) => made.renderItem({ dataIndexInside: at, ...box }, api)?.style ?? null);
+            };
+            return [drawn([[100, 100], [130, 100]]), drawn([[100, 100], [200, 100]])];
+        }"""
+    )
+    near, far = shown
+    # The first one's name stands to the left of it, where the other one is not.
+    assert near[0]["x"] < 100 and near[1]["x"] > 130
+    assert far[0]["x"] > 100 and far[1]["x"] > 200

@@ -1,8 +1,9 @@
 // Where numbers stand on an axis, and names beside it.
 
-/** The end of a text that is longer than so many letters: names differ there. @returns {string} */
+/** A text that is longer than so many letters without its middle: classes differ at the start, layers at the end. @returns {string} */
 export function shortened(text, length = 24) {
-  return text.length <= length ? text : `…${text.slice(1 - length)}`;
+  const tail = Math.ceil((length - 1) / 2);
+  return text.length <= length ? text : `${text.slice(0, length - 1 - tail)}…${text.slice(-tail)}`;
 }
 
 /**

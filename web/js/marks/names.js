@@ -32,10 +32,14 @@ function placed(spots, texts, size, { x, y, width, height }) {
     const wide = widthOf(texts[at], `${SIZE_PX}px sans-serif`), away = radius + GAP_PX, up = level - SIZE_PX / 2;
     const corners = [[middle + away, up], [middle - away - wide, up], [middle - wide / 2, level - away - SIZE_PX], [middle - wide / 2, level + away]];
     const boxes = corners.map(([left, top]) => [left, top, left + wide, top + SIZE_PX]);
-    const free = boxes.find((box) => inside(box) && !taken.some((other) => overlap(box, other)));
+    const isAnothers = (box) => spots.some((spot, other) => other !== at && gap(box, spot) < radius + 2 * GAP_PX);
+    const free = boxes.find((box) => inside(box) && !taken.some((other) => overlap(box, other)) && !isAnothers(box));
     if (free) taken.push(free);
     return free ? { x: free[0], y: free[1] } : null;
   });
 }
+
+/** How far a box is from a point: a name beside two points would be taken for that of either. */
+const gap = ([left, top, right, bottom], [x, y]) => Math.hypot(Math.max(left - x, 0, x - right), Math.max(top - y, 0, y - bottom));
 
 const overlap = (one, other) => one[0] < other[2] && other[0] < one[2] && one[1] < other[3] && other[1] < one[3];

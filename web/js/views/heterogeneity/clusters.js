@@ -32,7 +32,7 @@ export function drawClusters(panel, known, select) {
       table: { columns: asColumns(clusters), facts: table.facts },
       notes: [
         table.facts.p === null ? table.facts.reason : `test of "no clusters": p = ${short(table.facts.p, 2)}`,
-        "stability: Jaccard index among resampled records",
+        clusters.some(({ stability }) => Number.isFinite(stability)) ? "stability: Jaccard index among resampled records" : "",
         clusters.length > MOST_SHOWN ? `the ${MOST_SHOWN} largest of ${clusters.length} are drawn` : "",
       ],
       onSelect: ({ row }) => row !== undefined && choose(row),
@@ -61,7 +61,7 @@ function asColumns(clusters) {
 const percent = (share) => (Number.isFinite(share) ? `${Math.round(100 * share)} %` : "no value");
 
 function words({ cluster, size, accuracy, stability }) {
-  return `cluster ${cluster}: ${size} records, federated accuracy ${percent(accuracy)}, stability ${short(stability, 2)}`;
+  return `cluster ${cluster}: ${size} records, federated accuracy ${percent(accuracy)}${Number.isFinite(stability) ? `, stability ${short(stability, 2)}` : ""}`;
 }
 
 /** The clusters as buttons, which keys reach. */

@@ -54,8 +54,9 @@ function drawHeatMap(place, { columns, facts, length }, series, selection, conte
 
 function drawTiers(place, { columns, facts, length }, way, selection, context) {
   const rows = rowsWhere(length, (row) => columns.series[row] === way);
+  const there = new Set(rows.map((row) => columns.tier[row]));
   curves(place, {
-    title: `${facts.label} of frequent and rare classes`, columns, facts, rows, by: "tier", order: facts.tiers, kinds: true,
+    title: `${facts.label} of frequent and rare classes`, columns, facts, rows, by: "tier", order: facts.tiers.filter((tier) => there.has(tier)), kinds: true,
     note: way, limits: [0, 1], selection, context,
   });
 }
