@@ -36,7 +36,6 @@ def run(study: Path) -> str:
     ("view=layers&metric=zzz", "There is no metric zzz: the run has "),
     ("view=clients&metric=zzz", "There is no metric zzz: the run has "),
     ("view=table&table=zzz", "There is no table zzz: there are records, pairs, spectra, resources. Shown is records."),
-    ("view=table&metric=zzz", "There is no metric zzz: there are "),
     ("view=table&table.offset=-1", "table.offset must be a whole number from 0 on, the address has -1: "),
     ("view=rounds&rounds.resource=zzz", "There is no resource zzz: there are "),
     ("view=rounds&rounds.clients=zzz", "There is no clients zzz: there are each, no. Shown is what fits."),

@@ -48,7 +48,7 @@ export function mistakesOf(selection, run) {
     refuse("layer", `the run has ${listed(layers)}`);
   }
   const metrics = (run?.quantities ?? []).map(({ name }) => name);
-  // The table has those of resources, too, and says itself which it has.
+  // The table has those of resources, too, and of a wrong one the service says which is meant.
   if (metrics.length && selection.metric && !metrics.includes(selection.metric) && selection.view !== "table") {
     refuse("metric", `the run has ${listed(metrics)}`);
   }

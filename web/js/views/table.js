@@ -16,9 +16,6 @@ export async function draw(place, selection, { ask, run, select, isCurrent, froz
   const known = saved ? [...new Set(saved.columns.metric)] : (await ask(pathOf("runs", name, "charts", "measured"), { table })).columns.metric;
   if (!isCurrent()) return;
   const chosen = Object.fromEntries(CHOSEN.filter((key) => selection[key] !== undefined && (key !== "other" || table === "pairs")).map((key) => [key, selection[key]]));
-  // A metric of another table has no rows here; one of none is told.
-  const metrics = [...new Set([...known, ...run.quantities.map((one) => one.name)])];
-  if (oneOf("metric", metrics, "every metric") !== chosen.metric) delete chosen.metric;
   filled(parts.controls, [table, known, chosen], () => controls(tables, table, known, chosen, select));
   const params = { ...chosen, offset, limit: ROWS };
   parts.shown.setAttribute("aria-busy", "true");
