@@ -155,11 +155,12 @@ class Replies:
 
     def means(self, metrics: Collection[str]) -> "Means":
         """Return some model-level metrics of the phase, each a mean over examples; not of steps."""
-        # Of these columns and rows alone: a table of many metrics takes ten times as long as what is asked for.
+        # Of these columns and rows alone: a table of many metrics takes ten times as long as what is asked for. And in
+        # one chunk: in those of fifty clients it is looked up in thirty times the time.
         pieces = [piece.select(_MEANT) for piece in self.tables.get("records", [])]
         sums: dict[tuple[str, str, str], tuple[float, int]] = {}
         if pieces:
-            table = pa.concat_tables(pieces, promote_options="none")
+            table = pa.concat_tables(pieces, promote_options="none").combine_chunks()
             asked = table.filter(pc.is_in(table["metric"].cast(pa.string()), pa.array(sorted(metrics), pa.string())))
             whole = asked.filter(pc.and_(pc.is_null(asked["layer"]), pc.is_null(asked["step"])))
             columns = [whole[name].to_pylist() for name in ("metric", "scope", "model", "value", "n", "status")]

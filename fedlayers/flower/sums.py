@@ -129,7 +129,7 @@ def averaged(replies: Sequence[Message], blocks: Mapping[int, int], key: str) ->
 
     def given(node: Node) -> Sums | None:
         if node in received:
-            return {name: tensor_of(array).clone() for name, array in received[node].items()}
+            return {name: tensor_of(array) for name, array in received[node].items()}
         return _weighted_sum(members[node[1]], key) if node[0] == 0 and node[1] in members else None
 
     # One thread, as on the workers: threads differ in the last bits where their shares of an array end.
@@ -146,7 +146,7 @@ def averaged(replies: Sequence[Message], blocks: Mapping[int, int], key: str) ->
         for block, contents in members.items()
         for content in contents
     )
-    arrays = _record({name: value.div_(weights[name]) for name, value in total.items()})
+    arrays = _record({name: value / weights[name] for name, value in total.items()})
     content = RecordDict({ARRAYS: arrays, METRICS: metrics})
     return [make_message(content=content, metadata=replies[0].metadata)]
 
@@ -156,7 +156,7 @@ def _total(node: Node, given: Callable[[Node], Sums | None]) -> Sums | None:
 
     Args:
         node: the node.
-        given: the sum below a node where it is known, which may be changed, else None.
+        given: the sum below a node where it is known, whose tensors stay as they are, else None.
     """
     level, place = node
     found = given(node)
@@ -166,7 +166,7 @@ def _total(node: Node, given: Callable[[Node], Sums | None]) -> Sums | None:
     if left is None or right is None:
         return right if left is None else left
     for name, value in right.items():
-        left[name] = left[name].add_(value) if name in left else value
+        left[name] = left[name] + value if name in left else value
     return left
 
 

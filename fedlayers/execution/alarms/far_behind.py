@@ -38,12 +38,13 @@ def _losses(phase: Replies) -> dict[int, float]:
 
 def _seconds(phase: Replies) -> dict[int, float]:
     """Return how long each client trained."""
-    found: dict[int, float] = {}
-    for table in phase.tables.get("resources", ()):
-        own = table.filter(pc.equal(table["metric"].cast(pa.string()), "train_s"))
-        pairs = zip(own["client"].to_pylist(), own["value"].to_pylist(), strict=True)
-        found |= {client: seconds for client, seconds in pairs if client is not None}
-    return found
+    pieces = [piece.select(["metric", "client", "value"]) for piece in phase.tables.get("resources", ())]
+    if not pieces:
+        return {}
+    table = pa.concat_tables(pieces).combine_chunks()
+    own = table.filter(pc.equal(table["metric"].cast(pa.string()), "train_s"))
+    pairs = zip(own["client"].to_pylist(), own["value"].to_pylist(), strict=True)
+    return {client: seconds for client, seconds in pairs if client is not None}
 
 
 def _far_above(losses: Mapping[int, float]) -> dict[int, str]:
