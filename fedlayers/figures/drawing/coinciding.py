@@ -14,6 +14,8 @@ NOTE = "wide below thin: lines that coincide"
 # So near, as a share of the axis' height, that one line hides another; of its width, that two places are one.
 _NEAR, _SAME = 0.004, 1e-6
 _WIDER, _LARGER = 2.6, 2.6
+# Below more lines than these none gets any wider, or it would cover what else is drawn.
+_MOST_WIDER = 3
 
 
 def show_coinciding(figure: Figure) -> bool:
@@ -49,14 +51,15 @@ def _widened(axes: Axes, lines: Sequence[Line2D]) -> bool:
         over = [depths[other] for other in range(at + 1, len(lines)) if _hides(points[other], points[at])]
         depths[at] = 1 + max(over) if over else 0
     for line, depth in zip(lines, depths, strict=True):
-        line.set_linewidth(line.get_linewidth() + _WIDER * depth)
-        line.set_markersize(line.get_markersize() + _LARGER * depth)
+        times = min(depth, _MOST_WIDER)
+        line.set_linewidth(line.get_linewidth() + _WIDER * times)
+        line.set_markersize(line.get_markersize() + _LARGER * times)
     return bool(depths.any())
 
 
 def _points(axes: Axes, line: Line2D) -> np.ndarray:
     """Return the finite points of a line as shares of the axes' width and height, by width."""
-    data: Any = np.column_stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)])
+    data: Any = np.column_stack([line.get_xdata(orig=False), line.get_ydata(orig=False)])
     shares = (axes.transScale + axes.transLimits).transform(data)
     found: np.ndarray = shares[np.isfinite(data).all(axis=1) & np.isfinite(shares).all(axis=1)]
     return found[np.argsort(found[:, 0], kind="stable")]

@@ -41,3 +41,18 @@ def test_a_line_is_hidden_where_none_of_its_points_is_seen(above: Sequence[float
 def test_where_steps_are_ratios_small_values_are_as_far_apart_as_large_ones() -> None:
     (one, two), told = _widths([1e-6, 1, 10], [2e-6, 1, 10], scale="log")
     assert one == two and NOTE not in told
+
+
+def test_lines_over_names() -> None:
+    figure = new_figure(4, 3)
+    axes = figure.add_subplot()
+    for label in ("one", "two"):
+        axes.plot(["conv", "fc"], [0.5, 0.25], label=label)
+    legend_below(figure)
+    one, two = axes.lines
+    assert one.get_linewidth() > two.get_linewidth()
+
+
+def test_below_many_lines_none_is_so_wide_that_it_covers_the_others() -> None:
+    widths, _ = _widths(*[[3, 2, 1]] * 9)
+    assert max(widths) < 10 and widths[-3] > widths[-2] > widths[-1]

@@ -7,8 +7,8 @@ import { coinciding, equals, told } from "fedlayers/marks/coinciding.js";
 import { faint } from "fedlayers/marks/faint.js";
 import { placing } from "fedlayers/numbers.js";
 
-/** By how much a line is wider for each line that lies over it. */
-const WIDER_PX = 3.5;
+/** By how much a line is wider for each line that lies over it, and for how many: wider ones would cover what else is drawn. */
+const WIDER_PX = 3.5, MOST_WIDER = 3;
 
 /**
  * One line; arrays are of one length.
@@ -38,7 +38,7 @@ export function lines(lines, { along, names, label, scale, how, level, legend = 
   const all = shaded.filter((line) => !line.faint), thin = shaded.filter((line) => line.faint), named = legend ? all.map((line) => line.name) : [];
   const { depths, sets } = coinciding(all, scale?.kind === "log" ? Math.log10 : place.to, scale?.ends);
   // Curves first: a legend shows the sign of the first series of a name.
-  const series = all.map((line, at) => curve(line, place, depths[at]));
+  const series = all.map((line, at) => curve(line, place, Math.min(depths[at], MOST_WIDER)));
   if (level && series.length) series[0].markLine = levelled(level, place);
   const xAxis = names ? nameAxis(along, names) : countAxis(along);
   const turned = xAxis.axisLabel?.rotate ? xAxis.nameGap + 18 : 46;
