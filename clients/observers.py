@@ -102,15 +102,7 @@ class Audience:
 
     def _look_ahead(self, step: Step) -> None:
         later = (Step(number, step.last, step.per_epoch) for number in range(step.number + 1, step.last + 1))
-        self.next = next((one.number for one in later if self._is_heard(one)), 0)
-
-    def _is_heard(self, step: Step) -> bool:
-        if (self._end and step.number == step.last) or (self._epoch and step.number % step.per_epoch == 0):
-            return True
-        for observer in self._batch:  # noqa: SIM110
-            if observer.wants(step):
-                return True
-        return False
+        self.next = next((one.number for one in later if self.listening(one)), 0)
 
     def _tell(self, listening: Sequence[Callable[[View], None]], view: View) -> None:
         began = time.perf_counter()

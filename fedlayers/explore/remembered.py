@@ -37,20 +37,15 @@ class Remembered:
             what: the name of the result.
             made: makes it.
         """
-        key = run, what
-        state = tuple(state_of(run, table) for table in SCHEMAS)
+        key, state = (run, what), _state_of(run)
         with self._lock:
             own = self._making.setdefault(key, threading.Lock())
         # Several who ask for one result wait for one making.
         with own:
-            with self._lock:
-                kept = self._known.get(key)
-                if kept is not None and kept[0] == state:
-                    self._known.move_to_end(key)
-                    known: T = kept[1]
-                    return known
-            found = made(run)
-            self._keep(key, state, found)
+            found: T | None = self._found(key, state)
+            if found is None:
+                found = made(run)
+                self._keep(key, state, found)
         return found
 
     def known(self, run: Path, what: str) -> Any:
@@ -60,10 +55,15 @@ class Remembered:
             run: its folder.
             what: the name of the result.
         """
-        state = tuple(state_of(run, table) for table in SCHEMAS)
+        return self._found((run, what), _state_of(run))
+
+    def _found(self, key: tuple[Path, str], state: object) -> Any:
         with self._lock:
-            kept = self._known.get((run, what))
-            return kept[1] if kept is not None and kept[0] == state else None
+            kept = self._known.get(key)
+            if kept is None or kept[0] != state:
+                return None
+            self._known.move_to_end(key)
+            return kept[1]
 
     def _keep(self, key: tuple[Path, str], state: object, found: object) -> None:
         with self._lock:
@@ -81,6 +81,10 @@ def state_of(run: Path, table: str) -> object:
     if not folder.is_dir():
         return None
     return folder.stat().st_mtime_ns, sorted(part.name for part in folder.iterdir())
+
+
+def _state_of(run: Path) -> object:
+    return tuple(state_of(run, table) for table in SCHEMAS)
 
 
 def _size(found: object) -> int:

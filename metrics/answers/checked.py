@@ -81,11 +81,10 @@ def weights_kept(weights: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> I
         ...     print(float(weights["fc"].sum()))
         2.0
     """
-    changed: list[str] = []
     try:
         yield
     finally:
-        changed += put_back(weights, kept)
+        changed = put_back(weights, kept)
     refuse_changed(changed)
 
 

@@ -56,15 +56,13 @@ class GuardedView(ClientView):
         Raises:
             ValueError: some were changed.
         """
-        changed: dict[str, None] = {}
         try:
             yield
         finally:
-            if self._copies is not None:
-                changed |= dict.fromkeys(put_back(self._parameters, self._copies))
+            changed = [] if self._copies is None else put_back(self._parameters, self._copies)
             if not is_last:
-                changed |= dict.fromkeys(put_back(self._loaded(), self._parameters))
-        refuse_changed(list(changed))
+                changed += put_back(self._loaded(), self._parameters)
+        refuse_changed(list(dict.fromkeys(changed)))
 
     def _loaded(self) -> Mapping[str, Tensor]:
         """Return the module's copies of the weights, but for those that it holds in another type."""
