@@ -20,7 +20,7 @@ from fedlayers.core.records import (
     to_bytes,
 )
 from fedlayers.core.seeding import derive
-from fedlayers.core.weights import load_state
+from fedlayers.core.weights import loading
 from fedlayers.flower.contents import MEASURED, PAYLOADS, SHARED, packed_payloads
 from fedlayers.flower.session import Session
 from fedlayers.flower.stamps import packed_stamp, stamp
@@ -218,7 +218,7 @@ def _measure_one(
     session: Session, name: str, model: Model, client: int | None, data: Mapping[str, Examples]
 ) -> tuple[Addressed, Sent]:
     workspace = session.workspace
-    load_state(workspace.module, model.weights, model.buffers)
+    fill = loading(workspace.module, model.weights, model.buffers)
     workspace.module.eval()
     view = view_of(session, workspace.module, model, client, data)
     on_error = str(workspace.config.metrics.get("on_error", "record"))
@@ -228,7 +228,7 @@ def _measure_one(
     metrics = {key: metric for key, metric in _measured_there(session).items() if not (same and metric.per_model)}
     if model.answers is not None:
         metrics = {key: metric for key, metric in metrics.items() if metric.of_predictions}
-    rows, sent = measure_clients(metrics, view, session.last_round, on_error)
+    rows, sent = measure_clients(metrics, view, session.last_round, on_error, fill)
     if session.is_unseen:
         rows = [_of_unseen(row) for row in rows]
     return (rows, _address(session, name, client)), sent

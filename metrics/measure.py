@@ -38,7 +38,11 @@ class Sent:
 
 
 def measure_clients(
-    metrics: Mapping[str, Metric], view: ClientView, last_round: int, on_error: str = "record"
+    metrics: Mapping[str, Metric],
+    view: ClientView,
+    last_round: int,
+    on_error: str = "record",
+    fill: Callable[[], None] | None = None,
 ) -> tuple[list[Row], Sent]:
     """Run the client halves that are due at the view's round and moment.
 
@@ -48,6 +52,7 @@ def measure_clients(
         last_round: the number of rounds of the run.
         on_error: ``record`` turns a metric that raises into one missing value whose metric is its name; ``raise``
             lets the exception through.
+        fill: makes the view's module hold its weights, when a metric first looks at it; None if it does.
 
     Returns:
         The rows, with one resource row ``measure_<name>`` in seconds for each metric that ran, and the payloads.
@@ -59,7 +64,7 @@ def measure_clients(
         for name, metric in metrics.items()
         if metric.measures_models and metric.schedule.is_due(view.round, last_round, view.moment)
     }
-    guarded = GuardedView.of(view)
+    guarded = GuardedView.of(view, fill)
     for number, (name, metric) in enumerate(due.items(), 1):
         half = partial(_client_half, metric, guarded, number == len(due), sent.shared)
         measurement = _timed(name, half, view.device, on_error)
@@ -161,7 +166,7 @@ def _timed(name: str, half: Callable[[], Measurement], device: torch.device, on_
 
 def _client_half(metric: Metric, view: GuardedView, is_last: bool, shared: Mapping[str, Payload]) -> Measurement:
     # A metric that changes buffers or weights must not decide what the next one sees.
-    with view.guarded(is_last=is_last), buffers_kept(view.module), as_written(view.module):
+    with view.guarded(is_last=is_last):
         measurement = checked(metric.client(view), metric, "client")
     payloads, limit = [measurement.payload, *measurement.shared.values()], view.payload_limit_bytes
     size = sum(array.nbytes for payload in payloads for array in payload.values())

@@ -1,7 +1,7 @@
 """Weights apart from the module: split off, put back, and packed as safetensors."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -38,6 +38,11 @@ def load_state(module: nn.Module, parameters: Mapping[str, Tensor], buffers: Map
     Raises:
         UserError: if a name is missing or unknown, or a shape differs.
     """
+    loading(module, parameters, buffers)()
+
+
+def loading(module: nn.Module, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> Callable[[], None]:
+    """Return what does the work of :func:`load_state` once it is called; whether they fit is looked at now."""
     own = [*module.named_parameters(), *module.named_buffers()]
     given = {**parameters, **buffers}
     names = [name for name, _ in own]
@@ -48,9 +53,13 @@ def load_state(module: nn.Module, parameters: Mapping[str, Tensor], buffers: Map
             f"weights must fit the model {type(module).__name__}, got {found} for {unfit[0]!r} where the "
             f"model has {wanted}; use weights of the same model and data set"
         )
-    if own:
-        with torch.no_grad():
-            torch._foreach_copy_([tensor for _, tensor in own], [given[name] for name in names])
+
+    def load() -> None:
+        if own:
+            with torch.no_grad():
+                torch._foreach_copy_([tensor for _, tensor in own], [given[name] for name in names])
+
+    return load
 
 
 def to_safetensors_bytes(tensors: Mapping[str, Tensor]) -> bytes:

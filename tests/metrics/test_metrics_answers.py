@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,42 @@ def test_a_start_that_is_the_weights_is_guarded_like_them() -> None:
     ):
         measure_clients({"writes": WritesIntoTheStart()}, view, 1, on_error="raise")
     torch.testing.assert_close(dict(view.parameters), before, rtol=0, atol=0)
+
+
+def test_a_module_is_filled_when_a_metric_first_looks_at_it() -> None:
+    filled = list[int]()
+    module, view = network(), client_view(network(), {})
+
+    def fill() -> None:
+        filled.append(1)
+        module.load_state_dict(dict(view.parameters))
+
+    with torch.no_grad():
+        for tensor in module.parameters():
+            tensor.fill_(9.0)
+    view = replace(view, module=module)
+    least = min(float(tensor.min()) for tensor in view.parameters.values())
+    measure_clients({"weights": Weights(rounds=["all"])}, view, 1, fill=fill)
+    assert not filled and all(bool((tensor == 9).all()) for tensor in module.parameters())
+    metrics = {"weights": Weights(rounds=["all"]), "writes": WritesIntoTheModule(), "sees": Sees()}
+    rows, _ = measure_clients(metrics, view, 1, fill=fill)
+    wrote, seen = (row for row in rows if isinstance(row, Record) and row.metric in ("own", "writes"))
+    assert len(filled) == 1 and wrote.status == "missing" and seen.value == least < 0
+
+
+def test_buffers_that_a_metric_changes_are_put_back() -> None:
+    found = list[float]()
+
+    class Counts(Own):
+        def client(self, view: ClientView) -> Measurement:
+            (buffer,) = view.module.buffers()
+            found.append(float(buffer.add_(1)))
+            return Measurement([])
+
+    module, steps = network(), torch.zeros(())
+    module.register_buffer("steps", steps)
+    measure_clients({"one": Counts(), "other": Counts()}, client_view(module, {}), 1, on_error="raise")
+    assert found == [1, 1] and float(steps) == 0
 
 
 def test_weights_that_nobody_looks_at_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
