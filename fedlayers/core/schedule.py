@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from fedlayers.core.checks import check
 from fedlayers.core.records import MOMENTS
+from fedlayers.core.tables.row_kind import row_kind
 
 # The steps at which a pass over the client's examples ends: as many as fit differ from client to client.
 EVERY_EPOCH = "every epoch"
 
 
-@dataclass(frozen=True, slots=True)
+@row_kind
 class Step:
     """A place in the local training of one client and round.
 
