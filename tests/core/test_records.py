@@ -169,8 +169,12 @@ def test_groups_of_one_table_are_filled_in_like_single_rows() -> None:
     assert joined_table("records", []).equals(to_table("records", []))
 
 
-def test_columns_of_text_that_are_kept_are_told_apart() -> None:
+def test_columns_that_are_kept_are_told_apart() -> None:
     for subjects in (["a", None, "b"], ["b", None, "a"], ["a", None, "b"], ["a", "b"]):
         table = to_table("records", [Record("m", 0.0, subject=subject) for subject in subjects])
         assert table["subject"].to_pylist() == subjects
         assert table["subject"].combine_chunks().dictionary.to_pylist() == list(dict.fromkeys(filter(None, subjects)))
+    for counts in ([1, None, 2], [2, None, 1], [1, None, 2], [1, 2], [0, 1]):
+        for name in ("n", "layer_index"):
+            kept = to_table("records", [Record("m", 0.0, n=count, layer_index=count) for count in counts])[name]
+            assert kept.to_pylist() == counts
