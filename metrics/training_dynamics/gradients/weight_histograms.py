@@ -73,6 +73,7 @@ def _finite(values: Tensor) -> tuple[Tensor, float, float]:
 def _counts(values: Tensor, low: float, high: float) -> np.ndarray:
     """Return what ``torch.histc`` counts, shape (BINS,), by the same formula, in a fifth of the time."""
     ends = torch.tensor([low, high], dtype=values.dtype)
-    places = (values - low).mul_(BINS).div_(float(ends[1] - ends[0])).to(torch.int32).clamp_(0, BINS - 1)
+    # None is below 0, nor above BINS by more than rounding; places of a byte are quickly written and read.
+    places = (values - low).mul_(BINS).div_(float(ends[1] - ends[0])).to(torch.uint8).clamp_(max=BINS - 1)
     counts: np.ndarray = torch.bincount(places, minlength=BINS).cpu().numpy()
     return counts
