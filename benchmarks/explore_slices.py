@@ -25,6 +25,8 @@ import pyarrow.parquet as pq
 
 import fedlayers
 from fedlayers.core.records import SCHEMAS
+from fedlayers.core.seals import seal_of
+from fedlayers.runs.manifest import Manifest
 
 CLIENTS, LAYERS, METRICS = 100, 20, 30
 COLUMNS = ("client", "layer", "value", "stderr")
@@ -54,6 +56,18 @@ def write_run(folder: Path, rounds: int) -> None:
         columns["value"], columns["stderr"] = pa.array(draws.random(rows)), pa.array(draws.random(rows))
         full = [columns.get(field.name, pa.nulls(rows, field.type)) for field in schema]
         pq.write_table(pa.table(full, schema=schema), folder / "records" / f"round={number:06d}.parquet")
+    seal(folder, rounds)
+
+
+def seal(run: Path, rounds: int) -> None:
+    """Note size and digest of each part as a run does: whoever reads it checks them."""
+    manifest = Manifest(run)
+    manifest.cut(0)
+    manifest.begin({}, 1)
+    for number in range(1, rounds + 1):
+        name = f"records/round={number:06d}.parquet"
+        manifest.note(name, seal_of(run / name))
+        manifest.close_round(number)
 
 
 def words(codes: np.ndarray, known: list[str]) -> pa.DictionaryArray:

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.explore_slices import CLIENTS, words, write_run
+from benchmarks.explore_slices import CLIENTS, seal, words, write_run
 from fedlayers.core.quantities import Facts
 from fedlayers.core.records import SCHEMAS
 from fedlayers.runs.quantities import save_quantities
@@ -60,6 +60,7 @@ def write_evaluations(run: Path, rounds: int) -> None:
         part = run / "records" / f"round={number:06d}.parquet"
         both = pa.concat_tables([pq.read_table(part, schema=schema), pa.table(full, schema=schema)])
         pq.write_table(both, part)
+    seal(run, rounds)
 
 
 def main() -> int:

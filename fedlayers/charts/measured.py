@@ -1,7 +1,8 @@
 """Which metrics a table of a run has: of the whole model, of layers, or of both."""
 
+from collections import defaultdict
+
 import numpy as np
-import pandas as pd
 
 from fedlayers.charts.charted import Charted
 from fedlayers.runs.reading.tables import Tables
@@ -21,17 +22,15 @@ def measured(tables: Tables, table: str = "records") -> Charted:
     Returns:
         Columns ``metric, label`` (with its unit), ``direction, of_model, of_layers`` (whether there are such rows).
     """
-    rows: pd.DataFrame = getattr(tables, table)
-    metric, layer = rows["metric"].astype("category"), rows["layer"].notna().to_numpy()
-    names = [str(name) for name in metric.cat.categories]
-    codes, counts = metric.cat.codes.to_numpy(), np.zeros(2 * len(names), np.int64)
+    counts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(2, np.int64))
     # Millions of rows: some at a time stay in the processor's cache.
-    for begin in range(0, len(codes), _AT_ONCE):
-        span = slice(begin, begin + _AT_ONCE)
-        counts += np.bincount(2 * codes[span].astype(np.int64) + layer[span], minlength=len(counts))
-    known = sorted(
-        (name, one[0], one[1]) for name, one in zip(names, counts.reshape(-1, 2).tolist(), strict=True) if any(one)
-    )
+    for batch in tables.columns(table, COLUMNS).to_batches(_AT_ONCE):
+        metric, has_layer = batch.column("metric"), batch.column("layer").is_valid().to_numpy(zero_copy_only=False)
+        names, codes = metric.dictionary.to_pylist(), metric.indices.to_numpy().astype(np.int64)
+        there = np.bincount(2 * codes + has_layer, minlength=2 * len(names)).reshape(-1, 2)
+        for name, count in zip(names, there, strict=True):
+            counts[str(name)] += count
+    known = sorted((name, int(count[0]), int(count[1])) for name, count in counts.items() if count.any())
     quantities = [tables.quantities[name] for name, _, _ in known]
     return Charted(
         {

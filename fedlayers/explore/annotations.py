@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.disk import disk_errors, write_text
-from fedlayers.explore.refusals import NotThere
+from fedlayers.explore.mistakes.statuses import NotThere
 
 NAME = "annotations.json"
 _MOST, _WAIT_S = 10_000, 4.0

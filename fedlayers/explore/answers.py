@@ -18,7 +18,7 @@ from fedlayers.charts.over_rounds import FEW_CLIENTS
 from fedlayers.charts.packed import packed
 from fedlayers.charts.questions import key_of, path_of
 from fedlayers.core.errors import UserError
-from fedlayers.explore.refusals import status_of
+from fedlayers.explore.mistakes.statuses import status_of
 from fedlayers.explore.remembered import Remembered
 from fedlayers.explore.served_tables import ServedTables
 from fedlayers.explore.slices import TablesInMemory

@@ -10,8 +10,8 @@ from fedlayers.explore.answers import RunAnswers
 from fedlayers.explore.calm import Attended
 from fedlayers.explore.describing import description_page
 from fedlayers.explore.guard import Guard
+from fedlayers.explore.mistakes.refusals import PROBLEMS, answer_problems
 from fedlayers.explore.place import Place
-from fedlayers.explore.refusals import PROBLEMS, answer_problems
 from fedlayers.explore.routes import annotations, expected, heterogeneity, jobs, live, page, runs, tables
 from fedlayers.explore.routes.charts import clients, differing, layers, rounds, study, table, training
 from fedlayers.explore.service import Service

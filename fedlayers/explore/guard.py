@@ -7,8 +7,8 @@ from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from fedlayers.explore.mistakes.refusals import refused
 from fedlayers.explore.names import LOOPBACK
-from fedlayers.explore.refusals import refused
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

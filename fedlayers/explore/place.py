@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.spelling import in_brackets
-from fedlayers.explore.refusals import NotThere
+from fedlayers.explore.mistakes.statuses import NotThere
 from fedlayers.runs.reading.run_facts import is_run, run_folders
 
 # What the service reads of a run beside the files that stand in its folder itself.

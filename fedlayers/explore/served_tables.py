@@ -41,6 +41,10 @@ class ServedTables(Tables):
         both = {name: tuple(one for one in values if one in own.get(name, values)) for name, values in asked.items()}
         return replace(self, selection=Selection({**own, **both}, tuple(columns)))._table(table)
 
+    def columns(self, table: str, names: Sequence[str]) -> pa.Table:
+        """Return some columns of a table as Arrow has them; no frame of all rows is made."""
+        return self.arrow(table).select(list(names))
+
     def _load(self, run: Path, name: str, selection: Selection) -> pa.Table:
         schema = SCHEMAS[name]
         names = selection.read(schema.names)

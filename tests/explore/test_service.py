@@ -238,7 +238,7 @@ def test_a_large_table_is_not_looked_through_for_metrics_that_it_is_known_to_lac
 ) -> None:
     run, memory = study / name, slices.TablesInMemory()
     monkeypatch.setattr(slices, "_LARGE_BYTES", 0)
-    monkeypatch.setattr(threading.Thread, "start", lambda _: None)
+    monkeypatch.setattr(memory.calm, "later", lambda _: None)
     every = memory.from_files(run, "records", Selection(columns=("metric",)), ())
     assert every is not None and "loss" in every["metric"].to_pylist()
     loss = memory.from_files(run, "records", Selection({"metric": ("loss", "nowhere")}, ("round", "metric")), ())
@@ -255,15 +255,18 @@ def test_a_large_table_answers_from_its_files_until_it_is_in_memory(
     small = RunAnswers()
     wanted = [small.measured(run), small.curves(run, "loss"), small.layers(run), small.participation(run)]
     monkeypatch.setattr(slices, "_LARGE_BYTES", 0)
-    begun: list[threading.Thread] = []
+    reading: list[threading.Thread] = []
+    start = threading.Thread.start
 
     def begin(thread: threading.Thread) -> None:
-        begun.append(thread)
+        if "Calm.later" in str(thread._target):  # type: ignore[attr-defined]
+            reading.append(thread)
+        else:
+            start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", begin)
     large = RunAnswers()
     assert [large.measured(run), large.curves(run, "loss"), large.layers(run), large.participation(run)] == wanted
-    reading = [thread for thread in begun if "Calm.later" in str(thread._target)]  # type: ignore[attr-defined]
     assert len(reading) == len({*reading}) > 0, "each table once"
     for thread in reading:
         thread.run()

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 import fedlayers
 from fedlayers.explore.app import application
-from fedlayers.explore.malformed import malformed_sentence
+from fedlayers.explore.mistakes.malformed import malformed_sentence
 from fedlayers.explore.place import Place
 from fedlayers.explore.serving import addresses
 from fedlayers.runs.manifest import Manifest

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from fedlayers.core.errors import UserError
-from fedlayers.explore.refusals import NotThere
+from fedlayers.explore.mistakes.statuses import NotThere
 from fedlayers.explore.slow.jobs import ENDED, SlowJob, SlowJobs
 from fedlayers.explore.slow.kept import Kept, digest_of, key_of
 from fedlayers.explore.slow.made_of import made_of

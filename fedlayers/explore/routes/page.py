@@ -13,7 +13,7 @@ from starlette.routing import Route
 from fedlayers.charts import web_files
 from fedlayers.charts.questions import key_of, path_of
 from fedlayers.core.errors import UserError
-from fedlayers.explore.refusals import NotThere
+from fedlayers.explore.mistakes.statuses import NotThere
 from fedlayers.explore.routes import runs
 from fedlayers.explore.routes.page_files import address_of, addresses_of_views, page_file
 from fedlayers.explore.service import Served, Service

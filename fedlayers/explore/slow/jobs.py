@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from fedlayers.core.errors import UserError
 from fedlayers.core.machine.disk import DiskError
-from fedlayers.explore.refusals import NotThere
+from fedlayers.explore.mistakes.statuses import NotThere
 from fedlayers.explore.slow.kept import Kept, key_of
 from fedlayers.explore.slow.worker import Asked, Cancelled, SlowWorker
 

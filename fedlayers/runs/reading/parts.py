@@ -1,5 +1,10 @@
 """The parts of a run's tables: which there are, whether they are as they were written, and what is in them."""
 
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +16,7 @@ from fedlayers.runs.done import known_end
 from fedlayers.runs.file_names import PART, round_of, run_files
 from fedlayers.runs.integrity import problem_of
 from fedlayers.runs.manifest import expected_parts
+from fedlayers.runs.reading.part_rows import rows_of_part
 from fedlayers.runs.reading.run_columns import constant, in_full
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.selection import EVERYTHING, Selection
@@ -18,6 +24,9 @@ from fedlayers.runs.reading.selection import EVERYTHING, Selection
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+# Of so many parts it is remembered whether they are as they were written.
+_KNOWN = 2**16
 
 
 def parts(run: Path, table: str) -> list[Path]:
@@ -40,7 +49,6 @@ def load(run: Path, table: str, selection: Selection = EVERYTHING) -> "pa.Table"
         UserError: a part is missing or not as it was written.
     """
     import pyarrow as pa
-    import pyarrow.dataset as ds
 
     schema = SCHEMAS[table]
     names = selection.read(schema.names)
@@ -48,16 +56,29 @@ def load(run: Path, table: str, selection: Selection = EVERYTHING) -> "pa.Table"
     if not files:
         return schema.empty_table().select(names)
     try:
-        every = ds.dataset([str(f) for f in files], schema=schema, format="parquet", partitioning=None)
-        found = every.to_table(columns=names, filter=selection.predicate(schema))
+        found = _rows_of(files, schema, selection)
     except (OSError, pa.ArrowException):
         for file in files:  # a run that is resumed deletes parts while we read: name a part only if it is at fault
-            guarded(lambda f: ds.dataset(str(f), schema=schema, format="parquet").to_table(), file)
+            guarded(lambda f: rows_of_part(f, schema, schema.names, {}), file)
         raise
     if "run" not in names:
         return found
     # Parts leave the run's name to the folder, so that those of equal runs are equal.
     return found.set_column(0, schema.field("run"), constant(run.name, schema.field("run").type, found.num_rows))
+
+
+def _rows_of(files: Sequence[Path], schema: "pa.Schema", selection: Selection) -> "pa.Table":
+    """Return the rows of parts, read by as many threads as Arrow has."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    names = selection.read(schema.names)
+    if selection.has_old_names:  # what they stand for is no list of values
+        every = ds.dataset([str(f) for f in files], schema=schema, format="parquet", partitioning=None)
+        return every.to_table(columns=names, filter=selection.predicate(schema))
+    values = {name: asked for name, asked in selection.values.items() if name in schema.names and name != "run"}
+    with ThreadPoolExecutor(min(len(files), pa.cpu_count())) as pool:
+        return pa.concat_tables(pool.map(lambda file: rows_of_part(file, schema, names, values), files))
 
 
 def _checked_parts(run: Path, table: str, selection: Selection) -> list[Path]:
@@ -77,7 +98,7 @@ def _checked_parts(run: Path, table: str, selection: Selection) -> list[Path]:
 
     before = expected()
     while True:
-        problems = {name: what for name, seal in before.items() if (what := problem_of(run / name, [seal]))}
+        problems = _problems(run, before)
         if not problems:
             return wanted()
         # A run that goes on may have replaced its final parts while they were looked at.
@@ -85,6 +106,32 @@ def _checked_parts(run: Path, table: str, selection: Selection) -> list[Path]:
         if before == asked:
             name, what = next(iter(problems.items()))
             raise DamagedError(run / name, what)
+
+
+def _problems(run: Path, seals: Mapping[str, Seal]) -> dict[str, str]:
+    """Return path in the run's folder -> what is wrong with a part, of those with which something is."""
+
+    def problem(part: tuple[str, Seal]) -> str | None:
+        with suppress(OSError):  # what is not there is named below
+            if _known_whole(run / part[0], part[1], *_state(run / part[0])):
+                return None
+        return problem_of(run / part[0], [part[1]])
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = zip(seals, pool.map(problem, seals.items()), strict=True)
+    return {name: what for name, what in found if what}
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Return what changes whenever a file is written, replaced or changed: the system alone sets the last time."""
+    known = path.stat()
+    return known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns
+
+
+@lru_cache(maxsize=_KNOWN)
+def _known_whole(path: Path, seal: Seal, *state: int) -> bool:
+    """Say whether a file in a state is as it was written: what was read once is not read to the end for every chart."""
+    return problem_of(path, [seal]) is None
 
 
 def check_sizes(run: Path, committed: int | None) -> None:

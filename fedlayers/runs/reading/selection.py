@@ -70,6 +70,11 @@ class Selection:
         """Whether everything is asked for."""
         return not self.values and not self.columns
 
+    @property
+    def has_old_names(self) -> bool:
+        """Whether a metric is asked for by a name that it had before."""
+        return bool(_renamed(self.values.get("metric", ())))
+
     def admits(self, column: str, value: object) -> bool:
         """Say whether rows with a value of a column can be asked for."""
         return column not in self.values or value in self.values[column]

@@ -87,6 +87,18 @@ class Tables:
             rows = rows[rows[column].isin(list(values))]
         return rows[list(columns)] if columns else rows
 
+    def columns(self, table: str, names: Sequence[str]) -> "pa.Table":
+        """Return some columns of a table as Arrow has them, of all rows that are selected: texts are dictionaries.
+
+        Args:
+            table: ``records``, ``pairs``, ``spectra`` or ``resources``.
+            names: the columns.
+        """
+        import pyarrow as pa
+
+        rows: pd.DataFrame = getattr(self, table)
+        return pa.Table.from_pandas(rows[list(names)], preserve_index=False)
+
     @cached_property
     def partition(self) -> "pd.DataFrame":
         """Label counts: run, client, client_name, scope, label, label_name, examples (zeros included).

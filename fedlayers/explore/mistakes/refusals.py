@@ -14,16 +14,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from fedlayers.core.errors import UserError
-from fedlayers.explore.malformed import malformed_sentence
+from fedlayers.explore.mistakes.malformed import malformed_sentence
+from fedlayers.explore.mistakes.statuses import CONFLICT, NOT_THERE, status_of
 
-# What can be asked of a run is not what it holds: it is damaged, or was told to keep less.
-_CONFLICT, _NOT_THERE, _MALFORMED, _UNREADABLE = 409, 404, 422, 400
+_MALFORMED, _UNREADABLE = 422, 400
 # What a request says that wants to be told of refusals, and what the answer then says.
 _ASKED, _TOLD, _STATUS = "X-Refusals", "told", "X-Refused"
-
-
-class NotThere(UserError):
-    """There is no run, client, round or the like of the name or number asked for."""
 
 
 class Problem(BaseModel):
@@ -34,8 +30,8 @@ class Problem(BaseModel):
 
 # Of every route, for its description.
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    _NOT_THERE: {"model": Problem, "description": "There is nothing of that name or number."},
-    _CONFLICT: {
+    NOT_THERE: {"model": Problem, "description": "There is nothing of that name or number."},
+    CONFLICT: {
         "model": Problem,
         "description": "The run does not hold what this needs; the sentence says how to keep it.",
     },
@@ -57,11 +53,6 @@ def refused(status: int, sentence: str, request: Request | None = None) -> Respo
     return JSONResponse({"detail": sentence}, status)
 
 
-def status_of(error: UserError) -> int:
-    """Return the status of HTTP that goes with a sentence."""
-    return _NOT_THERE if isinstance(error, NotThere) else _CONFLICT
-
-
 def answer_problems(app: FastAPI) -> None:
     """Let an application answer each mistake with its sentence."""
 
@@ -76,6 +67,6 @@ def answer_problems(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def _plain(request: Request, error: HTTPException) -> Response:
         told = str(error.detail)
-        if error.status_code == _NOT_THERE and told == "Not Found":
+        if error.status_code == NOT_THERE and told == "Not Found":
             told = f"there is no {request.url.path}: /docs lists what there is"
         return JSONResponse({"detail": told}, error.status_code, headers=error.headers)
