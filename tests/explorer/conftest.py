@@ -1,5 +1,6 @@
 """A browser that looks at a service, for tests of the page's views: both are started once."""
 
+import json
 import socket
 import threading
 import time
@@ -11,11 +12,17 @@ from urllib.parse import urlsplit
 import pytest
 import uvicorn
 
+from fedlayers.core.machine.cache_root import cache_root
 from fedlayers.explore.app import application
 from fedlayers.explore.place import Place
+from fedlayers.explore.slow.beforehand import work_out
+from fedlayers.explore.slow.kept import Kept
+from fedlayers.opening.run import Run
 from tests.support.browser import Pages
+from tests.support.compared_runs import write_compared_runs
 from tests.support.fake_run import write_run
 from tests.support.figure_tables import Measured, write_measured_run
+from tests.support.heterogeneity_page import settled
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -151,6 +158,41 @@ def open_page(pages: Pages) -> Opened:
 def drawn(page: "Page") -> None:
     """Wait until the view that is selected has been drawn."""
     page.wait_for_selector("#view > section:not([hidden]):not([aria-busy])")
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return a run whose clients and classes have names with markup, beside the one that it is compared with."""
+    folder = write_compared_runs(tmp_path_factory.mktemp("results"))[0]
+    facts = json.loads((folder / "run.json").read_text())
+    facts["client_names"] = [f"{MARKUP} {number}" for number in range(facts["clients"])]
+    facts["classes"] = [f"{MARKUP} {name}" for name in facts["classes"]]
+    (folder / "run.json").write_text(json.dumps(facts))
+    return Run(folder)
+
+
+@pytest.fixture(scope="session")
+def service(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a service of that run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDLAYERS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        found = Service(run.folder.parent)
+        # What is asked first is there already, as after python -m fedlayers.heterogeneity.
+        work_out(run.folder.resolve(), Kept(cache_root() / "explore"), lambda *_: None)
+    yield found.address
+    found.stop()
+
+
+@pytest.fixture
+def look(open_page: "Opened", service: str, run: Run) -> Callable[..., "Page"]:
+    """Return what opens the view with a selection, and waits until all of it is there."""
+
+    def looked(selection: str = "client=1", **how: Any) -> "Page":
+        page = open_page(f"{service}#view=heterogeneity&run={run.folder.name}&{selection}", **how)
+        settled(page)
+        return page
+
+    return looked
 
 
 @pytest.fixture

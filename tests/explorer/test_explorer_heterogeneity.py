@@ -2,15 +2,12 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from fedlayers.core.machine.cache_root import cache_root
-from fedlayers.explore.slow.beforehand import work_out
-from fedlayers.explore.slow.kept import Kept
 from fedlayers.heterogeneity.clusters import inconsistent_clusters
 from fedlayers.heterogeneity.contrasts import overview
 from fedlayers.heterogeneity.local_records import local_records
@@ -21,7 +18,6 @@ from fedlayers.heterogeneity.verdicts import verdicts
 from fedlayers.opening.run import Run
 from tests.explorer.conftest import MARKUP
 from tests.support.browser import accessibility_faults
-from tests.support.compared_runs import write_compared_runs
 from tests.support.heterogeneity_page import charted, dragged, place, plot_ends, select, selected, settled
 
 if TYPE_CHECKING:
@@ -30,40 +26,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 CHARTS = ("verdict", "parameters", "timeline", "overview", "clusters", "matrix", "maps", "distribution", "example")
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Return a run whose clients and classes have names with markup, beside the one that it is compared with."""
-    folder = write_compared_runs(tmp_path_factory.mktemp("results"))[0]
-    facts = json.loads((folder / "run.json").read_text())
-    facts["client_names"] = [f"{MARKUP} {number}" for number in range(facts["clients"])]
-    facts["classes"] = [f"{MARKUP} {name}" for name in facts["classes"]]
-    (folder / "run.json").write_text(json.dumps(facts))
-    return Run(folder)
-
-
-@pytest.fixture(scope="module")
-def service(run: Run, serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEDLAYERS_CACHE", str(tmp_path_factory.mktemp("cache")))
-        found = serve(run.folder.parent)
-        # What is asked first is there already, as after python -m fedlayers.heterogeneity.
-        work_out(run.folder.resolve(), Kept(cache_root() / "explore"), lambda *_: None)
-    yield found.address
-    found.stop()
-
-
-@pytest.fixture
-def look(open_page: Callable[..., "Page"], service: str, run: Run) -> Callable[..., "Page"]:
-    """Return what opens the view with a selection, and waits until all of it is there."""
-
-    def looked(selection: str = "client=1", **how: Any) -> "Page":
-        page = open_page(f"{service}#view=heterogeneity&run={run.folder.name}&{selection}", **how)
-        settled(page)
-        return page
-
-    return looked
 
 
 def test_parts_show_what_python_says(look: Callable[..., "Page"], run: Run) -> None:

@@ -1,6 +1,7 @@
 /** Annotations: what somebody noted about some records; their intersection or union can be selected, new ones recorded. */
 import { ask, forgetAnswer, pathOf } from "fedlayers/data.js";
 import { element } from "fedlayers/html.js";
+import { notesAbout } from "fedlayers/views/heterogeneity/records.js";
 
 /**
  * @param {import("fedlayers/views/heterogeneity/panel.js").Panel} panel
@@ -16,7 +17,7 @@ export function drawAnnotations(panel, known, select, changed) {
     record(panel, form, settings, form.rows ?? [], changed);
   };
   return panel.show([known.annotations], (notes) => {
-    const own = notes.filter((note) => note.client === settings.client && (note.inputs ?? "local") === settings.inputs);
+    const own = notesAbout(notes, settings);
     listed(panel, own, notes.length - own.length, settings, select, changed);
     return known.selected.answer.then((rows) => counted(form, own, rows), () => counted(form, own, []));
   });
@@ -49,7 +50,8 @@ function counted(form, notes, rows) {
 
 function listed(panel, notes, others, settings, select, changed) {
   const { records } = settings;
-  const ids = records.kind === "notes" ? records.ids : [];
+  // What is no longer there goes out of the selection with the next click.
+  const ids = records.kind === "notes" ? records.ids.filter((id) => notes.some((note) => note.id === id)) : [];
   const mode = records.kind === "notes" ? records.mode : "union";
   const choose = (ids, mode) => select({ records: ids.length ? `notes:${mode}:${ids.join(",")}` : null });
   panel.choice("several together", [["union", "union"], ["intersection", "intersection"]], mode, (mode) => choose(ids, mode));

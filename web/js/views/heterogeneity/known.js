@@ -1,6 +1,6 @@
 /** What is known of a client's records: the questions that the charts need, by what they are about. */
 import { pathOf } from "fedlayers/data.js";
-import { rowsOf } from "fedlayers/views/heterogeneity/records.js";
+import { notesAbout, rowsOf } from "fedlayers/views/heterogeneity/records.js";
 import { question, together } from "fedlayers/views/heterogeneity/questions.js";
 
 /** Of how many selected records maps are averaged at most: each one costs a pass through both models. */
@@ -125,7 +125,7 @@ export class Known {
       if (records.kind === "range") needs.push(this.feature(records.feature));
       if (records.kind === "notes") needs.push(this.annotations);
       return together(needs, ({ columns, length }, more) => rowsOf(records, length, {
-        ...columns, clusters: more?.columns, values: more?.columns?.value, notes: Array.isArray(more) ? more : undefined,
+        ...columns, clusters: more?.columns, values: more?.columns?.value, notes: Array.isArray(more) ? notesAbout(more, this.settings) : undefined,
       }));
     });
   }

@@ -92,11 +92,32 @@ const tests = {
   range: (what, { values }) => values && ((row) => values[row] >= what.low && values[row] <= what.high),
 };
 
+// Of an intersection nothing is known where one of the annotations is not there: the others' records would be more than were meant.
 function ofNotes({ mode, ids }, count, notes) {
   const sets = notes.filter((note) => ids.includes(note.id)).map((note) => new Set(note.examples));
-  if (!sets.length) return [];
+  if (!sets.length || (mode === "intersection" && lacking(ids, notes))) return [];
   const all = sets.reduce((found, one) => (mode === "union" ? found.union(one) : found.intersection(one)));
   return [...all].filter((row) => row < count).sort((one, other) => one - other);
+}
+
+/** Returns how many of some annotations there are not. @param {string[]} ids @param {any[]} notes */
+function lacking(ids, notes) {
+  return ids.filter((id) => !notes.some((note) => note.id === id)).length;
+}
+
+/** Returns the annotations about the records that are looked at. @param {any[]} notes @param {{client: ?number, inputs: string}} about */
+export function notesAbout(notes, { client, inputs }) {
+  return notes.filter((note) => note.client === client && (note.inputs ?? "local") === inputs);
+}
+
+/**
+ * Says that some of the annotations whose records are selected are not there, or are about other records.
+ * @param {Chosen} what @param {any[]} notes those about the records that are looked at
+ */
+export function goneNotes(what, notes) {
+  const count = what.kind === "notes" ? lacking(what.ids, notes) : 0;
+  if (!count) return "";
+  return `${count} of ${what.ids.length} annotations ${count > 1 ? "are" : "is"} no longer there, or about other records`;
 }
 
 /** Returns what is selected in words. @param {Chosen} what @param {(feature: number) => string} named @param {string[]} classes */

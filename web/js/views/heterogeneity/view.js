@@ -12,7 +12,7 @@ import { drawOverview } from "fedlayers/views/heterogeneity/overview.js";
 import { Panel, PATIENCE_MS } from "fedlayers/views/heterogeneity/panel.js";
 import { drawParameters } from "fedlayers/views/heterogeneity/parameters.js";
 import { begin, settled } from "fedlayers/views/heterogeneity/questions.js";
-import { words } from "fedlayers/views/heterogeneity/records.js";
+import { goneNotes, notesAbout, words } from "fedlayers/views/heterogeneity/records.js";
 import { INPUTS, LINKAGES, own, settingsOf } from "fedlayers/views/heterogeneity/settings.js";
 import { drawTimeline } from "fedlayers/views/heterogeneity/timeline.js";
 import { drawVerdict } from "fedlayers/views/heterogeneity/verdict.js";
@@ -123,17 +123,24 @@ function drawTop(known, asked, { select, isCurrent }) {
   return Promise.all([known.outputs.answer, known.selected.answer]).then(
     async ([{ facts, length }, rows]) => {
       const what = words(settings.records, (feature) => named(facts, feature), facts.classes);
-      tell(await notThere(known, asked, rows, what) || `${rows.length} of ${length} selected: ${what}`);
+      const gone = await lost(known);
+      tell(await notThere(known, asked, rows, gone || `it has none of ${what}`) || `${rows.length} of ${length} selected: ${what}${gone && `; ${gone}`}`);
     },
   ).catch(() => tell(""));
 }
 
+/** Says which annotations the address names that are not there. @param {Known} known */
+async function lost(known) {
+  const { records } = known.settings;
+  return records.kind === "notes" ? goneNotes(records, notesAbout(await known.annotations.answer, known.settings)) : "";
+}
+
 /** Says that the address selects records of which there are none, or nothing. @param {Known} known */
-async function notThere(known, asked, rows, what) {
+async function notThere(known, asked, rows, why) {
   const { records, client, names } = known.settings;
   if (records.kind === "none") return asked === undefined ? "" : `records=${asked} in the address selects nothing: pick records below`;
   if (rows.length) return "";
-  if (records.kind !== "cluster") return `No record of client ${names[client]} is selected: it has none of ${what}`;
+  if (records.kind !== "cluster") return `No record of client ${names[client]} is selected: ${why}`;
   const { length } = await known.clusterTable.answer;
   const there = length > 1 ? `clusters 0 to ${length - 1}` : length ? "cluster 0 only" : "no clusters";
   return `There is no cluster ${records.cluster}: client ${names[client]} has ${there}`;
