@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fedlayers.opening.run import Run
-from tests.support.heterogeneity_page import select, selected, settled
+from tests.support.heterogeneity_page import charted, select, selected, settled
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -59,3 +59,15 @@ def run_name(page: "Page") -> str:
     found = re.match(r"client (.*), round", page.inner_text("#view-heterogeneity .who"))
     assert found is not None
     return found[1]
+
+
+def test_components_are_the_selections_only_where_something_is_selected(look: Callable[..., "Page"]) -> None:
+    page = look("client=1&heterogeneity.space=selection")
+    part = page.locator("#heterogeneity-overview")
+    assert part.locator(".chart-title").inner_text().endswith("in contrastive components")
+    assert "nothing is selected to be set against the rest" in part.locator(".chart-notes").inner_text()
+    alone = charted(page, "overview")["c1"]
+    select(page, "list:1,2,3,4,5,6")
+    assert part.locator(".chart-title").inner_text().endswith("in contrastive components of the selection")
+    assert "nothing is selected" not in part.locator(".chart-notes").inner_text()
+    assert charted(page, "overview")["c1"] != alone

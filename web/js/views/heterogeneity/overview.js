@@ -28,10 +28,10 @@ export function drawOverview(panel, known, select) {
   const { settings } = known;
   return panel.show([known.outputs, known.scores, known.selected], (outputs, scores, rows) => {
     const { place } = panel;
-    const isOverview = settings.space === "overview";
+    const isOfSelection = settings.space !== "overview" && rows.length > 0;
     const odd = countOdd(outputs.columns.consistent);
     chart(place, {
-      title: `Records of client ${settings.names[settings.client]} in contrastive components${isOverview ? "" : " of the selection"}`,
+      title: `Records of client ${settings.names[settings.client]} in contrastive components${isOfSelection ? " of the selection" : ""}`,
       label: `${odd} of ${outputs.length} records are inconsistent, ${rows.length} are selected`,
       height: 380,
       option: (how) => option(how, outputs, scores, rows),
@@ -41,9 +41,10 @@ export function drawOverview(panel, known, select) {
       },
       notes: [
         `α = ${short(scores.facts.alpha, 3)}`,
-        isOverview
-          ? "all records vary along these directions, the inconsistent ones little"
-          : "these directions set the selected records apart from the others",
+        isOfSelection
+          ? "these directions set the selected records apart from the others"
+          : "all records vary along these directions, the inconsistent ones little",
+        ...(settings.space === "overview" || isOfSelection ? [] : ["nothing is selected to be set against the rest"]),
       ],
       onSelect: ({ row }) => row !== undefined && select(own({ example: row })),
     });
