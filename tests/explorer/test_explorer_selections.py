@@ -11,7 +11,7 @@ from fedlayers.opening.run import Run
 from tests.support.heterogeneity_page import charted, select, selected, settled
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 pytestmark = pytest.mark.slow
 
@@ -71,3 +71,23 @@ def test_components_are_the_selections_only_where_something_is_selected(look: Ca
     assert part.locator(".chart-title").inner_text().endswith("in contrastive components of the selection")
     assert "nothing is selected" not in part.locator(".chart-notes").inner_text()
     assert charted(page, "overview")["c1"] != alone
+
+
+def test_while_records_are_looked_for_nothing_is_said_of_others(look: Callable[..., "Page"]) -> None:
+    page = look("client=1&records=inconsistent")
+    assert "selected: all inconsistent records" in which(page)
+
+    def busy(route: "Route") -> None:
+        route.fulfill(status=202, json={"job": "j", "state": "running", "share": None, "message": "thinking"})
+
+    page.route("**/outputs*", busy)
+    page.route(
+        "**/api/jobs/j",
+        lambda route: route.fulfill(json={"job": "j", "state": "running", "share": None, "message": ""}),
+    )
+    page.evaluate("async () => (await moduleOf('fedlayers/address.js')).set({ round: 1, records: 'cell:0:1' })")
+    page.wait_for_function(
+        "() => document.querySelector('#view-heterogeneity .which').innerText === 'looking for the selected records…'"
+    )
+    page.unroute("**/outputs*")
+    page.wait_for_function("() => !document.querySelector('#view-heterogeneity .which').innerText.includes('…')")

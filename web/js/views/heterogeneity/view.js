@@ -120,7 +120,9 @@ function drawTop(known, asked, { select, isCurrent }) {
   const tell = (text) => {
     if (isCurrent()) bar.querySelector(".which").textContent = text;
   };
-  return Promise.all([known.outputs.answer, known.selected.answer]).then(
+  // What is said of another selection does not stay while records of this one are looked for.
+  const waiting = setTimeout(() => tell("looking for the selected records…"), PATIENCE_MS);
+  return Promise.all([known.outputs.answer, known.selected.answer]).finally(() => clearTimeout(waiting)).then(
     async ([{ facts, length }, rows]) => {
       const what = words(settings.records, (feature) => named(facts, feature), facts.classes);
       const gone = await lost(known);
