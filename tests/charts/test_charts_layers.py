@@ -280,6 +280,26 @@ def test_nothing_measured_of_layers_is_told(tmp_path: Path) -> None:
         layer_deviations(empty)
 
 
+def test_a_table_that_cannot_be_read_is_told_and_the_others_are_shown(tmp_path: Path) -> None:
+    run = write_measured_run(tmp_path / "main", MEASURED)
+    whole = frame_of(measured_of_layers(read(run)))
+    parts = {name: max((run / name).glob("*.parquet")) for name in ("pairs", "spectra")}
+    content = {name: part.read_bytes() for name, part in parts.items()}
+    parts["spectra"].write_bytes(content["spectra"][:100])
+    found = measured_of_layers(read(run))
+    assert frame_of(found).equals(whole) and found.facts["spectra"] == []
+    (sentence,) = found.facts["damaged"]
+    assert str(parts["spectra"]) in sentence
+    parts["pairs"].write_bytes(content["pairs"][:100])
+    found, between = measured_of_layers(read(run)), measured_between_clients(read(run))
+    assert {*frame_of(found)["table"]} == {"records"} and len(found.facts["damaged"]) == 2 and len(between) == 0
+    assert between.facts["damaged"] == found.facts["damaged"][:1] and between.facts["clients"]
+    assert len(layer_heat_map(read(run), "norm")) and len(layer_profile(read(run), "norm"))
+    for name, part in parts.items():
+        part.write_bytes(content[name])
+    assert frame_of(measured_of_layers(read(run))).equals(whole)
+
+
 def test_of_a_run_that_goes_on_is_told_what_will_be_measured(tmp_path: Path) -> None:
     def told(rounds: str, moments: str = "after_local", done: int | None = 2) -> str | None:
         rows = [Record("accuracy", 0.5, run="r", round=2, moment="final", owner="server")]

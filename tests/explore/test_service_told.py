@@ -61,6 +61,21 @@ def test_a_part_of_a_table_that_was_cut_short_is_told_in_the_list(
         assert client.get(f"/api/runs/{run.name}/tables/records").status_code == 409
 
 
+def test_a_run_that_was_copied_under_another_name_is_the_run_of_that_name(
+    quick_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = quick_run("rounds=1", "engine=local")
+    for name in (run.name, "copied"):
+        shutil.copytree(run, tmp_path / "study" / name)
+    with asking(tmp_path / "study") as client:
+        listed = client.get("/api/runs").json()
+        assert {line["run"] for line in listed} == {line["facts"]["run"] for line in listed} == {run.name, "copied"}
+        assert client.get("/api/runs/copied").json()["facts"]["run"] == "copied"
+        assert client.get("/api/runs/copied/charts/layers").status_code == 200
+    tables = fedlayers.read(tmp_path / "study")
+    assert {*tables.records["run"].unique()} == {*tables.facts["run"]} == {run.name, "copied"}
+
+
 def test_a_run_that_lost_its_facts_says_what_to_do(quick_run: Callable[..., Path], tmp_path: Path) -> None:
     run = quick_run("rounds=1", "engine=local")
     shutil.copytree(run, tmp_path / "study" / run.name)

@@ -1,5 +1,6 @@
 """The view Layers: it draws what the tables say, and what is selected in it is selected everywhere."""
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,26 @@ def test_a_cell_selects_its_client_and_layer_for_all_views_and_the_address_resto
     point_at(page, "#layers-heat", [3, 2], click=True)  # what is selected is given free
     steady(page, "layers")
     assert "client" not in selected_on(page) and page.locator("#layers-spectra .note").is_visible()
+
+
+def test_what_can_be_read_is_drawn_and_what_cannot_is_told(
+    open_page: Any, serve: Any, measured: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(measured, tmp_path / "copied")
+    part = max((tmp_path / "copied" / "pairs").glob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:100])
+    service = serve(tmp_path / "copied")
+    try:
+        page: Page = open_page(f"{service.address}#view=layers&metric=norm&round=2")
+        assert len(table_on(page, "#layers-heat")[0]) and len(table_on(page, "#layers-profiles > div")[0])
+        assert part.name in page.inner_text("#layers-damaged .told")
+        page.click("#views a[data-view=clients]")
+        steady(page, "clients")
+        assert len(table_on(page, "#clients-holdings")[0])
+        assert part.name in page.inner_text("#clients-damaged .told")
+        assert "No two clients" not in page.inner_text("#view-clients")
+    finally:
+        service.stop()
 
 
 def test_a_layer_is_chosen_with_keys(open_page: Any, served: str, measured: Path) -> None:

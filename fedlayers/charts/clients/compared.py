@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 
 from fedlayers.charts.charted import Charted
+from fedlayers.charts.damaged import rows_that_can_be_read
 from fedlayers.charts.due import not_yet
 from fedlayers.charts.rounds import shown_round
 from fedlayers.core.errors import UserError
 from fedlayers.core.quantities import Facts
+from fedlayers.core.records import SCHEMAS
 from fedlayers.core.spelling import in_brackets
 from fedlayers.runs.reading.run_facts import run_facts
 from fedlayers.runs.reading.selection import refused
@@ -143,9 +145,14 @@ def measured_between_clients(tables: Tables) -> Charted:
         A row per measure and layer, whole models first: ``metric, label, layer, layer_index`` (−1 for whole models)
         and ``direction``. Facts: ``layers`` (all of the rows), ``rounds`` (measure -> those with values), ``clusters``
         (ways by which clusters were found), ``clients`` (number and name), ``main`` (what is shown at first) and
-        ``not_yet``, what a run that goes on begins to measure later where it has compared no clients so far, or None.
+        ``not_yet``, what a run that goes on begins to measure later where it has compared no clients so far, or None;
+        ``damaged``, a sentence if the table of pairs cannot be read.
+
+    Raises:
+        UserError: the records cannot be read.
     """
-    rows = usable(between_clients(tables.pairs))
+    damaged: list[str] = []
+    rows = usable(between_clients(rows_that_can_be_read(tables, "pairs", SCHEMAS["pairs"].names, damaged)))
     known = rows.assign(index=rows["layer_index"].astype(float).fillna(-1)).drop_duplicates(["metric", "index"])
     known = known.sort_values(["metric", "index"])
     names = measures(rows)
@@ -169,6 +176,7 @@ def measured_between_clients(tables: Tables) -> Charted:
             "clients": client_list(called),
             "main": main,
             "not_yet": None if names else not_yet(tables.path),
+            "damaged": damaged,
         },
     )
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fedlayers.charts.charted import Charted
+from fedlayers.charts.damaged import rows_that_can_be_read
 from fedlayers.charts.due import not_yet
 from fedlayers.core.records import SCHEMAS
 from fedlayers.runs.reading.run_facts import run_facts
@@ -40,18 +41,23 @@ def measured_of_layers(tables: Tables) -> Charted:
         ``reference``. Facts: ``rounds`` (metric -> those in which it has values), ``layers`` (name, index, kind,
         parameters and whether they are shared), ``spectra`` (the layers with densities of eigenvalues), and whether
         there are a ``plan`` with layers that are not shared, a ``transition`` and ``readouts``; ``not_yet``, what a run
-        that goes on begins to measure later where it has measured nothing so far, or None.
+        that goes on begins to measure later where it has measured nothing so far, or None; ``damaged``, a sentence for
+        each table beside the records that cannot be read.
+
+    Raises:
+        UserError: the records cannot be read.
     """
     facts = run_facts(tables.path)
     lines, rounds = [], {}
-    for table, rows in _of_layers(tables):
+    damaged: list[str] = []
+    for table, rows in _of_layers(tables, damaged):
         for metric, numbers in rounds_by_metric(rows).items():
             quantity = tables.quantities[metric]
             lines.append((metric, axis_label(quantity), table, quantity.direction, quantity.reference))
             rounds[metric] = numbers
     records = tables.some("records", metric=_OF_PLANS)
     densities = (
-        layer_densities(tables.some("spectra", _WITHOUT_CURVES))
+        layer_densities(rows_that_can_be_read(tables, "spectra", _WITHOUT_CURVES, damaged))
         .drop_duplicates("layer_index")
         .sort_values("layer_index")
     )
@@ -65,6 +71,7 @@ def measured_of_layers(tables: Tables) -> Charted:
             "transition": bool(transitions(records)),
             "readouts": not question_rows(records).empty,
             "not_yet": None if lines else not_yet(tables.path),
+            "damaged": damaged,
         },
     )
 
@@ -83,8 +90,9 @@ def rounds_by_metric(rows: pd.DataFrame) -> dict[str, list[int]]:
     return {names[at]: np.flatnonzero(there[at]).tolist() for at in np.argsort(names) if there[at].any()}
 
 
-def _of_layers(tables: Tables) -> Iterator[tuple[str, pd.DataFrame]]:
+def _of_layers(tables: Tables, damaged: list[str]) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield the name of a table and its usable rows of layers; which layers are shared has a chart of its own."""
-    records, pairs = tables.some("records", _LOOKED_AT), tables.some("pairs", (*_LOOKED_AT, "subject", "step"))
+    records = tables.some("records", _LOOKED_AT)
+    pairs = rows_that_can_be_read(tables, "pairs", (*_LOOKED_AT, "subject", "step"), damaged)
     yield "records", usable(records[records["layer"].notna() & (records["metric"] != SHARED)])
     yield "pairs", usable(at_moments(pairs[pairs["subject"].isin(list(PROFILED)) & pairs["layer"].notna()]))

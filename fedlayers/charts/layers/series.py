@@ -123,10 +123,11 @@ def no_layer_metric(tables: Tables, metric: str) -> UserError:
 
 
 def _rows_of(tables: Tables, metric: str) -> tuple[pd.DataFrame, bool]:
-    records, pairs = tables.records, tables.pairs
+    records = tables.records
     rows = records[(records["metric"] == metric) & records["layer"].notna()]
     if not rows.empty:
         return rows, False
+    pairs = tables.pairs
     between = pairs[(pairs["metric"] == metric) & pairs["subject"].isin(list(PROFILED)) & pairs["layer"].notna()]
     return at_moments(between), True
 

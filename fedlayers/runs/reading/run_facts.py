@@ -48,7 +48,8 @@ def complete_runs_in(folders: Sequence[Path]) -> list[Path]:
 def run_facts(run: Path) -> dict[str, Any]:
     """Return what run.json says; ``status`` is ``complete`` if, and only if, done.json has the rounds asked for.
 
-    A run that was killed could not say so: it is ``interrupted`` if it says ``running`` and nobody holds its folder.
+    ``run`` is the folder's name. A run that was killed could not say so: it is ``interrupted`` if it says ``running``
+    and nobody holds its folder.
 
     Raises:
         UserError: one of the two cannot be read.
@@ -69,4 +70,5 @@ def run_facts(run: Path) -> dict[str, Any]:
         told = {"status": "running"}
     else:
         told = {"status": "interrupted", "reason": facts.get("reason") or "its process was killed"}
-    return facts | {"run": facts.get("run", run.name), **told}
+    # A folder that was renamed or copied is the run of its name: the rows of its tables have that one.
+    return facts | {"run": run.name, **told}

@@ -1,6 +1,6 @@
 /** How alike clients are by any measure, who belongs together, how that changes, and who holds what. */
 import { pathOf } from "fedlayers/data.js";
-import { choice, element } from "fedlayers/html.js";
+import { choice, element, filled } from "fedlayers/html.js";
 import { drawFlows } from "fedlayers/views/clients/flows.js";
 import { drawMatrix } from "fedlayers/views/clients/matrix.js";
 import { drawMap, drawMerging } from "fedlayers/views/clients/merging.js";
@@ -20,7 +20,8 @@ export async function draw(place, selection, context) {
     ...context, selection, known, metric, layer, path: (...more) => pathOf("runs", run, "charts", "clients", ...more),
     params: { metric, layer, round: selection.round, setting: selection["clients.setting"] },
   };
-  parts.nothing.toggleAttribute("hidden", metrics.length > 0);
+  filled(parts.damaged, facts.damaged, () => facts.damaged.map((sentence) => element("p", { class: "told", role: "alert" }, sentence)));
+  parts.nothing.toggleAttribute("hidden", metrics.length > 0 || facts.damaged.length > 0);
   parts.nothing.textContent = `${facts.not_yet
     ? `No two clients have been compared yet; the run begins to measure ${facts.not_yet}.` : "No two clients were compared."} What compares clients is, among others, metrics=[distances,clusters] and similarity=[cka].`;
   for (const part of [parts.controls, parts.pairs]) part.toggleAttribute("hidden", !metrics.length);
@@ -37,13 +38,13 @@ function built(place) {
   if (place.parts) return place.parts;
   const named = (id, name = "") => element("div", { id: `clients-${id}`, class: name });
   const parts = {
-    nothing: element("p", { class: "note", hidden: true }),
+    damaged: named("damaged"), nothing: element("p", { class: "note", hidden: true }),
     controls: named("controls", "controls"), pairs: named("pairs", "charts"), matrix: named("matrix"), merging: named("merging"),
     map: named("map"), others: named("others", "charts"), flows: named("flows"), holdings: named("holdings"),
   };
   parts.pairs.append(element("div", {}, parts.matrix), element("div", {}, parts.merging, parts.map));
   parts.others.append(parts.flows, parts.holdings);
-  place.append(parts.nothing, parts.controls, parts.pairs, parts.others);
+  place.append(parts.damaged, parts.nothing, parts.controls, parts.pairs, parts.others);
   place.parts = parts;
   return parts;
 }

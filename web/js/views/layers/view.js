@@ -1,7 +1,7 @@
 /** What is measured of layers: of every client, over depth, before and after aggregation, and what is shared why. */
 import { cleared } from "fedlayers/chart.js";
 import { pathOf } from "fedlayers/data.js";
-import { choice, element } from "fedlayers/html.js";
+import { choice, element, filled } from "fedlayers/html.js";
 import { drawCube } from "fedlayers/views/layers/cube.js";
 import { drawPlan, drawTransition } from "fedlayers/views/layers/plan.js";
 import { drawProfile } from "fedlayers/views/layers/profile.js";
@@ -19,6 +19,7 @@ export async function draw(place, selection, context) {
   const known = await context.ask(pathOf("runs", run, "charts", "layers"));
   if (!context.isCurrent()) return;
   const parts = built(place), metrics = known.columns.metric, { facts } = known;
+  filled(parts.damaged, facts.damaged, () => facts.damaged.map((sentence) => element("p", { class: "told", role: "alert" }, sentence)));
   parts.nothing.toggleAttribute("hidden", metrics.length > 0);
   parts.nothing.textContent = `${facts.not_yet
     ? `Nothing has been measured of single layers yet; the run begins to measure ${facts.not_yet}.` : "Nothing was measured of single layers."} Of layers measure, among others, metrics=[weights,gradients] and similarity=[cka].`;
@@ -43,7 +44,7 @@ function built(place) {
   if (place.parts) return place.parts;
   const named = (id, name = "") => element("div", { id: `layers-${id}`, class: name });
   const parts = {
-    nothing: element("p", { class: "note", hidden: true }), measured: named("measured"), curvature: named("curvature"),
+    damaged: named("damaged"), nothing: element("p", { class: "note", hidden: true }), measured: named("measured"), curvature: named("curvature"),
     controls: named("controls", "controls"), main: named("main", "charts"), heat: named("heat"), profiles: named("profiles"),
     spectra: named("spectra"), sharing: named("sharing"), plans: named("plans", "charts"), plan: named("plan"),
     why: named("why"), transitions: named("transitions", "charts"), readouts: named("readouts"), depth: named("depth", "charts"),
@@ -55,7 +56,7 @@ function built(place) {
   parts.plans.append(parts.plan, parts.why);
   parts.sharing.append(element("h2", {}, "Which layers are shared, and why"), parts.plans, parts.transitions);
   parts.readouts.append(element("h2", {}, "What layers read out, by depth"), parts.answers, parts.depth);
-  place.append(parts.nothing, parts.measured, parts.curvature, parts.sharing, parts.readouts);
+  place.append(parts.damaged, parts.nothing, parts.measured, parts.curvature, parts.sharing, parts.readouts);
   place.parts = parts;
   return parts;
 }
