@@ -169,7 +169,7 @@ def one_round(module: nn.Module, data: Examples, on: bool, training: Training) -
     Measured([(rows, address)], Sent(), "personal").packed()
     if work is not None:
         used = [*traffic_rows(reply, reply, session.workspace.layers), *work.rows()]
-        packed_usage(used, owner="client", client=0, round=1, moment="after_local")
+        packed_usage([(used, address)])
     return time.process_time() - began
 
 

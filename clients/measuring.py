@@ -21,9 +21,10 @@ from fedlayers.core.records import (
 )
 from fedlayers.core.seeding import derive
 from fedlayers.core.weights import loading
-from fedlayers.flower.contents import MEASURED, PAYLOADS, SHARED, packed_payloads
+from fedlayers.flower.contents import MEASURED, PAYLOADS, SHARED, USAGE, packed_payloads
 from fedlayers.flower.session import Session
 from fedlayers.flower.stamps import packed_stamp, stamp
+from fedlayers.flower.usage import packed_usage
 from metrics.base import ClientView, Metric
 from metrics.measure import Sent, measure_clients
 from metrics.predictions.predicting import Predictions, known_answers
@@ -87,15 +88,22 @@ class Measured:
         return self._evaluated("loss")[1]
 
     def packed(self) -> dict[str, bytes]:
-        """Return one Arrow stream per table and the payloads as safetensors."""
+        """Return one Arrow stream per table, times, memory and bytes as lines, and the payloads as safetensors."""
         tables: dict[str, list[tuple[list[Row], Mapping[str, Any]]]] = {}
+        used: list[tuple[list[Resource], Mapping[str, Any]]] = []
         for rows, address in self.rows:
             own: dict[str, list[Row]] = {}
+            times: list[Resource] = []
             for row in rows:
-                own.setdefault(table_of(row), []).append(row)
+                if isinstance(row, Resource):
+                    times.append(row)
+                else:
+                    own.setdefault(table_of(row), []).append(row)
             for name, of_table in own.items():
                 tables.setdefault(name, []).append((of_table, address))
+            used += [(times, address)] if times else []
         packed = {name: to_bytes(joined_table(name, groups)) for name, groups in tables.items()}
+        packed |= {USAGE: packed_usage(used)} if used else {}
         payloads = {PAYLOADS: self.sent.own, SHARED: self.sent.shared}
         packed |= {name: packed_payloads(arrays) for name, arrays in payloads.items() if arrays}
         return packed | ({MEASURED: packed_stamp(self.model, self.stamp)} if self.stamp else {})

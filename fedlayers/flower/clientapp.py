@@ -152,8 +152,10 @@ def _with_usage(reply: RecordDict, session: Session, pooled: bool) -> RecordDict
         return reply
     rows = [*traffic_rows(session.content, reply, session.workspace.layers), *session.work.rows()]
     owner, client = ("server", None) if pooled else ("client", session.client)
-    packed = packed_usage(rows, owner=owner, client=client, round=session.round, moment=session.moment)
-    records_of(reply, ConfigRecord)[EXTRA][USAGE] = packed
+    address = {"owner": owner, "client": client, "round": session.round, "moment": session.moment}
+    extra = records_of(reply, ConfigRecord)[EXTRA]
+    packed = [known] if isinstance(known := extra.get(USAGE), bytes) else []
+    extra[USAGE] = b"\n".join([*packed, packed_usage([(rows, address)])])
     return reply
 
 

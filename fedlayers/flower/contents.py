@@ -24,7 +24,7 @@ METRICS = "metrics"
 # Our rows and payloads in a reply, beside the records that strategies insist on.
 EXTRA = "fedlayers"
 BUFFERS, PAYLOADS, START = "buffers", "payloads", "start"
-# More rows of the table "resources", as JSON: what the work on a message took, known when all else is packed.
+# Rows of the table "resources", as lines of JSON; what the work on a message took is added when all else is packed.
 USAGE = "usage"
 # What a client wants the user to know.
 REMARK = "remark"
@@ -34,7 +34,7 @@ ALARMS = "alarms"
 MEASURED = "measured"
 # What several metrics send and travels once.
 SHARED = "shared_payloads"
-_PARTS = (*SCHEMAS, PAYLOADS, SHARED, BUFFERS, START, REMARK, ALARMS, MEASURED)
+_PARTS = (*SCHEMAS, PAYLOADS, SHARED, BUFFERS, START, USAGE, REMARK, ALARMS, MEASURED)
 # A record of a reply that holds a sum over clients in the place of their arrays: "sum/<level>/<place>".
 SUM = "sum/"
 # Which arrays of that sum a reply lacked.

@@ -11,7 +11,7 @@ from fedlayers.core.layers import Layer
 from fedlayers.core.records import Resource
 from fedlayers.core.weights import sizes_in_safetensors
 from fedlayers.flower.adapter import records_of
-from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, EXTRA
+from fedlayers.flower.contents import ARRAYS, BUFFERS, CONFIG, EXTRA, USAGE
 
 # What is sent is laid out as in other rounds and by other clients, unless plans change: layout -> layers, rows.
 _MOST_SEEN = 64
@@ -22,8 +22,8 @@ def traffic_rows(content: RecordDict, reply: RecordDict, layers: Sequence[Layer]
     """Return the bytes that a client received and sent: numbers of arrays, without what Flower wraps them in.
 
     Of the model a row a layer, buffers included, 0 for a layer that stays where it is; of every other record of arrays
-    a row with its name as ``subject``; and without layer and subject all of it. What metrics add to the reply is
-    ``bytes_measured``: it would not travel where nothing is measured.
+    a row with its name as ``subject``; and without layer and subject all of it. What metrics add to the reply, but for
+    the times that they took, is ``bytes_measured``: it would not travel where nothing is measured.
 
     Args:
         content: what came.
@@ -35,7 +35,9 @@ def traffic_rows(content: RecordDict, reply: RecordDict, layers: Sequence[Layer]
         *_rows("bytes_sent", reply, _buffers(reply, EXTRA), layers),
     ]
     extra = records_of(reply, ConfigRecord).get(EXTRA, ConfigRecord())
-    measured = sum(len(data) for name, data in extra.items() if isinstance(data, bytes) and name != BUFFERS)
+    measured = sum(
+        len(data) for name, data in extra.items() if isinstance(data, bytes) and name not in (BUFFERS, USAGE)
+    )
     return [*rows, Resource("bytes_measured", float(measured), "bytes")]
 
 

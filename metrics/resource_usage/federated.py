@@ -42,7 +42,7 @@ class ResourceUsage(Metric):
       message was worked on.
     - energy, gpu_utilisation: of the whole GPU meanwhile, where NVML gives them.
     - bytes_received, bytes_sent: numbers of the model by layer, of other records beside it (``subject``), and without
-      layer and subject all together; bytes_measured: what metrics add to the reply.
+      layer and subject all together; bytes_measured: what metrics add to the reply, without the times they took.
     - forward_flops: operations of a forward pass of one example, by layer and as a whole; counted once, at ``start``.
 
     Args:

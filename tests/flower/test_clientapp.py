@@ -94,7 +94,7 @@ def test_a_train_reply_has_one_record_of_each_kind_that_strategies_insist_on(sen
     assert 0 < metrics["loss"] < 5  # type: ignore[operator]
     assert metrics["train_loss"] == metrics["loss"]
     extra = reply.content.config_records[EXTRA]
-    assert set(extra) == {"records", "resources", "spectra"}
+    assert set(extra) == {"records", "spectra", "usage"}
     table = from_bytes(extra["records"])  # type: ignore[arg-type]
     assert set(table["client"].to_pylist()) == {2}
     assert set(table["moment"].to_pylist()) == {"after_local"}
