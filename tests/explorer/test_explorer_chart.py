@@ -104,6 +104,25 @@ def test_a_chart_holds_what_it_draws_and_tells_it_under_the_keys(page: "Page") -
     assert accessibility_faults(page) == []
 
 
+def test_an_arrow_to_another_line_stays_at_the_round(page: "Page") -> None:
+    page.evaluate("""() => {
+        const line = (name, more, x) => ({ name, x, y: x.map((round) => (round + more) / 10) });
+        const drawn = [line("trained", 0, [1, 2, 3]), line("averaged", 3, [0, 1, 2, 3]), line("sparse", 6, [0, 3])];
+        const option = (how) => F.lines(drawn, { along: "round", label: "accuracy", how });
+        F.chart(one, { title: "Rounds", option, table: { columns: {}, facts: {} } });
+    }""")
+    page.locator("#one .chart-canvas").focus()
+    for key, told in (
+        ("ArrowRight", "round 1, trained: 0.1"),
+        ("ArrowRight", "round 2, trained: 0.2"),
+        ("ArrowDown", "round 2, averaged: 0.5"),
+        ("ArrowDown", "round 3, sparse: 0.9"),
+        ("ArrowUp", "round 3, averaged: 0.6"),
+    ):
+        page.keyboard.press(key)
+        assert page.locator("#one [aria-live]").inner_text() == told
+
+
 def test_bands_and_bars_lie_within_the_axis(page: "Page") -> None:
     page.evaluate(LINES, "clients")
     low, high = page.evaluate(f"{DRAWN}.getModel().getComponent('yAxis').axis.scale.getExtent()")

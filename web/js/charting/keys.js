@@ -50,15 +50,25 @@ function zoomed(drawing, factor) {
   return shown.length > 0;
 }
 
-/** The series that can be pointed at: number of the series and of its items. */
+/** The series that can be pointed at: number of the series and of its items, and of a curve's items where they lie along the chart. */
 function reachable(series) {
-  return series.map((one, index) => ({ index, count: one.silent ? 0 : (one.rows ?? one.data)?.length ?? 0 })).filter(({ count }) => count);
+  return series.map((one, index) => ({
+    index, count: one.silent ? 0 : (one.rows ?? one.data)?.length ?? 0,
+    along: one.type === "line" ? one.data?.map(({ value }) => value?.[0]) : undefined,
+  })).filter(({ count }) => count);
 }
 
 function moved(series, at, [items, others]) {
   if (!series.length) return null;
   const place = at ? series.findIndex(({ index }) => index === at.seriesIndex) : -1;
   if (place < 0) return { seriesIndex: series[0].index, dataIndex: items === -1 || items === Infinity ? series[0].count - 1 : 0 };
-  const { index, count } = series[Math.min(Math.max(place + others, 0), series.length - 1)];
-  return { seriesIndex: index, dataIndex: Math.min(Math.max(at.dataIndex + items, 0), count - 1) };
+  const next = series[Math.min(Math.max(place + others, 0), series.length - 1)];
+  const from = others ? beside(series[place].along?.[at.dataIndex], next.along) ?? at.dataIndex : at.dataIndex;
+  return { seriesIndex: next.index, dataIndex: Math.min(Math.max(from + items, 0), next.count - 1) };
+}
+
+/** Returns the item of another curve that is nearest along the chart: curves may begin at different rounds. */
+function beside(x, along) {
+  if (!Number.isFinite(x) || !along?.every(Number.isFinite)) return undefined;
+  return along.reduce((best, other, at) => (Math.abs(other - x) < Math.abs(along[best] - x) ? at : best), 0);
 }
