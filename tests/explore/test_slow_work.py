@@ -1,9 +1,16 @@
 """Slow work: in processes of its own, once for all who ask, with an end that can be asked for."""
 
+import contextlib
 import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Mapping
+import urllib.request
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +179,28 @@ def test_a_digest_is_of_the_content(tmp_path: Path) -> None:
     first = digest_of(file)
     file.write_text("other")
     assert digest_of(file) != first
+
+
+def test_a_service_that_is_interrupted_at_work_ends_without_a_word(
+    quick_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = shutil.copytree(quick_run("rounds=1", "snapshots.rounds=[all]", "engine=local"), tmp_path / "run")
+    command = [sys.executable, "-m", "fedlayers.explore", str(run)]
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, text=True, start_new_session=True, **output) as service:  # type: ignore[call-overload]
+        assert service.stdout is not None
+        said = service.stdout.readline()
+        address = re.search(r"http://[\d.:]+/", said)
+        assert address, said
+
+        def ask() -> None:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{address[0]}api/runs/run/shifts?wait=4").read()
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(1)
+        os.killpg(service.pid, signal.SIGINT)  # as Ctrl-C does
+        rest = service.stdout.read()
+        asking.join()
+    assert service.returncode == 130 and rest.strip() == "stopped"

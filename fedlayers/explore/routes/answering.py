@@ -77,9 +77,10 @@ async def slow_answer(
         found = await run_in_threadpool(service.jobs.ask, asked, contents, part)
         if isinstance(found, pa.Table):
             return as_arrow(found, found.num_rows)
-        while found.state not in ENDED and time.monotonic() < end:
+        # A service that ends leaves nobody waiting: it would be cut off, and say so in a traceback.
+        while found.state not in ENDED and time.monotonic() < end and not service.leaving():
             await asyncio.sleep(_LOOK_S)
         if found.state == FAILED:
             raise UserError(found.message)
-        if found.state not in ENDED or time.monotonic() >= end:
+        if found.state not in ENDED or time.monotonic() >= end or service.leaving():
             return JSONResponse(state_of(found).model_dump(), 202, headers={"Location": f"/api/jobs/{found.key}"})

@@ -2,8 +2,10 @@
 
 import logging
 import multiprocessing
+import signal
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -16,6 +18,7 @@ import pyarrow as pa
 from fedlayers.core.errors import UserError
 
 _LOOK_S = 0.05
+_CLOSED = (BrokenPipeError, ConnectionResetError)
 Progress = Callable[[float | None, str], None]
 log = logging.getLogger(__name__)
 
@@ -82,7 +85,7 @@ class SlowWorker:
                     raise UserError(content)
                 else:
                     return {part: pa.ipc.open_stream(data).read_all() for part, data in content.items()}
-        except (EOFError, BrokenPipeError, ConnectionResetError):
+        except (EOFError, *_CLOSED):
             self._end()
             raise UserError(
                 "the process that computed this has ended (out of memory?): ask for less, such as fewer examples"
@@ -95,12 +98,12 @@ class SlowWorker:
 
 def _serve(line: Connection) -> None:
     """Do what is asked until the line is closed."""
-    while True:
-        try:
+    # Ctrl-C reaches all processes of a terminal; the service ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(EOFError, *_CLOSED):
+        while True:
             asked = line.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
-        line.send(_answer(asked, lambda share, message: line.send(("progress", (share, message)))))
+            line.send(_answer(asked, lambda share, message: line.send(("progress", (share, message)))))
 
 
 def _answer(asked: Asked, progress: Progress) -> tuple[str, Any]:
@@ -109,6 +112,8 @@ def _answer(asked: Asked, progress: Progress) -> tuple[str, Any]:
         found = getattr(import_module(module), name)(asked.run, asked.settings, progress)
     except UserError as error:
         return "refused", str(error)
+    except _CLOSED:  # nobody listens any more
+        raise
     except Exception as error:
         # Of a run of somebody's own: its model or data may fail in any way.
         log.warning("%s of %s failed:\n%s", name, asked.run.name, traceback.format_exc())
