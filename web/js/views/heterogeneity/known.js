@@ -41,7 +41,8 @@ export class Known {
     if (!this.settings.measured.includes("feature_shift")) return null;
     return this.once("own shifts", () => {
       const asked = this.ofRun("tables/records", {
-        metric: ["label_shift", "feature_shift", "concept_shift"], columns: ["metric", "round", "client", "value", "p", "n", "status"],
+        metric: ["label_shift", "feature_shift", "concept_shift", "shift_named"].filter((name) => this.settings.measured.includes(name)),
+        columns: ["metric", "subject", "round", "client", "value", "p", "n", "status"],
       });
       // Not yet measured: the table has no such rows.
       return { ...asked, answer: asked.answer.catch((error) => (error.name === "Refusal" ? null : Promise.reject(error))) };

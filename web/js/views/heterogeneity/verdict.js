@@ -2,6 +2,9 @@
 import { element, short } from "fedlayers/html.js";
 import { KINDS, MEANING } from "fedlayers/views/heterogeneity/kinds.js";
 
+/** The metric that says whether the run named a kind of shift, its subject. */
+const NAMED = "shift_named";
+
 /**
  * @param {import("fedlayers/views/heterogeneity/panel.js").Panel} panel
  * @param {import("fedlayers/views/heterogeneity/known.js").Known} known
@@ -33,8 +36,13 @@ function ofRun(measured, shown) {
   const before = Array.from(columns.round).filter((round) => round <= shown);
   const round = Math.max(...(before.length ? before : columns.round));
   const rows = Array.from({ length }, (_, at) => rowOf(columns, at)).filter((row) => row.round === round);
-  const tests = new Map(rows.map((row) => [`${row.client} ${row.metric.replace("_shift", "")}`, row]));
-  return { round, tests, counts: counted(rows.filter((row) => row.status === "ok").map((row) => row.n)) };
+  const [named, measures] = [true, false].map((isNamed) => rows.filter(({ metric }) => (metric === NAMED) === isNamed));
+  const yes = new Set(named.filter(({ value }) => value === 1).map(({ client, subject }) => `${client} ${subject}`));
+  const tests = new Map(measures.map((row) => {
+    const key = `${row.client} ${row.metric.replace("_shift", "")}`;
+    return [key, { ...row, found: yes.has(key) }];
+  }));
+  return { round, tests, counts: counted(measures.filter((row) => row.status === "ok").map((row) => row.n)) };
 }
 
 /** Says which records the numbers are from, and why the run's own ones differ. */
@@ -80,6 +88,6 @@ function said(test) {
   return [test.found ? "found" : "", undefined, `${test.found ? "yes: " : ""}${short(test.effect, 2)} (p = ${short(test.adjusted, 2)})`];
 }
 
-function ofRunSaid({ status, value, p }) {
-  return status === "ok" ? `run: ${short(value, 2)} (p = ${short(p, 2)})` : "run: cannot be said";
+function ofRunSaid({ status, value, p, found }) {
+  return status === "ok" ? `run: ${found ? "yes: " : ""}${short(value, 2)} (p = ${short(p, 2)})` : "run: cannot be said";
 }
