@@ -139,6 +139,24 @@ def test_an_axis_is_logarithmic_on_both_sides_of_zero(page: "Page") -> None:
     assert placed[1] == pytest.approx([-10, -0.01, 0, 0.005, 1])
 
 
+def test_an_axis_says_all_digits_of_its_ticks_and_no_more(page: "Page") -> None:
+    for value, text in (
+        (1.0002, "1.0002"), (0.1 + 0.2, "0.3"), (-0.05, "−0.05"), (0, "0"), (4_000_000, "4e6"), (2.5e-4, "2.5e-4"),
+    ):  # fmt: skip
+        assert page.evaluate("(value) => F.tick(value)", value) == text
+    drawn = """(ends) => {
+        const drawn = [{ name: "a", x: [1, 2], y: ends }], scale = { kind: "linear", ends };
+        const option = (how) => F.lines(drawn, { along: "round", label: "v", scale, how });
+        F.chart(one, { title: "t", label: "l", table: { columns: {}, facts: {} }, option });
+        const chart = echarts.getInstanceByDom(one.querySelector(".chart-canvas"));
+        const isSeen = ({ style, invisible, ignore }) => style.text && !invisible && !ignore;
+        return chart.getZr().storage.getDisplayList(true).filter(isSeen).map(({ style }) => style.text);
+    }"""
+    assert {"0", "1"} <= {*page.evaluate(drawn, [0, 1])}
+    texts = page.evaluate(drawn, [0.99942, 1.00058])
+    assert "1.0002" in texts and "0.9998" in texts and not {"0.99942", "1.00058"} & {*texts}
+
+
 def test_a_long_name_keeps_its_start_and_its_end(page: "Page") -> None:
     asked = '["T-shirt/top", "long sleeved shirt", "stage1.0.conv1.weight"].map((name) => F.shortened(name, 12))'
     assert page.evaluate(asked) == ["T-shirt/top", "long … shirt", "stage…weight"]

@@ -24,3 +24,13 @@ export function placing(scale) {
     from: (place) => Math.abs(place) <= 1 ? place * t : Math.sign(place) * t * 10 ** (Math.abs(place) - 1),
   };
 }
+
+/** What an axis says at one of its ticks, which are round: all of its digits, but none that only comes of rounding. @param {number} value */
+export function tick(value) {
+  const exact = Number(value.toPrecision(10)), size = Math.abs(exact);
+  const text = size !== 0 && (size >= 1e6 || size < 1e-3) ? exact.toExponential() : String(exact);
+  return text.replace("-", "−").replace("e−", "e-").replace("e+", "e");
+}
+
+/** Whether a number is one at which an axis would have a tick by itself: two digits, and zeros. @param {number} value */
+export const isRound = (value) => Number(value.toPrecision(2)) === value;

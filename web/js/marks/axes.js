@@ -1,7 +1,7 @@
 // Axes: of numbers on the scale that Python chose, of rounds, of names.
 
 import { short } from "fedlayers/html.js";
-import { placing, shortened } from "fedlayers/numbers.js";
+import { isRound, placing, shortened, tick } from "fedlayers/numbers.js";
 
 /**
  * An axis of values.
@@ -10,10 +10,15 @@ import { placing, shortened } from "fedlayers/numbers.js";
  */
 export function valueAxis(name, scale) {
   const axis = { type: scale?.kind === "log" ? "log" : "value", name, nameLocation: "middle", nameGap: 48, scale: true };
-  const { from } = placing(scale);
-  axis.axisLabel = { formatter: (place) => short(from(place)), hideOverlap: true };
-  if (scale?.ends) [axis.min, axis.max] = scale.ends;
-  if (scale?.kind === "symlog") axis.minInterval = 1;
+  const { from } = placing(scale), isBoth = scale?.kind === "symlog";
+  // What stands at a multiple of a threshold is no round number.
+  axis.axisLabel = { formatter: (place) => (isBoth ? short(from(place), 3) : tick(place)), hideOverlap: true };
+  if (scale?.ends) {
+    [axis.min, axis.max] = scale.ends;
+    // Where an axis ends as the values do, its ends are no ticks.
+    [axis.axisLabel.showMinLabel, axis.axisLabel.showMaxLabel] = scale.ends.map(isRound);
+  }
+  if (isBoth) axis.minInterval = 1;
   return axis;
 }
 

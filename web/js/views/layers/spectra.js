@@ -37,7 +37,7 @@ function spectraOf(table, { selection, select }) {
     notes: [facts.threshold === null ? "" : `eigenvalues: linear up to ±${short(facts.threshold)}, logarithmic beyond`, "strong: the selected client", roundNote(facts, selection)],
     option: (how) => ({
       xAxis: { ...valueAxis(facts.label_x, facts.threshold === null ? undefined : { kind: "symlog", threshold: facts.threshold }), nameGap: 26, splitLine: { show: false } },
-      yAxis: { ...valueAxis(facts.label_y, { kind: "log" }), min: facts.ends[0], max: facts.ends[1] },
+      yAxis: valueAxis(facts.label_y, { kind: "log", ends: facts.ends }),
       grid: plot({ bottom: 72 }), legend: { show: true, type: "scroll", bottom: 0, data: isFew ? names : [] },
       tooltip: { formatter: ({ seriesName, dataIndex }) => {
         const row = rowsOf.get(seriesName)?.[dataIndex];
