@@ -13,8 +13,17 @@ const FEW = 30, MANY = 60;
 
 /** @type {import("fedlayers/page.js").Draw} */
 export async function draw(place, selection, context) {
-  const { facts } = context.run, parts = built(place);
+  const parts = built(place);
   context.oneOf("rounds.clients", ["each", "no"], "what fits");
+  // Of a damaged table each part says so in its place; what other tables hold is drawn.
+  const all = [drawAllCurves(parts, selection, context), drawParticipation(parts.participation, selection, context), drawResources(parts.resources, selection, context)];
+  const refused = (await Promise.allSettled(all)).find(({ status }) => status === "rejected");
+  if (refused) throw refused.reason;
+}
+
+/** Draws the metrics that are shown always, and the one that is selected. */
+async function drawAllCurves(parts, selection, context) {
+  const { facts } = context.run;
   const measured = (await context.ask(pathOf("runs", facts.run, "charts", "measured"))).columns.metric;
   if (!context.isCurrent()) return;
   const shown = ALWAYS.filter((name) => measured.includes(name));
@@ -22,10 +31,7 @@ export async function draw(place, selection, context) {
   const others = measured.filter((name) => !shown.includes(name));
   filled(parts.controls, [others, selection.metric, shownOneByOne(selection, facts.clients ?? 0), facts.run, !facts.round], () => controls(selection, context, others));
   parts.keep(metrics);
-  await Promise.all([
-    ...metrics.map((metric) => drawCurves(parts.curve(metric), metric, selection, context)),
-    drawParticipation(parts.participation, selection, context), drawResources(parts.resources, selection, context),
-  ]);
+  await Promise.all(metrics.map((metric) => drawCurves(parts.curve(metric), metric, selection, context)));
 }
 
 /** What stands in the place, made once. @param {HTMLElement} place */

@@ -13,10 +13,20 @@ export async function draw(place, selection, { ask, run, select, isCurrent, froz
   const name = run.facts.run, tables = frozen ? SAVED_TABLES : TABLES, table = oneOf("table", tables, "records");
   const parts = built(place), offset = Math.max(0, Number(selection["table.offset"] ?? 0) || 0);
   const saved = frozen ? await ask(pathOf("runs", name, "tables", table, "saved")).catch(() => NOTHING) : null;
-  const known = saved ? [...new Set(saved.columns.metric)] : (await ask(pathOf("runs", name, "charts", "measured"), { table })).columns.metric;
-  if (!isCurrent()) return;
   const chosen = Object.fromEntries(CHOSEN.filter((key) => selection[key] !== undefined && (key !== "other" || table === "pairs")).map((key) => [key, selection[key]]));
-  filled(parts.controls, [table, known, chosen], () => controls(tables, table, known, chosen, select));
+  const offer = (known) => filled(parts.controls, [table, known, chosen], () => controls(tables, table, known, chosen, select));
+  const asked = saved ? { columns: saved.columns } : ask(pathOf("runs", name, "charts", "measured"), { table });
+  const known = await Promise.resolve(asked).then(({ columns }) => [...new Set(columns.metric)], (error) => {
+    // A table that cannot be read shows nothing; another one can be chosen.
+    if (isCurrent()) {
+      parts.empty(true);
+      offer([]);
+    }
+    throw error;
+  });
+  if (!isCurrent()) return;
+  offer(known);
+  parts.empty(false);
   const params = { ...chosen, offset, limit: ROWS };
   parts.shown.setAttribute("aria-busy", "true");
   const { rows, python } = saved ? savedRows(saved, table, params) : await served(ask, pathOf("runs", name, "tables", table), params);
@@ -40,8 +50,10 @@ function built(place) {
   const controls = element("div", { class: "controls" }), python = element("code", {}), pages = element("div", { class: "controls" });
   const shown = element("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Rows" });
   const copy = element("button", { type: "button", onclick: () => navigator.clipboard?.writeText(python.textContent) }, "copy");
-  place.append(controls, element("div", { class: "python" }, element("pre", {}, python), copy), pages, shown);
-  return (place.parts = { controls, python, pages, shown });
+  const line = element("div", { class: "python" }, element("pre", {}, python), copy);
+  place.append(controls, line, pages, shown);
+  const empty = (is) => [line, pages, shown].forEach((part) => part.toggleAttribute("hidden", is));
+  return (place.parts = { controls, python, pages, shown, empty });
 }
 
 function controls(tables, table, known, chosen, select) {
