@@ -6,6 +6,8 @@ import { nameAxis } from "fedlayers/marks/axes.js";
 import { placing, shortened } from "fedlayers/numbers.js";
 
 const MOST_NUMBERED = 240, LETTER_PX = 6.6, LONGEST = 22;
+/** On a page as narrow as a telephone's, cells show numbers only where these have room; beside a map is its scale. */
+const NARROW_PX = 600, NUMBER_PX = 32, BESIDE_PX = 96, MARGINS_PX = 40;
 
 /**
  * The option of a heat map. Cells without a value are grey.
@@ -30,12 +32,14 @@ const MOST_NUMBERED = 240, LETTER_PX = 6.6, LONGEST = 22;
 export function heatMap(about) {
   const { columns, rows, limits, across, down, how } = about, { to, back } = coloured(about);
   const colours = about.darkIsLow ? (about.colours ?? SEQUENTIAL).toReversed() : about.colours ?? SEQUENTIAL;
-  const [low, high] = limits.map(to), numbered = about.values.length <= MOST_NUMBERED;
+  const [low, high] = limits.map(to);
   const left = 40 + LETTER_PX * Math.min(LONGEST, Math.max(1, ...rows.map((name) => name.length)));
+  const isWide = innerWidth >= NARROW_PX || columns.length * NUMBER_PX <= innerWidth - left - BESIDE_PX - MARGINS_PX;
+  const numbered = about.values.length <= MOST_NUMBERED && isWide;
   const xAxis = nameAxis(across, columns, { length: LONGEST }), { empty } = ink(how);
   return {
     xAxis, yAxis: { ...nameAxis(down, rows), inverse: true, nameGap: left - 18, axisLabel: { formatter: (name) => shortened(name, LONGEST) } },
-    grid: { left, right: 96, top: 12, bottom: xAxis.nameGap + 20, show: true, backgroundColor: empty, borderWidth: 0 },
+    grid: { left, right: BESIDE_PX, top: 12, bottom: xAxis.nameGap + 20, show: true, backgroundColor: empty, borderWidth: 0 },
     legend: { show: false },
     visualMap: scaleOfColours(low, high, colours, back, about.label),
     tooltip: {
