@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -243,3 +244,20 @@ def test_annotations_are_recorded_combined_and_deleted(look: Callable[..., "Page
         settled(page)
     page.wait_for_selector("#heterogeneity-annotations li:has-text('no annotation')")
     assert json.loads((run.folder / "annotations.json").read_text()) == []
+
+
+def test_what_does_not_fit_the_records_is_told_with_what_is_shown(look: Callable[..., "Page"]) -> None:
+    page = look("client=1&heterogeneity.feature=99999&heterogeneity.channel=7&heterogeneity.map=attention")
+    told = page.inner_text("#mistakes > .told:not([hidden])")
+    sentences = {one.split()[3]: one for one in told.replace(". There", ".|There").split("|")}
+    assert {*sentences} == {"feature", "channel", "map"}
+    shown = page.evaluate("document.querySelector('#heterogeneity-distribution .panel-body').charted.facts.feature")
+    assert re.fullmatch(
+        rf"There is no feature 99999: there are 0 to \d+\. Shown is {shown}, the strongest\.",
+        sentences["feature"],
+    )
+    assert sentences["channel"] == "There is no channel 7: there is 0. Shown is 0."
+    assert re.fullmatch(r"There is no map attention: there are loadings, .*\. Shown is loadings\.", sentences["map"])
+    page.evaluate("location.hash = location.hash.replace(/&heterogeneity.*/, '&heterogeneity.feature=9')")
+    page.wait_for_selector("#mistakes > .told:not([hidden])", state="detached")
+    settled(page)

@@ -113,5 +113,6 @@ export function noNumbers(pairs) {
 
 /** @param {string[]} names */
 function listed(names) {
+  if (names.length > 2 && names.every((name, at) => name === String(at))) return `0 to ${names.length - 1}`;
   return names.slice(0, MOST_LISTED).join(", ") + (names.length > MOST_LISTED ? ` and ${names.length - MOST_LISTED} more` : "");
 }

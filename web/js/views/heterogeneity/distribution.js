@@ -13,22 +13,33 @@ const MOST_BARS = 32;
 /**
  * @param {import("fedlayers/views/heterogeneity/panel.js").Panel} panel
  * @param {import("fedlayers/views/heterogeneity/known.js").Known} known
- * @param {(patch: Record<string, any>) => void} select
+ * @param {import("fedlayers/page.js").Context} context
  */
-export function drawDistribution(panel, known, select) {
+export function drawDistribution(panel, known, { select, oneOf }) {
   const { settings } = known;
   const draw = (place, outputs) => panel.show([outputs, known.feature(place), known.selected], ({ columns, facts }, values, rows) => {
     offer(panel, settings, facts, place, select);
     drawHistogram(panel, { settings, columns, facts, place, values: values.columns.value, rows, select });
   });
-  if (settings.feature !== null) return draw(settings.feature, known.outputs);
-  return panel.show([known.outputs, known.loadings], (outputs, { columns, length }) => length
-    ? draw(strongest(columns), outputs)
-    : panel.nothing("these records have no features"));
+  // Asked meanwhile: that it is one of these records is known from the outputs.
+  if (settings.feature !== null) known.feature(settings.feature);
+  return panel.show([known.outputs], (outputs) => {
+    const features = featuresOf(outputs.facts);
+    if (settings.feature !== null && settings.feature < features) return draw(settings.feature, outputs);
+    return panel.show([known.loadings], ({ columns, length }) => {
+      if (!length) return panel.nothing("these records have no features");
+      const place = strongest(columns);
+      if (settings.feature !== null) oneOf("heterogeneity.feature", Array.from({ length: features }, (_, at) => String(at)), `${place}, the strongest`);
+      return draw(place, outputs);
+    });
+  });
 }
 
+/** How many features records have. */
+const featuresOf = ({ names, shape }) => names?.length || shape.reduce((product, side) => product * side, 1);
+
 function offer(panel, settings, facts, place, select) {
-  const features = facts.names?.length || facts.shape.reduce((product, side) => product * side, 1);
+  const features = featuresOf(facts);
   if (facts.kind === "image") {
     const [, height, width] = facts.shape;
     const size = height * width;

@@ -85,7 +85,7 @@ function pictured(place, { outputs, row, record, maps, method, settings, select 
   drawPixels(place, {
     title: `Record ${row}, and where both models look`, label: METHODS[method], height, width, high: 190,
     maps: [{ name: "record", canvas: image(values, [channels, height, width]) }, ...parts],
-    picked: settings.feature === null ? null : settings.feature % size, facts: maps.facts,
+    picked: settings.feature === null || settings.feature >= channels * size ? null : settings.feature % size, facts: maps.facts,
     notes: [METHODS[method], maps.facts.layer ? `layer ${maps.facts.layer}` : "", "each for the class that the model predicts"],
     onPick: (pixel) => select(own({ feature: Math.min(settings.channel, channels - 1) * size + pixel })),
   });

@@ -13,13 +13,12 @@ const MOST_BARS = 20;
 /**
  * @param {import("fedlayers/views/heterogeneity/panel.js").Panel} panel
  * @param {import("fedlayers/views/heterogeneity/known.js").Known} known
- * @param {(patch: Record<string, any>) => void} select
+ * @param {import("fedlayers/page.js").Context} context
  */
-export function drawMaps(panel, known, select) {
+export function drawMaps(panel, known, { select, oneOf }) {
   const { settings } = known;
   return panel.show([known.outputs], ({ facts }) => {
-    offer(panel, facts, settings, select);
-    const method = methodsOf(facts, settings).some(([name]) => name === settings.map) ? settings.map : "loadings";
+    const method = offer(panel, facts, settings, { select, oneOf });
     return method === "loadings" ? loadings(panel, known, facts, select) : attributions(panel, known, facts, method, select);
   });
 }
@@ -30,15 +29,17 @@ function methodsOf({ kind }, { attends }) {
   return Object.entries(METHODS).filter(([name]) => (name === "attention" ? attends && kind === "image" : fit[kind](name)));
 }
 
-function offer(panel, facts, settings, select) {
-  const methods = /** @type {[string, string][]} */ (methodsOf(facts, settings));
-  panel.choice("map", methods, methods.some(([name]) => name === settings.map) ? settings.map : "loadings", (map) => select(own({ map: map === "loadings" ? null : map })));
+/** Offers what fits these records; what the address has that does not is told. Returns the method that is shown. */
+function offer(panel, facts, settings, { select, oneOf }) {
+  const methods = /** @type {[string, string][]} */ (methodsOf(facts, settings)), fit = methods.map(([name]) => name);
+  const method = fit.includes(settings.map) ? settings.map : oneOf("heterogeneity.map", fit, "loadings");
+  panel.choice("map", methods, method, (map) => select(own({ map: map === "loadings" ? null : map })));
   const channels = facts.kind === "image" ? facts.shape[0] : 1;
-  if (channels > 1) {
-    const names = channels === 3 ? ["red", "green", "blue"] : Array.from({ length: channels }, (_, at) => String(at));
-    const shown = String(Math.min(settings.channel, channels - 1));
-    panel.choice("channel", names.map((name, at) => [String(at), name]), shown, (channel) => select(own({ channel: channel === "0" ? null : channel })));
-  }
+  const names = channels === 3 ? ["red", "green", "blue"] : Array.from({ length: channels }, (_, at) => String(at));
+  const shown = String(Math.min(settings.channel, channels - 1));
+  if (settings.channel >= channels) oneOf("heterogeneity.channel", [...names.keys()].map(String), shown);
+  if (channels > 1) panel.choice("channel", names.map((name, at) => [String(at), name]), shown, (channel) => select(own({ channel: channel === "0" ? null : channel })));
+  return method;
 }
 
 /** Returns the feature that counts most in the components. @param {Record<string, ArrayLike<number>>} components */

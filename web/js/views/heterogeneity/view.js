@@ -72,8 +72,8 @@ function build(place, run) {
 }
 
 /** @param {Known} known */
-function parts(known, { run, select }, changed) {
-  const { settings } = known;
+function parts(known, context, changed) {
+  const { settings } = known, { run, select } = context;
   const all = [drawVerdict(panels.verdict, known, select), drawParameters(panels.parameters, known, select)];
   if (settings.client === null) return all;
   controls(settings, select);
@@ -83,8 +83,8 @@ function parts(known, { run, select }, changed) {
     drawOverview(panels.overview, known, select),
     drawClusters(panels.clusters, known, select),
     drawMatrix(panels.matrix, known, select),
-    drawMaps(panels.maps, known, select),
-    drawDistribution(panels.distribution, known, select),
+    drawMaps(panels.maps, known, context),
+    drawDistribution(panels.distribution, known, context),
     drawExample(panels.example, known, run, select),
     drawAnnotations(panels.annotations, known, select, changed),
   ];
