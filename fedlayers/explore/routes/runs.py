@@ -59,8 +59,7 @@ def run(folder: RunFolder) -> RunPage:
     """Return a run's facts, which models it kept, and how to read what it measured."""
     opened = Run(folder)
     models = [(int(number), str(owner)) for number, owner in opened.models.itertuples(index=False)]
-    # A folder may have got another name, by which alone the run is asked for.
-    return RunPage.model_validate(run_page(opened.facts | {"run": folder.name}, models, load_quantities(folder)))
+    return RunPage.model_validate(run_page(opened.facts, models, load_quantities(folder)))
 
 
 def _line(service: Served, name: str) -> RunLine:
