@@ -261,3 +261,13 @@ def test_what_does_not_fit_the_records_is_told_with_what_is_shown(look: Callable
     page.evaluate("location.hash = location.hash.replace(/&heterogeneity.*/, '&heterogeneity.feature=9')")
     page.wait_for_selector("#mistakes > .told:not([hidden])", state="detached")
     settled(page)
+
+
+@pytest.mark.parametrize("number", ["", "&heterogeneity.number=2"])
+def test_clusters_say_what_stability_is_where_they_have_one(look: Callable[..., "Page"], number: str) -> None:
+    page = look(f"client=1{number}")
+    stability = charted(page, "clusters")["stability"]
+    has_one = any(value is not None and math.isfinite(value) for value in stability)
+    assert has_one == bool(number)
+    told = page.inner_text("#heterogeneity-clusters .chart-notes")
+    assert ("stability: Jaccard index among resampled records" in told) == has_one

@@ -101,3 +101,12 @@ def test_a_run_without_a_federated_model_says_so_and_nothing_of_another_run_stay
     assert "client" not in page.evaluate("location.hash")
     page.close()
     service.stop()
+
+
+def test_a_run_without_classes_has_no_tiers_and_says_so(open_page: Any, served: str, study: Path) -> None:
+    name = min(folder.name for folder in study.iterdir() if "fedprox" in folder.name)
+    page = open_page(f"{served}#run={name}&view=training&training.tiers=zzz")
+    assert page.inner_text(TOLD) == "There is no tiers zzz. It is passed over."
+    part = page.locator("#part-classes")
+    assert part.locator(".without").inner_text().startswith("Not measured: ")
+    assert part.locator("select").count() == 0 and not part.locator(".charts").is_visible()

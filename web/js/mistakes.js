@@ -71,11 +71,11 @@ function noNumber(key, text) {
 
 /**
  * Says that there is none of what a part of the address names, and what is shown in its place.
- * @param {string} key @param {string} value @param {string[]} names those that there are @param {string} instead
+ * @param {string} key @param {string} value @param {string[]} names those that there are @param {string} [instead]
  */
 export function noSuch(key, value, names, instead) {
   const what = key.replace(/^[^.]*\./, "").replaceAll(".", " ");
-  return `There is no ${what} ${value}${names.length ? `: there ${names.length > 1 ? "are" : "is"} ${listed(names)}` : ""}. Shown is ${instead}.`;
+  return `There is no ${what} ${value}${names.length ? `: there ${names.length > 1 ? "are" : "is"} ${listed(names)}` : ""}. ${instead === undefined ? "It is passed over." : `Shown is ${instead}.`}`;
 }
 
 /** Says which of the picked runs there are none of, or nothing. @param {string[]|undefined} picked @param {any[]} runs */
