@@ -62,6 +62,22 @@ def test_a_slice_is_that_of_arrows_own_scan(
     assert filters or len(found) > 0
 
 
+@pytest.mark.parametrize("text", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.large_string())])
+@pytest.mark.parametrize("filters", [{}, {"metric": ["a"], "layer": ["fc"]}, {"metric": ["b"]}])
+def test_parts_that_other_programs_wrote_are_read_as_arrow_does(
+    tmp_path: Path, text: pa.DataType, filters: dict[str, Any]
+) -> None:
+    rows: dict[str, list[Any]] = {"metric": ["a", "b", "a"], "layer": ["fc", None, None], "reason": [None] * 3}
+    columns = {name: pa.array(values, pa.string()).cast(text) for name, values in rows.items() if name != "reason"}
+    numbers = {"round": pa.array([1, 2, 3], pa.int64()), "reason": pa.nulls(3), "value": pa.array([1.0, None, 2.0])}
+    part = tmp_path / "part.parquet"
+    pq.write_table(pa.table(columns | numbers), part)
+    selection = Selection.of(filters, ())
+    found = rows_of_part(part, SCHEMA, SCHEMA.names, selection.values)
+    assert found.schema.equals(SCHEMA) and found.unify_dictionaries().num_rows == found.num_rows
+    pd.testing.assert_frame_equal(to_pandas(found), scanned([part], "records", selection), check_categorical=False)
+
+
 @pytest.mark.parametrize("rows_of_a_group", [1, 3, 100])
 @pytest.mark.parametrize("statistics", [True, False, ["metric"]])
 def test_a_column_is_read_unless_its_footer_tells_its_only_value(

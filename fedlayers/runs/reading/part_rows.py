@@ -105,7 +105,8 @@ def _typed(column: "pa.ChunkedArray", kind: "pa.DataType") -> "pa.ChunkedArray":
 
     if column.type == kind:
         return column
-    return column.dictionary_encode() if pa.types.is_dictionary(kind) else column.cast(kind)
+    # Of texts, and of what other programs write: categories, long texts, a column of nothing but nulls.
+    return column.cast(kind.value_type).dictionary_encode() if pa.types.is_dictionary(kind) else column.cast(kind)
 
 
 def _have(column: "pa.ChunkedArray", wanted: Collection[Value]) -> np.ndarray:
