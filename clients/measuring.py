@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -90,18 +90,13 @@ class Measured:
     def packed(self) -> dict[str, bytes]:
         """Return one Arrow stream per table, times, memory and bytes as lines, and the payloads as safetensors."""
         tables: dict[str, list[tuple[list[Row], Mapping[str, Any]]]] = {}
-        used: list[tuple[list[Resource], Mapping[str, Any]]] = []
         for rows, address in self.rows:
             own: dict[str, list[Row]] = {}
-            times: list[Resource] = []
             for row in rows:
-                if isinstance(row, Resource):
-                    times.append(row)
-                else:
-                    own.setdefault(table_of(row), []).append(row)
+                own.setdefault(table_of(row), []).append(row)
             for name, of_table in own.items():
                 tables.setdefault(name, []).append((of_table, address))
-            used += [(times, address)] if times else []
+        used = cast("list[tuple[list[Resource], Mapping[str, Any]]]", tables.pop("resources", []))
         packed = {name: to_bytes(joined_table(name, groups)) for name, groups in tables.items()}
         packed |= {USAGE: packed_usage(used)} if used else {}
         payloads = {PAYLOADS: self.sent.own, SHARED: self.sent.shared}

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from fedlayers.core.tables.columns import column_maker
+from fedlayers.core.tables.columns import column_maker, filled
 from fedlayers.core.tables.row_kind import row_kind
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
@@ -230,7 +230,7 @@ def _filled(columns: Iterable[tuple[Any, ...]], name: str, address: Mapping[str,
     found = list(columns)
     for key, given in address.items():
         place = _places(name)[key]
-        found[place] = tuple([given if value is None else value for value in found[place]])
+        found[place] = tuple(filled(found[place], given))
     return found
 
 

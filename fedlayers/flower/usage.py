@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from fedlayers.core.records import SCHEMAS, Resource, table_of_columns
+from fedlayers.core.tables.columns import filled
 
 # What may be known of rows beside their values.
 _ABOUT = tuple(name for name in SCHEMAS["resources"].names if name != "value")
@@ -47,7 +48,7 @@ def usage_table(packed: Sequence[bytes]) -> pa.Table:
         for address, about, values in zip(lines, lines, lines, strict=True):
             given, own = json.loads(address), _columns(about) | {"value": json.loads(values)}
             for name, column in columns.items():
-                column.extend(_filled(own.get(name), given.get(name), len(own["value"])))
+                column.extend(filled(own.get(name, [None] * len(own["value"])), given.get(name)))
     return table_of_columns("resources", map(tuple, columns.values()))
 
 
@@ -73,10 +74,3 @@ def _columns(about: str) -> dict[str, Sequence[Any]]:
     """Return the columns that a line of JSON says; nobody changes them."""
     found: dict[str, Sequence[Any]] = json.loads(about)
     return found
-
-
-def _filled(column: Sequence[Any] | None, given: Any, count: int) -> Sequence[Any]:
-    """Return a column with what is given where it has nothing."""
-    if column is None:
-        return [given] * count
-    return column if given is None else [given if value is None else value for value in column]

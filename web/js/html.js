@@ -49,13 +49,22 @@ export function filled(place, state, make) {
   place.replaceChildren(...make());
 }
 
+/** Says what is wrong, a paragraph each; nothing where nothing is. @param {HTMLElement} place @param {string[]} sentences */
+export function tellAll(place, sentences) {
+  filled(place, sentences, () => sentences.map((sentence) => element("p", { class: "told", role: "alert" }, sentence)));
+}
+
 /** Returns a number in a few letters: 4 digits, "–" for none. @param {?number} value @param {number} [digits] */
 export function short(value, digits = 4) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   if (Number.isInteger(value) && Math.abs(value) < 1e15) return String(value).replace("-", "−");
   const size = Math.abs(value);
-  const text = size >= 1e6 || size < 1e-3 ? value.toExponential(digits - 2) : String(Number(value.toPrecision(digits)));
+  return typeset(size >= 1e6 || size < 1e-3 ? value.toExponential(digits - 2) : String(Number(value.toPrecision(digits))));
+}
+
+/** Returns the text of a number with a minus sign that is as wide as a digit. @param {string} text */
+export function typeset(text) {
   return text.replace("-", "−").replace("e−", "e-").replace("e+", "e");
 }
 

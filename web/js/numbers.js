@@ -1,5 +1,7 @@
 // Where numbers stand on an axis, and names beside it.
 
+import { typeset } from "fedlayers/html.js";
+
 /** A text that is longer than so many letters without its middle: classes differ at the start, layers at the end. @returns {string} */
 export function shortened(text, length = 24) {
   const tail = Math.ceil((length - 1) / 2);
@@ -28,8 +30,7 @@ export function placing(scale) {
 /** What an axis says at one of its ticks, which are round: all of its digits, but none that only comes of rounding. @param {number} value */
 export function tick(value) {
   const exact = Number(value.toPrecision(10)), size = Math.abs(exact);
-  const text = size !== 0 && (size >= 1e6 || size < 1e-3) ? exact.toExponential() : String(exact);
-  return text.replace("-", "−").replace("e−", "e-").replace("e+", "e");
+  return typeset(size !== 0 && (size >= 1e6 || size < 1e-3) ? exact.toExponential() : String(exact));
 }
 
 /** Whether a number is one at which an axis would have a tick by itself: two digits, and zeros. @param {number} value */

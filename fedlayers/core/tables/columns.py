@@ -1,6 +1,6 @@
 """Columns of the tables of a run as Arrow arrays, those that come again made once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -38,3 +38,8 @@ def column_maker(kind: pa.DataType) -> Callable[[tuple[Any, ...]], pa.Array]:
         return repeated(values) if is_repeated and len(values) <= _MOST_KEPT else pa.array(values, kind)
 
     return column
+
+
+def filled(column: Sequence[Any], given: Any) -> Sequence[Any]:
+    """Return a column with what is given where it has nothing."""
+    return column if given is None else [given if value is None else value for value in column]

@@ -1,13 +1,13 @@
 """The parts of a run's tables: which there are, whether they are as they were written, and what is in them."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from fedlayers.core.machine.allocation import available_cpus
 from fedlayers.core.records import SCHEMAS
 from fedlayers.core.seals import Seal
 from fedlayers.runs.commits import DamagedError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+S = TypeVar("S")
+T = TypeVar("T")
 # Of so many parts it is remembered whether they are as they were written.
 _KNOWN = 2**16
 
@@ -68,7 +70,7 @@ def load(run: Path, table: str, selection: Selection = EVERYTHING) -> "pa.Table"
 
 
 def _rows_of(files: Sequence[Path], schema: "pa.Schema", selection: Selection) -> "pa.Table":
-    """Return the rows of parts, read by as many threads as Arrow has."""
+    """Return the rows of parts, in their order."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 
@@ -77,8 +79,7 @@ def _rows_of(files: Sequence[Path], schema: "pa.Schema", selection: Selection) -
         every = ds.dataset([str(f) for f in files], schema=schema, format="parquet", partitioning=None)
         return every.to_table(columns=names, filter=selection.predicate(schema))
     values = {name: asked for name, asked in selection.values.items() if name in schema.names and name != "run"}
-    with ThreadPoolExecutor(min(len(files), pa.cpu_count())) as pool:
-        return pa.concat_tables(pool.map(lambda file: rows_of_part(file, schema, names, values), files))
+    return pa.concat_tables(_at_once(lambda file: rows_of_part(file, schema, names, values), files))
 
 
 def _checked_parts(run: Path, table: str, selection: Selection) -> list[Path]:
@@ -117,9 +118,14 @@ def _problems(run: Path, seals: Mapping[str, Seal]) -> dict[str, str]:
                 return None
         return problem_of(run / part[0], [part[1]])
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = zip(seals, pool.map(problem, seals.items()), strict=True)
+    found = zip(seals, _at_once(problem, seals.items()), strict=True)
     return {name: what for name, what in found if what}
+
+
+def _at_once(function: Callable[[S], T], things: Collection[S]) -> list[T]:
+    """Return what a function says of each thing, by as many threads as this process may use processors."""
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        return list(pool.map(function, things))
 
 
 def _state(path: Path) -> tuple[int, ...]:

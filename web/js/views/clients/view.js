@@ -1,6 +1,6 @@
 /** How alike clients are by any measure, who belongs together, how that changes, and who holds what. */
 import { pathOf } from "fedlayers/data.js";
-import { choice, element, filled } from "fedlayers/html.js";
+import { choice, element, tellAll } from "fedlayers/html.js";
 import { drawFlows } from "fedlayers/views/clients/flows.js";
 import { drawMatrix } from "fedlayers/views/clients/matrix.js";
 import { drawMap, drawMerging } from "fedlayers/views/clients/merging.js";
@@ -20,7 +20,7 @@ export async function draw(place, selection, context) {
     ...context, selection, known, metric, layer, path: (...more) => pathOf("runs", run, "charts", "clients", ...more),
     params: { metric, layer, round: selection.round, setting: selection["clients.setting"] },
   };
-  filled(parts.damaged, facts.damaged, () => facts.damaged.map((sentence) => element("p", { class: "told", role: "alert" }, sentence)));
+  tellAll(parts.damaged, facts.damaged);
   parts.nothing.toggleAttribute("hidden", metrics.length > 0 || facts.damaged.length > 0);
   parts.nothing.textContent = `${facts.not_yet
     ? `No two clients have been compared yet; the run begins to measure ${facts.not_yet}.` : "No two clients were compared."} What compares clients is, among others, metrics=[distances,clusters] and similarity=[cka].`;

@@ -1,7 +1,7 @@
 /** What is measured of layers: of every client, over depth, before and after aggregation, and what is shared why. */
 import { cleared } from "fedlayers/chart.js";
 import { pathOf } from "fedlayers/data.js";
-import { choice, element, filled } from "fedlayers/html.js";
+import { choice, element, tellAll } from "fedlayers/html.js";
 import { drawCube } from "fedlayers/views/layers/cube.js";
 import { drawPlan, drawTransition } from "fedlayers/views/layers/plan.js";
 import { drawProfile } from "fedlayers/views/layers/profile.js";
@@ -19,7 +19,7 @@ export async function draw(place, selection, context) {
   const known = await context.ask(pathOf("runs", run, "charts", "layers"));
   if (!context.isCurrent()) return;
   const parts = built(place), metrics = known.columns.metric, { facts } = known;
-  filled(parts.damaged, facts.damaged, () => facts.damaged.map((sentence) => element("p", { class: "told", role: "alert" }, sentence)));
+  tellAll(parts.damaged, facts.damaged);
   parts.nothing.toggleAttribute("hidden", metrics.length > 0);
   parts.nothing.textContent = `${facts.not_yet
     ? `Nothing has been measured of single layers yet; the run begins to measure ${facts.not_yet}.` : "Nothing was measured of single layers."} Of layers measure, among others, metrics=[weights,gradients] and similarity=[cka].`;
